@@ -1,0 +1,59 @@
+# The doors. Each sets up what it needs: a .venv in this tree, from the lock files, with Python 3.11+ and nothing else.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+LOCKED := --require-hashes --no-deps --only-binary :all: --progress-bar off --quiet
+
+.PHONY: setup demo test test-full check bench docs lock clean
+
+setup: .venv/run.stamp .venv/dev.stamp
+
+.venv/venv.stamp:
+	$(PYTHON) -c 'import sys; sys.exit("funcgate needs Python 3.11 or newer; say which with PYTHON=…") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/run.stamp: .venv/venv.stamp locks/run.lock pyproject.toml
+	$(BIN)/python -m pip install $(LOCKED) -r locks/run.lock
+	$(BIN)/python -m pip install --no-deps --no-build-isolation --quiet --editable .
+	@touch $@
+
+.venv/dev.stamp: .venv/run.stamp locks/dev.lock
+	$(BIN)/python -m pip install $(LOCKED) -r locks/dev.lock
+	@touch $@
+
+.venv/bench.stamp: .venv/run.stamp locks/bench.lock
+	$(BIN)/python -m pip install $(LOCKED) -r locks/bench.lock
+	@touch $@
+
+demo: .venv/run.stamp
+	$(BIN)/funcgate demo $(if $(ONCE),--once)
+
+test: .venv/dev.stamp
+	$(BIN)/python -m pytest -m "not slow"
+
+test-full: .venv/dev.stamp
+	$(BIN)/python -m pytest
+
+check: .venv/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/sizes.py
+
+bench: .venv/bench.stamp
+	$(BIN)/python -m bench $(BENCH)
+
+docs: .venv/dev.stamp
+	$(BIN)/python tools/docs.py
+
+# Writes the lock files anew. Needs uv; only a maintainer who changes a dependency runs it.
+lock:
+	for name in run dev bench; do \
+	  uv pip compile pyproject.toml --group build $$([ $$name = run ] || echo --group $$name) \
+	    --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet -o locks/$$name.lock || exit 1; \
+	done
+
+clean:
+	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""An identity-aware gateway for function calls."""

@@ -1,0 +1,86 @@
+"""One line of the journal. The fields that are empty are left out of the line."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+
+class Kind(StrEnum):
+    ARRIVED = "arrived"
+    ASKED = "asked"
+    ANSWERED = "answered"
+    ALLOWED = "allowed"
+    DENIED = "denied"
+    CHUNK = "chunk"
+    ENDED = "ended"
+    ADMIN = "admin"
+
+
+class Who(Struct, frozen=True, omit_defaults=True):
+    """The principal as the journal shows it: no claims, no token."""
+
+    issuer: str
+    subject: str
+    groups: tuple[str, ...] = ()
+    acts_for: str | None = None
+    token: str = ""
+
+
+class Decided(Struct, frozen=True, omit_defaults=True):
+    """Which policies decided, under which version of the configuration."""
+
+    names: tuple[str, ...] = ()
+    version: str = ""
+
+
+class Entry(Struct, omit_defaults=True, kw_only=True):
+    """One line. `seq` and `at` (RFC 3339, UTC, microseconds) are set by the journal, in the order of the file.
+
+    `args` and `body` are masked before they get here: JSON (as `msgspec.Raw`) where the content is JSON, else text.
+    `body_bytes` is the body's full length, `body_cut` says that the entry holds less than all of it. `masked` counts what
+    was masked, by detector. `timing_us` is in microseconds by step. `count` is set where one line stands for several
+    refusals of unknown callers.
+    """
+
+    seq: int = 0
+    at: str = ""
+    kind: Kind
+    call: str
+    session: str = ""
+    principal: Who | None = None
+    function: str = ""
+    target: str = ""
+    args: msgspec.Raw | None = None
+    digest: str = ""
+    policy: Decided | None = None
+    code: str = ""
+    detail: str = ""
+    outcome: str = ""
+    status: int = 0
+    body: msgspec.Raw | str | None = None
+    body_bytes: int = 0
+    body_cut: bool = False
+    masked: Mapping[str, int] = {}
+    timing_us: Mapping[str, int] = {}
+    client: str = ""
+    trace: str = ""
+    reason: str = ""
+    count: int = 0
+    change: Mapping[str, Any] = {}
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Entry)
+
+
+def encode_line(entry: Entry) -> bytes:
+    """The entry as one line of JSON, newline included."""
+    return _ENCODER.encode(entry) + b"\n"
+
+
+def decode_line(line: bytes) -> Entry:
+    """The entry on a line, with or without its newline. Raises `msgspec.MsgspecError` for anything else."""
+    return _DECODER.decode(line)

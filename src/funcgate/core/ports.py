@@ -1,0 +1,113 @@
+"""The narrow doors between the gateway and its parts. Each has one contract suite that every adapter passes."""
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from .call import Call, Permit
+from .decision import Decision
+from .entry import Entry
+from .lease import Lease
+from .principal import Principal, RawToken
+from .refusal import Refused
+from .reply import Reply
+
+
+class Journal(Protocol):
+    """The record. What it announces may happen only once `append` has been awaited."""
+
+    def append(self, *entries: Entry) -> Awaitable[None]:
+        """Write the entries, in this order, in one batch; the awaitable is done when they are durable.
+
+        Raises `Refused(journal.unavailable)` while the disk fails and `Refused(journal.overloaded)` when the queue is
+        full, at once or when awaited. An entry that was refused is not in the file.
+        """
+        ...
+
+    def note(self, *entries: Entry) -> None:
+        """Write the entries without waiting; they reach the disk with the next batch. Never raises for a full
+        queue or a failing disk: a call that `note` could not close is closed as `unknown` at the next start."""
+        ...
+
+
+class Identity(Protocol):
+    """Token to Principal."""
+
+    def recall(self, token: RawToken) -> Principal | None:
+        """The Principal of a token that was verified before and is still valid, without waiting; else None."""
+        ...
+
+    async def identify(self, token: RawToken | None) -> Principal:
+        """Verify the token. Raises `Refused(identity.…)`."""
+        ...
+
+
+class Policies(Protocol):
+    """Call to Decision. Pure and bounded in time."""
+
+    def decide(self, call: Call) -> Decision: ...
+
+
+class Masker(Protocol):
+    """What one function's rules hide. One masker serves many calls."""
+
+    def mask_args(self, encoded_args: bytes) -> bytes:
+        """JSON of the arguments in, masked JSON (one line, no raw newline) out; for the journal. Never raises:
+        what cannot be masked is replaced whole."""
+        ...
+
+    def mask_reply(self, reply: Reply, lease: Lease) -> "Masked":
+        """The reply as the caller may see it. The lease's needles are scrubbed from everything, rules or not.
+
+        Raises `Refused(masking.refused)` for what cannot be read.
+        """
+        ...
+
+
+class Masked(Protocol):
+    """A reply that is safe to deliver, and what was masked in it so far (by detector name)."""
+
+    reply: Reply
+    counts: dict[str, int]
+
+
+class Broker(Protocol):
+    """Target to Lease."""
+
+    async def lease(self, target: str) -> Lease:
+        """A credential for one use of the target. Raises `Refused(target.unreachable)` when the source fails."""
+        ...
+
+
+class Desk(Protocol):
+    """Where held calls wait. `ask` returns when the call is approved, and raises `Refused(approval.…)` else."""
+
+    async def ask(self, call: Call, decision: Decision) -> None: ...
+
+
+class Exchange(Protocol):
+    """One call on its wire: the protocol's side of the one way through. Used by gateway.py, once, top to bottom."""
+
+    call_id: str
+    client: str
+    target: str
+    token: RawToken | None
+
+    async def resolve(self, principal: Principal) -> Call:
+        """Read the message and name the function and its typed arguments. Raises `Refused`."""
+        ...
+
+    async def send(self, permit: Permit, lease: Lease) -> Reply:
+        """Forward the very bytes that `resolve` judged. Raises `Refused(target.…)`."""
+        ...
+
+    async def deliver(self, reply: Reply) -> None:
+        """Hand the masked reply to the caller. Raises `CallerGone` when nobody is there to take it."""
+        ...
+
+    async def refuse(self, refused: Refused) -> None:
+        """Tell the caller no, in the protocol's words."""
+        ...
+
+
+class CallerGone(Exception):
+    """The caller went away before the answer was delivered."""

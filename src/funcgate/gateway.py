@@ -1,0 +1,228 @@
+"""The one way through. Read it top to bottom: the order of the steps is the security property.
+
+It knows no protocol, no file format and no library; it refuses to be configurable. What each step does lives in the
+parts; that no step is left out, and that nothing leaves before its entry is durable, lives here.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from time import perf_counter
+
+from msgspec import Raw, Struct
+
+from .core.call import Call, Permit
+from .core.decision import Allow, Decision, Deny, RequireApproval
+from .core.entry import Decided, Entry, Kind, Who
+from .core.function import Function
+from .core.meter import Meter
+from .core.ports import Broker, CallerGone, Desk, Exchange, Identity, Journal, Masker, Policies
+from .core.principal import Principal
+from .core.refusal import Code, Refused
+from .core.reply import Outcome, Reply
+from .recording.tape import Tape, encode_args
+from .recording.unknowns import Unknowns
+
+
+class Snapshot(Struct, frozen=True):
+    """Everything that one version of the configuration decides. Swapped whole; a call keeps the one it began with."""
+
+    version: str
+    identity: Identity
+    policies: Policies
+    maskers: Callable[[str], Masker]
+    broker: Broker
+    functions: Mapping[str, Function]
+    record_bytes: int
+
+
+class Gateway:
+    """Carries calls. One for the process; the snapshot comes with each call."""
+
+    def __init__(self, journal: Journal, desk: Desk, meter: Meter, unknowns: Unknowns) -> None:
+        self._journal = journal
+        self._desk = desk
+        self._meter = meter
+        self._unknowns = unknowns
+
+    async def carry(self, exchange: Exchange, snapshot: Snapshot) -> None:
+        """One call, from token to record. Returns when the caller has been answered and the end is written."""
+        passage = Passage(exchange, snapshot, self._journal, self._meter)
+        self._meter.open_calls += 1
+        try:
+            await self._through(passage)
+        except Refused as refused:
+            await self._refuse(passage, refused)
+        except (CallerGone, asyncio.CancelledError) as gone:
+            passage.outcome = Outcome.CANCELLED
+            if isinstance(gone, asyncio.CancelledError):
+                raise
+        except Exception as error:
+            # Attack: provoke an exception in the hope that a half-judged call goes on. It ends here, refused.
+            detail = f"{type(error).__name__} in {_where(error)}"
+            await self._refuse(passage, Refused(Code.GATEWAY_ERROR, private_detail=detail))
+        finally:
+            self._meter.open_calls -= 1
+            passage.end()
+
+    async def _through(self, passage: "Passage") -> None:
+        exchange, snapshot = passage.exchange, passage.snapshot
+
+        principal = exchange.token and snapshot.identity.recall(exchange.token)
+        passage.principal = principal = principal or await snapshot.identity.identify(exchange.token)
+        passage.step("identify")
+
+        passage.call = call = await exchange.resolve(principal)
+        masker = snapshot.maskers(call.function)
+        arrived = passage.arrived(call, masker)
+        passage.step("resolve")
+
+        passage.decision = decision = snapshot.policies.decide(call)
+        passage.step("decide")
+        if isinstance(decision, RequireApproval):
+            await passage.write(arrived, passage.entry(Kind.ASKED))
+            await self._desk.ask(call, decision)
+            await passage.write(passage.entry(Kind.ALLOWED))
+        elif isinstance(decision, Allow):
+            await passage.write(arrived, passage.entry(Kind.ALLOWED))
+        else:
+            passage.unwritten = arrived
+            raise _denied(decision)
+        permit = Permit(call.id, call.digest)  # P1: "allowed" is on the disk by now
+        passage.step("record")
+
+        lease = await snapshot.broker.lease(call.target)
+        passage.step("lease")
+        reply = await exchange.send(permit, lease)
+        passage.step("send")
+
+        masked = masker.mask_reply(reply, lease)
+        passage.step("mask")
+        passage.tape = Tape(masked, snapshot.record_bytes)
+        await exchange.deliver(passage.tape.reply)
+        passage.outcome = masked.reply.outcome
+        passage.step("deliver")
+
+    async def _refuse(self, passage: "Passage", refused: Refused) -> None:
+        """Record the refusal, then say it. The entry comes first here too: a refusal announces itself."""
+        if passage.call is None and passage.principal is None and not self._unknowns.admit(refused.code):
+            self._meter.count("", "none", refused.code)  # counted; one entry a second stands for the rest
+        else:
+            try:
+                await passage.refused(refused)
+            except Refused as unrecorded:
+                refused = unrecorded  # 503: not even the refusal could be recorded
+        await passage.exchange.refuse(refused)
+
+
+class Passage:
+    """One call on its way: what is known of it so far, and its entries."""
+
+    __slots__ = (
+        "_journal", "_meter", "_since", "_who", "call", "code", "decision", "exchange", "open", "outcome", "principal",
+        "snapshot", "tape", "timing_us", "unwritten",
+    )  # fmt: skip
+
+    def __init__(self, exchange: Exchange, snapshot: Snapshot, journal: Journal, meter: Meter) -> None:
+        self.exchange = exchange
+        self.snapshot = snapshot
+        self._journal = journal
+        self._meter = meter
+        self._since = perf_counter()
+        self._who: Who | None = None
+        self.principal: Principal | None = None
+        self.call: Call | None = None
+        self.decision: Decision | None = None
+        self.unwritten: Entry | None = None
+        self.tape: Tape | None = None
+        self.timing_us: dict[str, int] = {}
+        self.outcome = Outcome.FAILED
+        self.code = ""
+        self.open = False
+
+    def step(self, name: str) -> None:
+        """The named step is done: take its time."""
+        now = perf_counter()
+        took = now - self._since
+        self._meter.steps[name].observe(took)
+        self.timing_us[name] = int(took * 1e6)
+        self._since = now
+
+    def arrived(self, call: Call, masker: Masker) -> Entry:
+        self._who = who = _who(call.principal)
+        args = Raw(masker.mask_args(encode_args(call.args)))
+        return Entry(
+            kind=Kind.ARRIVED, call=call.id, session=call.session, principal=who, function=call.function,
+            target=call.target, args=args, digest=call.digest, client=call.client, trace=call.trace, reason=call.reason,
+        )  # fmt: skip
+
+    def entry(self, kind: Kind) -> Entry:
+        """An entry of the decision (`allowed` or `asked`) or of the end."""
+        entry = Entry(kind=kind, call=self.exchange.call_id)
+        if self.call is not None:
+            entry.session, entry.function = self.call.session, self.call.function
+        if self.decision is not None:
+            entry.policy = Decided(self.decision.policies, self.snapshot.version)
+        return entry
+
+    async def write(self, *entries: Entry) -> None:
+        """Make the entries durable. From the first of them on, this call owes the journal an `ended`."""
+        was_open = self.open
+        waiting = self._journal.append(*entries)
+        self.open = True  # even if this task is cancelled while it waits: the entries may be on the disk by then
+        try:
+            await waiting
+        except Refused:
+            self.open = was_open
+            raise
+
+    async def refused(self, refused: Refused) -> None:
+        """Write why the call was refused; with its arrival, if that is not written yet."""
+        entry = self.entry(Kind.DENIED)
+        entry.code, entry.detail = refused.code, refused.private_detail or refused.public_detail
+        entry.target, entry.client = self.exchange.target, self.exchange.client
+        self.code, self.outcome = refused.code, Outcome.REFUSED
+        if self.call is None and self.principal is not None:
+            entry.principal = _who(self.principal)
+        if self.unwritten is not None:
+            await self.write(self.unwritten, entry)
+        else:
+            await self._journal.append(entry)
+        self._since = perf_counter()
+
+    def end(self) -> None:
+        """The last entry: outcome, timing and the masked content. Without waiting: nothing depends on it any more."""
+        decision = _DECISIONS[type(self.decision)]
+        self._meter.count(self.exchange.target, decision, self.code or ("" if self.tape else self.outcome))
+        if not self.open:
+            return
+        entry = self.entry(Kind.ENDED)
+        entry.outcome, entry.code, entry.timing_us = self.outcome, self.code, self.timing_us
+        if self.tape is not None:
+            self.tape.write_into(entry)
+        self._journal.note(entry)
+
+
+_DECISIONS: Mapping[type, str] = {Allow: "allow", Deny: "deny", RequireApproval: "ask", type(None): "none"}
+
+
+def _who(principal: Principal) -> Who:
+    return Who(
+        principal.issuer, principal.subject, tuple(sorted(principal.groups)), principal.acts_for, principal.token
+    )
+
+
+def _denied(decision: Deny) -> Refused:
+    return Refused(decision.code, private_detail=decision.reason, policies=decision.policies, version=decision.version)
+
+
+def _where(error: BaseException) -> str:
+    """File and line where an exception arose; never its text, which may hold a value of the call."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "?"
+    return f"{trace.tb_frame.f_code.co_filename.rsplit('funcgate/', 1)[-1]}:{trace.tb_lineno}"
+
+
+__all__ = ["Gateway", "Passage", "Reply", "Snapshot"]
