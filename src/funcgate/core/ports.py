@@ -90,7 +90,11 @@ class Exchange(Protocol):
     call_id: str
     client: str
     target: str
-    token: RawToken | None
+
+    @property
+    def token(self) -> RawToken | None:
+        """What the caller sent as its token. Raises `Refused` when the message cannot even be read."""
+        ...
 
     async def resolve(self, principal: Principal) -> Call:
         """Read the message and name the function and its typed arguments. Raises `Refused`."""

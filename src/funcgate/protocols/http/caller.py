@@ -1,0 +1,305 @@
+"""One caller's connection: reads requests, serves them in order, writes answers. All waiting of a caller happens here.
+
+It decides nothing about a call; it turns slowness, noise and silence of a caller into refusals.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from math import inf
+from typing import TYPE_CHECKING, cast
+
+from funcgate.core.ports import CallerGone
+from funcgate.core.refusal import Code, Refused
+from funcgate.wire.http1.limits import Malformed
+from funcgate.wire.http1.requests import Request, RequestReader
+from funcgate.wire.http1.writing import CONTINUE
+
+from .exchange import HttpExchange
+
+if TYPE_CHECKING:
+    from .listener import HttpListener
+
+_UNASKED = 64 << 10  # body bytes taken before the call asks for its body
+_HIGH_WATER = 256 << 10
+_LINGER_S = 2.0
+_PROBE_S = 0.5
+
+
+class Phase(Enum):
+    """What the connection waits for; each has its own timeout."""
+
+    IDLE = "a request"
+    HEAD = "the rest of a head"
+    BODY = "the rest of a body"
+    CALL = "the call"
+    PROBE = "the call, with the caller's side closed"
+    WRITE = "the caller to read"
+    LINGER = "the caller to close"
+
+
+class CallerConnection(asyncio.Protocol):
+    """One connection from a caller; one task serves its requests, one after the other."""
+
+    def __init__(self, listener: "HttpListener", *, secure: bool) -> None:
+        self._listener = listener
+        self._limits = listener.limits
+        self._secure = secure
+        self._loop = asyncio.get_running_loop()
+        self._reader = RequestReader(listener.limits.head, self._request_began)
+        self._queue: deque[Request] = deque()
+        self._broken: Malformed | None = None
+        self._request: Request | None = None
+        self._allowance = _UNASKED
+        self._waiter: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._phase = Phase.IDLE
+        self._read_paused = False
+        self._eof = False
+        self._discarding = False
+        self.client = ""
+        self.deadline = inf
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = connected = cast(asyncio.Transport, transport)
+        peer = connected.get_extra_info("peername")
+        self.client = peer[0] if isinstance(peer, tuple) else "local"
+        connected.set_write_buffer_limits(high=_HIGH_WATER)
+        if not self._listener.admit(self):
+            connected.write(self._listener.overloaded())
+            connected.close()
+            return
+        self._enter(Phase.IDLE, self._limits.header_timeout_s)
+        self._task = self._loop.create_task(self._serve())
+
+    def data_received(self, data: bytes) -> None:
+        if self._discarding or self._broken is not None:
+            return
+        try:
+            self._reader.feed(data)
+        except Malformed as malformed:
+            self._broken = malformed
+        if self._phase is Phase.IDLE and self._reader.mid_head:
+            self._enter(Phase.HEAD, self._limits.header_timeout_s)
+        current = self._reader.current
+        if (current is not None and not current.complete and current.size > self._allowance) or len(
+            self._queue
+        ) >= self._limits.max_pipelined:
+            self._pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        busy = self._request is not None or bool(self._queue)
+        current = self._reader.current
+        if self._broken is None and (self._reader.mid_head or (current is not None and not current.complete)):
+            self._broken = Malformed("the connection ended inside a request")
+        self._wake()
+        if busy and self._phase is Phase.CALL:
+            self._probe()
+        return busy and not self._secure
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._listener.dismiss(self)
+        if self._task is not None and not self._task.done():
+            self._task.cancel()  # an open call is cancelled, its request to the target with it
+
+    def pause_writing(self) -> None:
+        self._drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
+
+    def expire(self, now: float) -> None:
+        """The sweeper found the deadline of the present phase passed."""
+        if self._phase is Phase.PROBE:
+            self._probe()
+            return
+        self.deadline = inf
+        if self._phase in (Phase.HEAD, Phase.BODY):
+            # Attack: hold a connection open with one byte now and then (slowloris).
+            self._broken = Malformed(f"the time for {self._phase.value} was over", 408)
+            self._wake()
+        elif self._phase is Phase.IDLE:
+            self.close()
+        else:
+            self.abort()
+
+    # What the exchange uses.
+
+    @property
+    def writable(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def may_stay(self) -> bool:
+        """Whether this connection can serve another request after the present one."""
+        request = self._request
+        return (
+            request is not None and request.keep_alive and request.complete and not self._eof
+            and self._broken is None and not self._listener.draining
+        )  # fmt: skip
+
+    async def read_body(self, request: Request, limit: int) -> bytes:
+        """The whole body. Raises `Refused` when it is larger than `limit`, too slow, or malformed."""
+        if not request.complete:
+            if int(request.known.get(b"content-length", b"0")) > limit:
+                raise _too_large()
+            if request.known.get(b"expect", b"").lower() == b"100-continue" and not request.size:
+                self.write(CONTINUE)  # RFC 9110, 10.1.1
+            self._allowance = limit
+            self._enter(Phase.BODY, self._limits.body_timeout_s)
+            self._resume_reading()
+            while not request.complete and request.size <= limit:
+                if self._broken is not None:
+                    raise broken(self._broken)
+                await self._wait()
+            self._allowance = _UNASKED
+            self._enter(Phase.CALL, inf)
+        if request.size > limit:
+            raise _too_large()
+        return request.body
+
+    def write(self, data: bytes) -> None:
+        """Raises `CallerGone` when the connection is closed."""
+        if self._transport is None or self._transport.is_closing():
+            raise CallerGone
+        self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the caller has read enough. A caller that reads nothing for `write_timeout_s` is cut off."""
+        drained = self._drained
+        if drained is not None:
+            self._enter(Phase.WRITE, self._limits.write_timeout_s)
+            await drained
+            self._enter(Phase.CALL, inf)
+
+    def abort(self) -> None:
+        """Cut the connection: the caller must not take what it has for the whole answer."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def close_if_idle(self) -> None:
+        """For draining: a connection between two requests has nothing to wait for."""
+        if self._phase is Phase.IDLE and self._request is None and not self._queue:
+            self.close()
+
+    # Serving.
+
+    async def _serve(self) -> None:
+        while True:
+            request = await self._next()
+            if request is None:
+                break
+            self._request = request
+            self._enter(Phase.CALL, inf)
+            exchange = HttpExchange(self, request, self._listener.site, None)
+            await self._listener.gateway.carry(exchange, self._listener.site.snapshot)
+            if not self.may_stay:
+                break
+            self._request = None
+        if self._broken is not None and self._request is None and self.writable:
+            await self._refuse_broken(self._broken)
+        self._finish()
+
+    async def _next(self) -> Request | None:
+        """The next request, or None when there will be none."""
+        while not self._queue:
+            if self._broken is not None or self._eof or self._listener.draining:
+                return None
+            if self._phase is not Phase.HEAD:
+                self._enter(Phase.IDLE, self._limits.idle_timeout_s)
+            self._resume_reading()
+            await self._wait()
+        return self._queue.popleft()
+
+    async def _refuse_broken(self, malformed: Malformed) -> None:
+        """Bytes that are no request are refused through the same gate, so that they are recorded."""
+        request = Request(b"GET", b"/")
+        request.keep_alive = False
+        exchange = HttpExchange(self, request, self._listener.site, broken(malformed))
+        await self._listener.gateway.carry(exchange, self._listener.site.snapshot)
+
+    def _finish(self) -> None:
+        """Close; if the caller is still sending, read on for a moment, or it would lose the answer to a reset (RFC 9112, 9.6)."""
+        transport = self._transport
+        if transport is None:
+            return
+        request = self._request
+        unread = self._broken is not None or (request is not None and not request.complete)
+        if not unread or self._eof or self._secure:
+            transport.close()
+            return
+        self._discarding = True
+        if not transport.is_closing():
+            transport.write_eof()
+        self._enter(Phase.LINGER, _LINGER_S)
+        self._resume_reading()
+
+    def _request_began(self, request: Request) -> None:
+        self._queue.append(request)
+
+    def _enter(self, phase: Phase, timeout_s: float) -> None:
+        self._phase = phase
+        self.deadline = inf if timeout_s == inf else self._loop.time() + timeout_s
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        await self._waiter
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _probe(self) -> None:
+        """The caller closed its side. It may still read (a half-close) or be gone, and only a write can tell.
+
+        An interim answer changes nothing for one that still reads (RFC 9110, 15.2); from one that is gone comes a reset.
+        """
+        request = self._request
+        if self._transport is None or request is None or not request.version_1_1:
+            return
+        self._transport.write(CONTINUE)
+        self._enter(Phase.PROBE, _PROBE_S)
+
+    def answer_began(self) -> None:
+        """From now on no interim answer may be written."""
+        if self._phase is Phase.PROBE:
+            self._enter(Phase.CALL, inf)
+
+    def _pause_reading(self) -> None:
+        if not self._read_paused and self._transport is not None:
+            self._read_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._read_paused and self._transport is not None and not self._transport.is_closing():
+            self._read_paused = False
+            self._transport.resume_reading()
+
+
+def broken(malformed: Malformed) -> Refused:
+    code = {408: Code.REQUEST_TIMEOUT, 414: Code.REQUEST_TOO_LARGE, 431: Code.REQUEST_TOO_LARGE}
+    return Refused(
+        code.get(malformed.status, Code.REQUEST_INVALID), malformed.reason.capitalize() + ".", status=malformed.status
+    )
+
+
+def _too_large() -> Refused:
+    return Refused(Code.REQUEST_TOO_LARGE, "The body is larger than this function takes.")
+
+
+ConnectionFactory = Callable[[], CallerConnection]

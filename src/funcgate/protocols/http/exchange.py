@@ -1,0 +1,240 @@
+"""One HTTP call on its way through: the HTTP side of `core.ports.Exchange`.
+
+What `resolve` judged and what `send` writes come from the same parsed request, so that they cannot differ (P9).
+"""
+
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from time import perf_counter, time
+from typing import TYPE_CHECKING
+
+from funcgate.core.call import Call, Permit
+from funcgate.core.ids import new_id
+from funcgate.core.lease import Lease
+from funcgate.core.ports import CallerGone
+from funcgate.core.principal import Principal, RawToken
+from funcgate.core.refusal import Code, Refused
+from funcgate.core.reply import Outcome, Reply
+from funcgate.wire.http1 import writing
+from funcgate.wire.http1.fields import media_type
+from funcgate.wire.http1.requests import Request
+from funcgate.wire.request_target import RequestTarget, parse_request_target
+
+from .forward import forward
+from .target import HttpSite, HttpTarget
+
+if TYPE_CHECKING:
+    from .caller import CallerConnection
+
+_SESSION = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_MAX_TOKEN = 16 << 10
+
+
+class HttpExchange:
+    """One request and its answer. Used by gateway.py, top to bottom, once."""
+
+    __slots__ = (
+        "_began", "_broken", "_connection", "_site", "_started", "body", "call", "call_id", "client", "http_target",
+        "forwarded", "path", "query", "request", "target", "target_s", "traceparent",
+    )  # fmt: skip
+
+    def __init__(
+        self, connection: "CallerConnection", request: Request, site: HttpSite, broken: Refused | None
+    ) -> None:
+        self._connection = connection
+        self._site = site
+        self._broken = broken
+        self._began = False
+        self._started = perf_counter()
+        self.request = request
+        self.call_id = new_id()
+        self.client = connection.client
+        self.target = ""
+        self.http_target: HttpTarget | None = None
+        self.call: Call | None = None
+        self.path = ""
+        self.query = ""
+        self.forwarded: list[tuple[bytes, bytes]] = []
+        self.body = b""
+        self.traceparent = b""
+        self.target_s = 0.0  # the part of the call's time that the target took
+
+    @property
+    def token(self) -> RawToken | None:
+        """The caller's token, as it was sent: `Funcgate-Token`, else `Authorization: Bearer` (RFC 6750, 2.1)."""
+        if self._broken is not None:
+            raise self._broken
+        known = self.request.known
+        value = known.get(b"funcgate-token")
+        if value is None:
+            authorization = known.get(b"authorization", b"")
+            if authorization[:7].lower() != b"bearer ":
+                return None
+            value = authorization[7:].lstrip(b" ")
+        if len(value) > _MAX_TOKEN:
+            raise Refused(Code.IDENTITY_INVALID, private_detail="the token is longer than any token may be")
+        return RawToken(value) if value else None
+
+    async def resolve(self, principal: Principal) -> Call:
+        """See `core.ports.Exchange`. The order: place, function, then the body, then the arguments."""
+        request = self.request
+        located = parse_request_target(request.target, request.known.get(b"host"))
+        target, segments = self._locate(located)
+        found = target.catalog.find(request.method.decode("ascii"), segments)
+        if found is None:
+            raise Refused(
+                Code.FUNCTION_UNKNOWN, private_detail=f"no function for {request.method.decode()} {located.path}"
+            )
+        self._check_expectation()
+        self.body = body = await self._connection.read_body(request, target.limits.max_request)
+        content_type = request.known.get(b"content-type", b"")
+        media, charset = media_type(content_type)
+        self.forwarded = fields = self._forwarded_fields(target)
+        args = found.binding.read(found.path_args, located.params, fields, media, charset, body)
+        self.path = "/" + "/".join(located.path.split("/")[len(located.segments) - len(segments) + 1 :])
+        self.query = located.query
+        self.call = call = Call(
+            id=self.call_id,
+            target=target.name,
+            function=found.binding.function.full_name,
+            args=args,
+            principal=principal,
+            session=self._session(principal),
+            digest=self._digest(target, content_type),
+            received_at=time(),
+            client=self.client,
+            trace=self.traceparent[3:35].decode(),
+            reason=request.known.get(b"funcgate-reason", b"")[:1000].decode("utf-8", "replace"),
+        )
+        return call
+
+    async def send(self, permit: Permit, lease: Lease) -> Reply:
+        """See `core.ports.Exchange`."""
+        started = perf_counter()
+        try:
+            return await forward(self, permit, lease)
+        finally:
+            self.target_s += perf_counter() - started
+
+    async def deliver(self, reply: Reply) -> None:
+        """See `core.ports.Exchange`."""
+        connection, request = self._connection, self.request
+        connection.answer_began()
+        self._began = True
+        head = [
+            writing.status_line(reply.status),
+            writing.fields_block(reply.headers),
+            writing.own_fields(self.call_id, self._spent_ms()),
+        ]
+        if not connection.may_stay:
+            head.append(b"Connection: close\r\n")
+        elif not request.version_1_1:
+            head.append(b"Connection: keep-alive\r\n")
+        if request.method == b"HEAD" or reply.status in (204, 304):
+            head.append(b"\r\n")
+            connection.write(b"".join(head))
+        elif reply.body is not None and not reply.trailers:
+            head.append(b"Content-Length: %d\r\n\r\n" % len(reply.body))
+            head.append(reply.body)
+            connection.write(b"".join(head))
+        else:
+            await self._deliver_pieces(head, reply)
+        await connection.drain()
+
+    async def refuse(self, refused: Refused) -> None:
+        """See `core.ports.Exchange`. After the head has gone out there is only one honest no: to cut the connection."""
+        connection = self._connection
+        if self._began:
+            connection.abort()
+            return
+        connection.answer_began()
+        self._began = True
+        data = writing.refusal(
+            refused,
+            self.call_id,
+            keep_alive=connection.may_stay,
+            head_only=self.request.method == b"HEAD",
+            spent_ms=self._spent_ms(),
+            approval_url=self._site.approval_url,
+        )
+        try:
+            connection.write(data)
+        except CallerGone:
+            return
+        await connection.drain()
+
+    async def _deliver_pieces(self, head: list[bytes], reply: Reply) -> None:
+        connection = self._connection
+        chunked = self.request.version_1_1
+        if chunked:
+            head.append(b"Transfer-Encoding: chunked\r\n\r\n")
+        else:
+            head[-1:] = [field for field in head[-1:] if not field.startswith(b"Connection:")]
+            head.append(b"Connection: close\r\n\r\n")
+            self.request.keep_alive = False
+        connection.write(b"".join(head))
+        async for piece in _pieces(reply):
+            if piece:
+                connection.write(writing.chunk(piece) if chunked else piece)
+                await connection.drain()
+        if chunked:
+            connection.write(writing.last_chunk(reply.trailers))
+        elif reply.outcome is not Outcome.COMPLETE:
+            connection.abort()
+
+    def _locate(self, located: RequestTarget) -> tuple[HttpTarget, tuple[str, ...]]:
+        """The target that the host or the first segment names, and the segments below it."""
+        site = self._site
+        by_host = site.hosts.get(located.authority.rpartition(":")[0] or located.authority) if site.hosts else None
+        name = by_host or (located.segments[0] if located.segments else "")
+        target = site.targets.get(name)
+        if target is None:
+            raise Refused(Code.FUNCTION_UNKNOWN, private_detail="the request names no target")
+        self.target = name
+        self.http_target = target
+        return target, located.segments if by_host else located.segments[1:]
+
+    def _check_expectation(self) -> None:
+        expectation = self.request.known.get(b"expect")
+        if expectation is not None and expectation.lower() != b"100-continue":
+            raise Refused(Code.REQUEST_INVALID, "The Expect field is not understood.", status=417)
+
+    def _forwarded_fields(self, target: HttpTarget) -> list[tuple[bytes, bytes]]:
+        fields = self.request.fields
+        if target.forward:
+            known = self.request.known
+            # Attack: configured forwarding of Authorization must not hand the caller's funcgate token to the target.
+            withheld = {b"authorization"} if b"funcgate-token" not in known else set()
+            fields = fields + [(name, known[name]) for name in target.forward - withheld if name in known]
+        return fields
+
+    def _session(self, principal: Principal) -> str:
+        known = self.request.known
+        parent = known.get(b"traceparent", b"")
+        if parent and _TRACEPARENT.fullmatch(parent):
+            self.traceparent = parent
+        named = known.get(b"funcgate-session")
+        if named is not None:
+            if not _SESSION.fullmatch(named):
+                raise Refused(Code.REQUEST_INVALID, "The Funcgate-Session field is not a session name.")
+            return named.decode()
+        return self.traceparent[3:35].decode() or f"{principal.token}.{self.target}"
+
+    def _digest(self, target: HttpTarget, content_type: bytes) -> str:
+        """SHA-256 over the bytes that will be forwarded: method, target, path, query, content type, body."""
+        line = f"{target.url}\n{self.path}?{self.query}\n".encode()
+        head = b"%b %b%b\n" % (self.request.method, line, content_type)
+        return "sha256:" + hashlib.sha256(head + self.body).hexdigest()
+
+    def _spent_ms(self) -> float:
+        return (perf_counter() - self._started - self.target_s) * 1000.0
+
+
+async def _pieces(reply: Reply) -> AsyncIterator[bytes]:
+    if reply.stream is None:
+        yield reply.body or b""
+        return
+    async for piece in reply.stream:
+        yield piece

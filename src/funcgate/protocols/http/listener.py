@@ -1,0 +1,110 @@
+"""Where callers connect: accepts, bounds and drains connections, and holds the site that they are served from."""
+
+import asyncio
+import ssl
+
+from msgspec import Struct
+
+from funcgate.core.ids import new_id
+from funcgate.core.meter import Meter
+from funcgate.core.refusal import Code, Refused
+from funcgate.gateway import Gateway
+from funcgate.wire.http1.limits import HeadLimits
+from funcgate.wire.http1.writing import refusal
+
+from .caller import CallerConnection
+from .sweeper import Sweeper
+from .target import HttpSite
+
+
+class ListenerLimits(Struct, frozen=True, kw_only=True):
+    """What callers may use. Times in seconds."""
+
+    head: HeadLimits = HeadLimits()
+    max_connections: int = 1000
+    max_pipelined: int = 16
+    header_timeout_s: float = 10.0
+    body_timeout_s: float = 30.0
+    idle_timeout_s: float = 75.0
+    write_timeout_s: float = 30.0
+    tls_handshake_timeout_s: float = 10.0
+
+
+class HttpListener:
+    """Serves callers. Assign `site` to swap everything that a configuration decides; open calls keep the old one."""
+
+    def __init__(
+        self, gateway: Gateway, meter: Meter, limits: ListenerLimits, site: HttpSite, sweeper: Sweeper
+    ) -> None:
+        self.gateway = gateway
+        self.limits = limits
+        self.site = site
+        self.draining = False
+        self.port = 0
+        self._meter = meter
+        self._sweeper = sweeper
+        self._connections: set[CallerConnection] = set()
+        self._empty = asyncio.Event()
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> None:
+        """Begin to accept. Raises `OSError` when the address cannot be had. `port` 0 takes a free one: see `self.port`."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: CallerConnection(self, secure=ssl_context is not None),
+            host,
+            port,
+            ssl=ssl_context,
+            ssl_handshake_timeout=self.limits.tls_handshake_timeout_s if ssl_context is not None else None,
+            backlog=1024,
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def admit(self, connection: CallerConnection) -> bool:
+        """Take the connection in. False when there are too many, or the gateway is going away."""
+        if self.draining or len(self._connections) >= self.limits.max_connections:
+            return False
+        self._connections.add(connection)
+        self._sweeper.add(connection)
+        self._meter.open_connections += 1
+        return True
+
+    def dismiss(self, connection: CallerConnection) -> None:
+        if connection in self._connections:
+            self._connections.discard(connection)
+            self._sweeper.discard(connection)
+            self._meter.open_connections -= 1
+            if not self._connections:
+                self._empty.set()
+
+    def overloaded(self) -> bytes:
+        """The answer to one connection too many. Counted, not recorded: nobody asked for anything yet."""
+        self._meter.count("", "none", Code.GATEWAY_OVERLOADED)
+        refused = Refused(Code.GATEWAY_OVERLOADED, retry_after_s=1)
+        return refusal(refused, new_id(), keep_alive=False, head_only=False)
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Stop accepting, let open calls end, close. True when all ended in time; else the rest is cut, and recorded so."""
+        self.draining = True
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            connection.close_if_idle()
+        self._empty.clear()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._connections:
+                    await self._empty.wait()
+                    self._empty.clear()
+        except TimeoutError:
+            self.close()
+            await asyncio.sleep(0)
+            return False
+        return True
+
+    def close(self) -> None:
+        """Cut everything that is open."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            connection.abort()

@@ -1,0 +1,218 @@
+"""Reads requests from a connection's bytes. Strict: what two readers could read differently is refused (RFC 9112, 11.2).
+
+llhttp finds the frames; the rules that it leaves to its user are here. Nothing waits and nothing is written.
+"""
+
+from collections.abc import Callable
+
+import httptools
+
+from .fields import NEVER_FORWARDED, SINGLE
+from .limits import HeadLimits, Malformed
+
+_VERSIONS = {"1.1": True, "1.0": False}
+
+
+class Request:
+    """One request: its head at once, its body as it comes.
+
+    `fields` are the end-to-end fields in order, names in lower case, those that must not cross already gone; `known` holds
+    the fields that the gateway reads itself. `pieces` collect the body; `complete` says that all of it is there.
+    """
+
+    __slots__ = ("complete", "fields", "keep_alive", "known", "method", "pieces", "size", "target", "version_1_1")
+
+    def __init__(self, method: bytes, target: bytes) -> None:
+        self.method = method
+        self.target = target
+        self.version_1_1 = True
+        self.keep_alive = True
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.known: dict[bytes, bytes] = {}
+        self.pieces: list[bytes] = []
+        self.size = 0
+        self.complete = False
+
+    @property
+    def body(self) -> bytes:
+        pieces = self.pieces
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class RequestReader:
+    """Feed it bytes; it calls `on_request` once a head is complete and fills the request's body afterwards.
+
+    `on_request` may raise `Malformed` to stop the connection. After `feed` has raised, the reader is of no more use.
+    """
+
+    def __init__(self, limits: HeadLimits, on_request: Callable[[Request], None]):
+        self._limits = limits
+        self._announce = on_request
+        self._raw: list[tuple[bytes, bytes]] = []
+        self._url = b""
+        self._overhead = 0
+        self._began = False
+        self._in_head = False
+        self._closed = False
+        self._skip = 0
+        self.current: Request | None = None
+        self._parser = httptools.HttpRequestParser(self)
+
+    @property
+    def mid_head(self) -> bool:
+        """Whether a head has begun and is not complete: for the header timeout."""
+        return self._in_head
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the connection. Raises `Malformed`."""
+        if self._skip:
+            data = self._take_plain(data)
+        if not data or self._closed:
+            return
+        self._began = False
+        before = 0 if self.current is None else self.current.size
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._after_upgrade(data, upgrade.args[0])
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            if isinstance(cause, Malformed):
+                raise cause from None
+            if self._closed:
+                return  # bytes after a request that said "Connection: close" are nobody's
+            raise Malformed(str(error)[:80]) from None
+        if not self._began:
+            self._count_overhead(len(data), before)
+
+    def _count_overhead(self, taken: int, before: int) -> None:
+        """Bytes that are no body: of the head, of chunk framing, of trailers."""
+        size = 0 if self.current is None or self._in_head else self.current.size
+        self._overhead += taken - max(0, size - before)
+        # Attack: a header line, a chunk extension or a trailer that never ends, in small pieces.
+        if self._overhead > self._limits.max_bytes + self._limits.max_line + 8 * size:
+            raise Malformed("the header section is too large", 431)
+
+    # llhttp calls these, in the order of the message.
+
+    def on_message_begin(self) -> None:
+        self._in_head = self._began = True
+        self._overhead = 0
+        self._url = b""
+        self._raw = []
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        if len(self._url) > self._limits.max_line:
+            raise Malformed("the request target is too long", 414)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._raw.append((name, value))
+        if len(self._raw) > self._limits.max_fields:
+            raise Malformed("there are too many header fields", 431)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        parser = self._parser
+        request = Request(parser.get_method(), self._url)
+        version = parser.get_http_version()
+        if version not in _VERSIONS:
+            raise Malformed("the HTTP version is not supported", 505)
+        request.version_1_1 = _VERSIONS[version]
+        request.keep_alive = parser.should_keep_alive()
+        self._closed = not request.keep_alive
+        self._sort_fields(request)
+        self._check_framing(request)
+        self._raw = []
+        self.current = request
+        self._announce(request)
+
+    def on_body(self, body: bytes) -> None:
+        request = self.current
+        if request is not None:
+            request.pieces.append(body)
+            request.size += len(body)
+
+    def on_message_complete(self) -> None:
+        if self.current is not None and not self._skip:
+            self.current.complete = True
+
+    def _sort_fields(self, request: Request) -> None:
+        size = 0
+        known, fields = request.known, request.fields
+        underscored: list[bytes] = []
+        for raw_name, raw_value in self._raw:
+            size += len(raw_name) + len(raw_value)
+            name, value = raw_name.lower(), raw_value.strip(b" \t")
+            if name in SINGLE:
+                if name in known:
+                    raise Malformed("a header field that may come once came twice")
+                known[name] = value
+            elif name in known:
+                known[name] += b", " + value
+            elif name in NEVER_FORWARDED:
+                known[name] = value
+            if b"_" in name:
+                underscored.append(name)
+            if name not in NEVER_FORWARDED:
+                fields.append((name, value))
+        if size > self._limits.max_bytes:
+            raise Malformed("the header section is too large", 431)
+        if underscored:
+            self._check_underscores(underscored)
+        if b"connection" in known:
+            self._drop_connection_options(request, known[b"connection"])
+
+    def _check_underscores(self, underscored: list[bytes]) -> None:
+        # Attack: CGI, WSGI and PHP read X_User and X-User as one variable, so one may shadow the other.
+        names = {name.lower() for name, _ in self._raw}
+        for name in underscored:
+            dashed = name.replace(b"_", b"-")
+            if dashed in NEVER_FORWARDED or dashed in SINGLE or dashed in names:
+                raise Malformed("two header fields would be read as one")
+
+    def _drop_connection_options(self, request: Request, options: bytes) -> None:
+        # RFC 9110, 7.6.1: fields named here end at this hop. Attack: name a field that was judged, so that it is lost on the way.
+        named = {option.strip(b" \t").lower() for option in options.split(b",")}
+        if named & (SINGLE - {b"upgrade"}):
+            raise Malformed("the Connection field names a field that must not be dropped")
+        if len(named) > 1 or not named <= {b"close", b"keep-alive"}:
+            request.fields = [field for field in request.fields if field[0] not in named]
+
+    def _check_framing(self, request: Request) -> None:
+        known = request.known
+        coding = known.get(b"transfer-encoding")
+        if coding is not None and (coding.lower() != b"chunked" or not request.version_1_1):
+            # Attack: request smuggling by a coding that only one of two readers knows (RFC 9112, 6.1).
+            raise Malformed("only the chunked transfer coding is understood", 501)
+        if request.version_1_1 and b"host" not in known:
+            raise Malformed("the Host field is missing")  # RFC 9112, 3.2
+        if request.method == b"CONNECT":
+            raise Malformed("CONNECT is not offered here", 501)
+        upgrade = known.get(b"upgrade")
+        if upgrade is not None and self._parser.should_upgrade():
+            if b"websocket" in upgrade.lower():
+                raise Malformed("WebSocket is not offered here", 501)
+            # RFC 9110, 7.8: an upgrade may be ignored. llhttp stops at the head, so the body is counted here.
+            if coding is not None:
+                raise Malformed("an upgrade with a chunked body is not understood", 501)
+            self._skip = int(known.get(b"content-length", b"0"))
+
+    def _after_upgrade(self, data: bytes, offset: int) -> None:
+        rest = data[offset:]
+        self._parser = httptools.HttpRequestParser(self)
+        if self._skip:
+            self.feed(rest)
+        else:
+            if self.current is not None:
+                self.current.complete = True
+            if rest:
+                self.feed(rest)
+
+    def _take_plain(self, data: bytes) -> bytes:
+        piece, rest = data[: self._skip], data[self._skip :]
+        if self.current is not None and piece:
+            self._skip -= len(piece)
+            self.on_body(piece)
+            self.current.complete = self._skip == 0
+        return rest

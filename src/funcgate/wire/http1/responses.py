@@ -1,0 +1,152 @@
+"""Reads answers from a target's bytes. As strict as the request side: a target may be hostile, or broken.
+
+HEAD, 1xx, 204 and 304 have no body whatever their fields say (RFC 9112, 6.3).
+"""
+
+import httptools
+
+from .fields import NOT_RETURNED
+from .limits import HeadLimits, Malformed
+
+
+class Response:
+    """One answer: head at once, body as it comes. `length` is the declared Content-Length, -1 when there is none."""
+
+    __slots__ = ("fields", "head_only", "keep_alive", "known", "length", "status", "trailers")
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.known: dict[bytes, bytes] = {}
+        self.trailers: list[tuple[bytes, bytes]] = []
+        self.length = -1
+        self.keep_alive = True
+        self.head_only = False
+
+
+_KNOWN = frozenset(
+    {b"content-type", b"content-encoding", b"content-length", b"transfer-encoding", b"connection", b"location"}
+)
+
+
+class ResponseReader:
+    """Feed it bytes. After each `feed` look at `response` (None until a final head is complete), `pieces` and `complete`.
+
+    `expect(head_only)` starts the next answer. Bytes that come when nothing was asked raise `Malformed`.
+    """
+
+    def __init__(self, limits: HeadLimits) -> None:
+        self._limits = limits
+        self._raw: list[tuple[bytes, bytes]] = []
+        self._head_only = False
+        self._asked = False
+        self._overhead = 0
+        self.response: Response | None = None
+        self.pieces: list[bytes] = []
+        self.size = 0
+        self.complete = False
+        self._parser = httptools.HttpResponseParser(self)
+
+    def expect(self, *, head_only: bool) -> None:
+        if self._head_only:  # llhttp still waits for the body of the answer to a HEAD
+            self._parser = httptools.HttpResponseParser(self)
+        self._head_only = head_only
+        self._asked = True
+        self._overhead = 0
+        self.response = None
+        self.pieces = []
+        self.size = 0
+        self.complete = False
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the connection. Raises `Malformed`."""
+        if not self._asked or (self.complete and self._head_only):
+            # Attack: an answer sent ahead is taken for the answer to the next caller's request (response desync).
+            raise Malformed("the target sent bytes that nobody asked for")
+        before = self.size
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            raise Malformed("the target switched protocols") from None
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, Malformed):
+                raise error.__context__ from None
+            raise Malformed(str(error)[:80]) from None
+        self._overhead += len(data) - (self.size - before)
+        # Attack: a header line, a chunk extension or a trailer that never ends, in small pieces.
+        if self._overhead > 2 * self._limits.max_bytes + 8 * self.size:
+            raise Malformed("the target's header section is too large")
+
+    def end_of_stream(self) -> None:
+        """The target closed. Completes an answer that is delimited by closing (RFC 9112, 6.3, rule 8); else `Malformed`."""
+        response = self.response
+        if self.complete:
+            return
+        if response is None or response.length >= 0 or b"transfer-encoding" in response.known:
+            raise Malformed("the target closed before its answer was complete")
+        self.complete = True
+
+    # llhttp calls these, in the order of the message.
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            raise Malformed("the target sent a second answer")
+        self._raw = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._raw.append((name, value))
+        if len(self._raw) > self._limits.max_fields:
+            raise Malformed("the target sent too many header fields")
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        status = parser.get_status_code()
+        if status < 200:
+            if status == 101 or status < 100:
+                raise Malformed("the target's status is not an answer")
+            return  # 100, 102, 103: the final answer follows
+        if status > 599:
+            raise Malformed("the target's status is not an answer")
+        self.response = response = Response(status)
+        response.keep_alive = parser.should_keep_alive()
+        response.head_only = self._head_only or status in (204, 304)
+        self._sort_fields(response)
+        self._raw = []
+        if self._head_only:
+            self.complete = True
+
+    def on_body(self, body: bytes) -> None:
+        if self._head_only:
+            raise Malformed("the target sent a body where there is none")
+        self.pieces.append(body)
+        self.size += len(body)
+
+    def on_message_complete(self) -> None:
+        if self.response is not None:
+            if self._raw:
+                self.response.trailers = [(name.lower(), value) for name, value in self._raw]
+            self.complete = True
+
+    def _sort_fields(self, response: Response) -> None:
+        known, fields = response.known, response.fields
+        size = 0
+        for name, raw_value in self._raw:
+            size += len(name) + len(raw_value)
+            lower, value = name.lower(), raw_value.strip(b" \t")
+            if lower in _KNOWN:
+                if lower in known and lower != b"connection":
+                    raise Malformed("the target sent a field twice that may come once")
+                known[lower] = value
+            if lower not in NOT_RETURNED:
+                fields.append((name, value))
+        if size > self._limits.max_bytes:
+            raise Malformed("the target's header section is too large")
+        coding = known.get(b"transfer-encoding")
+        if coding is not None and (coding.lower() != b"chunked" or self._parser.get_http_version() != "1.1"):
+            raise Malformed("the target used a transfer coding that is not understood")
+        if b"content-length" in known:
+            response.length = int(known[b"content-length"])
+        connection = known.get(b"connection")
+        if connection is not None and connection.lower() not in (b"close", b"keep-alive"):
+            named = {option.strip(b" \t").lower() for option in connection.split(b",")}
+            response.fields = [field for field in fields if field[0].lower() not in named]

@@ -1,0 +1,101 @@
+"""Writes messages as bytes: heads, chunks, and refusals as RFC 9457 problem details."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from funcgate.core.refusal import MEANINGS, Code, Refused
+
+_REASONS = {
+    200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 206: "Partial Content", 301: "Moved Permanently",
+    302: "Found", 303: "See Other", 304: "Not Modified", 307: "Temporary Redirect", 308: "Permanent Redirect",
+    400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+    408: "Request Timeout", 409: "Conflict", 410: "Gone", 412: "Precondition Failed", 413: "Content Too Large",
+    414: "URI Too Long", 415: "Unsupported Media Type", 417: "Expectation Failed", 422: "Unprocessable Content",
+    429: "Too Many Requests", 431: "Request Header Fields Too Large", 500: "Internal Server Error",
+    501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
+    505: "HTTP Version Not Supported",
+}  # fmt: skip
+
+_STATUS_LINES = {status: f"HTTP/1.1 {status} {reason}\r\n".encode() for status, reason in _REASONS.items()}
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def status_line(status: int) -> bytes:
+    """The status line. The reason phrase is ours: a target's own could carry unmasked text."""
+    return _STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode()
+
+
+def fields_block(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Header lines, without the empty line that ends them."""
+    return b"".join([b"%b: %b\r\n" % field for field in fields])
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of the chunked transfer coding (RFC 9112, 7.1). `data` must not be empty."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def last_chunk(trailers: list[tuple[bytes, bytes]]) -> bytes:
+    return b"0\r\n" + fields_block(trailers) + b"\r\n" if trailers else LAST_CHUNK
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """RFC 9457, 3.1. The same shape for every refusal; nothing in it comes from the configuration."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    call_id: str
+    detail: str = ""
+    approval_url: str = ""
+
+
+def problem_body(refused: Refused, call_id: str, approval_url: str = "") -> bytes:
+    """The body of a refusal."""
+    title = MEANINGS[refused.code].title
+    problem = Problem(
+        type=f"urn:funcgate:refusal:{refused.code.value}",
+        title=title,
+        status=refused.status,
+        detail=refused.public_detail or f"{title}.",
+        code=refused.code.value,
+        call_id=call_id,
+        approval_url=approval_url if refused.code is Code.APPROVAL_PENDING else "",
+    )
+    return msgspec.json.encode(problem)
+
+
+_CHALLENGES = {
+    Code.IDENTITY_MISSING: b'WWW-Authenticate: Bearer realm="funcgate"\r\n',
+    Code.IDENTITY_INVALID: b'WWW-Authenticate: Bearer realm="funcgate", error="invalid_token"\r\n',
+    Code.IDENTITY_EXPIRED: b'WWW-Authenticate: Bearer realm="funcgate", error="invalid_token"\r\n',
+    Code.IDENTITY_REVOKED: b'WWW-Authenticate: Bearer realm="funcgate", error="invalid_token"\r\n',
+}
+
+
+def refusal(
+    refused: Refused, call_id: str, *, keep_alive: bool, head_only: bool, spent_ms: float = 0.0, approval_url: str = ""
+) -> bytes:
+    """A whole answer that says no (RFC 9457; RFC 6750, section 3, for the challenge)."""
+    body = problem_body(refused, call_id, approval_url)
+    parts = [
+        status_line(refused.status),
+        b"Content-Type: application/problem+json\r\nCache-Control: no-store\r\nContent-Length: %d\r\n" % len(body),
+        own_fields(call_id, spent_ms),
+        _CHALLENGES.get(refused.code, b"") if refused.status == 401 else b"",
+    ]
+    if refused.retry_after_s:
+        parts.append(b"Retry-After: %d\r\n" % refused.retry_after_s)
+    parts.append(b"\r\n" if keep_alive else b"Connection: close\r\n\r\n")
+    if not head_only:
+        parts.append(body)
+    return b"".join(parts)
+
+
+def own_fields(call_id: str, spent_ms: float) -> bytes:
+    """What every reply carries: the call's name, and the milliseconds that it spent in the gateway."""
+    return b"Funcgate-Call-Id: %b\r\nServer-Timing: funcgate;dur=%.3f\r\n" % (call_id.encode(), spent_ms)
