@@ -1,0 +1,86 @@
+"""The comparison: every peer in the same rounds on the same upstream, proved to work before it is timed."""
+
+import contextlib
+from collections.abc import Iterator
+
+import msgspec
+
+from . import envoy, plain
+from .bed import Bed, tell
+from .gateway import ALWAYS, INTERVAL, gateway
+from .peers import Peer, Shot, preflight
+from .report import absolute, facts, machine, ratios, versions
+from .rounds import measure, summarize
+from .workload import CLEAN_PATH
+
+REFERENCE, BASELINE = "envoy", "direct"
+TARGETS = {"funcgate interval": 1.6, "funcgate always": 2.0}
+_ALL = "token, arguments, CEL, schema, masking, credential, journal"
+
+
+def run(bed: Bed) -> None:
+    """Start the peers, prove them, time them, print the two tables."""
+    about = machine(bed.folder) | versions()
+    with _peers(bed) as peers:
+        entries = [(peer, preflight(peer, bed.work, bed.upstream_port)) for peer in peers]
+        for peer, shot in entries:
+            tell(f"{peer.name}: {peer.does}: holds{f', {shot.masked} values masked' if peer.guards else ''}")
+        samples = measure(bed.loader, entries, bed.options.effort, tell)
+    cells = summarize(samples, REFERENCE, BASELINE)
+    names, counts = [peer.name for peer in peers], bed.options.effort.connections
+    about |= _peer_versions(names)
+    bed.results["machine"] = about
+    bed.results["compare"] = {
+        "samples": msgspec.to_builtins(samples),
+        "medians": [{"peer": name, "connections": count} | cell._asdict() for (name, count), cell in cells.items()],
+    }
+    print(facts(about))
+    print(_sizes(bed, entries), end="\n\n")
+    print(absolute(cells, [(peer.name, peer.does) for peer in peers], counts), end="\n\n")
+    if REFERENCE in names:
+        judges = [peer.name for peer in peers if peer.name != BASELINE]
+        print(f"CPU a call, as a multiple of {REFERENCE}'s (median of the ratios of each round, and their quartiles)")
+        print(ratios(cells, judges, counts, TARGETS), end="\n\n")
+
+
+@contextlib.contextmanager
+def _peers(bed: Bed) -> Iterator[list[Peer]]:
+    only = bed.options.only
+
+    def wanted(*names: str) -> bool:
+        return not only or any(name in only for name in names)
+
+    with contextlib.ExitStack() as stack:
+        peers = [plain.direct(bed.upstream_port, bed.upstream_pid)]
+        if wanted("nginx") and plain.NGINX:
+            peers.append(stack.enter_context(plain.nginx(bed.upstream_port, bed.folder)))
+        if wanted("envoy"):
+            peers.append(stack.enter_context(envoy.envoy(bed.work, bed.upstream_port, bed.folder)))
+        if wanted("aiohttp"):
+            peers.append(stack.enter_context(plain.aiohttp_proxy(bed.work, bed.upstream_port, bed.folder)))
+        if wanted("funcgate"):
+            start = stack.enter_context
+            always = start(gateway(bed.work, bed.upstream_port, bed.folder / "always", ALWAYS))
+            interval = start(gateway(bed.work, bed.upstream_port, bed.folder / "interval", INTERVAL))
+            peers.append(always.peer("funcgate always", _ALL))
+            peers.append(interval.peer("funcgate interval", _ALL + " (synced every 5 ms)"))
+            peers.append(interval.peer("funcgate clean", "the same, an answer with nothing to mask", CLEAN_PATH))
+        yield peers
+
+
+def _peer_versions(names: list[str]) -> dict[str, str]:
+    found = {}
+    if "envoy" in names:
+        found["envoy"] = envoy.version()
+    if "nginx" in names:
+        found["nginx"] = plain.nginx_version()
+    return found
+
+
+def _sizes(bed: Bed, entries: list[tuple[Peer, Shot]]) -> str:
+    shot = entries[0][1]
+    effort = bed.options.effort
+    return (
+        f"token {len(bed.work.good)} bytes, request {len(shot.request)}, answer {shot.answer_bytes}; "
+        f"{effort.rounds} rounds of {effort.run_s:g} s for each peer and number of connections, closed loop"
+    )

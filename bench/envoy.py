@@ -1,0 +1,101 @@
+"""The Envoy peer: jwt_authn with a local key set and its token cache, rbac on path and group. Nothing else is switched on.
+
+One worker thread, HTTP/1.1 on both sides, no access log: as cheap as Envoy does this job.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .peers import Peer
+from .processes import child, free_port, wait_for_port
+from .workload import AUDIENCE, GROUP, ISSUER, PATH, Workload
+
+BINARY = Path(sys.executable).parent / "envoy"
+_HTTP = "type.googleapis.com/envoy.extensions.filters.http"
+
+
+@contextlib.contextmanager
+def envoy(work: Workload, upstream_port: int, folder: Path) -> Iterator[Peer]:
+    """Start Envoy in front of the upstream."""
+    port, log, config = free_port(), folder / "envoy.log", folder / "envoy.json"
+    config.write_text(json.dumps(_config(work, port, upstream_port)))
+    command = [str(BINARY), "-c", str(config), "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warning"]
+    with child(command, log) as process:
+        wait_for_port(process, port, log)
+        yield Peer("envoy", "jwt_authn, rbac", port, [process.pid], PATH)
+
+
+def version() -> str:
+    """The version in the binary's own words."""
+    said = subprocess.run([BINARY, "--version"], capture_output=True, text=True, check=True).stdout
+    return said.strip().split("version:")[-1].strip().split("/")[1]
+
+
+def _config(work: Workload, port: int, upstream_port: int) -> dict[str, Any]:
+    listener = {
+        "name": "calls",
+        "address": _address(port),
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": _connections(work)}]}],
+    }
+    cluster = {
+        "name": "upstream",
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": "upstream",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(upstream_port)}}]}],
+        },
+    }
+    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
+
+
+def _connections(work: Workload) -> dict[str, Any]:
+    route = {"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}
+    return {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "calls",
+        "codec_type": "HTTP1",
+        "generate_request_id": False,
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        "http_filters": [
+            {"name": "envoy.filters.http.jwt_authn", "typed_config": _tokens(work)},
+            {"name": "envoy.filters.http.rbac", "typed_config": _rules()},
+            {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{_HTTP}.router.v3.Router"}},
+        ],
+    }
+
+
+def _tokens(work: Workload) -> dict[str, Any]:
+    provider = {
+        "issuer": ISSUER,
+        "audiences": [AUDIENCE],
+        "local_jwks": {"inline_string": json.dumps(work.jwks)},
+        "payload_in_metadata": "claims",
+        "jwt_cache_config": {"jwt_cache_size": 100},
+    }
+    return {
+        "@type": f"{_HTTP}.jwt_authn.v3.JwtAuthentication",
+        "providers": {"corp": provider},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}],
+    }
+
+
+def _rules() -> dict[str, Any]:
+    groups = {
+        "filter": "envoy.filters.http.jwt_authn",
+        "path": [{"key": "claims"}, {"key": "groups"}],
+        "value": {"list_match": {"one_of": {"string_match": {"exact": GROUP}}}},
+    }
+    may_call = {
+        "permissions": [{"url_path": {"path": {"exact": PATH}}}],
+        "principals": [{"metadata": groups}],
+    }
+    return {"@type": f"{_HTTP}.rbac.v3.RBAC", "rules": {"action": "ALLOW", "policies": {"small transfers": may_call}}}
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
