@@ -36,8 +36,23 @@ class HttpExchange:
     """One request and its answer. Used by gateway.py, top to bottom, once."""
 
     __slots__ = (
-        "_began", "_broken", "_connection", "_site", "_started", "body", "call", "call_id", "client", "http_target",
-        "forwarded", "path", "query", "request", "target", "target_s", "traceparent",
+        "_began",
+        "_broken",
+        "_connection",
+        "_site",
+        "_started",
+        "body",
+        "call",
+        "call_id",
+        "client",
+        "forwarded",
+        "http_target",
+        "path",
+        "query",
+        "request",
+        "target",
+        "target_s",
+        "traceparent",
     )  # fmt: skip
 
     def __init__(

@@ -79,7 +79,7 @@ class RequestReader:
             cause = error.__context__
             if isinstance(cause, Malformed):
                 raise cause from None
-            if self._closed:
+            if self.current is not None and self.current.complete and not self.current.keep_alive:
                 return  # bytes after a request that said "Connection: close" are nobody's
             raise Malformed(str(error)[:80]) from None
         if not self._began:
