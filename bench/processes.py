@@ -69,11 +69,6 @@ def cpu_s(pids: Sequence[int]) -> float:
     return sum(_own_cpu_s(pid) + cpu_s(_children(pid)) for pid in pids)
 
 
-def resident_bytes(pid: int) -> int:
-    """Resident memory of the process itself."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def free_port() -> int:
     """A loopback port that nobody listens on at this moment."""
     with socket.socket() as probe:

@@ -1,0 +1,100 @@
+"""The harness with its real processes: it notices wrong answers and false claims, and leaves nothing behind."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from bench.load import Job, Load
+from bench.peers import Peer, preflight
+from bench.plain import direct
+from bench.processes import BenchError, free_port, talker
+from bench.workload import PATH, make_body, make_request, make_workload, sensitive_answer
+
+FRAMING = b"\r\nContent-Length: %d\r\n" % len(sensitive_answer().body)
+
+
+@pytest.fixture
+def upstream() -> Iterator[int]:
+    with talker("bench.upstream") as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+
+
+def _load(port: int, framing: bytes = FRAMING, extra_bytes: int = 0) -> Load:
+    job = Job(
+        port=port, request=make_request(PATH, "token", make_body(), "upstream"), framing=framing,
+        answer_bytes=len(sensitive_answer().body) + extra_bytes, connections=3, warm_s=0.02, run_s=0.1, pids=[],
+    )  # fmt: skip
+    with talker("bench.load") as loader:
+        said, _ = loader.communicate(msgspec.json.encode(job).decode() + "\n", timeout=30)
+    return msgspec.json.decode(said, type=Load)
+
+
+def test_the_load_generator_counts_right_answers(upstream: int) -> None:
+    load = _load(upstream)
+    assert load.fault == ""
+    assert load.calls > 0
+    assert 0 < load.p50_s <= load.p99_s < load.took_s
+
+
+@pytest.mark.parametrize(("framing", "extra"), [(b"\r\nContent-Length: 7\r\n", 0), (FRAMING, -1)])
+def test_the_load_generator_notices_another_answer(upstream: int, framing: bytes, extra: int) -> None:
+    assert "another answer" in _load(upstream, framing, extra).fault
+
+
+def test_the_load_generator_says_that_nobody_listens() -> None:
+    assert "cannot connect" in _load(free_port()).fault
+
+
+def test_a_peer_that_does_not_do_what_its_row_says_is_not_timed(upstream: int) -> None:
+    work = make_workload()
+    honest = direct(upstream, 0)
+    assert preflight(honest, work, upstream).answer_bytes == len(sensitive_answer().body)
+    with pytest.raises(BenchError, match="forged token"):
+        preflight(honest._replace(judges=True), work, upstream)
+    with pytest.raises(BenchError, match="credential"):
+        preflight(Peer("liar", "", upstream, [], PATH, judges=False, guards=True), work, upstream)
+
+
+def test_a_run_writes_its_samples_and_removes_its_folder(tmp_path: Path) -> None:
+    data, result = tmp_path / "data", tmp_path / "result.json"
+    command = [sys.executable, "-m", "bench", "compare", "--quick", "--only", "aiohttp", "--connections", "2"]
+    done = subprocess.run(
+        [*command, "--json", str(result), "--data", str(data)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    samples = json.loads(result.read_text())["compare"]["samples"]
+    assert {sample["peer"] for sample in samples} == {"direct", "aiohttp"}
+    assert all(sample["calls"] > 0 and sample["cpu_us"] > 0 for sample in samples)
+    assert list(data.iterdir()) == []
+
+
+def test_a_run_that_is_stopped_takes_its_children_with_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench", "compare", "--only", "aiohttp", "--connections", "2"]
+    with subprocess.Popen([*command, "--data", str(tmp_path)], stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        assert next(line for line in run.stderr if line.startswith("round 1"))
+        assert _running_with(tmp_path)
+        run.send_signal(signal.SIGTERM)
+        run.stderr.read()
+        assert run.wait(20) == 143
+    assert _running_with(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def _running_with(folder: Path) -> list[str]:
+    """The command lines of the harness' children that name the folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in line and "bench.aiohttp_proxy" in line:
+            found.append(line)
+    return found
