@@ -21,6 +21,8 @@ _ALL = "token, arguments, CEL, schema, masking, credential, journal"
 def run(bed: Bed) -> None:
     """Start the peers, prove them, time them, print the two tables."""
     about = machine(bed.folder) | versions()
+    if about["disk"] in ("tmpfs", "ramfs"):
+        tell("the journals are in memory: what `always` costs here says nothing of a disk; choose one with --data DIR")
     with _peers(bed) as peers:
         entries = [(peer, preflight(peer, bed.work, bed.upstream_port)) for peer in peers]
         for peer, shot in entries:

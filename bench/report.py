@@ -31,6 +31,7 @@ def machine(folder: Path) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "disk": _filesystem(folder),
         "sync_us": round(_sync_us(folder)),
         "load_before": round(os.getloadavg()[0], 2),
     }
@@ -91,6 +92,13 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def _filesystem(folder: Path) -> str:
+    """The kind of file system that the folder is on: the longest mount point that holds it."""
+    mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    holding = [(len(point), kind) for point, kind in mounts if folder.is_relative_to(point)]
+    return max(holding)[1]
 
 
 def _sync_us(folder: Path) -> float:
