@@ -1,0 +1,138 @@
+"""A real `funcgate serve` process with a configuration of the test's own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ruamel.yaml import YAML
+
+from support.authority import ISSUER, Authority
+
+T = TypeVar("T")
+CANARY = "canary-7f3a9c51e2b84d06"
+
+
+def until(condition: Callable[[], T], timeout_s: float = 10.0) -> T:
+    """Wait until the condition is true, and return what it said; fail when it stays false."""
+    end = time.monotonic() + timeout_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"still not true after {timeout_s} s")
+        time.sleep(0.01)
+
+
+def settings(authority: Authority, target_url: str, functions: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+    """A configuration with one target ``shop``; `changes` replace top-level keys, `target` adds to the target."""
+    target = {"name": "shop", "protocol": "http", "url": target_url, "functions": functions}
+    target["credential"] = {"type": "bearer", "secret": "env:SHOP_KEY"}
+    target |= changes.pop("target", {})
+    base: dict[str, Any] = {
+        "listen": {"calls": "127.0.0.1:0", "console": "127.0.0.1:0"},
+        "issuers": [
+            {"name": "corp", "issuer": ISSUER, "audience": "funcgate", "jwks_file": str(authority.jwks_file)},
+        ],
+        "targets": [target],
+        "policies": [{"name": "agents", "effect": "allow", "functions": ["shop.*"], "principals": ["group:agents"]}],
+    }
+    return base | changes
+
+
+class Gate:
+    """The process, its ports, its journal."""
+
+    def __init__(self, folder: Path, configuration: dict[str, Any]) -> None:
+        self.folder = folder
+        self.file = folder / "funcgate.yaml"
+        self.data = folder / "data"
+        self.log = folder / "log.txt"
+        self.write({"data_dir": str(self.data)} | configuration)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.calls = 0
+        self.console = 0
+
+    def write(self, configuration: dict[str, Any]) -> None:
+        with self.file.open("w") as out:
+            YAML().dump(configuration, out)
+
+    def start(self, *prefix: str, ready: bool = True) -> "Gate":
+        """`prefix` is a command to run the gateway under (strace, say)."""
+        binary = Path(sys.executable).parent / "funcgate"
+        self.log.unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*prefix, str(binary), "serve", "--config", str(self.file)],
+                stderr=log,
+                stdout=log,
+                env=os.environ | {"SHOP_KEY": CANARY},
+            )
+        process = self.process
+        until(lambda: self._read_ports() or process.poll() is not None, 20)
+        if process.poll() is not None:
+            raise AssertionError(f"the gateway did not start:\n{self.log.read_text()[-3000:]}")
+        if ready:
+            until(lambda: self.get_console("/readyz")[0] == 200)
+        return self
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """The structured log lines of one kind."""
+        lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [entry for entry in map(json.loads, lines) if entry.get("event") == event]
+
+    def _read_ports(self) -> bool:
+        for entry in self.logged("serving"):
+            self.calls, self.console = (int(entry[name].rpartition(":")[2]) for name in ("calls", "console"))
+            return True
+        return False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.calls}"
+
+    def get_console(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.console}{path}", timeout=5) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def kill(self) -> None:
+        """As by `kill -9`."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self, timeout_s: float = 20) -> int:
+        """As by the service manager: SIGTERM, then wait."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout_s)
+
+    def entries(self) -> list[dict[str, Any]]:
+        """All lines of the journal that are whole."""
+        lines: list[dict[str, Any]] = []
+        for segment in sorted((self.data / "journal").glob("*.jsonl")):
+            for line in segment.read_bytes().splitlines(keepends=True):
+                if line.endswith(b"\n"):
+                    lines.append(json.loads(line))
+        return lines
+
+    def call_entries(self, call_id: str) -> list[dict[str, Any]]:
+        return [entry for entry in self.entries() if entry["call"] == call_id]
+
+    def ended(self, call_id: str) -> dict[str, Any]:
+        """The call's last entry, once it is there."""
+        return until(lambda: next((e for e in self.call_entries(call_id) if e["kind"] == "ended"), None))
