@@ -1,0 +1,76 @@
+"""From the parts of a configuration to what the listener serves. Nothing is started here."""
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from funcgate.config.assemble import read
+from funcgate.config.load import load
+from funcgate.config.parts import Options, Parts, Target, hash_key
+from funcgate.core.ports import Masker
+from funcgate.gateway import Snapshot
+from funcgate.protocols.http.target import HttpPools, HttpSite, HttpTarget, UpstreamTls
+from funcgate.registry import PROTOCOLS
+
+
+class Built(Struct, frozen=True, kw_only=True):
+    """One version, ready to serve."""
+
+    parts: Parts
+    site: HttpSite
+
+    @property
+    def version(self) -> str:
+        return self.parts.version
+
+
+def read_parts(path: Path, *, previous: Parts | None = None, need_secrets: bool = True, serving: bool = False) -> Parts:
+    """The configuration in `path`, put together. Raises `config.problems.Faulty` with every problem.
+
+    `serving` makes the data folder and the key in it, when they are not there; a look at a configuration leaves no trace.
+    """
+    data_dir = previous.loaded.data_dir if previous is not None else load(path).data_dir
+    if serving:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = hash_key(data_dir, create=serving)
+    return read(path, Options(protocols=PROTOCOLS, hash_key=key, previous=previous, need_secrets=need_secrets))
+
+
+def build(parts: Parts, pools: HttpPools) -> Built:
+    """The site for these parts. Raises `OSError` when a target's TLS files cannot be used."""
+    snapshot = Snapshot(
+        version=parts.version,
+        identity=parts.issuers,
+        policies=parts.policies,
+        maskers=_maskers(parts).__getitem__,
+        broker=parts.broker,
+        functions=parts.functions,
+        record_bytes=parts.journal.record_bytes,
+    )
+    targets = {name: _http_target(target, pools) for name, target in parts.targets.items()}
+    site = HttpSite(snapshot, targets, parts.hosts, parts.loaded.config.approval_url or "")
+    return Built(parts=parts, site=site)
+
+
+def _maskers(parts: Parts) -> dict[str, Masker]:
+    """One masker for each function, made now: a call only looks it up. A function that is not there refuses the call."""
+    found: dict[str, Masker] = {}
+    for target in parts.targets.values():
+        lenient = target.spec.unmaskable == "pass"
+        for name in target.catalogue.functions:
+            found[name] = parts.masking.masker(name, unmaskable_pass=lenient)
+    return found
+
+
+def _http_target(target: Target, pools: HttpPools) -> HttpTarget:
+    spec, tls = target.spec, target.tls
+    trust = UpstreamTls(ca=tls.ca or "", cert=tls.cert or "", key=tls.key or "", server_name=tls.server_name or "")
+    return HttpTarget(
+        name=spec.name,
+        url=spec.url,
+        catalog=target.catalogue,
+        limits=target.limits,
+        pool=pools.pool(spec.name, spec.url, trust, target.limits),
+        forward=frozenset(name.lower().encode() for name in spec.forward_headers),
+        unmaskable_pass=spec.unmaskable == "pass",
+    )

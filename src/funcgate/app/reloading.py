@@ -1,0 +1,162 @@
+"""A new configuration in place of the old one: whole or not at all, and recorded before it takes effect.
+
+A file that is refused changes nothing: the old version serves on, and says so until the file is mended.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from funcgate.config.parts import Parts
+from funcgate.config.problems import Faulty, Located
+from funcgate.console import Gauges
+from funcgate.core.entry import Entry, Kind
+from funcgate.core.ids import new_id
+from funcgate.core.ports import Journal
+from funcgate.core.refusal import Refused
+from funcgate.logs import logger
+
+from .building import Built, read_parts
+
+LOOK_EVERY_S = 1.0
+
+Stamp = tuple[tuple[int, int, int], ...]
+
+# What is decided once, at the start: (what the file says, how to read it off the parts).
+_FIXED: tuple[tuple[tuple[str, ...], Callable[[Parts], Any]], ...] = (
+    (("listen", "calls"), lambda parts: parts.calls),
+    (("listen", "console"), lambda parts: parts.console),
+    (("listen", "limits"), lambda parts: parts.limits),
+    (("listen", "tls"), lambda parts: parts.loaded.config.listen.tls),
+    (("data_dir",), lambda parts: parts.loaded.data_dir),
+    (("journal",), lambda parts: parts.journal),
+    (("logs", "calls"), lambda parts: parts.loaded.config.logs.calls),
+)
+
+
+class Steps(NamedTuple):
+    """How a new version gets in place; serving.py has them."""
+
+    prepare: Callable[[Parts], Awaitable[Built]]
+    swap: Callable[[Built], None]
+    drop: Callable[[Built], Awaitable[None]]
+
+
+class Reloader:
+    """Reads the file again when told to (`ask`) or when it has changed.
+
+    `prepare` makes the new version ready beside the old one, and may fail (`OSError`); `swap` puts it in place and cannot
+    fail; `drop` undoes `prepare`.
+    """
+
+    def __init__(self, path: Path, parts: Parts, journal: Journal, gauges: Gauges, steps: Steps) -> None:
+        self._path = path
+        self._parts = parts
+        self._journal = journal
+        self._gauges = gauges
+        self._steps = steps
+        self._asked = asyncio.Event()
+        self._seen = stamp(parts.loaded.files)
+        self._log = logger()
+        gauges.version = parts.version
+
+    def ask(self) -> None:
+        """Reload now, whether the files changed or not (SIGHUP)."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        before = self._seen
+        while True:
+            try:
+                await asyncio.wait_for(self._asked.wait(), LOOK_EVERY_S)
+            except TimeoutError:
+                now = await asyncio.to_thread(stamp, self._parts.loaded.files)
+                settled, before = now == before, now  # a file that is still being written is left alone
+                if now == self._seen or not settled:
+                    continue
+            self._asked.clear()
+            await self._reload()
+
+    async def _reload(self) -> None:
+        files = self._parts.loaded.files
+        self._seen = await asyncio.to_thread(stamp, files)
+        try:
+            parts = await asyncio.to_thread(read_parts, self._path, previous=self._parts, serving=True)
+            _refuse_fixed(self._parts, parts)
+            built = await self._steps.prepare(parts)
+            try:
+                await self._record(parts.version)
+            except BaseException:
+                await self._steps.drop(built)
+                raise
+            self._steps.swap(built)
+        except Faulty as faulty:
+            await self._refused(faulty.problems)
+        except (OSError, Refused) as error:
+            text = f"the new configuration cannot be put in place: {_plain(error)}"
+            await self._refused([Located(file=str(self._path), text=text)])
+        except Exception as error:
+            # P3: whatever breaks on the way, the version that serves is the one that was whole.
+            self._log.error("reload broke", exc_info=error)
+            await self._refused([Located(file=str(self._path), text=f"reading it failed: {type(error).__name__}")])
+        else:
+            self._took(parts)
+
+    def _took(self, parts: Parts) -> None:
+        for warning in parts.warnings:
+            self._log.warning("configuration", problem=str(warning))
+        if parts.loaded.files != self._parts.loaded.files:
+            self._seen = stamp(parts.loaded.files)
+        self._log.info("configuration reloaded", old=self._parts.version, new=parts.version)
+        self._parts = parts
+        self._gauges.version = parts.version
+        self._gauges.reloads += 1
+        self._gauges.last_reload_failed = False
+
+    async def _refused(self, problems: Iterable[Located]) -> None:
+        texts = [str(problem) for problem in problems]
+        self._gauges.reloads_failed += 1
+        self._gauges.last_reload_failed = True
+        self._log.error("configuration refused; the old one serves on", version=self._parts.version, problems=texts)
+        change = {**_change(self._parts.version, ""), "problems": texts[:100]}
+        self._journal.note(Entry(kind=Kind.ADMIN, call=new_id(), outcome="refused", change=change))
+
+    async def _record(self, new: str) -> None:
+        """Durable before it takes effect: whichever version an entry names, the journal tells when it came."""
+        change = _change(self._parts.version, new)
+        await self._journal.append(Entry(kind=Kind.ADMIN, call=new_id(), outcome="complete", change=change))
+
+
+def stamp(files: Iterable[Path]) -> Stamp:
+    """What changes when a file is written, replaced or removed."""
+    return tuple(map(_stamp_of, files))
+
+
+def _stamp_of(path: Path) -> tuple[int, int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def _refuse_fixed(old: Parts, new: Parts) -> None:
+    """Raises `Faulty` when something changed that only a restart can change: half of a configuration is none."""
+    changed = [where for where, value in _FIXED if value(old) != value(new)]
+    if changed:
+        source = new.loaded.source
+        raise Faulty(
+            source.problem(source.locate(where), f"a change of {'.'.join(where)} needs a restart") for where in changed
+        )
+
+
+def _change(old: str, new: str) -> dict[str, Any]:
+    return {"what": "configuration", "old": old, **({"new": new} if new else {})}
+
+
+def _plain(error: Exception) -> str:
+    if isinstance(error, Refused):
+        return f"the journal refuses to record it ({error.code})"
+    return (error.strerror if isinstance(error, OSError) else "") or type(error).__name__

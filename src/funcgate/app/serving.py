@@ -1,0 +1,251 @@
+"""A running gateway: started in order, ended in the reverse order, so that no call is served without its record."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+from collections.abc import Awaitable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvloop
+
+from funcgate.approval import ClosedDesk
+from funcgate.config.parts import Parts
+from funcgate.config.settings import Address
+from funcgate.console import ConsoleServer, Gauges, Health, bind, make_console, make_registry
+from funcgate.core.entry import Entry, Kind
+from funcgate.core.ids import new_id
+from funcgate.core.meter import Meter
+from funcgate.core.ports import Journal
+from funcgate.core.refusal import Refused
+from funcgate.gateway import Gateway
+from funcgate.logs import CallLog, logger, set_up
+from funcgate.protocols.http.listener import HttpListener, ListenerLimits
+from funcgate.protocols.http.sweeper import Sweeper
+from funcgate.protocols.http.target import HttpPools
+from funcgate.recording.unknowns import Unknowns
+from funcgate.stores.journal_files import FileJournal
+from funcgate.wire.http1.limits import HeadLimits
+
+from .building import Built, build, read_parts
+from .reloading import Reloader, Steps
+
+T = TypeVar("T")
+
+_GC_THRESHOLDS = (50_000, 20, 100)  # collections are rare, and what was there at the start is never looked at again
+
+
+class StartFailed(Exception):
+    """The gateway cannot start here and now. Says why and what to do; the configuration itself is sound."""
+
+
+def run(path: Path) -> None:
+    """Serve until SIGTERM or SIGINT. Raises `config.problems.Faulty`, or `StartFailed`."""
+    parts = read_parts(path, serving=True)
+    logs = parts.loaded.config.logs
+    set_up(logs.level, logs.format)
+    for warning in parts.warnings:
+        logger().warning("configuration", problem=str(warning))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(Serving(path, parts).serve())
+
+
+class Serving:
+    """One gateway in one loop."""
+
+    def __init__(self, path: Path, parts: Parts) -> None:
+        self._path = path
+        self._parts = parts
+        self._meter = Meter()
+        self._log = logger()
+        self._draining = False
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        settings = parts.journal
+        self._journal = FileJournal(
+            parts.loaded.data_dir / "journal",
+            sync=settings.sync,
+            every_s=settings.every_s,
+            max_queue=settings.queue,
+            segment_bytes=settings.segment_bytes,
+            min_free_bytes=settings.keep_free_bytes,
+        )
+        self._gauges = Gauges(lambda: self._journal.depth)
+        self._unknowns = Unknowns(self._journal)
+        self._sweeper = Sweeper()
+        self._pools = HttpPools(self._sweeper)
+
+    async def serve(self) -> None:
+        """Start, serve, drain. Raises `StartFailed`."""
+        async with contextlib.AsyncExitStack() as ending:
+            await self._start(ending)
+            await self._stop.wait()
+            await self._drain()
+        self._log.info("stopped")
+
+    async def _start(self, ending: contextlib.AsyncExitStack) -> None:
+        """In this order; `ending` undoes it in the reverse order, also when it gets only half-way."""
+        parts = self._parts
+        repaired = await _or_fail("data_dir", parts.loaded.data_dir, self._journal.start())
+        ending.push_async_callback(self._journal.close)
+        self._log.info("journal", repaired=repaired)
+        await self._record_start()
+        ending.push_async_callback(self._end_tasks)
+        self._begin(self._unknowns.run(), "unknowns")
+        await parts.issuers.start()
+        ending.push_async_callback(self._close_issuers)
+        for problem in [*parts.issuers.problems(), *parts.issuers.warnings()]:
+            self._log.warning("issuer", problem=problem)
+        ending.callback(self._close_pools)
+        self._built = build(parts, self._pools)
+        console = _bound(parts.console)
+        server = ConsoleServer(make_console(make_registry(self._meter, self._gauges), self._health), console)
+        server.start()
+        ending.push_async_callback(server.close)
+        await _or_fail("listen.calls", parts.calls, self._listen(self._built))
+        ending.callback(self._listener.close)
+        self._watch()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
+        calls, reached = Address(parts.calls.host, self._listener.port), Address(parts.console.host, server.port)
+        self._log.info("serving", calls=str(calls), console=str(reached), version=parts.version)
+
+    async def _listen(self, built: Built) -> None:
+        journal: Journal = self._journal
+        which = self._parts.loaded.config.logs.calls
+        if which != "none":
+            journal = CallLog(journal, which)
+        gateway = Gateway(journal, ClosedDesk(), self._meter, self._unknowns)
+        limits = _listener_limits(self._parts)
+        self._listener = HttpListener(gateway, self._meter, limits, built.site, self._sweeper)
+        await self._listener.start(self._parts.calls.host, self._parts.calls.port, self._parts.server_tls)
+
+    async def _record_start(self) -> None:
+        """The version in force opens the record: without it, the first entries would name an unknown one."""
+        change = {"what": "start", "new": self._parts.version}
+        try:
+            await self._journal.append(Entry(kind=Kind.ADMIN, call=new_id(), outcome="complete", change=change))
+        except Refused as refused:
+            raise StartFailed(f"the journal cannot be written: {refused.private_detail or refused.code}") from None
+
+    def _watch(self) -> None:
+        """Signals and reloads, from here on."""
+        loop = asyncio.get_running_loop()
+        steps = Steps(self._prepare, self._swap, self._drop)
+        reloader = Reloader(self._path, self._parts, self._journal, self._gauges, steps)
+        loop.add_signal_handler(signal.SIGHUP, reloader.ask)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_stop)
+        self._begin(reloader.run(), "reloads")
+
+    # A new version in place of the old one.
+
+    async def _prepare(self, parts: Parts) -> Built:
+        built = build(parts, self._pools)
+        await parts.issuers.start()
+        return built
+
+    def _swap(self, built: Built) -> None:
+        old, self._parts, self._built = self._parts, built.parts, built
+        self._listener.site = built.site  # one assignment: a call sees the old version or the new one, never both
+        self._pools.keep_only({target.pool for target in built.site.targets.values()})
+        logs = built.parts.loaded.config.logs
+        set_up(logs.level, logs.format)
+        self._begin(old.issuers.close(), "old issuers")
+
+    async def _drop(self, built: Built) -> None:
+        await built.parts.issuers.close()
+        self._pools.keep_only({target.pool for target in self._built.site.targets.values()})
+
+    # The end.
+
+    def _asked_to_stop(self) -> None:
+        """The first signal drains; a second one does not wait for the calls that are open."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def _drain(self) -> None:
+        limit_s = self._parts.limits.drain_timeout_s
+        self._draining = True
+        self._log.info("draining", open_calls=self._meter.open_calls, limit_s=limit_s)
+        draining = asyncio.ensure_future(self._listener.drain(limit_s))
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        await asyncio.wait({draining, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if not draining.done():
+            self._listener.close()
+        cut = not await draining
+        if cut:
+            self._log.warning("calls were cut: they did not end in time")
+
+    async def _close_issuers(self) -> None:
+        await self._parts.issuers.close()
+
+    def _close_pools(self) -> None:
+        self._pools.close()
+        self._sweeper.close()
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._log.error("a background task broke", task=task.get_name(), exc_info=task.exception())
+
+    async def _end_tasks(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._unknowns.flush()
+
+    # What the console asks.
+
+    def _health(self) -> Health:
+        issuers = self._parts.issuers
+        failing, gauges = issuers.problems(), self._gauges
+        checks = {
+            "journal": self._journal.status or "ok",
+            "keys": "ok" if len(failing) < len(self._parts.loaded.config.issuers) else "no issuer's keys can be had",
+            "draining": "draining" if self._draining else "ok",
+        }
+        warnings = ["the configuration file was refused; an older version serves"] if gauges.last_reload_failed else []
+        if failing and checks["keys"] == "ok":
+            warnings.append("the keys of some issuers cannot be had")
+        ready = all(found == "ok" for found in checks.values())
+        return Health(ready=ready, version=self._parts.version, checks=checks, warnings=warnings)
+
+
+def _listener_limits(parts: Parts) -> ListenerLimits:
+    limits = parts.limits
+    head = HeadLimits(max_line=limits.request_line, max_fields=limits.headers, max_bytes=limits.header_bytes)
+    return ListenerLimits(
+        head=head,
+        max_connections=limits.connections,
+        max_pipelined=limits.pipelined,
+        header_timeout_s=limits.header_timeout_s,
+        body_timeout_s=limits.body_timeout_s,
+        idle_timeout_s=limits.idle_timeout_s,
+    )
+
+
+async def _or_fail(what: str, where: object, starting: Awaitable[T]) -> T:
+    try:
+        return await starting
+    except OSError as error:
+        raise StartFailed(f"{what}: {where}: {error.strerror or error}") from None
+
+
+def _bound(address: Address) -> socket.socket:
+    try:
+        return bind(*address)
+    except OSError as error:
+        raise StartFailed(f"listen.console: {address}: {error.strerror or error}") from None

@@ -1,0 +1,44 @@
+"""All verbs, as an explicit list. What a verb needs is imported when it runs, so that a light one starts at once."""
+
+import typer
+
+from .audit import list_calls, show_call
+from .call import call
+from .check import check
+from .demo import demo
+from .functions import functions
+from .policy import explain
+from .serve import serve
+
+application = typer.Typer(
+    name="funcgate",
+    help="An identity-aware gateway for the functions that agents, CI jobs and services call.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks print local variables: tokens, secrets
+)
+policy = typer.Typer(help="Look at how calls are decided.", no_args_is_help=True)
+audit = typer.Typer(help="Read the journal.", no_args_is_help=True)
+
+for verb in (serve, check, demo, functions, call):
+    application.command()(verb)
+policy.command()(explain)
+audit.command("list")(list_calls)
+audit.command("show")(show_call)
+application.add_typer(policy, name="policy")
+application.add_typer(audit, name="audit")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"funcgate {version('funcgate')}")
+        raise typer.Exit
+
+
+@application.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass

@@ -1,0 +1,211 @@
+"""Puts the parts together: issuers, catalogues, policies, masking, credentials. All of them, or the list of what is wrong.
+
+It starts nothing and opens no connection. What depends on something broken is not judged, so that one slip is told once.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from msgspec import structs
+
+from funcgate.core.function import Function
+from funcgate.core.problem import Problem, Unusable
+from funcgate.credentials import Broker
+from funcgate.identity import Issuers
+from funcgate.masking import MaskingPlan, compile_rules
+from funcgate.policy import PolicySet, compile_policies
+
+from .load import Loaded, load, version_of
+from .parts import Options, Parts, Target, Where
+from .problems import Faulty, Located
+from .settings import Address, Reading, journal_settings, listen_limits, server_tls, target_limits, upstream_tls
+from .shape import HttpTargetSpec, TargetSpec, UpstreamTlsSpec
+from .whole import check_effect, check_forwarded, check_reach, check_roles, read_hosts
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+T = TypeVar("T")
+
+
+def read(path: Path, options: Options) -> Parts:
+    """The parts, from the file. Raises `Faulty` with every problem that was found.
+
+    The files that are named are read again by the parts: should one change meanwhile, the digest would name something
+    that nobody serves, so it is taken twice and must be the same.
+    """
+    for _ in range(3):
+        parts = assemble(load(path), options)
+        if version_of(path, parts.loaded.files[1:]) == parts.version:
+            return parts
+    raise Faulty([Located(file=str(path), text="the files of the configuration keep changing while they are read")])
+
+
+def assemble(loaded: Loaded, options: Options) -> Parts:
+    """The parts, from a file that was read. Raises `Faulty` with every problem that was found."""
+    work = _Assembly(loaded, options)
+    parts = work.parts()
+    found = [*loaded.problems, *map(loaded.place, work.problems)]
+    if parts is None or any(not problem.warning for problem in found):
+        raise Faulty(found)
+    return structs.replace(parts, warnings=tuple(sorted(set(found))))
+
+
+class _Assembly:
+    """One putting together. Each step adds to `problems`; what lacks something that it needs is left out."""
+
+    def __init__(self, loaded: Loaded, options: Options) -> None:
+        self.problems: list[Problem] = []
+        self._loaded = loaded
+        self._config = loaded.config
+        self._options = options
+        self._base = loaded.base
+        self._broken = self._lost_targets()
+
+    def parts(self) -> Parts | None:
+        """Everything, or None when some of it could not be made."""
+        config = self._config
+        self.problems += [
+            *check_roles(config),
+            *check_effect(config, {str(where[0]) for where in self._loaded.lost if where}),
+        ]
+        targets = self._targets()
+        functions = {name: f for target in targets.values() for name, f in target.catalogue.functions.items()}
+        calls, console = self._addresses()
+        tls = config.listen.tls
+        made: dict[str, Any] = {
+            "server_tls": tls
+            and server_tls(self._base / tls.cert, self._base / tls.key, ("listen", "tls"), self.problems),
+            "limits": listen_limits(config.listen.limits, ("listen", "limits"), self.problems),
+            "journal": journal_settings(config.journal, ("journal",), self.problems),
+            "issuers": self._issuers(),
+            "broker": self._broker(targets),
+            "policies": self._policies(functions),
+            "masking": self._masking(
+                functions, max((t.limits.max_response for t in targets.values()), default=16 << 20)
+            ),
+            "hosts": read_hosts(config, self.problems),
+        }
+        self.problems += check_reach(config, self._broken)
+        if any(made[name] is None for name in ("issuers", "broker", "policies", "masking")):
+            return None
+        return Parts(
+            loaded=self._loaded, calls=calls, console=console, targets=targets, functions=functions, warnings=(), **made
+        )
+
+    def _say(self, where: Where, text: str, *, warning: bool = False) -> None:
+        self.problems.append(Problem(where=where, text=text, warning=warning))
+
+    def _try(self, make: Callable[[], T]) -> T | None:
+        try:
+            return make()
+        except Unusable as unusable:
+            self.problems += unusable.problems
+            return None
+
+    def _lost_targets(self) -> set[str]:
+        """Names of the targets that were left out; ``*`` when one of them had no name."""
+        raw = self._loaded.source.tree.get("targets")
+        items = raw if isinstance(raw, list) else []
+        lost = {where[1] for where in self._loaded.lost if len(where) == 2 and where[0] == "targets"}
+        names = {item.get("name") if isinstance(item, dict) else None for i, item in enumerate(items) if i in lost}
+        if ("targets",) in self._loaded.lost:
+            names.add(None)
+        return {name if isinstance(name, str) else "*" for name in names}
+
+    def _addresses(self) -> tuple[Address, Address]:
+        listen = self._config.listen
+        read = Reading(("listen",), self.problems)
+        calls, console = read.address("calls", listen.calls), read.address("console", listen.console)
+        if calls == console and calls.port:
+            self._say(("listen", "console"), "calls and console need an address each")
+        if not calls.is_loopback and listen.tls is None:
+            # Attack: read the callers' tokens off the wire. A proxy in front may do TLS, so it is only a warning.
+            self._say(
+                ("listen", "calls"), "tokens would arrive in clear; add 'tls' unless a proxy does it", warning=True
+            )
+        return calls, console
+
+    def _targets(self) -> dict[str, Target]:
+        targets: dict[str, Target] = {}
+        for index, spec in enumerate(self._config.targets):
+            before = len(self.problems)
+            where = ("targets", index)
+            if not _NAME.fullmatch(spec.name):
+                self._say((*where, "name"), "a target's name has letters, digits, - and _ only, 63 at most")
+            if spec.name in targets:
+                self._say((*where, "name"), f"there are two targets named '{spec.name}'")
+            target = self._target(spec, where)
+            if target is None or any(not problem.warning for problem in self.problems[before:]):
+                self._broken.add(spec.name)
+            if target is not None:
+                targets.setdefault(spec.name, target)
+        return targets
+
+    def _target(self, spec: TargetSpec, where: Where) -> Target | None:
+        protocol = str(spec.__struct_config__.tag)
+        load_functions = self._options.protocols.get(protocol)
+        if load_functions is None or not isinstance(spec, HttpTargetSpec):
+            self._say((*where, "protocol"), f"protocol {protocol} is not supported yet")
+            return None
+        Reading(where, self.problems).url("url", spec.url)
+        if spec.tls is not None and not spec.url.startswith("https:"):
+            self._say((*where, "tls"), "the target's url is not https, so 'tls' would do nothing")
+        tls = upstream_tls(spec.tls or UpstreamTlsSpec(), self._base, (*where, "tls"), self.problems)
+        self.problems += check_forwarded(spec.forward_headers, (*where, "forward_headers"))
+        limits = target_limits(spec.limits, (*where, "limits"), self.problems)
+        functions = self._try(lambda: load_functions(spec.name, spec.functions, self._base, (*where, "functions")))
+        return functions and Target(spec=spec, catalogue=functions, limits=limits, tls=tls)
+
+    def _issuers(self) -> Issuers | None:
+        previous = self._options.previous
+        return self._try(
+            lambda: Issuers(self._config.issuers, base=self._base, previous=previous.issuers if previous else None)
+        )
+
+    def _broker(self, targets: Mapping[str, Target]) -> Broker | None:
+        names = [spec.name for spec in self._config.targets]
+        needed = self._options.need_secrets
+        specs = {
+            name: (target.spec.credential if needed else None, ("targets", names.index(name), "credential"))
+            for name, target in targets.items()
+        }
+        broker = self._try(lambda: Broker(specs, base=self._base))
+        self.problems += broker.warnings if broker is not None else []
+        return broker
+
+    def _policies(self, functions: Mapping[str, Function]) -> PolicySet | None:
+        chosen = self._judged([policy.functions for policy in self._config.policies])
+        specs = [self._config.policies[index] for index in chosen]
+        return self._renumbered(
+            "policies", chosen, lambda: compile_policies(specs, functions, self._loaded.version, ("policies",))
+        )
+
+    def _masking(self, functions: Mapping[str, Function], limit: int) -> MaskingPlan | None:
+        chosen = self._judged([rule.functions for rule in self._config.masking])
+        rules = [self._config.masking[index] for index in chosen]
+        key = self._options.hash_key
+        return self._renumbered(
+            "masking",
+            chosen,
+            lambda: compile_rules(rules, list(functions), where=("masking",), hash_key=key, decoded_limit=limit),
+        )
+
+    def _judged(self, patterns: list[list[str]]) -> list[int]:
+        """Which items can be judged: those that name no broken target."""
+        return [i for i, of_one in enumerate(patterns) if not any(self._names_broken(pattern) for pattern in of_one)]
+
+    def _names_broken(self, pattern: str) -> bool:
+        head = pattern.split(".")[0]
+        return bool(self._broken) and ("*" in head or head in self._broken or "*" in self._broken)
+
+    def _renumbered(self, section: str, chosen: list[int], make: Callable[[], T]) -> T | None:
+        """Make a part of some items of a section; its problems name them by their place in the section."""
+        before = len(self.problems)
+        made = self._try(make)
+        for at, problem in enumerate(self.problems[before:], before):
+            if len(problem.where) > 1 and problem.where[0] == section and isinstance(problem.where[1], int):
+                where = (section, chosen[problem.where[1]], *problem.where[2:])
+                self.problems[at] = structs.replace(problem, where=where)
+        return made

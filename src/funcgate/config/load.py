@@ -1,0 +1,106 @@
+"""Reads the file: text, then values with their places, then the typed shape, and the digest that names it all.
+
+It opens the files that the configuration names, and nothing else; it resolves no environment variable.
+"""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from funcgate.core.problem import Problem
+
+from .fitting import LOST, Fitting
+from .problems import Faulty, Located
+from .shape import Config, HttpTargetSpec
+from .source import Source, Where
+
+
+class Loaded(Struct, frozen=True, kw_only=True):
+    """One reading of the file. When `problems` holds an error, `config` may be looked at but not used.
+
+    `version` is the SHA-256, in hex, over the file and the files that it names. `files` are all of these; `lost` are the
+    paths of values that had to be left out of `config`.
+    """
+
+    path: Path
+    source: Source
+    config: Config
+    version: str
+    files: tuple[Path, ...]
+    problems: tuple[Located, ...]
+    lost: tuple[Where, ...]
+    fitting: Fitting
+
+    @property
+    def base(self) -> Path:
+        """The folder that relative paths in the file start from."""
+        return self.path.parent
+
+    @property
+    def data_dir(self) -> Path:
+        return self.base / self.config.data_dir
+
+    def place(self, problem: Problem) -> Located:
+        """A part's problem with its file, line and column."""
+        if problem.file:
+            return Located(file=problem.file, text=problem.text, warning=problem.warning)
+        mark = self.source.locate(self.fitting.original(problem.where), problem.column)
+        return self.source.problem(mark, problem.text, warning=problem.warning)
+
+
+def load(path: Path) -> Loaded:
+    """Read the file. Raises `Faulty` when nothing can be made of it; else see `Loaded.problems`."""
+    name = str(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        hint = "; say which with --config FILE" if isinstance(error, FileNotFoundError) else ""
+        text = f"the configuration cannot be read: {error.strerror}{hint}"
+        raise Faulty([Located(file=name, text=text)]) from None
+    source = Source(name, data)
+    fitting = Fitting(source)
+    fitted = fitting.fit(Config)
+    problems = [*source.problems, *fitting.problems]
+    if fitted is LOST:
+        raise Faulty(problems)
+    try:
+        config = msgspec.convert(fitted, Config)
+    except msgspec.ValidationError as error:
+        problems.append(Located(file=name, line=1, column=1, text=str(error)))
+        raise Faulty(problems) from None
+    files = (path, *named_files(config, path.parent))
+    return Loaded(
+        path=path, source=source, config=config, version=_digest(data, files[1:]), files=files,
+        problems=tuple(problems), lost=tuple(fitting.lost), fitting=fitting,
+    )  # fmt: skip
+
+
+def named_files(config: Config, base: Path) -> tuple[Path, ...]:
+    """The files that decide together with the configuration, in the order in which it names them."""
+    found = [
+        base / target.functions.openapi
+        for target in config.targets
+        if isinstance(target, HttpTargetSpec) and not isinstance(target.functions, list)
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def version_of(path: Path, named: tuple[Path, ...]) -> str:
+    """What the version would be if the files were read now; "" when the first of them is gone."""
+    try:
+        return _digest(path.read_bytes(), named)
+    except OSError:
+        return ""
+
+
+def _digest(data: bytes, named: tuple[Path, ...]) -> str:
+    """SHA-256 over the digests of the files, in order: no file's end can pass for another's beginning."""
+    whole = hashlib.sha256(hashlib.sha256(data).digest())
+    for path in named:
+        try:
+            whole.update(hashlib.sha256(path.read_bytes()).digest())
+        except OSError:
+            whole.update(b"absent")
+    return whole.hexdigest()

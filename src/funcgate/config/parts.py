@@ -1,0 +1,108 @@
+"""What one version of the configuration comes to, and what is needed to put it together."""
+
+import os
+import secrets
+import ssl
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from funcgate.core.function import Function, Limits
+from funcgate.credentials import Broker
+from funcgate.identity import Issuers
+from funcgate.masking import MaskingPlan
+from funcgate.policy import PolicySet
+
+from .load import Loaded
+from .problems import Located
+from .settings import Address, JournalSettings, ListenLimits
+from .shape import HttpTargetSpec, UpstreamTlsSpec
+
+Where = tuple[str | int, ...]
+
+
+class Catalogue(Protocol):
+    """A target's functions, whatever the protocol: full name to function."""
+
+    @property
+    def functions(self) -> Mapping[str, Function]: ...
+
+
+LoadFunctions = Callable[[str, Any, Path, Where], Catalogue]
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """One target that can be called."""
+
+    spec: HttpTargetSpec
+    catalogue: Catalogue
+    limits: Limits
+    tls: UpstreamTlsSpec
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """Everything that one version of the configuration decides, ready to serve. `warnings` do not stop it."""
+
+    loaded: Loaded
+    calls: Address
+    console: Address
+    server_tls: ssl.SSLContext | None
+    limits: ListenLimits
+    journal: JournalSettings
+    issuers: Issuers
+    broker: Broker
+    policies: PolicySet
+    masking: MaskingPlan
+    targets: Mapping[str, Target]
+    functions: Mapping[str, Function]
+    hosts: Mapping[str, str]
+    warnings: tuple[Located, ...]
+
+    @property
+    def version(self) -> str:
+        return self.loaded.version
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """`protocols` says which protocols there are, and how each reads its functions. `previous` is what serves now: its
+    keys and tokens are taken over. `need_secrets` False leaves the credentials out, for a look at the policies alone."""
+
+    protocols: Mapping[str, LoadFunctions]
+    hash_key: bytes
+    previous: Parts | None = None
+    need_secrets: bool = True
+
+
+def hash_key(data_dir: Path, *, create: bool) -> bytes:
+    """The installation's key for masking by hash, in ``mask.key``; made when there is none and `create` says so.
+
+    Raises `OSError` when it cannot be read or made; without `create`, a key for one use stands in for a missing one.
+    """
+    path = data_dir / "mask.key"
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        if not create:
+            return secrets.token_bytes(32)
+        return _new_key(path)
+    if len(key) < 32:
+        raise OSError(f"{path} is cut short; restore it, or delete it (equal values will then hash differently)")
+    return key
+
+
+def _new_key(path: Path) -> bytes:
+    """Written beside and linked into place: a crash leaves a whole key or none."""
+    key = secrets.token_bytes(32)
+    beside = path.with_name(f".mask.key.{os.getpid()}")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(key)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(beside, path)
+    finally:
+        os.unlink(beside)
+    return key

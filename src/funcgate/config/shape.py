@@ -1,0 +1,155 @@
+"""The whole file as typed, frozen structs: which keys there are, of which kind, with which defaults.
+
+Only the shape. What the values mean is judged by the parts, and put together in assemble.py.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from funcgate.catalog import FunctionSpec, OpenApiSpec
+from funcgate.credentials import CredentialSpec
+from funcgate.identity import IssuerSpec
+from funcgate.masking import RuleSpec
+from funcgate.policy import PolicySpec
+
+Size = str | int
+Time = str | int | float
+
+
+class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Any part of the file."""
+
+
+class ServerTlsSpec(Spec):
+    """What the gateway shows to its callers: PEM files, the certificate with its chain."""
+
+    cert: str
+    key: str
+
+
+class UpstreamTlsSpec(Spec):
+    """How a target is trusted (`ca`, `server_name`), and what the gateway shows to it (`cert`, `key`). PEM files."""
+
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    server_name: str | None = None
+
+
+class ListenLimitsSpec(Spec):
+    """What one caller's connection may use, and how long each phase may last."""
+
+    connections: int = 1000
+    headers: int = 100
+    header_bytes: Size = "32KiB"
+    request_line: Size = "8KiB"
+    pipelined: int = 16
+    header_timeout: Time = "10s"
+    body_timeout: Time = "30s"
+    idle_timeout: Time = "75s"
+    drain_timeout: Time = "30s"
+
+
+class ListenSpec(Spec):
+    """Where the gateway listens: ``HOST:PORT``, ``[IPv6]:PORT``; port 0 takes any that is free."""
+
+    calls: str = "127.0.0.1:8080"
+    console: str = "127.0.0.1:8090"
+    postgres: str | None = None
+    mysql: str | None = None
+    tls: ServerTlsSpec | None = None
+    limits: ListenLimitsSpec = ListenLimitsSpec()
+
+
+class JournalSpec(Spec):
+    """When an entry counts as written: after its own sync, or after the last one in an interval."""
+
+    sync: Literal["always", "interval"] = "always"
+    every: Time = "5ms"
+    segment: Size = "64MiB"
+    keep_free: Size = "64MiB"
+    queue: int = 20_000
+    record: Size = "64KiB"
+
+
+class TargetLimitsSpec(Spec):
+    """What one call of a target may use."""
+
+    max_request: Size = "1MiB"
+    max_response: Size = "16MiB"
+    timeout: Time = "30s"
+    connect_timeout: Time = "5s"
+    first_byte_timeout: Time = "30s"
+    idle_timeout: Time = "30s"
+    max_connections: int = 256
+    max_wait: Time = "30s"
+
+
+class HttpTargetSpec(Spec, tag_field="protocol", tag="http"):
+    """A target that speaks HTTP/1.1."""
+
+    name: str
+    url: str
+    functions: OpenApiSpec | list[FunctionSpec]
+    credential: CredentialSpec | None = None
+    limits: TargetLimitsSpec = TargetLimitsSpec()
+    tls: UpstreamTlsSpec | None = None
+    hosts: list[str] = []
+    forward_headers: list[str] = []
+    unmaskable: Literal["refuse", "pass"] = "refuse"
+
+
+class LaterTargetSpec(Spec):
+    """A target of a protocol that this version reads and does not carry yet."""
+
+    name: str
+    url: str = ""
+    functions: Any = None
+    credential: dict[str, Any] | None = None
+    limits: TargetLimitsSpec = TargetLimitsSpec()
+    tls: UpstreamTlsSpec | None = None
+    hosts: list[str] = []
+    unmaskable: Literal["refuse", "pass"] = "refuse"
+
+
+class GrpcTargetSpec(LaterTargetSpec, tag_field="protocol", tag="grpc"):
+    pass
+
+
+class PostgresTargetSpec(LaterTargetSpec, tag_field="protocol", tag="postgres"):
+    pass
+
+
+class MysqlTargetSpec(LaterTargetSpec, tag_field="protocol", tag="mysql"):
+    pass
+
+
+class McpTargetSpec(LaterTargetSpec, tag_field="protocol", tag="mcp"):
+    pass
+
+
+TargetSpec = HttpTargetSpec | GrpcTargetSpec | PostgresTargetSpec | MysqlTargetSpec | McpTargetSpec
+
+
+class LogsSpec(Spec):
+    """What goes to standard error. `calls` says whether calls are logged too: none, those that were refused, or all."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+    calls: Literal["none", "refused", "all"] = "none"
+
+
+class Config(Spec):
+    """The file."""
+
+    listen: ListenSpec = ListenSpec()
+    data_dir: str = "./funcgate-data"
+    journal: JournalSpec = JournalSpec()
+    issuers: list[IssuerSpec] = []
+    roles: dict[str, list[str]] = {}
+    targets: list[TargetSpec] = []
+    policies: list[PolicySpec] = []
+    masking: list[RuleSpec] = []
+    logs: LogsSpec = LogsSpec()
+    approval_url: str | None = None

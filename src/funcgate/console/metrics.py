@@ -1,0 +1,95 @@
+"""The meter's plain numbers as Prometheus metrics, rendered when somebody asks, never on the data path."""
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from funcgate.core.meter import BOUNDS_S, Durations, Meter
+
+
+class Gauges:
+    """What the meter does not know, filled by the composition root."""
+
+    def __init__(self, journal_depth: Callable[[], int]) -> None:
+        self.journal_depth = journal_depth
+        self.version = ""
+        self.reloads = 0
+        self.reloads_failed = 0
+        self.last_reload_failed = False
+
+
+class MeterCollector(Collector):
+    """Reads one `Meter` and the `Gauges` at each scrape."""
+
+    def __init__(self, meter: Meter, gauges: Gauges) -> None:
+        self._meter = meter
+        self._gauges = gauges
+
+    def collect(self) -> Iterable[Metric]:
+        yield self._calls()
+        yield self._steps()
+        yield self._masked()
+        yield from self._now()
+        yield from self._configuration()
+
+    def _calls(self) -> Metric:
+        calls = CounterMetricFamily(
+            "funcgate_calls", "Calls by what was decided and, if refused, why.", labels=["target", "decision", "code"]
+        )
+        for labels, count in list(self._meter.calls.items()):
+            calls.add_metric(labels, count)
+        return calls
+
+    def _steps(self) -> Metric:
+        steps = HistogramMetricFamily("funcgate_step_seconds", "Time that each step of a call took.", labels=["step"])
+        for step, durations in self._meter.steps.items():
+            steps.add_metric([step], _buckets(durations), durations.total_s)
+        return steps
+
+    def _masked(self) -> Metric:
+        masked = CounterMetricFamily("funcgate_masked", "Values that were masked in answers.", labels=["detector"])
+        for detector, count in list(self._meter.masked.items()):
+            masked.add_metric([detector], count)
+        return masked
+
+    def _now(self) -> Iterable[Metric]:
+        gauges = self._gauges
+        for name, text, value in (
+            ("journal_queue", "Entries that wait for the disk.", gauges.journal_depth()),
+            ("open_calls", "Calls under way.", self._meter.open_calls),
+            ("open_connections", "Callers' connections that are open.", self._meter.open_connections),
+        ):
+            yield GaugeMetricFamily(f"funcgate_{name}", text, value=float(value))
+
+    def _configuration(self) -> Iterable[Metric]:
+        gauges = self._gauges
+        config = GaugeMetricFamily("funcgate_config_info", "The version that serves.", labels=["version"])
+        config.add_metric([gauges.version], 1)
+        yield config
+        yield CounterMetricFamily("funcgate_config_reloads", "Reloads that took effect.", value=gauges.reloads)
+        yield CounterMetricFamily("funcgate_config_reloads_failed", "Reloads refused.", value=gauges.reloads_failed)
+        yield GaugeMetricFamily(
+            "funcgate_config_reload_failed",
+            "Whether the file as it stands was refused, so that an older version serves.",
+            value=float(gauges.last_reload_failed),
+        )
+
+
+def make_registry(meter: Meter, gauges: Gauges) -> CollectorRegistry:
+    """A registry of its own: the library's global one would collect whatever other libraries register."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(MeterCollector(meter, gauges))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def _buckets(durations: Durations) -> list[tuple[str, float]]:
+    total, buckets = 0, []
+    for bound, count in zip([*map(str, BOUNDS_S), "+Inf"], durations.counts, strict=True):
+        total += count
+        buckets.append((bound, float(total)))
+    return buckets
