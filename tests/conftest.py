@@ -1,4 +1,4 @@
-"""One gateway and one target for most flow tests; tests that need other settings start their own."""
+"""One gateway and one target for most flow and invariant tests; tests that need other settings start their own."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
