@@ -200,10 +200,14 @@ def test_the_json_corpus_as_request_bodies(gate: Gate, target: Target, token: st
             if reply.status_code == 200:
                 (received,) = target.ledger
                 assert received.body == body, path.name
-                args: Any = until(lambda: gate.call_entries(reply.headers["funcgate-call-id"]))[0]["args"]
+                args: Any = _args(gate, reply.headers["funcgate-call-id"])
                 assert args["amount"] == 1, path.name
             else:
                 assert target.ledger == [], path.name
+
+
+def _args(gate: Gate, call_id: str) -> Any:
+    return until(lambda: gate.call_entries(call_id))[0]["args"]
 
 
 def _harmless_inside(path: Path) -> bool:

@@ -102,7 +102,7 @@ class HttpExchange:
             raise Refused(
                 Code.FUNCTION_UNKNOWN, private_detail=f"no function for {request.method.decode()} {located.path}"
             )
-        self._check_expectation()
+        self._check_head()
         self.body = body = await self._connection.read_body(request, target.limits.max_request)
         content_type = request.known.get(b"content-type", b"")
         media, charset = media_type(content_type)
@@ -211,10 +211,15 @@ class HttpExchange:
         self.http_target = target
         return target, located.segments if by_host else located.segments[1:]
 
-    def _check_expectation(self) -> None:
-        expectation = self.request.known.get(b"expect")
+    def _check_head(self) -> None:
+        known = self.request.known
+        expectation = known.get(b"expect")
         if expectation is not None and expectation.lower() != b"100-continue":
             raise Refused(Code.REQUEST_INVALID, "The Expect field is not understood.", status=417)
+        coding = known.get(b"content-encoding")
+        if coding is not None and coding.lower() not in (b"", b"identity"):
+            # Attack: what is judged as one body unpacks to another at the target.
+            raise Refused(Code.REQUEST_INVALID, "An encoded body cannot be judged; send it as it is.", status=415)
 
     def _forwarded_fields(self, target: HttpTarget) -> list[tuple[bytes, bytes]]:
         fields = self.request.fields
