@@ -1,0 +1,74 @@
+"""From a call to the few policies that can match it: by full function name, then by who calls.
+
+What 1,000 policies cost a call is what the policies that cover its function and its caller cost, and nothing more.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from funcgate.core.decision import Allow, Terms
+
+from .language.operators import Run
+from .spec import Effect
+
+MAX_PLANS = 256
+
+
+class Policy(Struct, frozen=True):
+    """One policy as it was compiled. `order` is its place in the configuration. `functions` are full names."""
+
+    order: int
+    name: str
+    effect: Effect
+    patterns: tuple[str, ...]
+    functions: frozenset[str]
+    selectors: frozenset[str]
+    when: str
+    terms: Terms | None = None
+
+
+class Rule(Struct, frozen=True):
+    """A policy for one function: its condition, what evaluating that costs, and what it gives when it decides alone."""
+
+    policy: Policy
+    run: Run
+    cost: int
+    cells: int
+    allow: Allow
+
+
+class Plan(Struct, frozen=True):
+    """The rules that one kind of caller meets at one function, each in the order of the configuration."""
+
+    denies: tuple[Rule, ...]
+    asks: tuple[Rule, ...]
+    allows: tuple[Rule, ...]
+
+
+def make_plan(rules: Iterable[Rule]) -> Plan:
+    by_effect: dict[str, list[Rule]] = {"deny": [], "require_approval": [], "allow": []}
+    for rule in rules:
+        by_effect[rule.policy.effect].append(rule)
+    return Plan(*(tuple(found) for found in by_effect.values()))
+
+
+class Entry:
+    """One function: the selectors that its policies name, and a plan for every combination of them that came by."""
+
+    __slots__ = ("_rules", "plans", "selectors")
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = rules
+        self.selectors: frozenset[str] = frozenset().union(*(rule.policy.selectors for rule in rules))
+        self.plans: dict[frozenset[str], Plan] = {}
+
+    def plan(self, held: frozenset[str]) -> Plan:
+        """The plan for a caller who holds these of the entry's selectors."""
+        found = self.plans.get(held)
+        if found is None:
+            found = make_plan(rule for rule in self._rules if not held.isdisjoint(rule.policy.selectors))
+            # Attack: tokens with ever new combinations of groups, to fill the memory. Beyond the limit plans are not kept.
+            if len(self.plans) < MAX_PLANS:
+                self.plans[held] = found
+        return found
