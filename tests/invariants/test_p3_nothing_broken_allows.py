@@ -1,0 +1,234 @@
+"""P3: no exception, timeout or missing part leads to Allow.
+
+Each part of a real snapshot is made to fail in turn, in every way that it can fail; the target must see nothing, or, when
+the failure comes after the target answered, the caller must not see the answer.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from funcgate.approval import ClosedDesk
+from funcgate.core.call import Call, Permit, PermitError
+from funcgate.core.decision import Allow, RequireApproval, Terms
+from funcgate.core.entry import Entry
+from funcgate.core.lease import NO_LEASE, Lease
+from funcgate.core.meter import Meter
+from funcgate.core.principal import Principal, RawToken, make_principal
+from funcgate.core.refusal import Code, Refused
+from funcgate.core.reply import Reply
+from funcgate.gateway import Gateway, Snapshot
+from funcgate.masking import compile_rules
+from funcgate.recording.unknowns import Unknowns
+from funcgate.stores.memory import MemoryJournal
+
+ANSWER = b'{"answer":"of the target"}'
+
+
+class Wire:
+    """The protocol's side of one call, in memory: it notes what reached the target and what reached the caller."""
+
+    call_id = "01TEST"
+    client = "127.0.0.1"
+    target = "shop"
+
+    def __init__(self) -> None:
+        self.token: RawToken | None = RawToken(b"a.b.c")
+        self.sent = 0
+        self.delivered: list[bytes] = []
+        self.refused: list[Code] = []
+
+    async def resolve(self, principal: Principal) -> Call:
+        return Call(
+            id=self.call_id, target="shop", function="shop.read", args={"a": 1}, principal=principal, session="s",
+            digest="sha256:1", received_at=0.0,
+        )  # fmt: skip
+
+    async def send(self, permit: Permit, lease: Lease) -> Reply:
+        permit.spend("sha256:1")
+        self.sent += 1
+        return Reply(status=200, headers=[], media="application/json", body=ANSWER)
+
+    async def deliver(self, reply: Reply) -> None:
+        self.delivered.append(reply.body or b"")
+
+    async def refuse(self, refused: Refused) -> None:
+        self.refused.append(refused.code)
+
+
+class Parts:
+    """Every part of a snapshot, sound; a test replaces one method by one that fails."""
+
+    def __init__(self) -> None:
+        self.principal = make_principal("corp", "ann", frozenset({"agents"}), {}, "t", 9e9)
+        self.decision: Any = Allow(("p",), "v")
+        plan = compile_rules([], ["shop.read"], hash_key=b"k" * 32)
+        self.masker = plan.masker("shop.read")
+
+    def recall(self, token: RawToken) -> Principal | None:
+        return None
+
+    async def identify(self, token: RawToken | None) -> Principal:
+        return self.principal
+
+    def decide(self, call: Call) -> Any:
+        return self.decision
+
+    async def lease(self, target: str) -> Lease:
+        return NO_LEASE
+
+    def mask_args(self, encoded: bytes) -> bytes:
+        return self.masker.mask_args(encoded)
+
+    def mask_reply(self, reply: Reply, lease: Lease) -> Any:
+        return self.masker.mask_reply(reply, lease)
+
+    def snapshot(self) -> Snapshot:
+        parts: Any = self
+        return Snapshot(
+            version="v",
+            identity=parts,
+            policies=parts,
+            maskers=lambda name: parts,
+            broker=parts,
+            functions={},
+            record_bytes=1000,
+        )
+
+
+class Boom(Exception):
+    pass
+
+
+def fails(error: BaseException) -> Callable[..., Any]:
+    def fail(*arguments: Any) -> Any:
+        raise error
+
+    return fail
+
+
+def fails_later(error: BaseException) -> Callable[..., Awaitable[Any]]:
+    async def fail(*arguments: Any) -> Any:
+        await asyncio.sleep(0)
+        raise error
+
+    return fail
+
+
+async def carry(parts: Parts, wire: Wire, journal: Any = None) -> None:
+    record = journal or MemoryJournal()
+    gateway = Gateway(record, ClosedDesk(), Meter(), Unknowns(record))
+    await gateway.carry(wire, parts.snapshot())
+
+
+ERRORS: list[BaseException] = [
+    Boom("x"), ValueError("x"), KeyError("x"), RecursionError(), MemoryError(), TimeoutError(), OSError(28, "x"),
+    AssertionError(), UnicodeDecodeError("utf-8", b"x", 0, 1, "x"), StopIteration(), Refused(Code.IDENTITY_INVALID),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("step", ["recall", "identify", "decide", "lease", "mask_args"])
+def test_a_part_that_fails_before_the_target_lets_nothing_through(step: str, error: BaseException) -> None:
+    parts, wire = Parts(), Wire()
+    setattr(parts, step, (fails_later if step in ("identify", "lease") else fails)(error))
+    asyncio.run(carry(parts, wire))
+    assert (wire.sent, wire.delivered, len(wire.refused)) == (0, [], 1)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_a_message_that_breaks_its_reader_lets_nothing_through(error: BaseException) -> None:
+    parts, wire = Parts(), Wire()
+    wire.resolve = fails_later(error)  # type: ignore[method-assign]
+    asyncio.run(carry(parts, wire))
+    assert (wire.sent, wire.delivered, len(wire.refused)) == (0, [], 1)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_a_masker_that_fails_shows_nothing(error: BaseException) -> None:
+    parts, wire = Parts(), Wire()
+    parts.mask_reply = fails(error)  # type: ignore[method-assign]
+    asyncio.run(carry(parts, wire))
+    assert (wire.delivered, len(wire.refused)) == ([], 1)
+
+
+@pytest.mark.parametrize("decision", [None, True, "allow", 1, object(), (), Allow], ids=repr)
+def test_a_decision_that_is_none_is_no_allow(decision: object) -> None:
+    parts, wire = Parts(), Wire()
+    parts.decision = decision
+    asyncio.run(carry(parts, wire))
+    assert (wire.sent, wire.delivered, len(wire.refused)) == (0, [], 1)
+
+
+def test_a_held_call_is_never_sent() -> None:
+    parts, wire = Parts(), Wire()
+    parts.decision = RequireApproval((Terms(approvers=("group:f",)),), ("p",), "v")
+    asyncio.run(carry(parts, wire))
+    assert (wire.sent, wire.refused) == (0, [Code.APPROVAL_PENDING])
+
+
+class FailingJournal(MemoryJournal):
+    """Fails at once, when awaited, or never answers."""
+
+    def __init__(self, how: str, kind: str) -> None:
+        super().__init__()
+        self._how = how
+        self._kind = kind
+
+    def append(self, *entries: Entry) -> Awaitable[None]:
+        if not any(entry.kind == self._kind for entry in entries):
+            return super().append(*entries)
+        if self._how == "at once":
+            raise Refused(Code.JOURNAL_OVERLOADED)
+        if self._how == "by surprise":
+            raise Boom
+        return self._later()
+
+    async def _later(self) -> None:
+        if self._how == "never":
+            await asyncio.Event().wait()
+        raise Refused(Code.JOURNAL_UNAVAILABLE)
+
+
+@pytest.mark.parametrize("how", ["at once", "later", "by surprise", "never"])
+def test_a_journal_that_fails_lets_nothing_through(how: str) -> None:
+    async def attempt(wire: Wire) -> None:
+        try:
+            async with asyncio.timeout(0.2):
+                await carry(Parts(), wire, FailingJournal(how, "allowed"))
+        except TimeoutError:
+            assert how == "never"
+
+    wire = Wire()
+    asyncio.run(attempt(wire))
+    assert (wire.sent, wire.delivered) == (0, [])
+
+
+def test_cancelling_a_call_at_any_step_lets_nothing_through_half() -> None:
+    """Cut the task at its n-th turn, for every n: either nothing was sent, or it was recorded before."""
+
+    async def attempt(turns: int) -> tuple[Wire, MemoryJournal]:
+        journal, wire, parts = MemoryJournal(), Wire(), Parts()
+        task = asyncio.ensure_future(carry(parts, wire, journal))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return wire, journal
+
+    for turns in range(12):
+        wire, journal = asyncio.run(attempt(turns))
+        written = [entry.kind for entry in journal.entries]
+        assert not wire.sent or "allowed" in written
+        assert written.count("arrived") == written.count("ended")
+
+
+def test_a_permit_is_for_one_use_and_for_its_bytes() -> None:
+    permit = Permit("c", "sha256:1")
+    with pytest.raises(PermitError):
+        permit.spend("sha256:2")
+    permit.spend("sha256:1")
+    with pytest.raises(PermitError):
+        permit.spend("sha256:1")
