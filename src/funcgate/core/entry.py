@@ -27,6 +27,7 @@ class Who(Struct, frozen=True, omit_defaults=True):
     groups: tuple[str, ...] = ()
     acts_for: str | None = None
     token: str = ""
+    actor: str | None = None
 
 
 class Decided(Struct, frozen=True, omit_defaults=True):
@@ -72,8 +73,18 @@ class Entry(Struct, omit_defaults=True, kw_only=True):
     change: Mapping[str, Any] = {}
 
 
+_ABSENT = msgspec.Raw()
+
+
+class _Line(Entry):
+    """An entry as it is read: msgspec reads `Raw` only where nothing else is possible."""
+
+    args: msgspec.Raw = _ABSENT
+    body: msgspec.Raw = _ABSENT
+
+
 _ENCODER = msgspec.json.Encoder()
-_DECODER = msgspec.json.Decoder(Entry)
+_DECODER = msgspec.json.Decoder(_Line)
 
 
 def encode_line(entry: Entry) -> bytes:
@@ -83,4 +94,11 @@ def encode_line(entry: Entry) -> bytes:
 
 def decode_line(line: bytes) -> Entry:
     """The entry on a line, with or without its newline. Raises `msgspec.MsgspecError` for anything else."""
-    return _DECODER.decode(line)
+    read: Entry = _DECODER.decode(line)
+    if read.args is _ABSENT:
+        read.args = None
+    if read.body is _ABSENT:
+        read.body = None
+    elif bytes(read.body or b"").startswith(b'"'):  # type: ignore[arg-type]
+        read.body = msgspec.json.decode(read.body, type=str)  # type: ignore[arg-type]
+    return read

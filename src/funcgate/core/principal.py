@@ -39,7 +39,7 @@ class Principal(Struct, frozen=True):
     """Who calls, and on whose behalf.
 
     `issuer` is the configured name (``corp``), not the URL. `expires_at` is Unix time, UTC, in seconds.
-    `acts_for` is the subject behind an agent (the ``act`` chain of RFC 8693, section 4.1), if any.
+    `acts_for` is the subject behind an agent (the ``act`` chain of RFC 8693, section 4.1), if any; `actor` is that agent.
     `selectors` are the spellings under which policies may name this principal: ``user:SUBJECT``, ``group:G``, ``*``.
     """
 
@@ -51,6 +51,7 @@ class Principal(Struct, frozen=True):
     expires_at: float
     acts_for: str | None = None
     selectors: frozenset[str] = frozenset()
+    actor: str | None = None
 
     def __repr__(self) -> str:
         return f"Principal({self.issuer}/{self.subject})"
@@ -64,7 +65,8 @@ def make_principal(
     token: str,
     expires_at: float,
     acts_for: str | None = None,
+    actor: str | None = None,
 ) -> Principal:
     """A Principal with its selectors worked out once, so that policies only compare strings."""
     selectors = frozenset({"*", f"user:{subject}", *(f"group:{group}" for group in groups)})
-    return Principal(issuer, subject, groups, claims, token, expires_at, acts_for, selectors)
+    return Principal(issuer, subject, groups, claims, token, expires_at, acts_for, selectors, actor)
