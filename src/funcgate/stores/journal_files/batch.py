@@ -1,0 +1,24 @@
+"""What goes to the disk in one piece, and who waits for it."""
+
+import asyncio
+
+from funcgate.core.entry import Entry
+
+
+class Batch:
+    """Lines of one write. The writer thread reads `lines` and `roll` only; the rest is the event loop's.
+
+    `roll` is the number of the segment that this batch begins, 0 to go on with the present one. `count` leaves out the
+    segment's own first line. `appended` were promised to somebody who waits, `noted` were not.
+    """
+
+    __slots__ = ("appended", "count", "first_seq", "lines", "noted", "roll", "waiters")
+
+    def __init__(self, first_seq: int, roll: int = 0) -> None:
+        self.first_seq = first_seq
+        self.roll = roll
+        self.lines = bytearray()
+        self.count = 0
+        self.waiters: list[asyncio.Future[None]] = []
+        self.appended: list[tuple[Entry, ...]] = []
+        self.noted: list[Entry] = []

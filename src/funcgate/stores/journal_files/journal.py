@@ -1,0 +1,353 @@
+"""The journal in files: the event loop's side. Numbers and dates entries, gathers them into batches, wakes who waits.
+
+All of it runs on one loop thread; the disk is the writer's (writer.py). It refuses to say "written" before it is, to
+write past a failed write, and to start beside another process.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from funcgate.core.entry import Entry, Kind
+from funcgate.core.refusal import Code, Refused
+from funcgate.core.reply import Outcome
+from funcgate.stores.lines import add_lines
+
+from .batch import Batch
+from .clock import Clock
+from .folder import segment_name
+from .kept import Kept, thin
+from .opening import Repaired, open_folder, unusable
+from .repair import FORMAT
+from .segment import CHUNK_BYTES
+from .state import MOVES, State, Status
+from .writer import Recovered, Writer
+
+NOTE_LAG_S = 0.02
+REPAIRS_AT_ONCE = 500
+_HEALTHY, _LOW = State.HEALTHY, State.LOW
+_ARRIVED, _ASKED, _ALLOWED, _DENIED, _ENDED = Kind.ARRIVED, Kind.ASKED, Kind.ALLOWED, Kind.DENIED, Kind.ENDED
+
+
+class _Done:
+    """An awaitable that is done: the answer of `append` when it does not wait for the disk."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return iter(())  # type: ignore[return-value]  # an exhausted iterator ends the await at once
+
+
+_DONE = _Done()
+
+
+class FileJournal:
+    """`core.ports.Journal` over a folder. `start` first; `close` last.
+
+    `sync` is ``always`` (an append is done when it is on the disk) or ``interval`` (an append is done at once, and on the
+    disk `every_s` seconds later). `now` is Unix time in seconds.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        sync: Literal["always", "interval"] = "always",
+        every_s: float = 0.005,
+        max_queue: int = 20_000,
+        max_queue_bytes: int = 64 << 20,
+        segment_bytes: int = 64 << 20,
+        min_free_bytes: int = 64 << 20,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._folder = folder
+        self._relaxed = sync == "interval"
+        self._lag_s = every_s if self._relaxed else NOTE_LAG_S
+        self._max_queue = max_queue
+        self._max_queue_bytes = max_queue_bytes
+        self._segment_bytes = segment_bytes
+        self._min_free_bytes = min_free_bytes
+        self._clock = Clock(now)
+        self._status = Status(State.NEW, "not started")
+        self._state = State.NEW
+        self._seq = 0
+        self._number = 0  # of the last segment
+        self._size = 0  # of that segment, with all that was handed over
+        self._next = Batch(1)
+        self._flying: Batch | None = None
+        self._flying_bytes = 0
+        self._depth = 0
+        self._called = False
+        self._overdue = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._open: set[str] = set()
+        self._kept = Kept(max_queue, max_queue_bytes)
+        self._failed_at = ""
+        self._lock = -1
+
+    # -- the port
+
+    def append(self, *entries: Entry) -> Awaitable[None]:
+        """See `core.ports.Journal`. Refuses at once while the disk fails, is too full for new calls, or lags behind."""
+        if self._state is not _HEALTHY:
+            self._judge(entries)
+        batch = self._next
+        if (
+            self._depth + len(entries) > self._max_queue
+            or self._flying_bytes + len(batch.lines) > self._max_queue_bytes
+        ):
+            raise Refused(Code.JOURNAL_OVERLOADED, private_detail=f"{self._depth} entries wait for the disk")
+        self._add(batch, entries)
+        if self._relaxed:
+            batch.noted += entries
+            self._arm()
+            return _DONE
+        batch.appended.append(entries)
+        waiter = self._loop.create_future()  # its own: cancelling one caller must not cancel another
+        batch.waiters.append(waiter)
+        if self._flying is None and not self._called:
+            self._called = True
+            self._loop.call_soon(self._hand_over)  # at the end of this turn of the loop, with all that it appends
+        return waiter
+
+    def note(self, *entries: Entry) -> None:
+        """See `core.ports.Journal`. On the disk with the next batch, or 20 ms later if there is none."""
+        if self._state is not _HEALTHY and self._state is not _LOW:
+            self._keep(entries)
+            return
+        batch = self._next
+        if self._depth > self._max_queue or self._flying_bytes + len(batch.lines) > self._max_queue_bytes:
+            entries = self._thinned(entries)
+        self._add(batch, entries)
+        batch.noted += entries
+        if self._flying is None and not batch.waiters:
+            self._arm()
+
+    def _add(self, batch: Batch, entries: tuple[Entry, ...]) -> None:
+        self._seq = add_lines(batch.lines, entries, self._seq, self._clock.stamp())
+        batch.count += len(entries)
+        self._depth += len(entries)
+        for entry in entries:
+            kind = entry.kind
+            if kind is _ARRIVED or kind is _ASKED:
+                self._open.add(entry.call)
+            elif kind is _ENDED:
+                self._open.discard(entry.call)
+
+    # -- what the operator sees
+
+    @property
+    def status(self) -> Status:
+        return self._status
+
+    @property
+    def depth(self) -> int:
+        """Entries that wait for the disk."""
+        return self._depth + len(self._kept)
+
+    @property
+    def lost(self) -> int:
+        """Notes dropped because too many were waiting for the disk."""
+        return self._kept.lost
+
+    # -- from start to close
+
+    async def start(self) -> Repaired:
+        """Hold the folder, repair it, close the calls that a crash left open. Raises `Unusable`."""
+        self._loop = asyncio.get_running_loop()
+        opened = await asyncio.to_thread(open_folder, self._folder, self._min_free_bytes)
+        found, self._lock = opened.found, opened.lock
+        self._seq = found.last_seq
+        self._open = set(found.open)
+        self._clock.not_before(found.last_at)
+        if found.length:
+            self._number, self._size = found.number, found.length
+        else:
+            self._number = max(found.number - 1, 0)  # a last segment without a line is begun again
+        self._writer = Writer(self._folder, self._number, opened.segment, self._min_free_bytes, self, self._loop)
+        self._next = self._begin(roll=opened.segment is None)
+        self._turn_by_space(opened.low)
+        self._writer.start()
+        try:
+            await self._record(opened.repaired)
+        except Refused as refused:
+            await self.close()
+            raise unusable(self._folder, f"cannot be written: {refused.private_detail}") from None
+        return opened.repaired
+
+    async def _record(self, repaired: Repaired) -> None:
+        if repaired.cut_bytes or repaired.damaged:
+            told = {"segment": segment_name(self._number), "cut_bytes": repaired.cut_bytes}
+            change = {"repair": {**told, "saved_as": repaired.saved_as, "damaged": repaired.damaged}}
+            self.note(Entry(kind=Kind.ADMIN, call="", change=change))
+        for at in range(0, len(repaired.closed), REPAIRS_AT_ONCE):
+            for call in repaired.closed[at : at + REPAIRS_AT_ONCE]:
+                self.note(Entry(kind=Kind.ENDED, call=call, outcome=Outcome.UNKNOWN))
+            await self.flush()
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Wait until everything given so far is durable. Raises `Refused(journal.unavailable)` if the disk fails."""
+        if self._state is State.FAILED:
+            self._refuse()
+        batch = self._next if self._next.count else self._flying
+        if batch is None:
+            return
+        waiter = self._loop.create_future()
+        batch.waiters.append(waiter)
+        self._hand_over()
+        await waiter
+
+    async def close(self) -> None:
+        """Write what is queued, end the thread, let the folder go. Afterwards every append is refused."""
+        if self._state in (State.NEW, State.CLOSED):
+            return
+        failed = self._state is State.FAILED
+        self._turn(State.CLOSED, "closed")
+        if not failed:  # should the disk fail now of all times, the next start closes what is open as unknown
+            with contextlib.suppress(Refused):
+                await self.flush()
+        self._stopped = self._loop.create_future()
+        self._writer.stop()
+        await self._stopped
+        if self._timer is not None:
+            self._timer.cancel()
+        os.close(self._lock)
+
+    # -- batches
+
+    def _begin(self, *, roll: bool) -> Batch:
+        """An empty batch; one that begins a segment opens with the segment's own line, which names the open calls."""
+        batch = Batch(self._seq + 1)
+        if roll:
+            self._number += 1
+            self._size = 0
+            batch.roll = self._number
+            change: dict[str, Any] = {"segment": self._number, "format": FORMAT}
+            if self._open:
+                change["open"] = sorted(self._open)
+            header = Entry(kind=Kind.ADMIN, call="", change=change)
+            self._seq = add_lines(batch.lines, (header,), self._seq, self._clock.stamp())
+        return batch
+
+    def _hand_over(self) -> None:
+        """Give the writer all that is queued, if it is idle."""
+        self._called = False
+        batch = self._next
+        if self._flying is not None or self._state is State.FAILED or not (batch.count or batch.waiters):
+            return
+        if self._clock.set_back_s:
+            change = {"clock": {"set_back_s": round(self._clock.set_back_s, 3)}}
+            self._clock.set_back_s = 0.0
+            self._add(batch, (Entry(kind=Kind.ADMIN, call="", change=change),))
+        self._overdue = False
+        self._flying = batch
+        self._flying_bytes = len(batch.lines)
+        self._size += self._flying_bytes
+        self._next = self._begin(roll=self._size >= self._segment_bytes)
+        self._writer.put(batch)
+
+    def _arm(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._lag_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._overdue = self._flying is not None
+        self._hand_over()
+
+    # -- what the writer reports (on the loop)
+
+    def on_written(self, batch: Batch, low: bool) -> None:
+        self._flying = None
+        self._flying_bytes = 0
+        self._depth -= batch.count
+        if low is not (self._state is _LOW):
+            self.on_space(low)
+        queued = self._next
+        if queued.waiters or self._overdue or len(queued.lines) >= CHUNK_BYTES:
+            self._hand_over()  # first: the disk works while the callers are woken
+        elif queued.count:
+            self._arm()
+        for waiter in batch.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def on_space(self, low: bool) -> None:
+        if self._state is _HEALTHY or self._state is _LOW:
+            self._turn_by_space(low)
+
+    def on_failed(self, batch: Batch | None, reason: str) -> None:
+        if batch is None and self._flying is not None:
+            return  # it comes back too, refused
+        refused = [self._next] if batch is None else [batch, self._next]
+        self._flying = None
+        self._flying_bytes = self._depth = 0
+        self._seq = refused[0].first_seq - 1
+        self._next = Batch(self._seq + 1)
+        self._failed_at = self._clock.stamp()
+        self._turn(State.FAILED, reason)
+        for each in refused:
+            for entries in each.appended:
+                self._open.difference_update([entry.call for entry in entries if entry.kind is _ARRIVED])
+            self._keep(each.noted)
+            for waiter in each.waiters:
+                if not waiter.done():
+                    waiter.set_exception(Refused(Code.JOURNAL_UNAVAILABLE, private_detail=reason))
+
+    def on_recovered(self, recovered: Recovered) -> None:
+        if self._state is not State.FAILED:
+            return
+        outage: dict[str, Any] = {"reason": self._status.reason, "from": self._failed_at}
+        if self._kept.lost:
+            outage["notes_lost"] = self._kept.lost
+        if recovered.void:
+            outage["void"] = {"segment": recovered.void, "from_byte": recovered.void_from, "from_seq": self._seq + 1}
+        self._number = recovered.number
+        self._turn_by_space(recovered.low)
+        self._next = self._begin(roll=True)
+        entries = (Entry(kind=Kind.ADMIN, call="", change={"outage": outage}), *self._kept.take())
+        self._add(self._next, entries)
+        self._next.noted += entries
+        self._hand_over()
+
+    def on_stopped(self) -> None:
+        self._stopped.set_result(None)
+
+    # -- refusals, and notes that must wait
+
+    def _judge(self, entries: tuple[Entry, ...]) -> None:
+        """Raise `Refused` unless the entries may still be written in the present state."""
+        if self._state is _LOW:
+            kinds = {entry.kind for entry in entries}
+            if _DENIED in kinds or _ARRIVED not in kinds:
+                return  # the reserve is for this: refusals, and what is owed to calls that are under way
+        self._refuse()
+
+    def _refuse(self) -> None:
+        raise Refused(Code.JOURNAL_UNAVAILABLE, private_detail=self._status.reason)
+
+    def _keep(self, entries: Iterable[Entry]) -> None:
+        """Hold notes back until the disk works again. Their calls are still open for a reader of the disk."""
+        self._kept.add(entries)
+        self._open.update([entry.call for entry in entries if entry.kind is _ENDED])
+
+    def _thinned(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        """The notes without their bodies while the queue is over its limits, none of them at twice the limits."""
+        if self._depth > 2 * self._max_queue:
+            self._kept.lost += len(entries)
+            return ()
+        return tuple(thin(entry) for entry in entries)
+
+    def _turn(self, state: State, why: str) -> None:
+        if state in MOVES[self._state]:
+            self._state = state
+            self._status = Status(state, why)
+
+    def _turn_by_space(self, low: bool) -> None:
+        if low:
+            self._turn(_LOW, "less space is free than is reserved")
+        else:
+            self._turn(_HEALTHY, "")

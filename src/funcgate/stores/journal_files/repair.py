@@ -1,0 +1,182 @@
+"""What a start finds in the folder: where the journal ends, what a crash tore, which calls it left open.
+
+It removes nothing: what is cut off is saved beside first, and damage that no crash explains stays where it is.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from .folder import listing, segment_name, sync_folder, write_all
+from .segment import CHUNK_BYTES
+
+FORMAT = 1
+_HEAD = re.compile(
+    rb'\{"seq":(\d{1,18}),"at":"([^"\\]{0,40})","kind":"([a-z_]{1,40})","call":("[^"\\]*(?:\\.[^"\\]*)*")'
+)
+_OPENS = frozenset({"arrived", "asked", "allowed"})
+
+
+class NewerFormat(Exception):
+    """The journal was written by another version of funcgate. The text names the segment."""
+
+
+class Mark(Struct):
+    """The head of one line."""
+
+    seq: int
+    at: str
+    kind: str
+    call: str
+
+
+class _Header(Struct):
+    change: Mapping[str, Any] = {}
+
+
+class Found(Struct):
+    """The state of the folder, after the torn tail (if any) was cut. `length` is that of the last segment; 0 with
+    `number` 0 for a new journal. `damaged` are ``SEGMENT:BYTE`` of lines that cannot be read."""
+
+    number: int = 0
+    length: int = 0
+    sealed: bool = False
+    last_seq: int = 0
+    last_at: str = ""
+    open: set[str] = msgspec.field(default_factory=set)
+    cut_bytes: int = 0
+    saved_as: str = ""
+    damaged: list[str] = msgspec.field(default_factory=list)
+    foreign: tuple[str, ...] = ()
+
+
+def examine(folder: Path) -> Found:
+    """Read as much of the journal's end as is needed, and cut a torn tail. Raises `OSError` and `NewerFormat`."""
+    segments, foreign = listing(folder)
+    found = Found(foreign=tuple(foreign))
+    if not segments:
+        return found
+    found.number = segments[-1]
+    last = folder / segment_name(found.number)
+    # Read-only is sealed. The mode counts, not whether we could write: root can always.
+    found.sealed = not last.stat().st_mode & 0o200
+    begin = _begin(folder, segments)
+    _cut_tail(last, found)
+    for at in range(begin, len(segments)):
+        below = _first_seq(folder, segments[at + 1]) if at + 1 < len(segments) else None
+        _follow(folder, segments[at], below, found)
+    return found
+
+
+def _begin(folder: Path, segments: list[int]) -> int:
+    """The place in `segments` from which on every open call is known: the last with a first line that names them."""
+    for at in reversed(range(len(segments))):
+        if _header(folder, segments[at]) is not None:
+            return at
+    return 0
+
+
+def _header(folder: Path, number: int) -> Mapping[str, Any] | None:
+    """What the segment's first line tells; None if that line is not whole."""
+    with (folder / segment_name(number)).open("rb") as file:
+        line = file.readline()
+    if _mark(line) is None:
+        return None
+    try:
+        change = msgspec.json.decode(line, type=_Header).change
+    except msgspec.MsgspecError:
+        return None
+    if change.get("format", FORMAT) != FORMAT:
+        raise NewerFormat(segment_name(number))
+    return change if "segment" in change else None
+
+
+def _first_seq(folder: Path, number: int) -> int | None:
+    with (folder / segment_name(number)).open("rb") as file:
+        mark = _mark(file.readline())
+    return None if mark is None else mark.seq
+
+
+def _mark(line: bytes) -> Mark | None:
+    """The head of a whole line; None if the line is not whole. Looks at no content: deep nesting cannot hide a line."""
+    head = _HEAD.match(line)
+    if head is None or not line.endswith(b"}\n") or b"\0" in line:
+        return None
+    return Mark(int(head[1]), head[2].decode(), head[3].decode(), msgspec.json.decode(head[4]))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Offset and bytes of each line; what comes after the last newline too, without the zeros written ahead."""
+    offset = 0
+    with path.open("rb") as file:
+        for line in file:
+            content = line if line.endswith(b"\n") else line.rstrip(b"\0")
+            if content:
+                yield offset, content
+            offset += len(line)
+
+
+def _cut_tail(path: Path, found: Found) -> None:
+    """Find the end of the last segment. What a crash tore is within the last write: cut there, at the first bad line."""
+    bad: list[int] = []
+    last_good, end = -1, 0
+    for offset, line in _lines(path):
+        end = offset + len(line)
+        if _mark(line) is None:
+            bad.append(offset)
+        else:
+            last_good = offset
+    torn = [offset for offset in bad if offset > last_good or offset >= end - CHUNK_BYTES]
+    if not torn or found.sealed:
+        found.length = end
+        return
+    found.length, found.cut_bytes = torn[0], end - torn[0]
+    found.saved_as = _save(path, torn[0], end)
+    os.truncate(path, found.length)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _save(path: Path, start: int, end: int) -> str:
+    """Copy the bytes beside the segment, durably; returns the copy's name. An earlier copy is never overwritten."""
+    with path.open("rb") as file:
+        file.seek(start)
+        torn = file.read(end - start)
+    for attempt in count():
+        copy = path.with_name(f"{path.stem}.torn-{start}" + (f"-{attempt}" if attempt else ""))
+        if not copy.exists():
+            descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
+            try:
+                write_all(descriptor, torn, 0)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            break
+        if copy.read_bytes() == torn:
+            break  # an earlier start was killed between the copy and the cut
+    sync_folder(path.parent)
+    return copy.name
+
+
+def _follow(folder: Path, number: int, below: int | None, found: Found) -> None:
+    """Follow one segment's calls. `below` is the next segment's first number: lines from it on were refused."""
+    header = _header(folder, number)
+    found.open.update(() if header is None else header.get("open", ()))
+    for offset, line in _lines(folder / segment_name(number)):
+        mark = _mark(line)
+        if mark is None:
+            found.damaged.append(f"{segment_name(number)}:{offset}")
+            continue
+        if below is not None and mark.seq >= below:
+            return
+        found.last_seq, found.last_at = mark.seq, mark.at
+        if mark.kind in _OPENS:
+            found.open.add(mark.call)
+        elif mark.kind == "ended":
+            found.open.discard(mark.call)

@@ -1,0 +1,192 @@
+"""The journal's one thread: batches to the disk, one at a time, in order, and nothing else.
+
+It knows no entry. It never tries a failed segment again: it withdraws what was not durable, waits until the disk works,
+and says so.
+"""
+
+import asyncio
+import contextlib
+import errno
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from .batch import Batch
+from .folder import free_bytes, prove_writable, segment_name
+from .segment import Segment
+
+PROBE_BYTES = 64 << 10
+FIRST_LOOK_S = 0.5
+LONGEST_LOOK_S = 2.0  # with the probe itself well under the five seconds in which the journal is back
+
+
+class Recovered(Struct, frozen=True):
+    """The disk works again. `number` is the last segment's. `void` names a segment that still holds refused lines
+    after its byte `void_from`, "" if there is none."""
+
+    number: int
+    low: bool
+    void: str = ""
+    void_from: int = 0
+
+
+class Reports(Protocol):
+    """What the writer tells, on the event loop."""
+
+    def on_written(self, batch: Batch, low: bool) -> None: ...
+    def on_failed(self, batch: Batch | None, reason: str) -> None: ...
+    def on_space(self, low: bool) -> None: ...
+    def on_recovered(self, recovered: Recovered) -> None: ...
+    def on_stopped(self) -> None: ...
+
+
+class Writer:
+    """Owns the open segment. `put` and `stop` are called on the loop; everything else runs in the thread."""
+
+    def __init__(
+        self,
+        folder: Path,
+        number: int,
+        segment: Segment | None,
+        min_free_bytes: int,
+        reports: Reports,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._folder = folder
+        self._number = number
+        self._segment = segment
+        self._min_free_bytes = min_free_bytes
+        self._reports = reports
+        self._loop = loop
+        self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._failed = ""
+        self._low = False
+        self._look_s: float | None = None
+        self._room = 0
+        self._thread = threading.Thread(target=self._run, name="funcgate-journal", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, batch: Batch) -> None:
+        self._jobs.put(batch)
+
+    def stop(self) -> None:
+        """End after what was put; `on_stopped` follows."""
+        self._jobs.put(None)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                batch = self._jobs.get(timeout=self._look_s)
+            except queue.Empty:
+                self._look()
+                continue
+            if batch is None:
+                break
+            self._carry(batch)
+        self._finish()
+
+    def _carry(self, batch: Batch) -> None:
+        if self._failed:
+            self._tell(self._reports.on_failed, batch, self._failed)
+            return
+        try:
+            if batch.roll:
+                self._roll(batch.roll)
+            if self._segment is None:
+                raise OSError(errno.EBADF, "no segment is open")
+            self._segment.write(batch.lines)
+            self._weigh()
+        except Exception as error:
+            self._fail(batch, error)
+            return
+        self._tell(self._reports.on_written, batch, self._low)
+        try:
+            self._segment.zero_ahead(self._room)
+        except Exception as error:
+            self._fail(None, error)
+
+    def _roll(self, number: int) -> None:
+        if self._segment is not None:
+            self._segment.seal()
+            self._segment = None
+        self._segment = Segment.create(self._folder, number)
+        self._number = number
+
+    def _weigh(self) -> None:
+        """Measure the free space. Low below the reserve; no longer low at five quarters of it."""
+        free = free_bytes(self._folder)
+        reserve = self._min_free_bytes
+        self._low = free < (reserve + reserve // 4 if self._low else reserve)
+        self._room = free - 2 * reserve
+        self._look_s = FIRST_LOOK_S if self._low else None
+
+    def _fail(self, batch: Batch | None, error: Exception) -> None:
+        # Attack: fill or pull the disk and go on unrecorded. From here on every append is refused.
+        self._failed = reason(error)
+        self._look_s = FIRST_LOOK_S
+        self._withdraw()
+        self._tell(self._reports.on_failed, batch, self._failed)
+
+    def _withdraw(self) -> None:
+        """Take the segment back to what is durable; it stays in `_segment` if that fails too."""
+        segment = self._segment
+        if segment is None:
+            return
+        try:
+            segment.withdraw()
+        except OSError:
+            return
+        self._segment = None
+        if segment.length == 0:
+            self._number = segment.number - 1
+
+    def _look(self) -> None:
+        """Nothing was put for a while: see whether the disk works again, or has space again."""
+        try:
+            if self._failed:
+                self._withdraw()
+                prove_writable(self._folder, PROBE_BYTES)
+                self._weigh()
+                self._recover()
+            else:
+                self._weigh()
+                self._tell(self._reports.on_space, self._low)
+        except Exception as error:
+            if not self._failed:
+                self._fail(None, error)
+            self._look_s = min((self._look_s or FIRST_LOOK_S) * 1.5, LONGEST_LOOK_S)
+
+    def _recover(self) -> None:
+        void, void_from = "", 0
+        if self._segment is not None:  # works again, but not this file: leave it, and have that recorded
+            void, void_from = segment_name(self._segment.number), self._segment.length
+            self._segment.close()
+            self._segment = None
+        self._failed = ""
+        self._tell(self._reports.on_recovered, Recovered(self._number, self._low, void, void_from))
+
+    def _finish(self) -> None:
+        if self._segment is not None:
+            with contextlib.suppress(OSError):  # zeros after the last line hurt nobody
+                self._segment.trim()
+            self._segment.close()
+        self._tell(self._reports.on_stopped)
+
+    def _tell(self, report: Callable[..., None], *what: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(report, *what)
+        except RuntimeError:
+            return  # the loop is closed: nobody waits any more
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, for the operator: the system's words, never a value."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{error.strerror} ({errno.errorcode.get(error.errno, error.errno)})"
+    return type(error).__name__

@@ -1,0 +1,90 @@
+"""Entries to lines, numbered and dated, whatever the entries hold. Shared by every journal adapter.
+
+It never refuses an entry: what is not JSON is written as text, because a record in another form beats none.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from funcgate.core.entry import Entry, encode_line
+
+_encode_into = msgspec.json.Encoder().encode_into
+_NEWLINE = 10
+
+
+def add_lines(buffer: bytearray, entries: Sequence[Entry], seq: int, at: str) -> int:
+    """Append one line for each entry to `buffer`, numbered from `seq` + 1; returns the last number used.
+
+    Sets `seq` and `at` of the entries. Whole or not at all: the buffer never ends inside a line.
+    """
+    start = len(buffer)
+    number = seq
+    try:
+        for entry in entries:
+            number += 1
+            entry.seq = number
+            entry.at = at
+            _encode_into(entry, buffer, -1)
+            buffer.append(_NEWLINE)
+        # Attack: a raw newline inside spliced-in JSON forges a line of the journal.
+        if buffer.count(_NEWLINE, start) == len(entries):
+            return number
+    except Exception:  # noqa: S110  # whatever it was, the slow way below writes the entries
+        pass
+    del buffer[start:]
+    for number, entry in enumerate(entries, seq + 1):
+        entry.seq, entry.at = number, at
+        buffer += _mended_line(entry)
+    return seq + len(entries)
+
+
+def _mended_line(entry: Entry) -> bytes:
+    """The line of an entry of which a part may not be JSON. Never raises."""
+    try:
+        line = encode_line(_mended(entry))
+    except Exception:
+        line = b""
+    if line.count(b"\n") == 1:
+        return line
+    return encode_line(
+        Entry(
+            seq=entry.seq,
+            at=entry.at,
+            kind=entry.kind,
+            call=_text(str(entry.call)),
+            outcome=_text(str(entry.outcome)),
+            detail="what else the entry held could not be written as JSON",
+        )
+    )
+
+
+def _mended(value: Any) -> Any:
+    """The same value with everything that JSON cannot hold turned into text."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return _text(value) if type(value) is str else value
+    if isinstance(value, msgspec.Raw):
+        return _mended_raw(bytes(value))
+    if isinstance(value, Struct):
+        return type(value)(**{name: _mended(getattr(value, name)) for name in value.__struct_fields__})
+    if isinstance(value, Mapping):
+        return {_text(str(name)): _mended(member) for name, member in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
+        return tuple(_mended(member) for member in value)
+    return f"({type(value).__name__})"
+
+
+def _mended_raw(raw: bytes) -> msgspec.Raw | str:
+    try:
+        msgspec.json.decode(raw, type=msgspec.Raw)
+        return msgspec.Raw(raw.replace(b"\n", b" "))  # valid JSON holds raw newlines only between its tokens
+    except (msgspec.MsgspecError, RecursionError):
+        return raw.decode("utf-8", "backslashreplace")
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
