@@ -85,6 +85,7 @@ class _Line(Entry):
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(_Line)
+_FIELDS = Entry.__struct_fields__
 
 
 def encode_line(entry: Entry) -> bytes:
@@ -94,11 +95,8 @@ def encode_line(entry: Entry) -> bytes:
 
 def decode_line(line: bytes) -> Entry:
     """The entry on a line, with or without its newline. Raises `msgspec.MsgspecError` for anything else."""
-    read: Entry = _DECODER.decode(line)
-    if read.args is _ABSENT:
-        read.args = None
-    if read.body is _ABSENT:
-        read.body = None
-    elif bytes(read.body or b"").startswith(b'"'):  # type: ignore[arg-type]
-        read.body = msgspec.json.decode(read.body, type=str)  # type: ignore[arg-type]
-    return read
+    read = _DECODER.decode(line)
+    fields = {name: value for name in _FIELDS if (value := getattr(read, name)) is not _ABSENT}
+    if bytes(read.body).startswith(b'"'):
+        fields["body"] = msgspec.json.decode(read.body, type=str)
+    return Entry(**fields)
