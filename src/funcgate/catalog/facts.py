@@ -1,0 +1,203 @@
+"""What a schema says about the value's outer form: its types, its members, and the names that look like them.
+
+It looks through $ref, allOf, anyOf and oneOf. It validates nothing: the validator does.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from .schemas import name_of
+
+Schema = Mapping[str, Any] | bool
+Defs = Mapping[str, Any]
+
+_TYPES = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
+_SAME_VALUE = ("allOf", "anyOf", "oneOf")
+_ALSO_SAME = ("not", "if", "then", "else")
+
+
+def types(schema: Schema, defs: Defs) -> frozenset[str]:
+    """The JSON types that the schema lets through, as far as its outer form tells."""
+    if isinstance(schema, bool):
+        return _TYPES if schema else frozenset()
+    found = _own_types(schema)
+    if name_of(schema.get("$ref")):
+        found &= types(defs[name_of(schema["$ref"])], defs)
+    for part in schema.get("allOf", ()):
+        found &= types(part, defs)
+    for word in ("anyOf", "oneOf"):
+        if word in schema:
+            found &= frozenset().union(*(types(part, defs) for part in schema[word]))
+    return found
+
+
+def _own_types(schema: Mapping[str, Any]) -> frozenset[str]:
+    named = schema.get("type")
+    if isinstance(named, str | list):
+        chosen = frozenset([named] if isinstance(named, str) else named)
+        return chosen | {"integer"} if "number" in chosen else chosen
+    values = schema.get("enum", [schema["const"]] if "const" in schema else None)
+    if isinstance(values, list):
+        return frozenset(_type_of(value) for value in values)
+    return _TYPES
+
+
+def _type_of(value: Any) -> str:
+    if value is None:
+        return "null"
+    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}
+    return names.get(type(value), "object")
+
+
+def says_object(schema: Schema, defs: Defs) -> bool:
+    """Whether the value is an object, or null: by its type, or by naming properties without naming a type."""
+    found = types(schema, defs) - {"null"}
+    names_some = any("properties" in part for part, _ in plain(schema, defs))
+    return found == {"object"} or (names_some and found == _TYPES - {"null"})
+
+
+def plain(schema: Schema, defs: Defs) -> list[tuple[Mapping[str, Any], bool]]:
+    """The schemas that judge the very same value, and whether each of them always does (not in anyOf or oneOf)."""
+    found: dict[int, tuple[Mapping[str, Any], bool]] = {}
+    open_ends: list[tuple[Any, bool]] = [(schema, True)]
+    while open_ends:
+        part, always = open_ends.pop()
+        if not isinstance(part, Mapping) or (id(part) in found and found[id(part)][1] >= always):
+            continue
+        found[id(part)] = part, always
+        name = name_of(part.get("$ref"))
+        if name in defs:
+            open_ends.append((defs[name], always))
+        for word in _SAME_VALUE:
+            open_ends.extend((branch, always and word == "allOf") for branch in part.get(word, ()))
+        open_ends.extend((part[word], False) for word in ("then", "else") if word in part)
+    return list(found.values())
+
+
+class Members(Struct, frozen=True):
+    """The members that an object schema declares. `closed` means that no others are let through."""
+
+    schemas: Mapping[str, Schema]
+    required: frozenset[str]
+    closed: bool
+
+
+def members(schema: Schema, defs: Defs) -> Members:
+    """A member that several parts declare must fit all of them, or any of them where they are alternatives."""
+    certain: dict[str, list[Schema]] = {}
+    possible: dict[str, list[Schema]] = {}
+    required: set[str] = set()
+    closed = False
+    for part, always in plain(schema, defs):
+        for name, member in part.get("properties", {}).items():
+            (certain if always else possible).setdefault(name, []).append(member)
+        if always:
+            required.update(part.get("required", ()))
+            closed = closed or part.get("additionalProperties") is False or part.get("unevaluatedProperties") is False
+    declared: dict[str, Schema] = {}
+    for name in {**certain, **possible}:
+        all_of = list(certain.get(name, []))
+        if not all_of:
+            all_of = [_one_or(possible[name], "anyOf")]
+        declared[name] = _one_or(all_of, "allOf")
+    return Members(declared, frozenset(required), closed)
+
+
+def _one_or(schemas: list[Schema], word: str) -> Schema:
+    return schemas[0] if len(schemas) == 1 else {word: schemas}
+
+
+def endless(defs: Defs) -> str:
+    """The name of a definition that, to judge a value, must first judge the same value by itself; "" if there is none."""
+    state: dict[str, bool] = {}  # False while its references are followed, True when they are done
+
+    def follow(name: str) -> str:
+        if name in state:
+            return "" if state[name] else name
+        state[name] = False
+        for other in _judges_same(defs[name]):
+            found = follow(other) if other in defs else ""
+            if found:
+                return found
+        state[name] = True
+        return ""
+
+    return next((found for name in defs if (found := follow(name))), "")
+
+
+def _judges_same(schema: Any) -> Iterator[str]:
+    if isinstance(schema, Mapping):
+        if name_of(schema.get("$ref")):
+            yield name_of(schema["$ref"])
+        for word in _SAME_VALUE:
+            for part in schema.get(word, ()):
+                yield from _judges_same(part)
+        for word in _ALSO_SAME:
+            yield from _judges_same(schema.get(word))
+
+
+class Shape:
+    """The declared names at every level of a value, to find names that only look like one of them."""
+
+    __slots__ = ("_folded", "_items", "_names", "_others")
+
+    def __init__(self) -> None:
+        self._names: dict[str, Shape | None] = {}
+        self._folded: frozenset[str] = frozenset()
+        self._items: Shape | None = None
+        self._others: Shape | None = None
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether there are names below the first level."""
+        return self._items is not None or self._others is not None or any(self._names.values())
+
+    def lookalike(self, value: Any) -> bool:
+        """Whether a member at any level is named as a declared one is, but for the case of its letters."""
+        if isinstance(value, dict):
+            for name, item in value.items():
+                if name in self._names:
+                    below = self._names[name]
+                elif name.casefold() in self._folded:
+                    return True
+                else:
+                    below = self._others
+                if below is not None and below.lookalike(item):
+                    return True
+        elif isinstance(value, list) and self._items is not None:
+            return any(map(self._items.lookalike, value))
+        return False
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def shape(
+    schemas: Sequence[Schema], defs: Defs, known: dict[frozenset[int], Shape | None] | None = None
+) -> Shape | None:
+    """The shape of a value that all of the schemas speak of; None if they declare no names."""
+    known = {} if known is None else known
+    parts = {id(part): part for schema in schemas for part, _ in plain(schema, defs)}
+    key = frozenset(parts)
+    if key in known:
+        return known[key]
+    names: dict[str, list[Schema]] = {}
+    items: list[Schema] = []
+    others: list[Schema] = []
+    for part in parts.values():
+        for name, member in part.get("properties", {}).items():
+            names.setdefault(name, []).append(member)
+        items += [part[word] for word in ("items", "contains") if word in part] + list(part.get("prefixItems", ()))
+        others += [part[word] for word in ("additionalProperties", "unevaluatedProperties") if word in part]
+        others += part.get("patternProperties", {}).values()
+    if not names and not any(isinstance(schema, Mapping) for schema in items + others):
+        known[key] = None
+        return None
+    made = known[key] = Shape()
+    made._names = {name: shape(of_name, defs, known) for name, of_name in names.items()}
+    made._folded = frozenset(name.casefold() for name in names)
+    made._items = shape(items, defs, known) if items else None
+    made._others = shape(others, defs, known) if others else None
+    return made

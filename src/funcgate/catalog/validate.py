@@ -1,0 +1,91 @@
+"""Compiled JSON Schema validators (draft 2020-12, jsonschema-rs), and what is said of a value that fails.
+
+A failure names the argument's path and the rule, never the value, and shows only names that the schema declares.
+`format` is not asserted, but for the bounds of int32 and int64.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema_rs
+
+from funcgate.core.refusal import Code, Refused
+
+from .facts import Schema
+from .schemas import referenced
+
+_BACKTRACK_LIMIT = 10_000
+
+
+class Check:
+    """One compiled schema. `is_valid` is the fast question; `explain` is asked when the answer was no."""
+
+    __slots__ = ("_declared", "_validator", "is_valid")
+
+    def __init__(self, validator: jsonschema_rs.Validator, declared: frozenset[str]) -> None:
+        self._validator = validator
+        self._declared = declared
+        self.is_valid = validator.is_valid
+
+    def explain(self, value: Any) -> Refused:
+        """A refusal that names the first failing place and its rule."""
+        error = next(iter(self._validator.iter_errors(value)), None)
+        if error is None:
+            return Refused(Code.REQUEST_INVALID, "The arguments do not fit the function.")
+        place = "".join(self._step(step) for step in error.instance_path).removeprefix(".")
+        rule = error.kind.name
+        if rule == "required":
+            place = f"{place}.{getattr(error.kind, 'property', '')}".removeprefix(".")
+        return Refused(Code.REQUEST_INVALID, f"{place or 'The arguments'}: fails the rule {rule!r}.")
+
+    def _step(self, step: str | int) -> str:
+        if isinstance(step, int):
+            return f"[{step}]"
+        # A name that the schema does not declare is the caller's own text, and may be as sensitive as a value.
+        return f".{step}" if step in self._declared else ".*"
+
+
+def compile_check(schema: Schema, defs: Mapping[str, Any]) -> tuple[Check, bool]:
+    """The check, and whether its patterns run in linear time. Raises `ValueError` that says what is wrong with the schema."""
+    whole: dict[str, Any] = dict(schema) if isinstance(schema, Mapping) else {"allOf": [schema]}
+    whole["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    reached = referenced(schema, defs)
+    if reached:
+        whole["$defs"] = reached
+    try:
+        try:
+            # Attack: "aaaa…!" against (a+)+$ holds a backtracking engine for minutes.
+            return _compile(whole, jsonschema_rs.RegexOptions()), True
+        except ValueError:
+            # Look-around and back-references need the other engine: bounded, and what exceeds the bound does not match.
+            return _compile(whole, jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACK_LIMIT)), False
+    except ValueError as error:
+        raise ValueError(_first_line(error)) from None
+
+
+def _compile(schema: dict[str, Any], patterns: jsonschema_rs.FancyRegexOptions | jsonschema_rs.RegexOptions) -> Check:
+    validator = jsonschema_rs.Draft202012Validator(
+        schema, pattern_options=patterns, offline=True, validate_formats=False
+    )
+    return Check(validator, frozenset(_declared(schema)))
+
+
+def _declared(schema: Any) -> set[str]:
+    names: set[str] = set()
+    open_ends = [schema]
+    while open_ends:
+        node = open_ends.pop()
+        if isinstance(node, Mapping):
+            properties = node.get("properties")
+            if isinstance(properties, Mapping):
+                names.update(properties)
+            open_ends.extend(node.values())
+        elif isinstance(node, list):
+            open_ends.extend(node)
+    return names
+
+
+def _first_line(error: ValueError) -> str:
+    message = str(getattr(error, "message", error)).splitlines()[0]
+    path = "/".join(str(step) for step in getattr(error, "instance_path", ()))
+    return f"{message} (at {path})" if path else message
