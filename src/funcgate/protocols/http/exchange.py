@@ -95,8 +95,8 @@ class HttpExchange:
     async def resolve(self, principal: Principal) -> Call:
         """See `core.ports.Exchange`. The order: place, function, then the body, then the arguments."""
         request = self.request
-        located = parse_request_target(request.target, request.known.get(b"host"))
-        target, segments = self._locate(located)
+        located = parse_request_target(request.target, request.known.get(b"host", b""))
+        target, segments, self.path = self._locate(located)
         found = target.catalog.find(request.method.decode("ascii"), segments)
         if found is None:
             raise Refused(
@@ -108,7 +108,6 @@ class HttpExchange:
         media, charset = media_type(content_type)
         self.forwarded = fields = self._forwarded_fields(target)
         args = found.binding.read(found.path_args, located.params, fields, media, charset, body)
-        self.path = "/" + "/".join(located.path.split("/")[len(located.segments) - len(segments) + 1 :])
         self.query = located.query
         self.call = call = Call(
             id=self.call_id,
@@ -199,8 +198,8 @@ class HttpExchange:
         elif reply.outcome is not Outcome.COMPLETE:
             connection.abort()
 
-    def _locate(self, located: RequestTarget) -> tuple[HttpTarget, tuple[str, ...]]:
-        """The target that the host or the first segment names, and the segments below it."""
+    def _locate(self, located: RequestTarget) -> tuple[HttpTarget, tuple[str, ...], str]:
+        """The target that the host or the first segment names, and the segments and the path below it."""
         site = self._site
         by_host = site.hosts.get(located.authority.rpartition(":")[0] or located.authority) if site.hosts else None
         name = by_host or (located.segments[0] if located.segments else "")
@@ -209,7 +208,10 @@ class HttpExchange:
             raise Refused(Code.FUNCTION_UNKNOWN, private_detail="the request names no target")
         self.target = name
         self.http_target = target
-        return target, located.segments if by_host else located.segments[1:]
+        if by_host:
+            return target, located.segments, located.path
+        below = located.path.find("/", 1)
+        return target, located.segments[1:], located.path[below:] if below > 0 else "/"
 
     def _check_head(self) -> None:
         known = self.request.known
