@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from time import perf_counter
 
+import msgspec
 from msgspec import Raw, Struct
 
 from .core.call import Call, Permit
@@ -24,7 +25,10 @@ from .recording.unknowns import Unknowns
 
 
 class Snapshot(Struct, frozen=True):
-    """Everything that one version of the configuration decides. Swapped whole; a call keeps the one it began with."""
+    """Everything that one version of the configuration decides. Swapped whole; a call keeps the one it began with.
+
+    `maskers` takes a function's full name, or "" for a message that named no function.
+    """
 
     version: str
     identity: Identity
@@ -178,7 +182,7 @@ class Passage:
     async def refused(self, refused: Refused) -> None:
         """Write why the call was refused; with its arrival, if that is not written yet."""
         entry = self.entry(Kind.DENIED)
-        entry.code, entry.detail = refused.code, refused.private_detail or refused.public_detail
+        entry.code, entry.detail = refused.code, self._masked(refused.private_detail or refused.public_detail)
         entry.target, entry.client = self.exchange.target, self.exchange.client
         self.code, self.outcome = refused.code, Outcome.REFUSED
         if self.call is None and self.principal is not None:
@@ -188,6 +192,11 @@ class Passage:
         else:
             await self._journal.append(entry)
         self._since = perf_counter()
+
+    def _masked(self, detail: str) -> str:
+        """A detail may quote what the caller sent (a path, say), so it is masked as arguments are."""
+        masker = self.snapshot.maskers(self.call.function if self.call is not None else "")
+        return str(msgspec.json.decode(masker.mask_args(msgspec.json.encode(detail)))) if detail else ""
 
     def end(self) -> None:
         """The last entry: outcome, timing and the masked content. Without waiting: nothing depends on it any more."""
