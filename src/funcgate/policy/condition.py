@@ -10,8 +10,9 @@ from msgspec import Struct
 from funcgate.core.function import Function
 from funcgate.core.problem import Problem
 
-from .language.check import Checked, check
+from .language.check import Checked, a_kind, check
 from .language.compile import Program, compile_tree
+from .language.operators import as_bool
 from .language.parse import parse
 from .language.tree import Index, Invoke, Literal, Mistake, Name, Node, Select, walk
 from .language.types import Type
@@ -66,10 +67,15 @@ def compile_condition(text: str, covered: Sequence[str], types: Types, where: tu
 
 def _compile(root: Node, variables: Mapping[str, Type], elsewhere: frozenset[str]) -> Compiled:
     checked = check(root, variables, WHOLE, elsewhere)
+    kind = checked.kind(root)
+    if kind.name not in ("bool", "dyn"):
+        checked.mistakes.append(Mistake(f"a condition must be a bool, this is {a_kind(kind)}", root.at))
     if checked.mistakes:
         return Compiled(None, tuple(checked.mistakes), None)
     try:
         program = compile_tree(checked, MEMBERS)
+        if kind.name == "dyn" or kind.nullable:
+            program = Program(as_bool(program.run), program.cost, program.cells)
         return Compiled(program, (), _always(checked, program))
     except Mistake as mistake:
         return Compiled(None, (mistake,), None)

@@ -53,10 +53,7 @@ def check(root: Node, variables: Mapping[str, Type], whole: Iterable[str], elsew
     """Check the tree. `whole` names the variables that may stand for themselves, not only before a dot. `elsewhere` are
     members of ``args`` that other functions of the same policy have: ``has()`` may ask for them here too."""
     checked = Checked(root)
-    checker = _Checker(checked, variables, frozenset(whole), elsewhere)
-    kind = checker.visit(root)
-    if kind.name not in ("bool", "dyn"):
-        checked.mistakes.append(Mistake(f"a condition must be a bool, this is {_a(kind)}", root.at))
+    _Checker(checked, variables, frozenset(whole), elsewhere).visit(root)
     return checked
 
 
@@ -77,7 +74,8 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
-def _a(kind: Type) -> str:
+def a_kind(kind: Type) -> str:
+    """The type with its article, for messages."""
     text = str(kind)
     return f"{'an' if text[0] in 'aeio' else 'a'} {text}" if kind.name != "null_type" else "null"
 
@@ -129,7 +127,7 @@ class _Checker:
     def _must_be_bool(self, node: Node, what: str) -> None:
         kind = self.visit(node)
         if not accepts(BOOL, kind):
-            self._wrong(f"{what} takes a bool, not {_a(kind)}", node.at)
+            self._wrong(f"{what} takes a bool, not {a_kind(kind)}", node.at)
 
     # What is known before any call
 
@@ -212,7 +210,7 @@ class _Checker:
         if of.name == "dyn":
             return DYN
         if of.name != "map" or (of.fields is None and not accepts(STRING, of.inner[0])):
-            return self._wrong(f"{_a(of)} has no members", at)
+            return self._wrong(f"{a_kind(of)} has no members", at)
         fields = dict(of.fields or ())
         if field in fields:
             return fields[field]
@@ -232,13 +230,13 @@ class _Checker:
             return self._member(node.of, of, node.key.value, node.key.at, False)
         if of.name == "list":
             if key.name not in ("dyn", *NUMBERS):
-                return self._wrong(f"a list is indexed by an int, not {_a(key)}", node.key.at)
+                return self._wrong(f"a list is indexed by an int, not {a_kind(key)}", node.key.at)
             return of.inner[0]
         if of.name == "map":
             if not comparable(of.inner[0], key):
                 return self._wrong(f"the keys of this map are {of.inner[0]}, not {key}", node.key.at)
             return DYN if of.fields is not None else of.inner[1]
-        return DYN if of.name == "dyn" else self._wrong(f"{_a(of)} cannot be indexed", node.at)
+        return DYN if of.name == "dyn" else self._wrong(f"{a_kind(of)} cannot be indexed", node.at)
 
     # Operators and functions
 
@@ -265,13 +263,13 @@ class _Checker:
             keys.append(self.visit(key))
             values.append(self.visit(value))
             if keys[-1].name not in _KEYS:
-                self._wrong(f"{_a(keys[-1])} cannot be a key", key.at)
+                self._wrong(f"{a_kind(keys[-1])} cannot be a key", key.at)
         return map_of(_common(keys), _common(values))
 
     def _loop(self, node: Loop) -> Type:
         over = self.visit(node.over)
         if over.name not in ("list", "map", "dyn"):
-            over = self._wrong(f"{node.kind}() goes over a list or a map, not {_a(over)}", node.at)
+            over = self._wrong(f"{node.kind}() goes over a list or a map, not {a_kind(over)}", node.at)
         if node.variable in self._variables:
             self._wrong(f"the variable {node.variable!r} would hide {node.variable}", node.at)
         self._loops.append((node.variable, over.inner[0] if over.inner else DYN))
@@ -316,9 +314,9 @@ class _Checker:
 
     def _membership(self, node: Invoke, key: Type, of: Type) -> Type:
         if of.name not in ("list", "map", "dyn"):
-            return self._wrong(f"'in' looks into a list or a map, not {_a(of)}", node.at)
+            return self._wrong(f"'in' looks into a list or a map, not {a_kind(of)}", node.at)
         if of.inner and not comparable(key, of.inner[0]):
-            self._wrong(f"{_operand(node, 0, key)} is never in {_a(of)}", node.at)
+            self._wrong(f"{_operand(node, 0, key)} is never in {a_kind(of)}", node.at)
         first = node.operands[0]
         if of.fields is not None and isinstance(first, Literal) and isinstance(first.value, str):
             self._member(node.operands[1], of, first.value, first.at, True)
@@ -352,9 +350,9 @@ def _takes(overload: Overload, node: Invoke, kinds: Sequence[Type]) -> bool:
 def _operand(node: Invoke, position: int, kind: Type) -> str:
     operand = node.operands[position]
     if isinstance(operand, Literal) and kind.name in ("int", "uint", "double", "bool"):
-        return f"{str(operand.value).lower()} ({_a(kind)})"
+        return f"{str(operand.value).lower()} ({a_kind(kind)})"
     path = spell(operand)
-    return f"{path} ({_a(kind)})" if path != "this" else _a(kind)
+    return f"{path} ({a_kind(kind)})" if path != "this" else a_kind(kind)
 
 
 def _no_overload(node: Invoke, kinds: Sequence[Type], overloads: Sequence[Overload]) -> str:

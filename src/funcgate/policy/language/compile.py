@@ -35,9 +35,9 @@ class Program(Struct, frozen=True):
 
 
 def compile_tree(checked: Checked, variables: Mapping[str, Members]) -> Program:
-    """Compile a tree that has no mistakes. The program gives a bool. Raises `Mistake` for a bad constant pattern or zone."""
+    """Compile a tree that has no mistakes. Raises `Mistake` for a bad constant pattern or zone."""
     compiler = _Compiler(checked, variables)
-    run = compiler.truth(checked.root)
+    run = compiler.value(checked.root)
     return Program(run, compiler.cost, compiler.cells)
 
 
