@@ -4,6 +4,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from funcgate.catalog import HttpCatalog
 from funcgate.config.assemble import read
 from funcgate.config.load import load
 from funcgate.config.parts import Options, Parts, Target, hash_key
@@ -63,12 +64,14 @@ def _maskers(parts: Parts) -> dict[str, Masker]:
 
 
 def _http_target(target: Target, pools: HttpPools) -> HttpTarget:
-    spec, tls = target.spec, target.tls
+    spec, tls, catalogue = target.spec, target.tls, target.catalogue
+    if not isinstance(catalogue, HttpCatalog):
+        raise TypeError(f"the protocol of {spec.name} has no HTTP catalogue")
     trust = UpstreamTls(ca=tls.ca or "", cert=tls.cert or "", key=tls.key or "", server_name=tls.server_name or "")
     return HttpTarget(
         name=spec.name,
         url=spec.url,
-        catalog=target.catalogue,
+        catalog=catalogue,
         limits=target.limits,
         pool=pools.pool(spec.name, spec.url, trust, target.limits),
         forward=frozenset(name.lower().encode() for name in spec.forward_headers),

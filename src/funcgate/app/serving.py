@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
+from msgspec import structs
 
 from funcgate.approval import ClosedDesk
 from funcgate.config.parts import Parts
@@ -19,6 +20,7 @@ from funcgate.core.entry import Entry, Kind
 from funcgate.core.ids import new_id
 from funcgate.core.meter import Meter
 from funcgate.core.ports import Journal
+from funcgate.core.problem import Unusable
 from funcgate.core.refusal import Refused
 from funcgate.gateway import Gateway
 from funcgate.logs import CallLog, logger, set_up
@@ -89,9 +91,8 @@ class Serving:
     async def _start(self, ending: contextlib.AsyncExitStack) -> None:
         """In this order; `ending` undoes it in the reverse order, also when it gets only half-way."""
         parts = self._parts
-        repaired = await _or_fail("data_dir", parts.loaded.data_dir, self._journal.start())
+        await self._open_journal()
         ending.push_async_callback(self._journal.close)
-        self._log.info("journal", repaired=repaired)
         await self._record_start()
         ending.push_async_callback(self._end_tasks)
         self._begin(self._unknowns.run(), "unknowns")
@@ -113,6 +114,17 @@ class Serving:
         gc.set_threshold(*_GC_THRESHOLDS)
         calls, reached = Address(parts.calls.host, self._listener.port), Address(parts.console.host, server.port)
         self._log.info("serving", calls=str(calls), console=str(reached), version=parts.version)
+
+    async def _open_journal(self) -> None:
+        try:
+            repaired = await self._journal.start()
+        except Unusable as unusable:
+            # The file is sound; the folder is in use, full or not ours. The next try may well succeed.
+            raise StartFailed("; ".join(problem.text for problem in unusable.problems)) from None
+        self._log.info("journal", last_seq=repaired.last_seq, calls_closed_as_unknown=len(repaired.closed))
+        if repaired.cut_bytes or repaired.damaged or repaired.foreign:
+            told = {name: value for name, value in structs.asdict(repaired).items() if name != "closed" and value}
+            self._log.warning("the journal was mended", **told)
 
     async def _listen(self, built: Built) -> None:
         journal: Journal = self._journal
@@ -213,7 +225,7 @@ class Serving:
         issuers = self._parts.issuers
         failing, gauges = issuers.problems(), self._gauges
         checks = {
-            "journal": self._journal.status or "ok",
+            "journal": "ok" if self._journal.status.healthy else "calls cannot be recorded",
             "keys": "ok" if len(failing) < len(self._parts.loaded.config.issuers) else "no issuer's keys can be had",
             "draining": "draining" if self._draining else "ok",
         }

@@ -82,9 +82,7 @@ class _Assembly:
             "issuers": self._issuers(),
             "broker": self._broker(targets),
             "policies": self._policies(functions),
-            "masking": self._masking(
-                functions, max((t.limits.max_response for t in targets.values()), default=16 << 20)
-            ),
+            "masking": self._masking(functions, max((t.limits.max_response for t in targets.values()), default=1)),
             "hosts": read_hosts(config, self.problems),
         }
         self.problems += check_reach(config, self._broken)
@@ -130,33 +128,39 @@ class _Assembly:
     def _targets(self) -> dict[str, Target]:
         targets: dict[str, Target] = {}
         for index, spec in enumerate(self._config.targets):
-            before = len(self.problems)
             where = ("targets", index)
             if not _NAME.fullmatch(spec.name):
+                self._broken.add("*")
                 self._say((*where, "name"), "a target's name has letters, digits, - and _ only, 63 at most")
             if spec.name in targets:
                 self._say((*where, "name"), f"there are two targets named '{spec.name}'")
             target = self._target(spec, where)
-            if target is None or any(not problem.warning for problem in self.problems[before:]):
+            if target is None:
                 self._broken.add(spec.name)
-            if target is not None:
+            else:
                 targets.setdefault(spec.name, target)
         return targets
 
     def _target(self, spec: TargetSpec, where: Where) -> Target | None:
+        """The target; with problems of its settings, it still tells which functions there are."""
         protocol = str(spec.__struct_config__.tag)
         load_functions = self._options.protocols.get(protocol)
         if load_functions is None or not isinstance(spec, HttpTargetSpec):
             self._say((*where, "protocol"), f"protocol {protocol} is not supported yet")
             return None
         Reading(where, self.problems).url("url", spec.url)
+        tls = UpstreamTlsSpec()
         if spec.tls is not None and not spec.url.startswith("https:"):
             self._say((*where, "tls"), "the target's url is not https, so 'tls' would do nothing")
-        tls = upstream_tls(spec.tls or UpstreamTlsSpec(), self._base, (*where, "tls"), self.problems)
+        elif spec.tls is not None:
+            tls = upstream_tls(spec.tls, self._base, (*where, "tls"), self.problems)
         self.problems += check_forwarded(spec.forward_headers, (*where, "forward_headers"))
         limits = target_limits(spec.limits, (*where, "limits"), self.problems)
         functions = self._try(lambda: load_functions(spec.name, spec.functions, self._base, (*where, "functions")))
-        return functions and Target(spec=spec, catalogue=functions, limits=limits, tls=tls)
+        if functions is None:
+            return None
+        self.problems += functions.warnings
+        return Target(spec=spec, catalogue=functions, limits=limits, tls=tls)
 
     def _issuers(self) -> Issuers | None:
         previous = self._options.previous
@@ -178,9 +182,11 @@ class _Assembly:
     def _policies(self, functions: Mapping[str, Function]) -> PolicySet | None:
         chosen = self._judged([policy.functions for policy in self._config.policies])
         specs = [self._config.policies[index] for index in chosen]
-        return self._renumbered(
+        made = self._renumbered(
             "policies", chosen, lambda: compile_policies(specs, functions, self._loaded.version, ("policies",))
         )
+        self.problems += made.warnings if made is not None and len(chosen) == len(self._config.policies) else ()
+        return made
 
     def _masking(self, functions: Mapping[str, Function], limit: int) -> MaskingPlan | None:
         chosen = self._judged([rule.functions for rule in self._config.masking])

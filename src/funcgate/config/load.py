@@ -32,6 +32,7 @@ class Loaded(Struct, frozen=True, kw_only=True):
     problems: tuple[Located, ...]
     lost: tuple[Where, ...]
     fitting: Fitting
+    others: dict[str, Source | None] = {}
 
     @property
     def base(self) -> Path:
@@ -45,9 +46,22 @@ class Loaded(Struct, frozen=True, kw_only=True):
     def place(self, problem: Problem) -> Located:
         """A part's problem with its file, line and column."""
         if problem.file:
-            return Located(file=problem.file, text=problem.text, warning=problem.warning)
+            return self._place_elsewhere(problem)
         mark = self.source.locate(self.fitting.original(problem.where), problem.column)
         return self.source.problem(mark, problem.text, warning=problem.warning)
+
+    def _place_elsewhere(self, problem: Problem) -> Located:
+        """A problem in a file that the configuration names."""
+        name = str(self.base / problem.file)
+        if name not in self.others:
+            try:
+                self.others[name] = Source(name, Path(name).read_bytes())
+            except (OSError, Faulty):
+                self.others[name] = None
+        source = self.others[name]
+        if source is None or not problem.where:
+            return Located(file=name, text=problem.text, warning=problem.warning)
+        return source.problem(source.locate(problem.where, problem.column), problem.text, warning=problem.warning)
 
 
 def load(path: Path) -> Loaded:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from funcgate.core.function import Function, Limits
+from funcgate.core.problem import Problem
 from funcgate.credentials import Broker
 from funcgate.identity import Issuers
 from funcgate.masking import MaskingPlan
@@ -24,10 +25,10 @@ Where = tuple[str | int, ...]
 
 
 class Catalogue(Protocol):
-    """A target's functions, whatever the protocol: full name to function."""
+    """A target's functions, whatever the protocol: full name to function. `warnings` do not stop it."""
 
-    @property
-    def functions(self) -> Mapping[str, Function]: ...
+    functions: Mapping[str, Function]
+    warnings: tuple[Problem, ...]
 
 
 LoadFunctions = Callable[[str, Any, Path, Where], Catalogue]

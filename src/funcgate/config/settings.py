@@ -5,7 +5,7 @@ import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
@@ -50,7 +50,7 @@ class ListenLimits(Struct, frozen=True, kw_only=True):
 class JournalSettings(Struct, frozen=True, kw_only=True):
     """`JournalSpec` in bytes and seconds."""
 
-    sync: str
+    sync: Literal["always", "interval"]
     every_s: float
     segment_bytes: int
     keep_free_bytes: int

@@ -17,18 +17,14 @@ Size = str | int
 Time = str | int | float
 
 
-class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Any part of the file."""
-
-
-class ServerTlsSpec(Spec):
+class ServerTlsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the gateway shows to its callers: PEM files, the certificate with its chain."""
 
     cert: str
     key: str
 
 
-class UpstreamTlsSpec(Spec):
+class UpstreamTlsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a target is trusted (`ca`, `server_name`), and what the gateway shows to it (`cert`, `key`). PEM files."""
 
     ca: str | None = None
@@ -37,7 +33,7 @@ class UpstreamTlsSpec(Spec):
     server_name: str | None = None
 
 
-class ListenLimitsSpec(Spec):
+class ListenLimitsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one caller's connection may use, and how long each phase may last."""
 
     connections: int = 1000
@@ -51,7 +47,7 @@ class ListenLimitsSpec(Spec):
     drain_timeout: Time = "30s"
 
 
-class ListenSpec(Spec):
+class ListenSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the gateway listens: ``HOST:PORT``, ``[IPv6]:PORT``; port 0 takes any that is free."""
 
     calls: str = "127.0.0.1:8080"
@@ -62,7 +58,7 @@ class ListenSpec(Spec):
     limits: ListenLimitsSpec = ListenLimitsSpec()
 
 
-class JournalSpec(Spec):
+class JournalSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When an entry counts as written: after its own sync, or after the last one in an interval."""
 
     sync: Literal["always", "interval"] = "always"
@@ -73,7 +69,7 @@ class JournalSpec(Spec):
     record: Size = "64KiB"
 
 
-class TargetLimitsSpec(Spec):
+class TargetLimitsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one call of a target may use."""
 
     max_request: Size = "1MiB"
@@ -86,7 +82,7 @@ class TargetLimitsSpec(Spec):
     max_wait: Time = "30s"
 
 
-class HttpTargetSpec(Spec, tag_field="protocol", tag="http"):
+class HttpTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="protocol", tag="http"):
     """A target that speaks HTTP/1.1."""
 
     name: str
@@ -100,7 +96,7 @@ class HttpTargetSpec(Spec, tag_field="protocol", tag="http"):
     unmaskable: Literal["refuse", "pass"] = "refuse"
 
 
-class LaterTargetSpec(Spec):
+class LaterTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A target of a protocol that this version reads and does not carry yet."""
 
     name: str
@@ -113,26 +109,26 @@ class LaterTargetSpec(Spec):
     unmaskable: Literal["refuse", "pass"] = "refuse"
 
 
-class GrpcTargetSpec(LaterTargetSpec, tag_field="protocol", tag="grpc"):
+class GrpcTargetSpec(LaterTargetSpec, frozen=True, kw_only=True, tag_field="protocol", tag="grpc"):
     pass
 
 
-class PostgresTargetSpec(LaterTargetSpec, tag_field="protocol", tag="postgres"):
+class PostgresTargetSpec(LaterTargetSpec, frozen=True, kw_only=True, tag_field="protocol", tag="postgres"):
     pass
 
 
-class MysqlTargetSpec(LaterTargetSpec, tag_field="protocol", tag="mysql"):
+class MysqlTargetSpec(LaterTargetSpec, frozen=True, kw_only=True, tag_field="protocol", tag="mysql"):
     pass
 
 
-class McpTargetSpec(LaterTargetSpec, tag_field="protocol", tag="mcp"):
+class McpTargetSpec(LaterTargetSpec, frozen=True, kw_only=True, tag_field="protocol", tag="mcp"):
     pass
 
 
 TargetSpec = HttpTargetSpec | GrpcTargetSpec | PostgresTargetSpec | MysqlTargetSpec | McpTargetSpec
 
 
-class LogsSpec(Spec):
+class LogsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What goes to standard error. `calls` says whether calls are logged too: none, those that were refused, or all."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -140,7 +136,7 @@ class LogsSpec(Spec):
     calls: Literal["none", "refused", "all"] = "none"
 
 
-class Config(Spec):
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file."""
 
     listen: ListenSpec = ListenSpec()

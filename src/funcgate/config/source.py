@@ -99,7 +99,7 @@ class Source:
             return self._mapping(node, where, depth)
         if isinstance(node, SequenceNode):
             return [self._build(item, (*where, index), depth + 1) for index, item in enumerate(node.value)]
-        return self._scalar(node)
+        return self._scalar(node) if isinstance(node, ScalarNode) else None
 
     def _mapping(self, node: MappingNode, where: Where, depth: int) -> dict[str, Any]:
         built: dict[str, Any] = {}
