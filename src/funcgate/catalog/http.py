@@ -67,8 +67,7 @@ def load_http(
     Raises `Unusable` with every problem; those in an OpenAPI file have `file` set and `where` in that file.
     """
     operations, problems = _operations(spec, base, where)
-    if any(not problem.warning for problem in problems):
-        raise Unusable(problems)
+    _stop(problems)
     built: list[tuple[Template, Binding, Operation]] = []
     for operation in operations:
         builder = Builder(target, operation, readers)
@@ -79,9 +78,21 @@ def load_http(
     problems += _twice(operations) + _ambiguous(built)
     if not operations:
         problems.append(Problem(where=where, text="there is no function in it, so every call would be refused"))
+    _stop(problems)
+    return HttpCatalog([(template, binding) for template, binding, _ in built], [_placed(found) for found in problems])
+
+
+def _stop(problems: list[Problem]) -> None:
     if any(not problem.warning for problem in problems):
-        raise Unusable(problems)
-    return HttpCatalog([(template, binding) for template, binding, _ in built], problems)
+        raise Unusable([_placed(problem) for problem in problems])
+
+
+def _placed(problem: Problem) -> Problem:
+    """With its place in the text, where that is another file than the configuration."""
+    if not problem.file or not problem.where:
+        return problem
+    text = f"{' > '.join(map(str, problem.where))}: {problem.text}"
+    return Problem(where=problem.where, text=text, file=problem.file, warning=problem.warning)
 
 
 def _operations(

@@ -107,6 +107,7 @@ class Routes(Generic[T]):
 
     def __init__(self) -> None:
         self._root: _Node[T] = _Node()
+        self._is_exotic = False  # whether some literal could be spelled in two ways
 
     def add(self, template: Template, method: str, value: T) -> T | None:
         """Put the value there. Gives the value that stood there before, if any, and then changes nothing."""
@@ -117,6 +118,7 @@ class Routes(Generic[T]):
                 node = node.parameter
             else:
                 node.folded |= {segment.casefold()}
+                self._is_exotic = self._is_exotic or _UNRESERVED.fullmatch(segment) is None
                 node = node.literals.setdefault(segment, _Node())
         node.ends = {} if node.ends is None else node.ends
         before = node.ends.get(method)
@@ -130,9 +132,10 @@ class Routes(Generic[T]):
         `path` is the canonical path that `segments` were decoded from; without it, a segment with a reserved
         character is never a literal.
         """
-        if path is None:
+        segments = segments or ("",)
+        if path is None and self._is_exotic:
             return _search(self._root, segments, [_bare(segment) for segment in segments], 0, ())
-        if "%" in path:
+        if path is not None and "%" in path:
             return _search(self._root, segments, path[1:].split("/"), 0, ())
         node = self._root
         values = []
