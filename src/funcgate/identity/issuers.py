@@ -195,6 +195,8 @@ def _key_set(
     try:
         keys.adopt(place.read())
         why = keys.failure
-    except (FetchFailed, NotJson) as error:
+    except FetchFailed as error:
         why = str(error)
+    except NotJson as error:
+        why = f"it {error}"
     return keys, [Problem(where=(*where, "jwks_file"), text=f"jwks_file {spec.jwks_file}: {why}")] if why else []

@@ -162,8 +162,10 @@ class KeySet:
         self.next_at = self._now() + retry_s
         try:
             self.adopt(await self._place.load())
-        except (FetchFailed, NotJson) as why:
+        except FetchFailed as why:
             self.failure = str(why)
+        except NotJson as why:
+            self.failure = f"its key set {why}"
         except Exception as error:
             self.failure = f"its keys could not be read ({type(error).__name__})"
         else:
