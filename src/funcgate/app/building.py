@@ -14,6 +14,10 @@ from funcgate.protocols.http.target import HttpPools, HttpSite, HttpTarget, Upst
 from funcgate.registry import PROTOCOLS
 
 
+class StartFailed(Exception):
+    """The gateway cannot start here and now. Says why and what to do; the configuration itself is sound."""
+
+
 class Built(Struct, frozen=True, kw_only=True):
     """One version, ready to serve."""
 

@@ -31,7 +31,7 @@ from funcgate.recording.unknowns import Unknowns
 from funcgate.stores.journal_files import FileJournal
 from funcgate.wire.http1.limits import HeadLimits
 
-from .building import Built, build, read_parts
+from .building import Built, StartFailed, build, read_parts
 from .reloading import Reloader, Steps
 
 T = TypeVar("T")
@@ -39,11 +39,7 @@ T = TypeVar("T")
 _GC_THRESHOLDS = (50_000, 20, 100)  # collections are rare, and what was there at the start is never looked at again
 
 
-class StartFailed(Exception):
-    """The gateway cannot start here and now. Says why and what to do; the configuration itself is sound."""
-
-
-def run(path: Path) -> None:
+def serve(path: Path) -> None:
     """Serve until SIGTERM or SIGINT. Raises `config.problems.Faulty`, or `StartFailed`."""
     parts = read_parts(path, serving=True)
     logs = parts.loaded.config.logs

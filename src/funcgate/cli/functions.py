@@ -38,10 +38,15 @@ def _arguments(schema: Mapping[str, Any]) -> str:
     """``amount: number, note?: string``: a question mark for what may be left out."""
     required = set(schema.get("required", ()))
     members = schema.get("properties", {})
-    return ", ".join(f"{name}{'' if name in required else '?'}: {_type(member)}" for name, member in members.items())
+    return ", ".join(
+        f"{name}{'' if name in required else '?'}: {_type(member, schema)}" for name, member in members.items()
+    )
 
 
-def _type(schema: Any) -> str:
+def _type(schema: Any, root: Mapping[str, Any]) -> str:
+    for _ in range(8):  # references may go in a circle
+        if isinstance(schema, Mapping) and str(schema.get("$ref", "")).startswith("#/$defs/"):
+            schema = root.get("$defs", {}).get(str(schema["$ref"]).removeprefix("#/$defs/"))
     if not isinstance(schema, Mapping):
         return "any"
     if "enum" in schema:

@@ -1,0 +1,171 @@
+"""`funcgate audit list|show`: what the journal tells of calls. Only reads; the gateway may run or not."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .say import DEFAULT_CONFIG, UNUSABLE, AsJson, ConfigFile, console, fail, print_json, usable
+
+if TYPE_CHECKING:
+    from funcgate.recording.calls import CallRecord
+    from funcgate.recording.reader import Filters
+
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="The folder that holds the journal, instead of --config.")
+]
+
+
+def list_calls(
+    principal: Annotated[str, typer.Option("--principal", help="SUBJECT, user:SUBJECT or group:NAME.")] = "",
+    function: Annotated[str, typer.Option("--function", help="TARGET.FUNCTION, with * as a wildcard.")] = "",
+    target: Annotated[str, typer.Option("--target")] = "",
+    decision: Annotated[str, typer.Option("--decision", help="allow, deny, ask or none.")] = "",
+    code: Annotated[str, typer.Option("--code", help="Why it was refused, such as policy.denied or identity.*.")] = "",
+    session: Annotated[str, typer.Option("--session")] = "",
+    since: Annotated[str, typer.Option("--since", help="A time (RFC 3339), a date, or how long ago: 15m.")] = "",
+    until: Annotated[str, typer.Option("--until", help="As --since; calls before it.")] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
+    config: ConfigFile = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List calls, newest first."""
+    from funcgate.recording.reader import Filters, moment
+
+    try:
+        filters = Filters(
+            principal=principal, function=function, target=target, decision=decision, code=code, session=session,
+            since=moment(since) if since else "", until=moment(until) if until else "",
+        )  # fmt: skip
+    except ValueError as error:
+        raise fail(str(error), status=UNUSABLE, as_json=as_json) from None
+    found = _read(_journal(config, data_dir, as_json), filters, limit, as_json)
+    if as_json:
+        print_json(found)
+    else:
+        _print_list(found)
+
+
+def show_call(
+    call: Annotated[str, typer.Argument(help="The call's id: Funcgate-Call-Id, or as `audit list` prints it.")],
+    config: ConfigFile = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show everything that the journal holds of one call."""
+    from funcgate.recording.reader import read_call
+
+    folder = _journal(config, data_dir, as_json)
+    damaged: list[str] = []
+    try:
+        record = read_call(folder, call, damaged=damaged.append)
+    except OSError as error:
+        raise fail(f"{folder}: {error.strerror}", as_json=as_json) from None
+    _warn(damaged)
+    if record is None:
+        raise fail(f"the journal has no call {call}", as_json=as_json)
+    if as_json:
+        print_json(record)
+    else:
+        _print_call(record)
+
+
+def _journal(config: Path, data_dir: Path | None, as_json: bool) -> Path:
+    """The journal's folder. A configuration with problems elsewhere does not keep anyone from reading it."""
+    if data_dir is None:
+        from funcgate.config.load import load
+
+        with usable(as_json):
+            data_dir = load(config).data_dir
+    return data_dir / "journal"
+
+
+def _read(folder: Path, filters: "Filters", limit: int, as_json: bool) -> "list[CallRecord]":
+    from funcgate.recording.reader import read_calls
+
+    damaged: list[str] = []
+    try:
+        found = list(islice(read_calls(folder, filters, damaged=damaged.append), limit))
+    except ValueError as error:
+        raise fail(str(error), status=UNUSABLE, as_json=as_json) from None
+    except OSError as error:
+        raise fail(f"{folder}: {error.strerror}", as_json=as_json) from None
+    _warn(damaged)
+    return found
+
+
+def _warn(damaged: list[str]) -> None:
+    # A line that cannot be read is never passed over in silence: it may be the one that somebody wanted to hide.
+    if damaged:
+        where = ", ".join(sorted(set(filter(None, damaged))))
+        typer.echo(f"warning: {len(damaged)} line(s) cannot be read{f' ({where})' if where else ''}", err=True)
+
+
+def _print_list(found: "list[CallRecord]") -> None:
+    from rich.table import Table
+
+    table = Table(
+        "call", "at", "who", "function", "decision", "outcome", "status", "policies", box=None, pad_edge=False
+    )
+    for record in found:
+        decided = f"{record.decision} {record.code}".strip()
+        if record.count:
+            decided += f" ×{record.count}"
+        policies = ", ".join(record.policy.names) if record.policy is not None else ""
+        table.add_row(
+            record.id, record.at[:23].replace("T", " "), record.principal.subject if record.principal else "-",
+            record.function or record.target or "-", decided, record.outcome or "-", str(record.status or "-"), policies,
+        )  # fmt: skip
+    console().print(table)
+
+
+def _print_call(record: "CallRecord") -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, value in _facts(record):
+        if value:
+            table.add_row(name, value)
+    out = console()
+    out.print(table)
+    out.print()
+    entries = Table("seq", "at", "kind", "", box=None, pad_edge=False)
+    for entry in record.entries:
+        entries.add_row(str(entry.seq), entry.at, entry.kind, entry.code or entry.outcome)
+    out.print(entries)
+
+
+def _facts(record: "CallRecord") -> Iterator[tuple[str, str]]:
+    who = record.principal
+    yield "call", record.id
+    yield "at", f"{record.at} – {record.ended_at}" if record.ended_at else record.at
+    if who is not None:
+        acting = f", acts for {who.acts_for}" if who.acts_for else ""
+        yield "who", f"{who.issuer}/{who.subject} ({', '.join(who.groups) or 'no groups'}){acting}, token {who.token}"
+    yield "from", record.client
+    yield "session", record.session
+    yield "trace", record.trace
+    yield "function", record.function or record.target
+    yield "arguments", _text(record.args)
+    yield "digest", record.digest
+    yield "reason given", record.reason
+    yield "decision", f"{record.decision} {record.code}".strip()
+    if record.policy is not None:
+        yield "policies", f"{', '.join(record.policy.names) or 'none'} (version {record.policy.version[:12]})"
+    yield "detail", record.detail
+    yield "outcome", f"{record.outcome} {record.status or ''}".strip()
+    yield "masked", ", ".join(f"{name} {count}" for name, count in sorted(record.masked.items()))
+    yield "time", ", ".join(f"{step} {us} µs" for step, us in record.timing_us.items())
+    yield "answer", f"{record.body_bytes} bytes{', cut here' if record.body_cut else ''}" if record.body_bytes else ""
+    yield "", _text(record.body)
+
+
+def _text(value: Any) -> str:
+    """Content of a call, as text for a terminal: control characters could rewrite what the operator sees."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else bytes(value).decode()
+    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
