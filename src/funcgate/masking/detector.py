@@ -1,0 +1,74 @@
+"""What a detector is: a cheap pattern that finds candidates, and a check that decides. It refuses to look at structure.
+
+Patterns are RE2 over bytes (Latin-1, so that every byte is a character). No pattern may match a double quote: a candidate
+then lies inside one JSON string, which is what lets structured.py splice into the raw text.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from msgspec import Struct
+from re2 import _re2
+
+Span = tuple[int, int]
+Refine = Callable[[bytes, int, int], Iterable[Span]]
+"""(text, start, end) of a candidate -> the spans to hide. May look at the neighbours and past the end."""
+
+UNANCHORED: Any = _re2.RE2.Anchor.UNANCHORED
+
+
+def options(max_mem: int = 64 << 20) -> Any:
+    """How every pattern here is compiled: bytes, no captures, silent."""
+    chosen = _re2.RE2.Options()
+    chosen.encoding = chosen.Encoding.LATIN1
+    chosen.never_capture = True
+    chosen.log_errors = False
+    chosen.max_mem = max_mem
+    return chosen
+
+
+def keep_nothing(value: bytes) -> bytes:
+    """The partial form of a value of which nothing may be shown."""
+    return b"****"
+
+
+def keep_last_four(value: bytes) -> bytes:
+    """``****1111``: the last four letters or digits."""
+    return b"****" + value.translate(None, b" -.()/")[-4:]
+
+
+def plain(value: bytes) -> bytes:
+    """The value without its separators, in lower case: what `hash` hashes, so that spellings of one value stay equal."""
+    return value.translate(None, b" -.()/").lower()
+
+
+def as_is(value: bytes) -> bytes:
+    return value
+
+
+class Detector(Struct, frozen=True, kw_only=True):
+    """One kind of value.
+
+    `gate` runs in the one Set over the whole text and only decides whether to look at all; `pattern` finds candidates
+    ("" = the gate); `refine` decides (None = every candidate counts). `retry` resumes one byte after the start of a
+    candidate that was refused, for patterns whose candidates are short. `numeric` says that a bare JSON number can hold
+    the value.
+    """
+
+    name: str
+    gate: bytes
+    pattern: bytes = b""
+    refine: Refine | None = None
+    retry: bool = True
+    numeric: bool = False
+    partial: Callable[[bytes], bytes] = keep_nothing
+    normal: Callable[[bytes], bytes] = as_is
+
+
+WORD = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+DIGITS = frozenset(b"0123456789")
+
+
+def stands_alone(text: bytes, start: int, end: int) -> bool:
+    """Whether no letter or digit touches the span."""
+    return (start == 0 or text[start - 1] not in WORD) and (end >= len(text) or text[end] not in WORD)

@@ -1,0 +1,23 @@
+"""E-mail addresses with a domain that has a dot. Quoted local parts and bare hosts are refused."""
+
+from funcgate.masking.detector import Detector
+
+
+def partial(value: bytes) -> bytes:
+    """``a***@example.com``."""
+    local, _, domain = value.rpartition(b"@")
+    return local[:1].decode("ascii", "ignore").encode() + b"***@" + domain
+
+
+DETECTOR = Detector(
+    name="email",
+    gate=rb"[A-Za-z0-9_+\-\x80-\xff]@[A-Za-z0-9\x80-\xff]",
+    pattern=(
+        rb"[A-Za-z0-9_+\x80-\xff][A-Za-z0-9_+.!#$%'*^`|~\x80-\xff\-]*"
+        rb"@[A-Za-z0-9\x80-\xff](?:[A-Za-z0-9\x80-\xff.\-]*[A-Za-z0-9\x80-\xff])?"
+        rb"\.[A-Za-z\x80-\xff][A-Za-z0-9\x80-\xff\-]*[A-Za-z0-9\x80-\xff]"
+    ),
+    retry=False,
+    partial=partial,
+    normal=bytes.lower,
+)

@@ -1,0 +1,8 @@
+"""GitHub tokens: ``ghp_``, ``gho_``, ``ghu_``, ``ghs_``, ``ghr_`` and the fine-grained ``github_pat_``."""
+
+from funcgate.masking.detector import Detector
+
+DETECTOR = Detector(
+    name="github_token",
+    gate=rb"\bgh[pousr]_[A-Za-z0-9]{36,255}|\bgithub_pat_[A-Za-z0-9_]{22,255}",
+)

@@ -1,0 +1,57 @@
+"""Telephone numbers in the spellings that say so: ``+``, ``00``, a leading zero, an area code, North American groups.
+
+Short local numbers and bare digits are refused: anything is that.
+"""
+
+import re
+from collections.abc import Iterator
+
+from funcgate.masking.detector import DIGITS, WORD, Detector, Span, keep_last_four, plain
+
+_DATE = re.compile(rb"[0-3][0-9]([./\-])[0-1][0-9]\1[12][0-9]{3}")
+_DIGIT_GROUP = re.compile(rb"[0-9]+")
+_EXTENSION = re.compile(rb" ?(?:x|ext\.? ?)[0-9]{1,6}")
+_MOST, _FEWEST = 15, 8
+
+
+def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
+    """As many digit groups as a number can have (15 digits, ITU-T E.164)."""
+    before = text[start - 1] if start else 0
+    if before in WORD or (before in b"-." and start > 1 and text[start - 2] in DIGITS) or before == 0x2B:
+        return
+    if _DATE.match(text, start):
+        return
+    groups = [found.span() for found in _DIGIT_GROUP.finditer(text, start, end)]
+    digits = last = 0
+    for begin, stop in groups:
+        if digits + stop - begin > _MOST:
+            break
+        digits, last = digits + stop - begin, stop
+    if digits < _FEWEST:
+        return
+    if last == end and end < len(text) and text[end] in WORD and not (last := _extension(text, last)):
+        return
+    yield start, _extension(text, last) or last
+
+
+def _extension(text: bytes, at: int) -> int:
+    found = _EXTENSION.match(text, at)
+    return found.end() if found else 0
+
+
+_S = rb"[ .\-]"
+_INTERNATIONAL = rb"\+[0-9(][0-9 .()/\-]{5,24}[0-9]"
+_NATIONAL = (
+    rb"00[1-9][0-9]{0,2}" + _S + rb"[0-9 .()\-]{5,20}[0-9]|0[0-9]{1,4}[ .\-/][0-9]{2,4}(?:" + _S + rb"?[0-9]{2,4}){1,4}"
+)
+_AREA = rb"\([0-9]{2,4}\) ?[0-9]{3,4}" + _S + rb"[0-9]{3,4}"
+_NORTH_AMERICAN = rb"[2-9][0-9]{2}" + _S + rb"[0-9]{3}" + _S + rb"[0-9]{4}"
+
+DETECTOR = Detector(
+    name="phone_number",
+    gate=_INTERNATIONAL + rb"|" + _AREA + rb"|" + _NORTH_AMERICAN + rb"|(?:^|[^0-9A-Za-z])(?:" + _NATIONAL + rb")",
+    pattern=_INTERNATIONAL + rb"|" + _NATIONAL + rb"|" + _AREA + rb"|" + _NORTH_AMERICAN,
+    refine=refine,
+    partial=keep_last_four,
+    normal=plain,
+)

@@ -1,0 +1,244 @@
+"""What one function's rules hide, in a whole reply: headers, trailers, body, stream. It refuses what it cannot read.
+
+The order: undo the compression, scrub the credential, then mask by rule; nothing is delivered that was not looked at.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from funcgate.core.lease import Lease
+from funcgate.core.refusal import Code, Refused
+from funcgate.core.reply import Reply
+
+from .media import Kind, Opener, check_text, kind_of, opened
+from .needles import NO_NEEDLES, Needles, Revealed, Scrubber
+from .rules import Rules
+from .scanner import ScanFailed
+from .structured import mask_json
+from .tokens import Unreadable
+
+_PARTIAL_CONTENT = 206
+_NO_BODY = frozenset({204, 304})
+_UNMASKABLE_ARGS = b'"[UNMASKABLE]"'
+# Headers that describe the bytes of the body as the target sent it. Attack: a digest of the unmasked body lets the caller
+# try all SSNs until it fits.
+_OF_THE_BYTES = frozenset({
+    b"content-length", b"content-encoding", b"content-md5", b"digest", b"content-digest", b"repr-digest",
+})  # fmt: skip
+_OF_THE_UNREAD = _OF_THE_BYTES - {b"content-encoding"}
+_KEPT: frozenset[bytes] = frozenset()
+_FORM = "application/x-www-form-urlencoded"
+
+
+class Masked:
+    """A reply that is safe to deliver. `counts` fills as a stream goes."""
+
+    __slots__ = ("counts", "reply")
+
+    def __init__(self, reply: Reply, counts: dict[str, int]) -> None:
+        self.reply = reply
+        self.counts = counts
+
+
+class Masker:
+    """One function's rules (None when it has none) and what the journal hides of its arguments."""
+
+    def __init__(
+        self, rules: Rules | None, journal: Rules, revealed: Revealed, *, unmaskable_pass: bool, decoded_limit: int
+    ) -> None:
+        self._rules = rules
+        self._journal = journal
+        self._revealed = revealed
+        self._pass = unmaskable_pass
+        self._limit = decoded_limit
+
+    def mask_args(self, encoded_args: bytes) -> bytes:
+        """JSON in, masked JSON on one line out. What cannot be masked is replaced whole."""
+        try:
+            masked = mask_json(encoded_args, self._journal, {})
+            return msgspec.json.format(masked, indent=-1) if b"\n" in masked or b"\r" in masked else masked
+        except Exception:
+            # Whatever went wrong, the arguments were not judged, so they are not written.
+            return _UNMASKABLE_ARGS
+
+    def mask_reply(self, reply: Reply, lease: Lease) -> Masked:
+        """The reply as the caller may see it. Raises `Refused(masking.refused)` for what cannot be read."""
+        needles = self._revealed.of(lease) if lease.needles else NO_NEEDLES
+        rules = self._rules
+        counts: dict[str, int] = {}
+        if rules is None and not needles:
+            return Masked(reply, counts)
+        try:
+            headers = self._headers(reply.headers, needles, counts)
+            if reply.body is None and reply.stream is not None:
+                return self._stream(reply, headers, needles, counts)
+            body, read = reply.body, True
+            new = body
+            if body and reply.status not in _NO_BODY:
+                kind = self._kind(reply)
+                read = kind is not None
+                new = self._body(reply, kind, body, needles, counts) if kind else needles.scrub(body, counts)
+            trailers = self._headers(reply.trailers, needles, counts) if reply.trailers else reply.trailers
+        except (Unreadable, ScanFailed) as error:
+            raise _refused(error) from None
+        if new is body and headers is reply.headers and trailers is reply.trailers:
+            return Masked(reply, counts)
+        gone = _KEPT if new is body else _OF_THE_BYTES if read else _OF_THE_UNREAD
+        return Masked(_with_body(reply, headers, new, trailers, gone), counts)
+
+    def _headers(
+        self, pairs: list[tuple[bytes, bytes]], needles: Needles, counts: dict[str, int]
+    ) -> list[tuple[bytes, bytes]]:
+        """The same list when nothing in it had to change."""
+        rules = self._rules
+        joined = b"\n".join([part for pair in pairs for part in pair])
+        if needles and needles.in_text(joined):
+            # A name that holds the credential goes, with its value.
+            pairs = [(name, needles.scrub(value, counts)) for name, value in pairs if not needles.in_text(name)]
+        if rules is None or len(rules.scanner.gate(joined)) == 1:
+            return pairs
+        masked = [(name, rules.mask(value, counts)) for name, value in pairs]
+        return masked if masked != pairs else pairs
+
+    def _body(self, reply: Reply, kind: Kind, body: bytes, needles: Needles, counts: dict[str, int]) -> bytes:
+        """The whole body, decompressed, scrubbed and masked; the very object when nothing had to change."""
+        if reply.encoding and reply.encoding != "identity":
+            body = opened(body, reply.encoding, self._limit)
+        return self._mask(reply, kind, body, needles, counts)
+
+    def _kind(self, reply: Reply) -> Kind | None:
+        """How to read the body; None when it passes unread (but scrubbed). Raises `Unreadable`."""
+        # Attack: ask for one byte at a time (Range), and put together at home what no detector saw whole.
+        if reply.status == _PARTIAL_CONTENT:
+            self._unread("a part of a body")
+            return None
+        if reply.encoding and reply.encoding not in ("identity", "gzip", "x-gzip", "deflate"):
+            self._unread("an unknown content coding")
+            return None
+        kind = kind_of(reply.media, reply.charset)
+        if kind is Kind.UNREADABLE and self._rules is not None:
+            self._unread("a media type that is not text")
+            return None
+        return kind
+
+    def _unread(self, why: str) -> None:
+        """Raises `Unreadable` unless the target lets unread bodies pass."""
+        if not self._pass:
+            raise Unreadable(why)
+
+    def _mask(self, reply: Reply, kind: Kind, body: bytes, needles: Needles, counts: dict[str, int]) -> bytes:
+        if needles:
+            body = needles.scrub(body, counts, undo=kind is not Kind.UNREADABLE)
+        rules = self._rules
+        if rules is None or not body:
+            return body
+        if kind is Kind.JSON:
+            return mask_json(body, rules, counts)
+        if kind is Kind.LINES:
+            return b"\n".join([_line(line, rules, counts) for line in body.split(b"\n")])
+        check_text(body, reply.charset)
+        masked = rules.mask(body, counts)
+        if reply.media == _FORM and b"+" in masked:
+            # Attack: a form writes the spaces of a card number as "+".
+            hits = rules.find(masked.replace(b"+", b" "))
+            masked = rules.splice(masked, hits, counts) if hits else masked
+        return masked
+
+    def _stream(
+        self, reply: Reply, headers: list[tuple[bytes, bytes]], needles: Needles, counts: dict[str, int]
+    ) -> Masked:
+        kind = self._kind(reply)
+        new = _with_body(reply, headers, None, [], _OF_THE_UNREAD if kind is None else _OF_THE_BYTES)
+        if self._rules is not None and kind is not None:
+            new.stream = self._collected(reply, new, kind, needles, counts)
+        else:
+            opener = Opener(reply.encoding) if kind is not None and reply.encoding not in ("", "identity") else None
+            new.stream = self._piecewise(reply, new, opener, needles, counts)
+        return Masked(new, counts)
+
+    async def _collected(
+        self, reply: Reply, new: Reply, kind: Kind, needles: Needles, counts: dict[str, int]
+    ) -> AsyncIterator[bytes]:
+        """The whole body as one piece: where the target cut it must not matter."""
+        body = bytearray()
+        stream: Any = reply.stream
+        try:
+            async for piece in stream:
+                body += piece
+                # Attack: a body without end, collected until the memory is gone.
+                if len(body) > self._limit:
+                    raise Unreadable("too large to be masked")
+            whole = bytes(body)
+            if reply.encoding and reply.encoding != "identity":
+                whole = opened(whole, reply.encoding, self._limit)
+            masked = self._mask(reply, kind, whole, needles, counts) if whole else whole
+            if masked:
+                yield masked
+        except (Unreadable, ScanFailed) as error:
+            raise _refused(error) from None
+        finally:
+            await self._ended(reply, new, needles, counts)
+
+    async def _piecewise(
+        self, reply: Reply, new: Reply, opener: Opener | None, needles: Needles, counts: dict[str, int]
+    ) -> AsyncIterator[bytes]:
+        """Piece for piece, without the credential."""
+        scrubber = Scrubber(needles, counts)
+        stream: Any = reply.stream
+        try:
+            async for piece in stream:
+                for part in opener.feed(piece) if opener else (piece,):
+                    if passed := scrubber.feed(part):
+                        yield passed
+            if opener:
+                opener.close()
+            if passed := scrubber.finish():
+                yield passed
+        except Unreadable as error:
+            raise _refused(error) from None
+        finally:
+            await self._ended(reply, new, needles, counts)
+
+    async def _ended(self, reply: Reply, new: Reply, needles: Needles, counts: dict[str, int]) -> None:
+        """What is known of a stream only once it is over."""
+        close = getattr(reply.stream, "aclose", None)
+        if close is not None:
+            await close()
+        new.outcome = reply.outcome
+        try:
+            new.trailers = self._headers(reply.trailers, needles, counts)
+        except ScanFailed as error:
+            raise _refused(error) from None
+
+
+def _line(line: bytes, rules: Rules, counts: dict[str, int]) -> bytes:
+    mark = line[:1] if line.startswith(b"\x1e") else b""  # RFC 7464: a record separator before each text
+    text = line[len(mark) :]
+    return mark + mask_json(text, rules, counts) if text.strip() else line
+
+
+def _with_body(
+    reply: Reply,
+    headers: list[tuple[bytes, bytes]],
+    body: bytes | None,
+    trailers: list[tuple[bytes, bytes]],
+    gone: frozenset[bytes],
+) -> Reply:
+    if gone:
+        headers = [pair for pair in headers if pair[0].lower() not in gone]
+    return Reply(
+        status=reply.status,
+        headers=headers,
+        media=reply.media,
+        charset=reply.charset,
+        encoding="" if gone is _OF_THE_BYTES else reply.encoding,
+        body=body,
+        trailers=trailers,
+        outcome=reply.outcome,
+    )
+
+
+def _refused(error: Unreadable | ScanFailed) -> Refused:
+    return Refused(Code.MASKING_REFUSED, private_detail=f"masking: {error or 'the scanner ran out of memory'}")

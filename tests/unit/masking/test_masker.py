@@ -1,0 +1,326 @@
+"""Whole replies: headers, media, charsets, codings, streams; what cannot be read is refused."""
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from funcgate.core.lease import NO_LEASE, Lease
+from funcgate.core.ports import Masker
+from funcgate.core.refusal import Code, Refused
+from funcgate.core.reply import Outcome, Reply
+from funcgate.core.secret import Secret
+from funcgate.masking import RuleSpec, compile_rules
+
+SECRET = "s3cr3t-credential"
+LEASE = Lease(needles=(Secret(SECRET), Secret("czNjcjN0LWNyZWRlbnRpYWw=")))
+MAIL, MASKED_MAIL = b"write to ada@example.com", b"write to [REDACTED:email]"
+LIMIT = 100_000
+
+PLAN = compile_rules(
+    [RuleSpec(functions=["t.ruled"], detect="all", fields=["**.password"])],
+    ["t.ruled", "t.free"],
+    hash_key=b"k" * 32,
+    decoded_limit=LIMIT,
+)
+RULED, FREE = PLAN.masker("t.ruled"), PLAN.masker("t.free")
+RULED_PASS = PLAN.masker("t.ruled", unmaskable_pass=True)
+FREE_PASS = PLAN.masker("t.free", unmaskable_pass=True)
+
+
+def reply(body: bytes | None, media: str = "text/plain", **more: object) -> Reply:
+    headers = [(b"Content-Type", media.encode()), (b"Content-Length", b"%d" % len(body or b""))]
+    if more.get("encoding"):
+        headers.append((b"Content-Encoding", str(more["encoding"]).encode()))
+    return Reply(**{"status": 200, "headers": headers, "media": media, "body": body, **more})  # type: ignore[arg-type]
+
+
+def refused(masker: Masker, answer: Reply, lease: Lease = LEASE) -> bool:
+    try:
+        masker.mask_reply(answer, lease)
+    except Refused as error:
+        if error.code is not Code.MASKING_REFUSED or error.public_detail or SECRET in error.private_detail:
+            raise
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("media", "charset"),
+    [
+        ("text/plain", ""), ("text/html", "utf-8"), ("text/csv", "us-ascii"), ("application/xml", "UTF-8"),
+        ("image/svg+xml", ""), ("application/javascript", "iso-8859-1"), ("application/x-www-form-urlencoded", ""),
+        ("application/yaml", ""), ("text/event-stream", ""),
+    ],
+)  # fmt: skip
+def test_text_is_masked_by_detector(media: str, charset: str) -> None:
+    masked = RULED.mask_reply(reply(MAIL, media, charset=charset), NO_LEASE)
+    assert masked.reply.body == MASKED_MAIL
+    assert masked.counts == {"email": 1}
+    assert b"Content-Length" not in dict(masked.reply.headers)
+
+
+@pytest.mark.parametrize(
+    "media", ["application/json", "text/json", "application/problem+json", "application/vnd.api+json"]
+)
+def test_json_is_masked_by_structure(media: str) -> None:
+    body = rb'{"m":"ada\u0040example.com","password":["x"]}'
+    masked = RULED.mask_reply(reply(body, media), NO_LEASE)
+    assert masked.reply.body == b'{"m":"[REDACTED:email]","password":"[REDACTED:field]"}'
+    assert masked.counts == {"field": 1, "email": 1}
+
+
+def test_lines_of_json_are_each_masked_by_structure() -> None:
+    body = b'{"m":"ada\\u0040example.com"}\n\n{"n":4111111111111111}\n'
+    masked = RULED.mask_reply(reply(body, "application/x-ndjson"), NO_LEASE).reply.body
+    assert masked == b'{"m":"[REDACTED:email]"}\n\n{"n":"[REDACTED:credit_card]"}\n'
+    assert RULED.mask_reply(reply(b'\x1e{"password":1}\n', "application/json-seq"), NO_LEASE).reply.body == (
+        b'\x1e{"password":"[REDACTED:field]"}\n'
+    )
+    assert refused(RULED, reply(b'{"a":1}\n{', "application/x-ndjson"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"ada%40example.com", b"ada%2540example.com", b"ada&#64;example.com", b"ada&#x40;example.com", b"ada\\u0040example.com",
+        b"ada\\x40example.com", b"ad\\u0061\\u0040example.com", b"%61%64%61%40%65%78ample.com",
+    ],
+)  # fmt: skip
+def test_escapes_do_not_hide_a_value_in_text(text: bytes) -> None:
+    assert RULED.mask_reply(reply(b"to: " + text + b" ok"), NO_LEASE).reply.body == b"to: [REDACTED:email] ok"
+
+
+def test_an_escape_before_a_value_is_not_torn() -> None:
+    body = b'data: {"a":"x\\nada@example.com","b":"y\\n4111111111111111"}\n\n'
+    out = RULED.mask_reply(reply(body, "text/event-stream"), NO_LEASE).reply.body or b""
+    assert b"ada" not in out
+    assert b"4111" not in out
+    assert b"\\[" not in out
+
+
+def test_a_form_writes_spaces_as_plus() -> None:
+    body = b"card=4111+1111+1111+1111&x=1"
+    masked = RULED.mask_reply(reply(body, "application/x-www-form-urlencoded"), NO_LEASE).reply.body
+    assert masked == b"card=[REDACTED:credit_card]&x=1"
+
+
+@pytest.mark.parametrize(
+    ("body", "media", "more"),
+    [
+        (b"\x89PNG", "image/png", {}),
+        (b"%PDF", "application/pdf", {}),
+        (b"x", "application/octet-stream", {}),
+        (b"x", "multipart/form-data", {}),
+        (b"x", "application/x-protobuf", {}),
+        (b"x", "", {}),
+        (b"x", "text/plain", {"charset": "utf-16"}),
+        (b"x", "text/plain", {"charset": "utf-7"}),
+        (b'"x"', "application/json", {"charset": "iso-8859-1"}),
+        (b"x", "text/plain", {"encoding": "br"}),
+        (b"x", "text/plain", {"encoding": "gzip, gzip"}),
+        (b"x", "text/plain", {"status": 206}),
+    ],
+)
+def test_what_cannot_be_read_is_refused_where_there_are_rules(body: bytes, media: str, more: dict[str, object]) -> None:
+    assert refused(RULED, reply(body, media, **more))
+    assert not refused(RULED_PASS, reply(body, media, **more))
+
+
+@pytest.mark.parametrize("body", [b"a\0d\0a\0", b"\xff\xfea", b"\xfe\xffa"])
+def test_text_that_a_reader_may_take_for_another_charset_is_refused(body: bytes) -> None:
+    assert refused(RULED, reply(body))
+
+
+def test_text_that_is_not_in_its_charset_is_refused() -> None:
+    assert refused(RULED, reply(b"\xff", charset="utf-8"))
+    assert not refused(RULED, reply(b"\xff"))
+    assert not refused(RULED, reply(b"\xff", charset="iso-8859-1"))
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"a":1}{', b'"\xff"', b"\xef\xbb\xbf{}"])
+def test_broken_json_is_refused(body: bytes) -> None:
+    assert refused(RULED, reply(body, "application/json"))
+    assert refused(RULED_PASS, reply(body, "application/json")), "a JSON type that lies is not an unreadable type"
+
+
+@pytest.mark.parametrize("answer", [reply(b"", "application/json"), reply(b"", status=204), reply(b"", "", status=304)])
+def test_without_a_body_there_is_nothing_to_refuse(answer: Reply) -> None:
+    answer.encoding = "br"
+    assert not refused(RULED, answer)
+
+
+def test_binary_without_rules_passes_scrubbed() -> None:
+    body = b"\x89PNG\0" + SECRET.encode() + b"\xff"
+    masked = FREE.mask_reply(reply(body, "image/png"), LEASE)
+    assert masked.reply.body == b"\x89PNG\0[CREDENTIAL]\xff"
+    assert masked.counts == {"credential": 1}
+    assert refused(FREE, reply(b"x", "image/png", encoding="br")), "the credential could not be scrubbed"
+    assert not refused(FREE_PASS, reply(b"x", "image/png", encoding="br"))
+    assert not refused(FREE, reply(b"x", "image/png", encoding="br"), NO_LEASE), "nothing to hide at all"
+
+
+def test_what_passes_unread_keeps_its_coding() -> None:
+    masked = FREE_PASS.mask_reply(reply(SECRET.encode(), "image/png", encoding="br"), LEASE)
+    assert masked.reply.body == b"[CREDENTIAL]"
+    assert (b"Content-Encoding", b"br") in masked.reply.headers
+    assert masked.reply.encoding == "br"
+
+
+def deflated(body: bytes, window: int) -> bytes:
+    squeezer = zlib.compressobj(wbits=window)
+    return squeezer.compress(body) + squeezer.flush()
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", gzip.compress(MAIL)), ("x-gzip", gzip.compress(MAIL)), ("gzip", gzip.compress(MAIL[:9]) + gzip.compress(MAIL[9:])),
+        ("deflate", deflated(MAIL, 15)), ("deflate", deflated(MAIL, -15)),
+    ],
+)  # fmt: skip
+def test_compressed_bodies_are_opened_and_delivered_plain(coding: str, body: bytes) -> None:
+    masked = RULED.mask_reply(reply(body, encoding=coding), NO_LEASE).reply
+    assert masked.body == MASKED_MAIL
+    assert masked.encoding == ""
+    assert {name.lower() for name, _ in masked.headers} == {b"content-type"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"not gzip", gzip.compress(MAIL)[:-1], gzip.compress(MAIL) + b"x", gzip.compress(MAIL) + b"\x1fx", b"\x1f",
+        gzip.compress(b"a" * (LIMIT + 1)), gzip.compress(b"a" * LIMIT) + gzip.compress(b"a"),
+    ],
+)  # fmt: skip
+def test_damaged_and_oversized_compressed_bodies_are_refused(body: bytes) -> None:
+    assert refused(RULED, reply(body, encoding="gzip"))
+    assert refused(RULED_PASS, reply(body, encoding="gzip"))
+
+
+def test_headers_and_trailers_are_masked_and_scrubbed() -> None:
+    answer = reply(b"fine")
+    answer.headers += [
+        (b"Location", b"https://x/?mail=ada%40example.com"), (b"X-Echo", f"Bearer {SECRET}".encode()), (SECRET.encode(), b"1"),
+        (b"ETag", b'W/"4111111111111111"'), (b"Date", b"Sat, 21 Nov 2026 02:57:54 GMT"),
+    ]  # fmt: skip
+    answer.trailers = [(b"X-Mail", b"ada@example.com")]
+    masked = RULED.mask_reply(answer, LEASE)
+    assert masked.reply.headers == [
+        (b"Content-Type", b"text/plain"), (b"Content-Length", b"4"), (b"Location", b"https://x/?mail=[REDACTED:email]"),
+        (b"X-Echo", b"Bearer [CREDENTIAL]"), (b"ETag", b'W/"[REDACTED:credit_card]"'),
+        (b"Date", b"Sat, 21 Nov 2026 02:57:54 GMT"),
+    ]  # fmt: skip
+    assert masked.reply.trailers == [(b"X-Mail", b"[REDACTED:email]")]
+    assert masked.counts == {"credential": 1, "email": 2, "credit_card": 1}
+
+
+def test_digests_of_the_unmasked_body_go_with_it() -> None:
+    answer = reply(MAIL)
+    answer.headers += [(b"Content-MD5", b"x"), (b"Repr-Digest", b"x"), (b"Content-Digest", b"x"), (b"Digest", b"x")]
+    assert RULED.mask_reply(answer, NO_LEASE).reply.headers == [(b"Content-Type", b"text/plain")]
+
+
+def test_a_reply_that_need_not_change_is_the_same_object() -> None:
+    answer = reply(b'{"a":1}', "application/json")
+    assert RULED.mask_reply(answer, LEASE).reply is answer
+    assert FREE.mask_reply(answer, LEASE).reply is answer
+
+
+class Source:
+    """A target's stream: pieces, then perhaps a failure; notes that it was closed."""
+
+    def __init__(self, pieces: list[bytes], answer: Reply | None = None) -> None:
+        self.pieces, self.answer, self.closed = iter(pieces), answer, False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for piece in self.pieces:
+            return piece
+        if self.answer is not None:
+            self.answer.outcome = Outcome.CUT
+            self.answer.trailers = [(b"X", SECRET.encode())]
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def run(masker: Masker, answer: Reply, lease: Lease = LEASE) -> tuple[list[bytes], Reply, dict[str, int]]:
+    async def collect() -> tuple[list[bytes], Reply, dict[str, int]]:
+        masked = masker.mask_reply(answer, lease)
+        assert masked.reply.body is None
+        assert masked.reply.stream is not None
+        return [piece async for piece in masked.reply.stream], masked.reply, masked.counts
+
+    return asyncio.run(collect())
+
+
+def cut(body: bytes) -> list[list[bytes]]:
+    return [[body[:at], body[at:]] for at in range(1, len(body))] + [[body[at : at + 1] for at in range(len(body))]]
+
+
+@pytest.mark.parametrize(
+    ("body", "media"), [(MAIL, "text/plain"), (b'{"a":4111111111111111,"b":"ada\\u0040x.com"}', "application/json")]
+)
+def test_where_a_stream_is_cut_never_changes_what_is_masked(body: bytes, media: str) -> None:
+    whole = RULED.mask_reply(reply(body, media), LEASE)
+    for pieces in cut(body):
+        parts, _, counts = run(RULED, reply(None, media, stream=Source(pieces)))
+        assert b"".join(parts) == whole.reply.body
+        assert counts == whole.counts
+
+
+def test_a_stream_without_rules_is_scrubbed_as_it_passes() -> None:
+    body = b"a" * 5 + SECRET.encode() + b"b"
+    for pieces in cut(body):
+        answer = reply(None, "application/octet-stream")
+        answer.stream = source = Source(pieces, answer)
+        parts, masked, counts = run(FREE, answer)
+        assert b"".join(parts) == b"aaaaa[CREDENTIAL]b"
+        assert masked.outcome is Outcome.CUT
+        assert masked.trailers == [(b"X", b"[CREDENTIAL]")]
+        assert counts == {"credential": 2}
+        assert source.closed
+
+
+def test_a_compressed_stream_without_rules_is_opened_to_be_scrubbed() -> None:
+    packed = gzip.compress(b"x" + SECRET.encode())
+    for pieces in cut(packed):
+        parts, masked, _ = run(FREE, reply(None, "image/png", encoding="gzip", stream=Source(pieces)))
+        assert b"".join(parts) == b"x[CREDENTIAL]"
+        assert masked.encoding == ""
+        assert b"Content-Encoding" not in dict(masked.headers)
+    for broken in (packed[:-1], packed + b"x"):
+        with pytest.raises(Refused):
+            run(FREE, reply(None, "image/png", encoding="gzip", stream=Source([broken])))
+
+
+def test_a_stream_beyond_the_limit_is_refused_and_closed() -> None:
+    source = Source([b"a" * LIMIT, b"b", b"c"])
+    with pytest.raises(Refused) as caught:
+        run(RULED, reply(None, stream=source))
+    assert caught.value.code is Code.MASKING_REFUSED
+    assert source.closed
+    assert next(source.pieces) == b"c", "nothing is read beyond the limit"
+
+
+def test_an_unreadable_stream_is_refused_before_anything_is_read() -> None:
+    source = Source([b"x"])
+    assert refused(RULED, reply(None, "image/png", stream=source))
+    assert next(source.pieces) == b"x"
+
+
+def test_a_failing_target_passes_its_refusal_on() -> None:
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"x"
+        raise Refused(Code.TARGET_TIMEOUT)
+
+    for masker in (RULED, FREE):
+        with pytest.raises(Refused) as caught:
+            run(masker, reply(None, stream=failing()))
+        assert caught.value.code is Code.TARGET_TIMEOUT
