@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from funcgate.core.principal import RawToken
+from funcgate.recording.reader import read_entries
 
 from . import show
 from .children import ChildFailed, Children
 from .payments import KEY_VARIABLE
-from .record import Told, read_journal, told_of
+from .record import Told, told_of
 from .scenario import STEPS, Tried, Wallet, attempt, complaints
 from .stage import Stage, StageError, set_stage
 
@@ -89,7 +90,7 @@ def _scenario(stage: Stage, client: httpx.Client, wallet: Wallet, out: Console) 
     seen, echoed = by_name["whose credential"].answer, by_name["credential echoed"].answer
     if isinstance(seen, dict) and isinstance(echoed, dict):
         out.print(show.credentials_table(token, str(seen.get("fingerprint")), str(echoed.get("credential"))))
-    out.print(show.journal_table(read_journal(stage.journal)))
+    out.print(show.journal_table(read_entries(stage.journal)))
     out.print("One of these lines, as it is in the file:")
     out.print(show.one_line(told[masked.call_id].entries[-1]))
     reached = client.get(f"{stage.urls['payments']}/ledger", headers=key).json()["lines"]

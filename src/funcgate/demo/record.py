@@ -6,7 +6,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from funcgate.core.entry import Entry, Kind, decode_line
+from funcgate.core.entry import Entry, Kind
+from funcgate.recording.reader import read_entries
 
 DEADLINE_S = 5.0
 _DECIDED = {Kind.ALLOWED: "allowed", Kind.ASKED: "held", Kind.DENIED: "denied"}
@@ -43,7 +44,8 @@ class Told(Struct, frozen=True):
         for entry in self.entries:
             names.update(dict.fromkeys(entry.policy.names if entry.policy is not None else ()))
         detail = next((entry.detail for entry in self.entries if entry.detail), "")
-        policies = "" if not names else f"policy {', '.join(repr(name) for name in names)}"
+        unsaid = [repr(name) for name in names if repr(name) not in detail]
+        policies = f"policy {', '.join(unsaid)}" if unsaid else ""
         return "; ".join(part for part in (policies, detail) if part)
 
     @property
@@ -59,21 +61,12 @@ class Told(Struct, frozen=True):
         return Kind.ENDED in kinds or (Kind.DENIED in kinds and Kind.ARRIVED not in kinds)
 
 
-def read_journal(folder: Path) -> list[Entry]:
-    """All entries in the folder, in their order. A last line that is still being written is left for next time."""
-    entries: list[Entry] = []
-    for segment in sorted(folder.glob("*.jsonl")):
-        whole, _, _ = segment.read_bytes().rpartition(b"\n")
-        entries += [decode_line(line) for line in whole.splitlines()]
-    return entries
-
-
 def told_of(folder: Path, call_ids: Collection[str]) -> dict[str, Told]:
     """What the journal tells of these calls. Waits some seconds for their last entries, which are written behind."""
     deadline = time.monotonic() + DEADLINE_S
     while True:
         found: dict[str, list[Entry]] = {call_id: [] for call_id in call_ids}
-        for entry in read_journal(folder):
+        for entry in read_entries(folder):
             if entry.call in found:
                 found[entry.call].append(entry)
         told = {call_id: Told(tuple(entries)) for call_id, entries in found.items()}

@@ -48,7 +48,7 @@ class Tried(Struct, frozen=True, kw_only=True):
 
 
 def _transfer(amount: int, currency: str = "EUR") -> dict[str, Any]:
-    return {"to": "c-1001", "amount": amount, "currency": currency, "reference": "invoice 9001"}
+    return {"to": "c-1001", "amount": amount, "currency": currency}
 
 
 STEPS: tuple[Step, ...] = (

@@ -26,8 +26,10 @@ def console() -> Console:
 
 def scenario_table(played: Sequence[tuple[Tried, Told]]) -> Table:
     """One row for each call: what was tried, what funcgate recorded about it, and what the caller got."""
-    table = Table(title="What each caller tried, what funcgate decided and why (from its journal), what came back")
-    for name, ratio in (("step", 3), ("caller", 4), ("tried", 6), ("decided", 2), ("why", 7), ("came back", 7)):
+    table = Table(
+        title="What each caller tried, what funcgate decided and why (from its journal), what came back", expand=True
+    )
+    for name, ratio in (("step", 9), ("caller", 9), ("tried", 15), ("decided", 4), ("why", 14), ("came back", 15)):
         table.add_column(name, ratio=ratio, overflow="fold")
     for tried, told in played:
         step = tried.step
@@ -50,7 +52,7 @@ def _came_back(tried: Tried) -> str:
 
 
 def _compact(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return json.dumps(value)
 
 
 def side_by_side(sent: Any, delivered: Any) -> Table:
@@ -58,7 +60,9 @@ def side_by_side(sent: Any, delivered: Any) -> Table:
     table = Table(title="The same answer, before and after", show_lines=True)
     table.add_column("what the payments service sent", ratio=1)
     table.add_column("what the caller got", ratio=1)
-    table.add_row(*(Syntax(json.dumps(one, indent=1), "json", theme="ansi_dark") for one in (sent, delivered)))
+    table.add_row(
+        *(Syntax(json.dumps(one, indent=1), "json", theme="ansi_dark", word_wrap=True) for one in (sent, delivered))
+    )
     return table
 
 
@@ -92,11 +96,13 @@ def _says(entry: Entry) -> str:
     parts += [part for part in (entry.code, entry.detail, entry.outcome) if part]
     if entry.status:
         parts.append(str(entry.status))
+    if entry.change:
+        parts.append(json.dumps(entry.change))
     if entry.masked:
         parts.append("masked " + _compact(entry.masked))
     return " · ".join(parts)
 
 
 def one_line(entry: Entry) -> Syntax:
-    """One line of the journal as it is in the file, folded for the eye."""
-    return Syntax(json.dumps(json.loads(encode_line(entry)), indent=1), "json", theme="ansi_dark", word_wrap=True)
+    """One line of the journal as it is in the file."""
+    return Syntax(encode_line(entry).decode().rstrip(), "json", theme="ansi_dark", word_wrap=True)
