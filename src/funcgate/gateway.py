@@ -80,17 +80,19 @@ class Gateway:
         arrived = passage.arrived(call, masker)
         passage.step("resolve")
 
-        passage.decision = decision = snapshot.policies.decide(call)
+        decision = snapshot.policies.decide(call)
         passage.step("decide")
-        if isinstance(decision, RequireApproval):
+        if isinstance(decision, Allow):
+            passage.decision = decision
+            await passage.write(arrived, passage.entry(Kind.ALLOWED))
+        elif isinstance(decision, RequireApproval):
+            passage.decision = decision
             await passage.write(arrived, passage.entry(Kind.ASKED))
             await self._desk.ask(call, decision)
             await passage.write(passage.entry(Kind.ALLOWED))
-        elif isinstance(decision, Allow):
-            await passage.write(arrived, passage.entry(Kind.ALLOWED))
         else:
             passage.unwritten = arrived
-            raise _denied(decision)
+            raise _denied(passage, decision)
         permit = Permit(call.id, call.digest)  # P1: "allowed" is on the disk by now
         passage.step("record")
 
@@ -195,8 +197,11 @@ class Passage:
 
     def _masked(self, detail: str) -> str:
         """A detail may quote what the caller sent (a path, say), so it is masked as arguments are."""
-        masker = self.snapshot.maskers(self.call.function if self.call is not None else "")
-        return str(msgspec.json.decode(masker.mask_args(msgspec.json.encode(detail)))) if detail else ""
+        try:
+            masker = self.snapshot.maskers(self.call.function if self.call is not None else "")
+            return str(msgspec.json.decode(masker.mask_args(msgspec.json.encode(detail)))) if detail else ""
+        except Exception:
+            return "(a detail that could not be masked)"
 
     def end(self) -> None:
         """The last entry: outcome, timing and the masked content. Without waiting: nothing depends on it any more."""
@@ -220,8 +225,11 @@ def _who(principal: Principal) -> Who:
     )
 
 
-def _denied(decision: Deny) -> Refused:
-    return Refused(decision.code, private_detail=decision.reason, policies=decision.policies, version=decision.version)
+def _denied(passage: Passage, decision: Deny) -> Refused:
+    if not isinstance(decision, Deny):
+        raise TypeError("what decides brought no decision")  # whatever it is, it is no Allow
+    passage.decision = decision
+    return Refused(decision.code, private_detail=decision.reason)
 
 
 def _where(error: BaseException) -> str:

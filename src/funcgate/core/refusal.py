@@ -77,8 +77,6 @@ class Refused(Exception):
         *,
         private_detail: str = "",
         status: int = 0,
-        policies: tuple[str, ...] = (),
-        version: str = "",
         retry_after_s: int = 0,
     ) -> None:
         super().__init__(code.value)
@@ -86,6 +84,4 @@ class Refused(Exception):
         self.public_detail = public_detail
         self.private_detail = private_detail
         self.status = status or MEANINGS[code].status
-        self.policies = policies
-        self.version = version
         self.retry_after_s = retry_after_s

@@ -5,7 +5,8 @@ What `resolve` judged and what `send` writes come from the same parsed request, 
 
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from funcgate.core.lease import Lease
 from funcgate.core.ports import CallerGone
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.refusal import Code, Refused
-from funcgate.core.reply import Outcome, Reply
+from funcgate.core.reply import Reply
 from funcgate.wire.http1 import writing
 from funcgate.wire.http1.fields import media_type
 from funcgate.wire.http1.requests import Request
@@ -135,21 +136,22 @@ class HttpExchange:
     async def deliver(self, reply: Reply) -> None:
         """See `core.ports.Exchange`."""
         connection, request = self._connection, self.request
-        connection.answer_began()
-        self._began = True
         head = [
             writing.status_line(reply.status),
             writing.fields_block(reply.headers),
             writing.own_fields(self.call_id, self._spent_ms()),
         ]
-        if not connection.may_stay:
+        streamed = reply.body is None or bool(reply.trailers)
+        if not connection.may_stay or (streamed and not request.version_1_1):
             head.append(b"Connection: close\r\n")
         elif not request.version_1_1:
             head.append(b"Connection: keep-alive\r\n")
         if request.method == b"HEAD" or reply.status in (204, 304):
+            self._begin()
             head.append(b"\r\n")
             connection.write(b"".join(head))
-        elif reply.body is not None and not reply.trailers:
+        elif reply.body is not None and not streamed:
+            self._begin()
             head.append(b"Content-Length: %d\r\n\r\n" % len(reply.body))
             head.append(reply.body)
             connection.write(b"".join(head))
@@ -163,8 +165,7 @@ class HttpExchange:
         if self._began:
             connection.abort()
             return
-        connection.answer_began()
-        self._began = True
+        self._begin()
         data = writing.refusal(
             refused,
             self.call_id,
@@ -180,23 +181,32 @@ class HttpExchange:
         await connection.drain()
 
     async def _deliver_pieces(self, head: list[bytes], reply: Reply) -> None:
+        async with aclosing(_pieces(reply)) as pieces:
+            await self._deliver_each(head, reply, pieces)
+
+    async def _deliver_each(self, head: list[bytes], reply: Reply, pieces: AsyncGenerator[bytes, None]) -> None:
         connection = self._connection
+        # Before the head: an answer that is collected to be masked is refused here, while a refusal can still be told.
+        piece = await anext(pieces, b"")
+        self._begin()
         chunked = self.request.version_1_1
         if chunked:
             head.append(b"Transfer-Encoding: chunked\r\n\r\n")
         else:
-            head[-1:] = [field for field in head[-1:] if not field.startswith(b"Connection:")]
-            head.append(b"Connection: close\r\n\r\n")
             self.request.keep_alive = False
+            head.append(b"\r\n")  # HTTP/1.0: the end of the connection ends the body
         connection.write(b"".join(head))
-        async for piece in _pieces(reply):
-            if piece:
-                connection.write(writing.chunk(piece) if chunked else piece)
-                await connection.drain()
+        while piece:
+            connection.write(writing.chunk(piece) if chunked else piece)
+            await connection.drain()
+            piece = await anext(pieces, b"")
         if chunked:
             connection.write(writing.last_chunk(reply.trailers))
-        elif reply.outcome is not Outcome.COMPLETE:
-            connection.abort()
+
+    def _begin(self) -> None:
+        """From here on bytes of an answer go out."""
+        self._began = True
+        self._connection.answer_began()
 
     def _locate(self, located: RequestTarget) -> tuple[HttpTarget, tuple[str, ...], str]:
         """The target that the host or the first segment names, and the segments and the path below it."""
@@ -254,9 +264,11 @@ class HttpExchange:
         return (perf_counter() - self._started - self.target_s) * 1000.0
 
 
-async def _pieces(reply: Reply) -> AsyncIterator[bytes]:
+async def _pieces(reply: Reply) -> AsyncGenerator[bytes, None]:
+    """The body's pieces, none of them empty."""
     if reply.stream is None:
         yield reply.body or b""
         return
     async for piece in reply.stream:
-        yield piece
+        if piece:
+            yield piece
