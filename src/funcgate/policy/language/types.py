@@ -4,22 +4,42 @@ A schema that says little becomes `dyn`: judged when the call comes. Nothing her
 """
 
 from collections.abc import Mapping
-from typing import Any
-
-from msgspec import Struct
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 MAX_SCHEMA_DEPTH = 24
 
 
-class Type(Struct, frozen=True):
+class Type:
     """`inner` is (element,) of a list, (key, value) of a map. `fields` are the members of a map whose members are
-    declared; `open` says that it may have others, of the map's value type. `nullable` allows null besides."""
+    declared; `open` says that it may have others, of the map's value type. `nullable` allows null besides.
+
+    There is one object for each type, so that comparing and hashing cost the same however large the schema is."""
+
+    __slots__ = ("__weakref__", "fields", "inner", "name", "nullable", "open")
+    _known: ClassVar["WeakValueDictionary[Any, Type]"] = WeakValueDictionary()
 
     name: str
-    inner: tuple["Type", ...] = ()
-    fields: tuple[tuple[str, "Type"], ...] | None = None
-    open: bool = False
-    nullable: bool = False
+    inner: tuple["Type", ...]
+    fields: tuple[tuple[str, "Type"], ...] | None
+    open: bool
+    nullable: bool
+
+    def __new__(
+        cls,
+        name: str,
+        inner: tuple["Type", ...] = (),
+        fields: tuple[tuple[str, "Type"], ...] | None = None,
+        open: bool = False,
+        nullable: bool = False,
+    ) -> "Type":
+        key = (name, inner, fields, open, nullable)
+        found = cls._known.get(key)
+        if found is None:
+            found = super().__new__(cls)
+            found.name, found.inner, found.fields, found.open, found.nullable = key
+            cls._known[key] = found
+        return found
 
     def __str__(self) -> str:
         if self.fields is not None:
@@ -94,12 +114,23 @@ def from_schema(schema: Mapping[str, Any]) -> Type:
 class _Reading:
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
+        # Published schemas name themselves, and each other, in so many ways that following each would never end:
+        # every part is read once, and is dyn inside itself.
+        self._done: dict[int, tuple[Any, Type]] = {}
 
     def read(self, schema: Any, depth: int) -> Type:
         if not isinstance(schema, Mapping) or depth > MAX_SCHEMA_DEPTH:
             return DYN
+        if id(schema) in self._done:
+            return self._done[id(schema)][1]
+        self._done[id(schema)] = (schema, DYN)
+        kind = self._read(schema, depth)
+        self._done[id(schema)] = (schema, kind)
+        return kind
+
+    def _read(self, schema: Mapping[str, Any], depth: int) -> Type:
         if "$ref" in schema:
-            return self.read(self._follow(schema["$ref"]), depth + 4)  # a schema may name itself: end early
+            return self.read(self._follow(schema["$ref"]), depth + 1)
         for word in ("oneOf", "anyOf"):
             if word in schema:
                 return self._any(schema[word], depth) if "type" not in schema else DYN
