@@ -177,7 +177,8 @@ def deflated(body: bytes, window: int) -> bytes:
 @pytest.mark.parametrize(
     ("coding", "body"),
     [
-        ("gzip", gzip.compress(MAIL)), ("x-gzip", gzip.compress(MAIL)), ("gzip", gzip.compress(MAIL[:9]) + gzip.compress(MAIL[9:])),
+        ("gzip", gzip.compress(MAIL)), ("x-gzip", gzip.compress(MAIL)),
+        ("gzip", gzip.compress(MAIL[:9]) + gzip.compress(MAIL[9:])),
         ("deflate", deflated(MAIL, 15)), ("deflate", deflated(MAIL, -15)),
     ],
 )  # fmt: skip
