@@ -206,10 +206,7 @@ def test_bad_host(host: bytes | None) -> None:
 
 
 SEGMENT = st.text(min_size=1, max_size=8)
-ODD = st.sampled_from(
-    [b"/", b"a", b"%41", b"%2", b"%2e", b".", b"..", b"%2F", b";", b"?", b"&", b"=", b"+", b"%25", b"%c3%a9", b"#"]
-    + [b"\\", b"%00", b"\xff", b" ", b"~", b"[", b"%3B", b"http://", b"@", b":"]
-)
+ODD = st.sampled_from(b"/ a %41 %2 %2e . .. %2F ; ? & = + %25 %c3%a9 # \\ %00 \xff ~ [ %3B http:// @ :".split())
 
 
 def strict_readers_agree(raw: bytes) -> None:
