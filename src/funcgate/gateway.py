@@ -71,8 +71,11 @@ class Gateway:
     async def _through(self, passage: "Passage") -> None:
         exchange, snapshot = passage.exchange, passage.snapshot
 
-        principal = exchange.token and snapshot.identity.recall(exchange.token)
-        passage.principal = principal = principal or await snapshot.identity.identify(exchange.token)
+        token = exchange.token
+        principal = None if token is None else snapshot.identity.recall(token)
+        if principal is None:
+            principal = await snapshot.identity.identify(token)
+        passage.principal = principal
         passage.step("identify")
 
         passage.call = call = await exchange.resolve(principal)
