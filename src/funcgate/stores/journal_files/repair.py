@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from funcgate.core.entry import Kind
+
 from .folder import listing, segment_name, sync_folder, write_all
 from .segment import CHUNK_BYTES
 
@@ -20,7 +22,7 @@ FORMAT = 1
 _HEAD = re.compile(
     rb'\{"seq":(\d{1,18}),"at":"([^"\\]{0,40})","kind":"([a-z_]{1,40})","call":("[^"\\]*(?:\\.[^"\\]*)*")'
 )
-_OPENS = frozenset({"arrived", "asked", "allowed"})
+_OPENS: frozenset[str] = frozenset({Kind.ARRIVED, Kind.ASKED, Kind.ALLOWED})
 
 
 class NewerFormat(Exception):
@@ -86,8 +88,9 @@ def _header(folder: Path, number: int) -> Mapping[str, Any] | None:
     """What the segment's first line tells; None if that line is not whole."""
     with (folder / segment_name(number)).open("rb") as file:
         line = file.readline()
-    if _mark(line) is None:
-        return None
+    mark = _mark(line)
+    if mark is None or mark.kind != Kind.ADMIN:
+        return None  # unread: what a caller or a target wrote may nest deeper than can be followed
     try:
         change = msgspec.json.decode(line, type=_Header).change
     except msgspec.MsgspecError:
@@ -178,5 +181,5 @@ def _follow(folder: Path, number: int, below: int | None, found: Found) -> None:
         found.last_seq, found.last_at = mark.seq, mark.at
         if mark.kind in _OPENS:
             found.open.add(mark.call)
-        elif mark.kind == "ended":
+        elif mark.kind == Kind.ENDED:
             found.open.discard(mark.call)

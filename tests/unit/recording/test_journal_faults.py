@@ -1,0 +1,293 @@
+"""Real faults: kill -9 under load, a full disk, an I/O error out of the kernel, a folder that vanishes."""
+
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from funcgate.core.entry import Entry, Kind
+from funcgate.core.refusal import Code, Refused
+from funcgate.stores.journal_files import FileJournal, State
+from funcgate.stores.journal_files.folder import free_bytes
+
+Make = Callable[..., FileJournal]
+Read = Callable[[Path], list[Entry]]
+LOAD = Path(__file__).with_name("load.py")
+A, W, D, E = Kind.ARRIVED, Kind.ALLOWED, Kind.DENIED, Kind.ENDED
+
+
+def entry(kind: Kind, call: str, size: int = 0) -> Entry:
+    return Entry(kind=kind, call=call, detail="x" * size)
+
+
+async def until(true: Callable[[], bool], deadline_s: float = 10) -> None:
+    deadline = time.monotonic() + deadline_s
+    while not true():
+        assert time.monotonic() < deadline, "it never came"
+        await asyncio.sleep(0.01)
+
+
+async def code_of(waiting: Callable[[], Awaitable[None]]) -> Code | None:
+    try:
+        await waiting()
+    except Refused as refused:
+        return refused.code
+    return None
+
+
+def acknowledged(output: str) -> list[str]:
+    return [line.split()[1] for line in output.splitlines() if line.startswith("open ") and len(line) == 31]
+
+
+def assert_every_call_has_one_end(entries: list[Entry]) -> None:
+    arrived = Counter(one.call for one in entries if one.kind is A)
+    ended = Counter(one.call for one in entries if one.kind is E)
+    assert arrived == ended
+    assert set(arrived.values()) <= {1}
+
+
+class Nursery:
+    """Lives and deaths of load.py."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, str(LOAD)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def birth(self, folder: Path, callers: int, segment_bytes: int) -> int:
+        """Start one; returns its process id."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{folder} {callers} {segment_bytes} 0\n")
+        self._process.stdin.flush()
+        word, pid = self.line().split()
+        assert word == "born"
+        return int(pid)
+
+    def line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def kill(self, pid: int) -> str:
+        """Kill it; returns what it had still said."""
+        os.kill(pid, signal.SIGKILL)
+        said = []
+        while (line := self.line()) != "gone\n":
+            assert line
+            said.append(line)
+        return "".join(said)
+
+    def end(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        assert self._process.wait(10) == 0
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@pytest.fixture
+def nursery() -> Iterator[Nursery]:
+    nursery = Nursery()
+    yield nursery
+    nursery.end()
+
+
+def repair(folder: Path, make: Make) -> None:
+    async def play() -> None:
+        journal = make(folder)
+        await journal.start()
+        await journal.close()
+
+    asyncio.run(play())
+
+
+def test_kill_9_under_load_loses_nothing(folder: Path, journal_in: Make, entries_of: Read, nursery: Nursery) -> None:
+    dice = random.Random(20261121)
+    said = ""
+    for round_ in range(20):
+        pid = nursery.birth(folder, 16, 128 << 10)
+        # Killed after so many promises, not after a time: the machine may be slow. Some before they are ready.
+        said += "".join(nursery.line() for _ in range(dice.randrange(1, 300) if round_ % 4 else 0))
+        said += nursery.kill(pid)
+    promised = acknowledged(said)
+    assert len(promised) > 1000
+    repair(folder, journal_in)
+    entries = entries_of(folder)
+    kinds = Counter((one.call, one.kind) for one in entries)
+    assert [call for call in promised if kinds[call, A] != 1 or kinds[call, W] != 1 or kinds[call, E] != 1] == []
+    assert_every_call_has_one_end(entries)
+    assert len(list(folder.glob("*.jsonl"))) > 3
+
+
+def test_killed_while_repairing_each_call_is_closed_once(
+    folder: Path, journal_in: Make, entries_of: Read, nursery: Nursery
+) -> None:
+    async def leave_open() -> None:
+        journal = journal_in(folder)
+        await journal.start()
+        for number in range(0, 5000, 100):
+            await journal.append(*[entry(A, f"c{number + at}") for at in range(100)])
+        await journal.close()
+
+    asyncio.run(leave_open())
+    segment = folder / "00000001.jsonl"
+    for _ in range(6):
+        size = segment.stat().st_size
+        pid = nursery.birth(folder, 1, 64 << 20)
+        deadline = time.monotonic() + 20
+        while segment.stat().st_size <= size:  # the first ends are being written, a thousand are to come
+            assert time.monotonic() < deadline
+        nursery.kill(pid)
+    repair(folder, journal_in)
+    assert_every_call_has_one_end(entries_of(folder))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of two mebibytes."""
+    where = tmp_path / "small"
+    where.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(where)], capture_output=True)
+    if made.returncode:
+        pytest.skip("no file system can be mounted here (not root)")
+    try:
+        yield where
+    finally:
+        subprocess.run(["umount", "-l", str(where)], check=True)
+
+
+def test_a_full_disk_refuses_and_comes_back_by_itself(small_disk: Path, journal_in: Make, entries_of: Read) -> None:
+    folder = small_disk / "journal"
+    filler = small_disk / "filler"
+
+    async def play() -> None:
+        journal = journal_in(folder, min_free_bytes=512 << 10)
+        await journal.start()
+        await journal.append(entry(A, "held"), entry(W, "held"))
+        await journal.append(entry(A, "early"), entry(W, "early"))
+
+        await journal.append(entry(E, "early"))  # done after the writing ahead that followed the first
+        filler.write_bytes(bytes(free_bytes(small_disk) - (300 << 10)))
+        await journal.append(entry(A, "notices"), entry(W, "notices"))
+        assert journal.status.state is State.LOW
+        with pytest.raises(Refused) as refused:
+            journal.append(entry(A, "new"), entry(W, "new"))
+        assert refused.value.code is Code.JOURNAL_UNAVAILABLE
+        await journal.append(entry(D, "new"))  # the reserve is for refusals …
+        await journal.append(entry(A, "denied"), entry(D, "denied"))
+        journal.note(entry(E, "notices"), entry(E, "denied"))  # … and for ends
+        await journal.flush()
+
+        with contextlib.suppress(OSError), filler.open("ab") as file:
+            while file.write(bytes(4096)):
+                file.flush()
+        assert await code_of(lambda: journal.append(entry(D, "nobody", 1200 << 10))) is Code.JOURNAL_UNAVAILABLE
+        assert journal.status.state is State.FAILED
+        assert "ENOSPC" in journal.status.reason
+        journal.note(entry(E, "held"))
+        with pytest.raises(Refused):
+            journal.append(entry(D, "nobody either"))
+
+        filler.unlink()
+        freed = time.monotonic()
+        await until(lambda: journal.status.healthy)
+        assert time.monotonic() - freed < 5
+        await journal.append(entry(A, "late"), entry(W, "late"), entry(E, "late"))
+        await journal.close()
+
+    asyncio.run(play())
+    entries = entries_of(folder)
+    calls = [(one.call, one.kind) for one in entries if one.call]
+    assert sorted(calls) == sorted(
+        [(call, kind) for call in ("held", "early", "notices", "late") for kind in (A, W, E)]
+        + [("new", D), ("denied", A), ("denied", D), ("denied", E)]
+    )
+    assert [one.change["outage"]["reason"] for one in entries if "outage" in one.change] == [
+        "No space left on device (ENOSPC)"
+    ]
+
+
+def test_low_space_ends_by_itself(small_disk: Path, journal_in: Make) -> None:
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(1700 << 10))
+
+    async def play() -> None:
+        journal = journal_in(small_disk / "journal", min_free_bytes=512 << 10)
+        await journal.start()
+        assert journal.status.state is State.LOW
+        await journal.append(entry(D, "no"))
+        filler.unlink()
+        await until(lambda: journal.status.healthy)
+        await journal.append(entry(A, "yes"))
+        await journal.close()
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("fault", ["pwritev2:error=EIO:when=10..12", "fsync:error=EIO:when=4..5"])
+def test_an_io_error_out_of_the_kernel(folder: Path, entries_of: Read, fault: str) -> None:
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("strace is not installed")
+    call = fault.partition(":")[0]
+    trace = [strace, "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={fault}"]
+    load = [sys.executable, str(LOAD), str(folder), "4", str(8 << 10), "100"]
+    ran = subprocess.run([*trace, *load], capture_output=True, text=True, timeout=60)
+    if "ptrace" in ran.stderr:
+        pytest.skip("processes may not be traced here")
+    assert ran.returncode == 0, ran.stderr
+    assert "refused journal.unavailable" in ran.stdout
+    promised = acknowledged(ran.stdout)
+    assert len(promised) >= 100
+    entries = entries_of(folder)
+    opened = [one.call for one in entries if one.kind is A]
+    assert sorted(opened) == sorted(promised)  # all that was promised, and nothing that was refused
+    assert_every_call_has_one_end(entries)
+    assert any("outage" in one.change for one in entries)
+
+
+def test_a_folder_that_vanishes_is_noticed(folder: Path, journal_in: Make, entries_of: Read) -> None:
+    async def play() -> None:
+        journal = journal_in(folder)
+        await journal.start()
+        await journal.append(entry(A, "c1"))
+        shutil.rmtree(folder)
+        assert await code_of(lambda: journal.append(entry(A, "c2"))) is Code.JOURNAL_UNAVAILABLE
+        assert journal.status.state is State.FAILED
+        os.mkdir(folder)
+        await until(lambda: journal.status.healthy)
+        await journal.append(entry(A, "c3"), entry(E, "c3"))
+        await journal.close()
+
+    asyncio.run(play())
+    assert "c3" in b"".join(path.read_bytes() for path in folder.glob("*.jsonl")).decode()
+
+
+def test_notes_kept_through_an_outage_are_bounded(folder: Path, journal_in: Make, entries_of: Read) -> None:
+    async def play() -> None:
+        journal = journal_in(folder, max_queue=5, max_queue_bytes=1000)
+        await journal.start()
+        await journal.append(*[entry(A, f"c{number}") for number in range(5)])
+        shutil.rmtree(folder)
+        await code_of(lambda: journal.append(entry(D, "x")))
+        for number in range(8):
+            journal.note(Entry(kind=E, call=f"c{number}", body=msgspec.Raw(b'"%s"' % (b"y" * 600))))
+        assert (journal.depth, journal.lost) == (5, 3)
+        os.mkdir(folder)
+        await until(lambda: journal.status.healthy)
+        await journal.close()
+
+    asyncio.run(play())
+    entries = [msgspec.json.decode(line) for path in folder.glob("*.jsonl") for line in path.read_bytes().splitlines()]
+    ends = [(one["call"], "body" in one, one.get("body_cut", False)) for one in entries if one["kind"] == "ended"]
+    assert ends == [("c0", True, False), *((f"c{number}", False, True) for number in range(1, 5))]
+    assert [one["change"]["outage"]["notes_lost"] for one in entries if "outage" in one.get("change", {})] == [3]
