@@ -3,6 +3,7 @@
 It starts real programs (`funcgate serve` among them) and speaks to them over HTTP only.
 """
 
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -147,10 +148,18 @@ def _farewell(stage: Stage, token: str, out: Console) -> None:
     out.print("\nA token of payments-agent, good for eight hours, and calls to paste into another terminal:\n")
     for line in lines:
         out.print(line, soft_wrap=True, highlight=False, markup=False)
-    out.print(f"\nThen look at the record: funcgate audit list --config {FOLDER}/{stage.config.name}")
+    out.print(f"\nThen look at the record: {_program()} audit list --config {FOLDER}/{stage.config.name}")
     stage.announce()
     out.print("The demo stays up. Ctrl-C ends it.")
     sys.stdout.flush()
+
+
+def _program() -> str:
+    """How to call funcgate from here: by its name where that is on the path, else by its place."""
+    here = Path(sys.argv[0]).resolve()
+    if shutil.which("funcgate") or here.name != "funcgate":
+        return "funcgate"
+    return str(here.relative_to(Path.cwd())) if here.is_relative_to(Path.cwd()) else str(here)
 
 
 def _stay(children: Children, out: Console) -> int:
