@@ -1,4 +1,4 @@
-"""`python -m bench [compare|growth|profile|all]`: the doors of the harness. It writes nothing outside its own folder."""
+"""`python -m bench [compare|growth|profile|parts|all]`: the doors of the harness. It writes nothing outside its own folder."""
 
 import argparse
 import contextlib
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import compare, growth, steps
+from . import compare, growth, parts, steps
 from .bed import Options, lay
 from .processes import BenchError
 from .rounds import FULL, QUICK
@@ -19,6 +19,7 @@ VERBS = {
     "compare": (compare.run,),
     "growth": (growth.run,),
     "profile": (steps.run,),
+    "parts": (parts.run,),
     "all": (compare.run, growth.run),
 }
 
@@ -33,8 +34,9 @@ def main() -> int:
     effort = QUICK if asked.quick else FULL
     if asked.connections:
         effort = effort._replace(connections=tuple(asked.connections))
+    options = Options(effort, tuple(asked.only), asked.samples, asked.perf)
     try:
-        with _folder(asked.data) as folder, lay(folder, Options(effort, tuple(asked.only), asked.perf)) as bed:
+        with _folder(asked.data) as folder, lay(folder, options) as bed:
             for part in VERBS[asked.verb]:
                 part(bed)
             if asked.json:
@@ -55,6 +57,7 @@ def _arguments() -> argparse.Namespace:
     add("--json", type=Path, metavar="FILE", help="write every sample and the medians to FILE")
     add("--only", choices=["nginx", "envoy", "aiohttp", "funcgate"], action="append", default=[], help="(repeatable)")
     add("--connections", type=int, action="append", metavar="N", help="instead of 1, 16 and 64 (repeatable)")
+    add("--samples", action="store_true", help="profile: the share of each Python function too")
     add("--perf", action="store_true", help="profile: sample with `perf` too, if the machine has it")
     data = "where the journals go, in a folder that is removed at the end; choose a real disk, not a tmpfs"
     add("--data", type=Path, default=Path("build"), metavar="DIR", help=data)

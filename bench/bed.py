@@ -17,6 +17,7 @@ class Options(NamedTuple):
 
     effort: Effort
     only: tuple[str, ...] = ()
+    samples: bool = False
     perf: bool = False
 
 

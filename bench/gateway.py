@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,17 +51,19 @@ PLAIN = Shape()
 
 @contextlib.contextmanager
 def gateway(
-    work: Workload, upstream_port: int, folder: Path, journal: Mapping[str, str], shape: Shape = PLAIN
+    work: Workload,
+    upstream_port: int,
+    folder: Path,
+    journal: Mapping[str, str],
+    shape: Shape = PLAIN,
+    command: Sequence[str] = (str(COMMAND),),
 ) -> Iterator[Gateway]:
-    """Write the configuration into the folder, start `funcgate serve` and wait until it is ready."""
+    """Write the configuration into the folder, start `funcgate serve` (by `command`) and wait until it is ready."""
     folder.mkdir()
     port, console, log = free_port(), free_port(), folder / "serve.log"
-    config = folder / "funcgate.yaml"
-    (folder / "jwks.json").write_text(json.dumps(work.jwks))
-    (folder / "payments.json").write_text(json.dumps(_openapi(shape.functions)))
-    config.write_text(json.dumps(_config(port, console, upstream_port, journal, shape), indent=1))
+    config = write_config(folder, work, (port, console, upstream_port), journal, shape)
     environ = os.environ | {"BENCH_TARGET_KEY": TARGET_KEY}
-    with child([str(COMMAND), "serve", "--config", str(config)], log, environ, folder) as process:
+    with child([*command, "serve", "--config", str(config)], log, environ) as process:
         deadline = time.monotonic() + READY_WITHIN_S
         while not _ready(console):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -69,6 +71,17 @@ def gateway(
             time.sleep(0.05)
         yield Gateway(process.pid, port, console, config)
         process.send_signal(signal.SIGTERM)
+
+
+def write_config(
+    folder: Path, work: Workload, ports: tuple[int, int, int], journal: Mapping[str, str], shape: Shape
+) -> Path:
+    """Write the configuration and the files that it names. `ports` are those of calls, console and upstream."""
+    config = folder / "funcgate.yaml"
+    (folder / "jwks.json").write_text(json.dumps(work.jwks))
+    (folder / "payments.json").write_text(json.dumps(_openapi(shape.functions)))
+    config.write_text(json.dumps(_config(*ports, journal, shape), indent=1))
+    return config
 
 
 def _ready(console: int) -> bool:

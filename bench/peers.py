@@ -101,13 +101,14 @@ def _length(head: bytes) -> int:
 
 
 def _guards(peer: Peer, work: Workload, heard: Heard, seen: dict[str, int]) -> None:
-    answer = clean_answer() if peer.path == CLEAN_PATH else sensitive_answer()
+    answer = clean_answer() if peer.path.endswith(CLEAN_PATH) else sensitive_answer()
     host = f"127.0.0.1:{peer.port}"
     _claim(peer, bool(seen["credential"]), "does not inject the credential")
     _claim(peer, not seen["token"], "passes the caller's token on")
     leaked = [secret for secret in sensitive_answer().secrets if secret.encode() in heard.body]
     _claim(peer, not leaked, f"lets {len(leaked)} sensitive values through")
     _claim(peer, heard.body.count(b"[REDACTED") >= len(answer.secrets), "masks fewer values than there are")
+    _claim(peer, bool(answer.secrets) or heard.body == answer.body, "changes an answer that has nothing to mask")
     tries: dict[str, tuple[bytes, Callable[[int], bool]]] = {
         "an amount above the policy's limit": (make_body(250_000), lambda status: status in (202, 403, 409, 425)),
         "an argument of another type": (make_body().replace(b'"EUR"', b"[1]"), lambda status: status == 400),

@@ -21,13 +21,11 @@ class BenchError(Exception):
 
 
 @contextlib.contextmanager
-def child(
-    command: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
+def child(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command with its output in `log`; SIGTERM, then SIGKILL, at the end of the block."""
     with log.open("ab") as out:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, cwd=cwd,
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env,
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - the harness has one thread
         )  # fmt: skip
     try:

@@ -74,6 +74,30 @@ def test_a_run_writes_its_samples_and_removes_its_folder(tmp_path: Path) -> None
     assert list(data.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_the_parts_are_those_of_this_tree(tmp_path: Path) -> None:
+    result = tmp_path / "result.json"
+    command = [sys.executable, "-m", "bench", "parts", "--data", str(tmp_path / "data"), "--json", str(result)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert all(least > 0 for least in json.loads(result.read_text())["parts_us"].values())
+
+
+@pytest.mark.slow
+def test_a_sampled_gateway_does_all_that_its_row_says(tmp_path: Path) -> None:
+    result = tmp_path / "result.json"
+    command = [sys.executable, "-m", "bench", "profile", "--quick", "--samples", "--connections", "2"]
+    done = subprocess.run(
+        [*command, "--data", str(tmp_path / "data"), "--json", str(result)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    profile = json.loads(result.read_text())["profile"]
+    assert set(profile) == {"always-2", "interval-2", "clean-2"}
+    for found in profile.values():
+        assert {"identify", "resolve", "decide", "record", "send", "mask", "deliver"} <= set(found["steps_us"])
+        assert any("Gateway.carry" in name for name, _ in found["samples"]["within"])
+
+
 def test_a_run_that_is_stopped_takes_its_children_with_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench", "compare", "--only", "aiohttp", "--connections", "2"]
     with subprocess.Popen([*command, "--data", str(tmp_path)], stderr=subprocess.PIPE, text=True) as run:

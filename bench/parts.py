@@ -1,0 +1,123 @@
+"""The parts alone, in this process, without sockets: what each costs when nothing disturbs it.
+
+The least of many batches, so that it can be read on a busy machine. It adds up to less than a call: no loop, no kernel.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import Any
+
+import uvloop
+
+from funcgate.app.building import read_parts
+from funcgate.config.parts import Parts
+from funcgate.core.call import Call
+from funcgate.core.ids import new_id
+from funcgate.core.principal import Principal, RawToken
+from funcgate.core.reply import Reply
+from funcgate.recording.tape import encode_args
+from funcgate.wire.http1.fields import media_type
+from funcgate.wire.http1.limits import HeadLimits
+from funcgate.wire.http1.requests import Request, RequestReader
+from funcgate.wire.request_target import parse_request_target
+
+from .bed import Bed
+from .gateway import INTERVAL, PLAIN, write_config
+from .workload import PATH, TARGET, TARGET_KEY, clean_answer, make_body, make_request, sensitive_answer
+
+BATCHES, BATCH = 40, 200
+SENSITIVE, CLEAN = sensitive_answer().body, clean_answer().body
+Part = tuple[str, Callable[[], object]]
+
+
+def run(bed: Bed) -> None:
+    """Print the least time of each part."""
+    results = uvloop.run(_run(bed))
+    bed.results["parts_us"] = results
+    print("\n".join(f"{name:48} {least:7.2f} µs" for name, least in results.items()), end="\n\n")
+
+
+async def _run(bed: Bed) -> dict[str, float]:
+    folder = bed.folder / "parts"
+    folder.mkdir()
+    os.environ["BENCH_TARGET_KEY"] = TARGET_KEY
+    parts = read_parts(write_config(folder, bed.work, (0, 0, 9), INTERVAL, PLAIN), serving=True)
+    await parts.issuers.start()
+    try:
+        principal = await parts.issuers.identify(RawToken(bed.work.good.encode()))
+        return {name: _least(part) for name, part in await _parts(parts, principal, bed.work.good)}
+    finally:
+        await parts.issuers.close()
+
+
+def _least(part: Callable[[], object]) -> float:
+    """Microseconds."""
+    took = []
+    for _ in range(BATCHES):
+        since = perf_counter()
+        for _ in range(BATCH):
+            part()
+        took.append(perf_counter() - since)
+    return min(took) / BATCH * 1e6
+
+
+async def _parts(parts: Parts, principal: Principal, token: str) -> list[Part]:
+    request, raw = _request(token)
+    args, reading = _arguments(parts, request)
+    call = Call(
+        id=new_id(), target=TARGET, function=f"{TARGET}.createTransfer", args=args, principal=principal, session="bench",
+        digest="sha256:" + "0" * 64, received_at=time.time(), client="127.0.0.1", trace="", reason="",
+    )  # fmt: skip
+    masker = parts.masking.masker(call.function)
+    lease = await parts.broker.lease(TARGET)
+    encoded = encode_args(args)
+    return [
+        ("request: bytes to fields and body", lambda: _read(raw)),
+        ("token: known", lambda: parts.issuers.recall(RawToken(token.encode()))),
+        *reading,
+        ("policy: decide", lambda: parts.policies.decide(call)),
+        ("arguments: as JSON, masked for the journal", lambda: masker.mask_args(encode_args(args))),
+        ("arguments: masked only", lambda: masker.mask_args(encoded)),
+        ("answer: masked", lambda: masker.mask_reply(_reply(SENSITIVE), lease)),
+        ("answer: nothing to mask", lambda: masker.mask_reply(_reply(CLEAN), lease)),
+        ("an id", new_id),
+    ]
+
+
+def _arguments(parts: Parts, request: Request) -> tuple[dict[str, Any], Iterator[Part]]:
+    catalogue: Any = parts.targets[TARGET].catalogue
+    target, host = request.target, request.known[b"host"]
+    located = parse_request_target(target, host)
+    found = catalogue.find("POST", located.segments[1:])
+    media, charset = media_type(request.known[b"content-type"])
+
+    def read() -> dict[str, Any]:
+        typed: dict[str, Any] = found.binding.read(
+            found.path_args, located.params, request.fields, media, charset, request.body
+        )
+        return typed
+
+    reading: list[Part] = [
+        ("path: parsed", lambda: parse_request_target(target, host)),
+        ("function: found", lambda: catalogue.find("POST", located.segments[1:])),
+        ("arguments: typed and checked", read),
+    ]
+    return read(), iter(reading)
+
+
+def _request(token: str) -> tuple[Request, bytes]:
+    raw = make_request(f"/{TARGET}{PATH}", token, make_body(), "127.0.0.1:8080")
+    return _read(raw), raw
+
+
+def _read(raw: bytes) -> Request:
+    requests: list[Request] = []
+    RequestReader(HeadLimits(), requests.append).feed(raw)
+    return requests[0]
+
+
+def _reply(body: bytes) -> Reply:
+    fields = [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))]
+    return Reply(status=200, headers=fields, media="application/json", charset="", encoding="", body=body)
