@@ -1,6 +1,7 @@
 """What is remembered, keys in a file, several issuers, and configurations that must not be used."""
 
 import asyncio
+import base64
 import json
 import os
 import pickle
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from joserfc.jws import JWSRegistry
 
 from funcgate.core.ports import Identity
 from funcgate.core.problem import Unusable
@@ -221,6 +223,8 @@ def test_keys_that_verify_nothing(signer: Any, rsa: Any, kit: SimpleNamespace) -
         jwk(signer, kty=["EC"]),
         jwk(signer, kid=5),
         jwk(signer, d="AA"),
+        signer.key.as_dict(private=True),
+        rsa.key.as_dict(private=True),
         jwk(rsa, e="AQ"),
         jwk(rsa, n="AQAB"),
         jwk(rsa, n=kit.b64(b"\xff" * 255)),
@@ -240,6 +244,16 @@ def test_keys_that_verify_nothing(signer: Any, rsa: Any, kit: SimpleNamespace) -
     keys, ignored = read_key_set(json.dumps({"keys": [signer.public, signer.public, rsa.public]}).encode())
     assert (len(keys), ignored) == (2, [])
     assert issubclass(UnusableKey, ValueError)
+
+
+def test_a_key_verifies_only_what_it_is_for(rsa: Any) -> None:
+    (key,) = read_key_set(json.dumps({"keys": [jwk(rsa, alg="RS256")]}).encode())[0]
+    signed, _, signature = rsa.token().value.rpartition(b".")
+    raw = base64.urlsafe_b64decode(signature + b"==")
+    assert key.verify("RS256", signed, raw)
+    for alg in ("PS256", "RS512", "HS256", "none", "ES256", ""):
+        made = JWSRegistry.algorithms[alg].sign(signed, rsa.key) if alg in ("PS256", "RS512") else raw
+        assert not key.verify(alg, signed, made)
 
 
 def test_a_key_with_a_certificate_and_unknown_members_is_used(signer: Any) -> None:

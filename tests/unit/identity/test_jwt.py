@@ -169,6 +169,17 @@ def test_shapes_that_are_no_token(
     assert (refused.code, refused.status) == (Code.IDENTITY_INVALID, 401)
 
 
+def test_a_token_has_a_largest_size(make: Make, signer: Any, kit: SimpleNamespace) -> None:
+    assert kit.identify(make(signer), signer.token(pad="x" * 11_000)).subject == "alice"
+    assert "16384" in kit.refusal(make(signer), signer.token(pad="x" * 13_000)).private_detail
+
+
+@pytest.mark.parametrize("kid", [5, "", ["k1"], "x" * 1025, {}, None, True])
+def test_kids_that_are_no_names(kid: object, make: Make, signer: Any, kit: SimpleNamespace) -> None:
+    token = signer.sign(json.dumps(signer.header() | {"kid": kid}).encode(), b"{}")
+    assert "kid is not a string" in kit.refusal(make(signer), token).private_detail
+
+
 def test_one_token_has_one_spelling(make: Make, signer: Any, kit: SimpleNamespace) -> None:
     issuers = make(signer)
     token = signer.token().value.decode()
