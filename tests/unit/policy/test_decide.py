@@ -172,10 +172,9 @@ def test_decide_never_raises(make_call: MakeCall, make_function: MakeFunction, b
     policies = compile_policies([policy("p", "allow", "args.count == 1")], {FUNCTION: make_function()}, "v7")
     call = make_call({"count": 1})
     setattr(call, broken, [[]])
-    for decision in (policies.decide(call),):
-        assert isinstance(decision, Deny)
-        assert decision.code == Code.POLICY_ERROR
-    assert policies.explain(call).decision == "deny" if broken == "args" else True
+    decision = policies.decide(call)
+    assert isinstance(decision, Deny)
+    assert decision.code == Code.POLICY_ERROR
 
 
 @pytest.mark.parametrize(
@@ -268,10 +267,10 @@ def test_a_thousand_policies_evaluate_only_those_that_can_match(
 def test_ever_new_groups_do_not_fill_the_memory(
     make_call: MakeCall, make_function: MakeFunction, principal: Callable[..., Principal]
 ) -> None:
-    specs = [policy(f"p{i}", "allow", principals=[f"group:g{i}"]) for i in range(12)]
+    specs = [policy(f"p{i}", "allow", principals=[f"group:g{i}"]) for i in range(10)]
     policies = compile_policies(specs, {FUNCTION: make_function()}, "v7")
-    for bits in range(1, 2**12):
-        held = tuple(f"g{i}" for i in range(12) if bits >> i & 1)
+    for bits in range(1, 2**10):
+        held = tuple(f"g{i}" for i in range(10) if bits >> i & 1)
         decision = policies.decide(make_call({}, who=principal("a", held)))
-        assert decision == Allow(tuple(f"p{i}" for i in range(12) if bits >> i & 1), "v7")
+        assert decision == Allow(tuple(f"p{i}" for i in range(10) if bits >> i & 1), "v7")
     assert len(policies._entries[FUNCTION].plans) == 256

@@ -83,8 +83,10 @@ class _Compiler:
             case Choice():
                 return op.choice(self.truth(node.test), self.value(node.yes, exact), self.value(node.no, exact))
             case ListOf():
+                self.cost += len(node.items)
                 return op.list_of_runs(tuple(self.value(item) for item in node.items))
             case MapOf():
+                self.cost += 2 * len(node.pairs)
                 return op.map_of_runs(tuple((self.value(key), self.value(value)) for key, value in node.pairs))
             case Loop():
                 return self._loop(node)

@@ -149,8 +149,9 @@ def string_from_whole(_: Frame, value: int) -> str:
     return str(int(value))
 
 
-def string_from_double(_: Frame, value: float) -> str:
+def string_from_double(frame: Frame, value: float) -> str:
     """The shortest digits that read back as the same double; an exponent below 1e-4 and from 1e21 on."""
+    frame.charge(8)
     if math.isnan(value) or math.isinf(value):
         return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
     if value == 0.0:

@@ -34,7 +34,7 @@ _PYTHON: dict[str, tuple[type, ...]] = {
     "map": (dict,),
     "null_type": (type(None),),
 }
-_ERROR_STEPS = 4
+_ERROR_STEPS = 10
 
 
 def constant(value: Any) -> Run:
@@ -260,10 +260,10 @@ def membership(value: Run, of: Run) -> Run:
             return as_key(wanted) in owner
         if type(owner) is not list:
             raise Failure("'in' looks into what is no list and no map")
-        frame.charge(len(owner))
         if type(wanted) is str:
-            frame.charge(len(owner) * len(wanted) >> 12)
+            frame.charge((len(owner) >> 2) + (len(owner) * len(wanted) >> 12))
             return wanted in owner
+        frame.charge(3 * len(owner))
         return any(equal(frame, wanted, item) for item in owner)
 
     return run

@@ -43,8 +43,9 @@ def make_duration(ns: int) -> Duration:
     raise Failure("the duration is out of range")
 
 
-def timestamp_from_string(_: Frame, text: str) -> Timestamp:
+def timestamp_from_string(frame: Frame, text: str) -> Timestamp:
     """RFC 3339, section 5.6. A leap second (``:60``) is refused."""
+    frame.charge(25)
     match = _STAMP.fullmatch(text) if len(text) <= 40 else None
     if match is None:
         raise Failure("the text is no timestamp (RFC 3339)")
@@ -68,13 +69,15 @@ def timestamp_to_int(_: Frame, stamp: Timestamp) -> int:
     return stamp.ns // SECOND
 
 
-def timestamp_to_string(_: Frame, stamp: Timestamp) -> str:
+def timestamp_to_string(frame: Frame, stamp: Timestamp) -> str:
+    frame.charge(15)
     moment = _EPOCH + timedelta(seconds=stamp.ns // SECOND)
     return f"{moment.year:04d}{moment:-%m-%dT%H:%M:%S}{_fraction(stamp.ns % SECOND)}Z"
 
 
-def duration_from_string(_: Frame, text: str) -> Duration:
+def duration_from_string(frame: Frame, text: str) -> Duration:
     """``1h30m``, ``-1.5s``, ``250ms``: decimal numbers with units, as Go writes them."""
+    frame.charge(10 + min(len(text), 64))
     body = text[1:] if text[:1] in ("+", "-") else text
     if body == "0":
         return Duration(0)
@@ -161,10 +164,12 @@ def stamp_getter(
     """The getter in UTC, and the one with a zone: a tzinfo resolved at load, or text that is UTC or an offset."""
     read = FIELDS[name]
 
-    def in_utc(_: Frame, stamp: Timestamp) -> int:
+    def in_utc(frame: Frame, stamp: Timestamp) -> int:
+        frame.charge(10)
         return read(_local(stamp, UTC))
 
-    def in_zone(_: Frame, stamp: Timestamp, where: str | tzinfo) -> int:
+    def in_zone(frame: Frame, stamp: Timestamp, where: str | tzinfo) -> int:
+        frame.charge(15)
         return read(_local(stamp, zone(where, named=False) if isinstance(where, str) else where))
 
     return in_utc, in_zone

@@ -120,7 +120,7 @@ def equal(frame: Frame, left: Any, right: Any) -> bool:
         elif kind is list or kind is dict:
             if len(a) != len(b):
                 return False
-            frame.charge(len(a))
+            frame.charge(3 * len(a))
             if kind is list:
                 waiting.extend(zip(a, b, strict=True))
                 continue
