@@ -9,6 +9,6 @@ __all__ = ["Built", "StartFailed", "build", "read_parts", "run"]
 
 def run(path: Path) -> None:
     """Serve until SIGTERM or SIGINT. Raises `config.problems.Faulty`, or `StartFailed`."""
-    from .serving import serve  # the servers' libraries take longer to import than a light command takes to run
+    from . import serving  # the servers' libraries take longer to import than a light command takes to run
 
-    serve(path)
+    serving.run(path)

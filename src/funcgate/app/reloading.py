@@ -12,7 +12,6 @@ from funcgate.config.parts import Parts
 from funcgate.config.problems import Faulty, Located
 from funcgate.console import Gauges
 from funcgate.core.entry import Entry, Kind
-from funcgate.core.ids import new_id
 from funcgate.core.ports import Journal
 from funcgate.core.refusal import Refused
 from funcgate.logs import logger
@@ -121,12 +120,12 @@ class Reloader:
         self._gauges.last_reload_failed = True
         self._log.error("configuration refused; the old one serves on", version=self._parts.version, problems=texts)
         change = {**_change(self._parts.version, ""), "problems": texts[:100]}
-        self._journal.note(Entry(kind=Kind.ADMIN, call=new_id(), outcome="refused", change=change))
+        self._journal.note(Entry(kind=Kind.ADMIN, call="", outcome="refused", change=change))
 
     async def _record(self, new: str) -> None:
         """Durable before it takes effect: whichever version an entry names, the journal tells when it came."""
         change = _change(self._parts.version, new)
-        await self._journal.append(Entry(kind=Kind.ADMIN, call=new_id(), outcome="complete", change=change))
+        await self._journal.append(Entry(kind=Kind.ADMIN, call="", outcome="complete", change=change))
 
 
 def stamp(files: Iterable[Path]) -> Stamp:

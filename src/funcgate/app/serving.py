@@ -17,7 +17,6 @@ from funcgate.config.parts import Parts
 from funcgate.config.settings import Address
 from funcgate.console import ConsoleServer, Gauges, Health, bind, make_console, make_registry
 from funcgate.core.entry import Entry, Kind
-from funcgate.core.ids import new_id
 from funcgate.core.meter import Meter
 from funcgate.core.ports import Journal
 from funcgate.core.problem import Unusable
@@ -39,7 +38,7 @@ T = TypeVar("T")
 _GC_THRESHOLDS = (50_000, 20, 100)  # collections are rare, and what was there at the start is never looked at again
 
 
-def serve(path: Path) -> None:
+def run(path: Path) -> None:
     """Serve until SIGTERM or SIGINT. Raises `config.problems.Faulty`, or `StartFailed`."""
     parts = read_parts(path, serving=True)
     logs = parts.loaded.config.logs
@@ -136,7 +135,7 @@ class Serving:
         """The version in force opens the record: without it, the first entries would name an unknown one."""
         change = {"what": "start", "new": self._parts.version}
         try:
-            await self._journal.append(Entry(kind=Kind.ADMIN, call=new_id(), outcome="complete", change=change))
+            await self._journal.append(Entry(kind=Kind.ADMIN, call="", outcome="complete", change=change))
         except Refused as refused:
             raise StartFailed(f"the journal cannot be written: {refused.private_detail or refused.code}") from None
 

@@ -1,6 +1,7 @@
 """`funcgate audit list|show`: what the journal tells of calls. Only reads; the gateway may run or not."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,12 +29,13 @@ def list_calls(
     since: Annotated[str, typer.Option("--since", help="A time (RFC 3339), a date, or how long ago: 15m.")] = "",
     until: Annotated[str, typer.Option("--until", help="As --since; calls before it.")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
+    admin: Annotated[bool, typer.Option("--admin", help="List changes of the gateway instead of calls.")] = False,
     config: ConfigFile = DEFAULT_CONFIG,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """List calls, newest first."""
-    from funcgate.recording.reader import Filters, moment
+    from funcgate.recording.reader import Filters, moment, read_calls
 
     try:
         filters = Filters(
@@ -42,7 +44,12 @@ def list_calls(
         )  # fmt: skip
     except ValueError as error:
         raise fail(str(error), status=UNUSABLE, as_json=as_json) from None
-    found = _read(_journal(config, data_dir, as_json), filters, limit, as_json)
+    folder = _journal(config, data_dir, as_json)
+    with _readable(folder, as_json) as damaged:
+        if admin:
+            _list_changes(folder, filters, limit, damaged, as_json)
+            return
+        found = list(islice(read_calls(folder, filters, damaged=damaged.append), limit))
     if as_json:
         print_json(found)
     else:
@@ -59,12 +66,8 @@ def show_call(
     from funcgate.recording.reader import read_call
 
     folder = _journal(config, data_dir, as_json)
-    damaged: list[str] = []
-    try:
+    with _readable(folder, as_json) as damaged:
         record = read_call(folder, call, damaged=damaged.append)
-    except OSError as error:
-        raise fail(f"{folder}: {error.strerror}", as_json=as_json) from None
-    _warn(damaged)
     if record is None:
         raise fail(f"the journal has no call {call}", as_json=as_json)
     if as_json:
@@ -76,32 +79,61 @@ def show_call(
 def _journal(config: Path, data_dir: Path | None, as_json: bool) -> Path:
     """The journal's folder. A configuration with problems elsewhere does not keep anyone from reading it."""
     if data_dir is None:
-        from funcgate.config.load import load
+        from funcgate.config.glance import data_dir_of
 
         with usable(as_json):
-            data_dir = load(config).data_dir
+            data_dir = data_dir_of(config)
     return data_dir / "journal"
 
 
-def _read(folder: Path, filters: "Filters", limit: int, as_json: bool) -> "list[CallRecord]":
-    from funcgate.recording.reader import read_calls
-
+@contextmanager
+def _readable(folder: Path, as_json: bool) -> Generator[list[str]]:
+    """Gives a list for the segments with lines that cannot be read, and tells of them at the end."""
     damaged: list[str] = []
     try:
-        found = list(islice(read_calls(folder, filters, damaged=damaged.append), limit))
+        yield damaged
     except ValueError as error:
         raise fail(str(error), status=UNUSABLE, as_json=as_json) from None
     except OSError as error:
         raise fail(f"{folder}: {error.strerror}", as_json=as_json) from None
-    _warn(damaged)
-    return found
-
-
-def _warn(damaged: list[str]) -> None:
-    # A line that cannot be read is never passed over in silence: it may be the one that somebody wanted to hide.
+    # Attack: a line spoilt by whoever wants its call forgotten. It is never passed over in silence.
     if damaged:
         where = ", ".join(sorted(set(filter(None, damaged))))
         typer.echo(f"warning: {len(damaged)} line(s) cannot be read{f' ({where})' if where else ''}", err=True)
+
+
+def _list_changes(folder: Path, filters: "Filters", limit: int, damaged: list[str], as_json: bool) -> None:
+    from rich.table import Table
+
+    from funcgate.core.entry import Kind
+    from funcgate.recording.reader import read_entries
+
+    entries = (
+        entry
+        for entry in read_entries(folder, newest_first=True, damaged=damaged.append)
+        if entry.kind is Kind.ADMIN
+        and (not filters.since or entry.at >= filters.since)
+        and (not filters.until or entry.at < filters.until)
+    )
+    found = list(islice(entries, limit))
+    if as_json:
+        print_json(found)
+        return
+    table = Table("seq", "at", "outcome", "change", box=None, pad_edge=False)
+    for entry in found:
+        table.add_row(str(entry.seq), entry.at[:23].replace("T", " "), entry.outcome or "-", _change(entry.change))
+    console().print(table)
+
+
+def _change(change: Mapping[str, Any]) -> str:
+    """``what=configuration old=3f2a… new=77c1…``: one line, digests shortened; problems below each other."""
+    said = [f"{name}={_brief(value)}" for name, value in change.items() if name != "problems"]
+    return "\n".join([" ".join(said), *map(str, change.get("problems", ()))])
+
+
+def _brief(value: Any) -> str:
+    text = str(value)
+    return f"{text[:12]}…" if len(text) == 64 else text
 
 
 def _print_list(found: "list[CallRecord]") -> None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from funcgate.core.problem import Problem
 
 from .fitting import LOST, Fitting
+from .glance import read_file
 from .problems import Faulty, Located
 from .shape import Config, HttpTargetSpec
 from .source import Source, Where
@@ -67,12 +68,7 @@ class Loaded(Struct, frozen=True, kw_only=True):
 def load(path: Path) -> Loaded:
     """Read the file. Raises `Faulty` when nothing can be made of it; else see `Loaded.problems`."""
     name = str(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        hint = "; say which with --config FILE" if isinstance(error, FileNotFoundError) else ""
-        text = f"the configuration cannot be read: {error.strerror}{hint}"
-        raise Faulty([Located(file=name, text=text)]) from None
+    data = read_file(path)
     source = Source(name, data)
     fitting = Fitting(source)
     fitted = fitting.fit(Config)

@@ -13,6 +13,8 @@ from funcgate.identity import IssuerSpec
 from funcgate.masking import RuleSpec
 from funcgate.policy import PolicySpec
 
+from .glance import DEFAULT_DATA_DIR
+
 Size = str | int
 Time = str | int | float
 
@@ -140,7 +142,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file."""
 
     listen: ListenSpec = ListenSpec()
-    data_dir: str = "./funcgate-data"
+    data_dir: str = DEFAULT_DATA_DIR
     journal: JournalSpec = JournalSpec()
     issuers: list[IssuerSpec] = []
     roles: dict[str, list[str]] = {}

@@ -1,0 +1,27 @@
+"""One look into the file for a command that needs one value of it and none of the parts. It judges nothing."""
+
+from pathlib import Path
+
+from .problems import Faulty, Located
+from .source import Source
+
+DEFAULT_DATA_DIR = "./funcgate-data"
+
+
+def read_file(path: Path) -> bytes:
+    """Raises `Faulty`."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        hint = "; say which with --config FILE" if isinstance(error, FileNotFoundError) else ""
+        text = f"the configuration cannot be read: {error.strerror}{hint}"
+        raise Faulty([Located(file=str(path), text=text)]) from None
+
+
+def data_dir_of(path: Path) -> Path:
+    """Where the journal is; also of a configuration that could not be served. Raises `Faulty`."""
+    tree = Source(str(path), read_file(path)).tree
+    named = tree.get("data_dir", DEFAULT_DATA_DIR) if isinstance(tree, dict) else None
+    if not isinstance(named, str):
+        raise Faulty([Located(file=str(path), text="'data_dir' is not text; say where the journal is with --data-dir")])
+    return path.parent / named
