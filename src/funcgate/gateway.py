@@ -6,7 +6,7 @@ parts; that no step is left out, and that nothing leaves before its entry is dur
 
 import asyncio
 from collections.abc import Callable, Mapping
-from time import perf_counter
+from time import perf_counter_ns
 
 import msgspec
 from msgspec import Raw, Struct
@@ -127,8 +127,8 @@ class Passage:
     """One call on its way: what is known of it so far, and its entries."""
 
     __slots__ = (
-        "_journal", "_meter", "_since", "_who", "call", "code", "decision", "exchange", "open", "outcome", "principal",
-        "snapshot", "tape", "timing_us", "unwritten",
+        "_journal", "_marks", "_meter", "_since", "_who", "call", "code", "decision", "exchange", "open", "outcome", "principal",
+        "snapshot", "tape", "unwritten",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, snapshot: Snapshot, journal: Journal, meter: Meter) -> None:
@@ -136,25 +136,21 @@ class Passage:
         self.snapshot = snapshot
         self._journal = journal
         self._meter = meter
-        self._since = perf_counter()
+        self._since = perf_counter_ns()
+        self._marks: dict[str, int] = {}
         self._who: Who | None = None
         self.principal: Principal | None = None
         self.call: Call | None = None
         self.decision: Decision | None = None
         self.unwritten: Entry | None = None
         self.tape: Tape | None = None
-        self.timing_us: dict[str, int] = {}
         self.outcome = Outcome.FAILED
         self.code = ""
         self.open = False
 
     def step(self, name: str) -> None:
-        """The named step is done: take its time."""
-        now = perf_counter()
-        took = now - self._since
-        self._meter.steps[name].observe(took)
-        self.timing_us[name] = int(took * 1e6)
-        self._since = now
+        """The named step is done."""
+        self._marks[name] = perf_counter_ns()
 
     def arrived(self, call: Call, masker: Masker) -> Entry:
         self._who = who = _who(call.principal)
@@ -189,14 +185,13 @@ class Passage:
         entry = self.entry(Kind.DENIED)
         entry.code, entry.detail = refused.code, self._masked(refused.private_detail or refused.public_detail)
         entry.target, entry.client = self.exchange.target, self.exchange.client
-        self.code, self.outcome = refused.code, Outcome.REFUSED
+        self.code, self.outcome = refused.code, Outcome.CUT if self.tape and self.tape.begun else Outcome.REFUSED
         if self.call is None and self.principal is not None:
             entry.principal = _who(self.principal)
         if self.unwritten is not None:
             await self.write(self.unwritten, entry)
         else:
             await self._journal.append(entry)
-        self._since = perf_counter()
 
     def _masked(self, detail: str) -> str:
         """A detail may quote what the caller sent (a path, say), so it is masked as arguments are."""
@@ -210,10 +205,11 @@ class Passage:
         """The last entry: outcome, timing and the masked content. Without waiting: nothing depends on it any more."""
         decision = _DECISIONS[type(self.decision)]
         self._meter.count(self.exchange.target, decision, self.code or ("" if self.tape else self.outcome))
+        times = self._meter.observe(self._since, self._marks)
         if not self.open:
             return
         entry = self.entry(Kind.ENDED)
-        entry.outcome, entry.code, entry.timing_us = self.outcome, self.code, self.timing_us
+        entry.outcome, entry.code, entry.timing_us = self.outcome, self.code, times
         if self.tape is not None:
             self.tape.write_into(entry)
         self._journal.note(entry)

@@ -45,7 +45,7 @@ class MeterCollector(Collector):
     def _steps(self) -> Metric:
         steps = HistogramMetricFamily("funcgate_step_seconds", "Time that each step of a call took.", labels=["step"])
         for step, durations in self._meter.steps.items():
-            steps.add_metric([step], _buckets(durations), durations.total_s)
+            steps.add_metric([step], _buckets(durations), durations.total_us / 1e6)
         return steps
 
     def _masked(self) -> Metric:
@@ -88,8 +88,6 @@ def make_registry(meter: Meter, gauges: Gauges) -> CollectorRegistry:
 
 
 def _buckets(durations: Durations) -> list[tuple[str, float]]:
-    total, buckets = 0, []
-    for bound, count in zip([*map(str, BOUNDS_S), "+Inf"], durations.counts, strict=True):
-        total += count
-        buckets.append((bound, float(total)))
-    return buckets
+    return [
+        (bound, float(count)) for bound, count in zip([*map(str, BOUNDS_S), "+Inf"], durations.within(), strict=True)
+    ]

@@ -7,26 +7,40 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 
 
-class _Entropy:
-    """Random bytes drawn in blocks: one system call serves some hundred names."""
+_MASK_40 = (1 << 40) - 1
 
-    __slots__ = ("_at", "_block")
+
+def _encode(value: int, shifts: range) -> str:
+    return "".join([_PAIRS[value >> shift & 0x3FF] for shift in shifts])
+
+
+class _Names:
+    """The names of one millisecond share their first 18 characters; the rest counts on from a random start."""
+
+    __slots__ = ("_count", "_millisecond", "_prefix")
 
     def __init__(self) -> None:
-        self._block = b""
-        self._at = 0
+        self._millisecond = -1
+        self._prefix = ""
+        self._count = 0
 
-    def ten(self) -> int:
-        if self._at >= len(self._block):
-            self._block, self._at = os.urandom(4000), 0
-        self._at += 10
-        return int.from_bytes(self._block[self._at - 10 : self._at], "big")
+    def next(self, millisecond: int) -> str:
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            start = int.from_bytes(os.urandom(10), "big")
+            # The top bit of the count is left clear, so that a millisecond's names cannot run over.
+            self._prefix, self._count = (
+                _encode(millisecond << 40 | start >> 40, range(80, -10, -10)),
+                start & _MASK_40 >> 1,
+            )
+        self._count += 1
+        n = self._count
+        return f"{self._prefix}{_PAIRS[n >> 30]}{_PAIRS[n >> 20 & 0x3FF]}{_PAIRS[n >> 10 & 0x3FF]}{_PAIRS[n & 0x3FF]}"
 
 
-_entropy = _Entropy()
+_names = _Names()
 
 
 def new_id(at: float | None = None) -> str:
-    """A new name. `at` is Unix time in seconds, now if None."""
-    value = int((time.time() if at is None else at) * 1000) << 80 | _entropy.ten()
-    return "".join([_PAIRS[value >> shift & 0x3FF] for shift in range(120, -10, -10)])
+    """A new name. `at` is Unix time in seconds, now if None. Names of one process and millisecond sort by their making."""
+    return _names.next(int((time.time() if at is None else at) * 1000))

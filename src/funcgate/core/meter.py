@@ -3,24 +3,28 @@
 It knows no metrics library; the console renders it for Prometheus.
 """
 
-from bisect import bisect_left
+from collections.abc import Mapping
 
 STEPS = ("identify", "resolve", "decide", "record", "lease", "send", "mask", "deliver")
-BOUNDS_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
+BOUNDS_S = tuple((1 << power) / 1e6 for power in range(26))  # 1 µs to 33 s, each twice the one before
 
 
 class Durations:
-    """A histogram: `counts[i]` observations at most `BOUNDS_S[i]` seconds long, the last one beyond all bounds."""
+    """A histogram: `counts[i]` durations below ``2**i`` microseconds (`BOUNDS_S`) and not below the bound before."""
 
-    __slots__ = ("counts", "total_s")
+    __slots__ = ("counts", "total_us")
 
     def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS_S) + 1)
-        self.total_s = 0.0
+        self.counts = [0] * 64
+        self.total_us = 0
 
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(BOUNDS_S, seconds)] += 1
-        self.total_s += seconds
+    def within(self) -> list[int]:
+        """How many there were up to each of `BOUNDS_S`, and last how many in all."""
+        sums, running = [], 0
+        for count in self.counts[: len(BOUNDS_S)]:
+            running += count
+            sums.append(running)
+        return [*sums, sum(self.counts)]
 
 
 class Meter:
@@ -36,6 +40,21 @@ class Meter:
         self.masked: dict[str, int] = {}
         self.open_calls = 0
         self.open_connections = 0
+
+    def observe(self, since: int, marks: Mapping[str, int]) -> dict[str, int]:
+        """Take the times of a call's steps: `marks` hold the clock (nanoseconds) at the end of each, in the order of the steps.
+
+        Returns the microseconds by step.
+        """
+        times: dict[str, int] = {}
+        steps = self.steps
+        for name, mark in marks.items():
+            times[name] = took = (mark - since) // 1000
+            since = mark
+            durations = steps[name]
+            durations.counts[took.bit_length()] += 1
+            durations.total_us += took
+        return times
 
     def count(self, target: str, decision: str, code: str) -> None:
         key = (target, decision, code)

@@ -34,6 +34,11 @@ class Tape:
             self._kept = bytearray()
             reply.stream = self._passing(reply.stream)
 
+    @property
+    def begun(self) -> bool:
+        """Whether a piece of a stream has gone out."""
+        return self._total > 0
+
     async def _passing(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         kept = self._kept = bytearray()
         limit = self._limit

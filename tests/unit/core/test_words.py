@@ -6,7 +6,7 @@ import pytest
 
 from funcgate.core.entry import Entry, Kind, decode_line, encode_line
 from funcgate.core.ids import new_id
-from funcgate.core.meter import BOUNDS_S, Durations, Meter
+from funcgate.core.meter import BOUNDS_S, Meter
 from funcgate.core.principal import RawToken, make_principal
 from funcgate.core.refusal import MEANINGS, Code, Refused
 from funcgate.core.secret import Secret
@@ -95,11 +95,13 @@ def test_a_line_reads_back_and_leaves_out_what_is_empty() -> None:
 
 
 def test_durations_and_counts() -> None:
-    durations = Durations()
-    for seconds in (0.0, BOUNDS_S[0], BOUNDS_S[0] * 1.01, 1e9):
-        durations.observe(seconds)
-    assert (durations.counts[0], durations.counts[1], durations.counts[-1]) == (2, 1, 1)
     meter = Meter()
+    assert meter.observe(1000, {"identify": 1500, "resolve": 4_000_500}) == {"identify": 0, "resolve": 3999}
+    assert meter.observe(0, {"identify": 1 << 60})["identify"] == (1 << 60) // 1000
+    identify, resolve = meter.steps["identify"], meter.steps["resolve"]
+    assert (identify.within()[0], identify.within()[-2], identify.within()[-1]) == (1, 1, 2)
+    assert BOUNDS_S[12] == pytest.approx(0.004096)
+    assert (resolve.within()[11], resolve.within()[12], resolve.total_us) == (0, 1, 3999)
     meter.count("shop", "allow", "")
     meter.count("shop", "allow", "")
     assert meter.calls == {("shop", "allow", ""): 2}
