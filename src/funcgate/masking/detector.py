@@ -11,6 +11,8 @@ from msgspec import Struct
 from re2 import _re2
 
 Span = tuple[int, int]
+Hit = tuple[int, int, int]
+"""(start, end, index of the detector)."""
 Refine = Callable[[bytes, int, int], Iterable[Span]]
 """(text, start, end) of a candidate -> the spans to hide. May look at the neighbours and past the end."""
 
@@ -52,7 +54,8 @@ class Detector(Struct, frozen=True, kw_only=True):
     `gate` runs in the one Set over the whole text and only decides whether to look at all; `pattern` finds candidates
     ("" = the gate); `refine` decides (None = every candidate counts). `retry` resumes one byte after the start of a
     candidate that was refused, for patterns whose candidates are short. `numeric` says that a bare JSON number can hold
-    the value.
+    the value. `digits` says that a candidate is digits, spaces and ``-.+()/`` only, so that stretches.py can find it; `twin` is
+    a second form of the same value, found in its own way.
     """
 
     name: str
@@ -61,6 +64,8 @@ class Detector(Struct, frozen=True, kw_only=True):
     refine: Refine | None = None
     retry: bool = True
     numeric: bool = False
+    digits: bool = False
+    twin: "Detector | None" = None
     partial: Callable[[bytes], bytes] = keep_nothing
     normal: Callable[[bytes], bytes] = as_is
 

@@ -6,9 +6,9 @@ It refuses to find anything half: `find` looks at the text as it is and with its
 from collections.abc import Sequence
 
 from .actions import Replace
-from .detector import Detector
+from .detector import Detector, Hit
 from .fields import Fields
-from .scanner import Hit, Scanner, merged
+from .scanner import Scanner, merged
 from .spelling import views
 
 
@@ -18,6 +18,7 @@ class Rules:
     __slots__ = ("fields", "names", "numeric", "replaces", "scanner")
 
     def __init__(self, chosen: Sequence[tuple[Detector, Replace]], fields: Fields) -> None:
+        chosen = [*chosen, *((detector.twin, replace) for detector, replace in chosen if detector.twin)]
         self.scanner = Scanner([detector for detector, _ in chosen])
         self.replaces = tuple(replace for _, replace in chosen)
         self.names = tuple(detector.name for detector, _ in chosen)

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 
 from re2 import _re2
 
-from .detector import UNANCHORED, Detector, Span, options
+from .detector import UNANCHORED, Detector, Hit, Span, options
+from .stretches import Stretches, all_plain
 
 # What can hide a value from the raw text: an escape of JSON and of many languages, of XML and HTML, of URLs.
 ESCAPES = rb"\\|%[2-7][0-9A-Fa-f]|&#[0-9xX]"
 # A bare JSON number in exponent form: its digits are not the digits of its value.
 EXPONENTS = rb"(?:^|[\s:,\[])-?[0-9]+(?:\.[0-9]+)?[eE][+\-]?[0-9]+(?:[\s,\]}]|$)"
-
-Hit = tuple[int, int, int]
-"""(start, end, index of the detector)."""
 
 
 class ScanFailed(Exception):
@@ -25,7 +23,7 @@ class ScanFailed(Exception):
 class Scanner:
     """A fixed list of detectors over many texts."""
 
-    __slots__ = ("_end", "_finders", "_gate", "detectors", "escapes", "exponents")
+    __slots__ = ("_digits", "_end", "_finders", "_gate", "_stretches", "detectors", "escapes", "exponents")
 
     def __init__(self, detectors: Sequence[Detector], *, max_mem: int = 64 << 20) -> None:
         self.detectors = tuple(detectors)
@@ -48,6 +46,8 @@ class Scanner:
             (_re2.RE2(detector.pattern or detector.gate, chosen).Match, detector.refine, detector.retry)
             for detector in self.detectors
         )
+        self._digits = frozenset(index for index, detector in enumerate(self.detectors) if detector.digits)
+        self._stretches = Stretches([(index, self.detectors[index]) for index in sorted(self._digits)])
 
     def gate(self, text: bytes) -> list[int]:
         """Which gates the text opens, the last one always. Raises `ScanFailed`."""
@@ -60,8 +60,11 @@ class Scanner:
     def spans(self, text: bytes, opened: Sequence[int]) -> list[Hit]:
         """What the opened detectors find, in order, overlaps merged."""
         hits: list[Hit] = []
+        stretched = self._stretches if self._digits.isdisjoint(opened) is False and all_plain(text) else None
+        if stretched is not None:
+            stretched.find(text, hits)
         for index in opened:
-            if index < self.escapes:
+            if index < self.escapes and (stretched is None or index not in self._digits):
                 self._find(index, text, hits)
         if len(hits) > 1:
             hits.sort()

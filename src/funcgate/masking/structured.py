@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from .detector import Hit
 from .rules import Rules
-from .scanner import Hit
 from .tokens import Hidden, Leaf, Unreadable, Walk, encoded
 
 _CHECK = msgspec.json.Decoder(msgspec.Raw).decode

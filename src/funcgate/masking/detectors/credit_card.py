@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator
 
-from funcgate.masking.detector import DIGITS, WORD, Detector, Span, keep_last_four, plain
+from funcgate.masking.detector import DIGITS, WORD, Detector, Span, keep_last_four, plain, stands_alone
 
 # Between digits: at most one space or hyphen; also no-break spaces and the typographic hyphens, in UTF-8.
 _SEPARATOR = rb"(?:[ \-]|\xc2\xa0|\xe2\x80[\x90-\x95\xaf])?"
 _GROUP = re.compile(rb"[0-9]+")
 _DOUBLED = bytes((2 * d - 9 * (d > 4)) if (d := b - 48) in range(10) else 0 for b in range(256))
 _SHORTEST, _LONGEST = 12, 19
+_POINT = 0x2E
 _LONGEST_DOUBLE = 18  # 17 digits that count, and a zero in front
 
 
@@ -32,10 +33,12 @@ def is_card(digits: bytes) -> bool:
 
 def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
     """Those stretches of whole digit groups in a run that are a card."""
-    if end - start <= _LONGEST and text[start:end].isdigit():
-        groups = [(start, end)]
-    else:
-        groups = [found.span() for found in _GROUP.finditer(text, start, end)]
+    if stands_alone(text, start, end) and not (start and text[start - 1] == _POINT):
+        digits = text[start:end].translate(None, b" -")
+        if len(digits) <= _LONGEST and digits.isdigit() and is_card(digits):
+            yield start, end
+            return
+    groups = [found.span() for found in _GROUP.finditer(text, start, end)]
     # A run glued to a letter is part of an identifier or a hash; after "0." it is a fraction.
     if start and (text[start - 1] in WORD or _is_fraction(text, start, groups[0][1])):
         groups = groups[1:]
@@ -64,7 +67,7 @@ def _longest_card(text: bytes, groups: list[Span], at: int) -> int:
 
 def _is_fraction(text: bytes, start: int, end: int) -> bool:
     """Whether the digits follow a decimal point, in a number no longer than a double is written."""
-    if start < 2 or text[start - 1] != 0x2E:
+    if start < 2 or text[start - 1] != _POINT:
         return False
     before = start - 1
     while before and text[before - 1] in DIGITS and end - before <= _LONGEST_DOUBLE + 1:
@@ -79,6 +82,7 @@ DETECTOR = Detector(
     refine=refine,
     retry=False,
     numeric=True,
+    digits=True,
     partial=keep_last_four,
     normal=plain,
 )

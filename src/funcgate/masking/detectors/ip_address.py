@@ -46,18 +46,23 @@ def partial(value: bytes) -> bytes:
     return value.partition(mark)[0] + mark + b"***"
 
 
-DETECTOR = Detector(
+_V6 = Detector(
     name="ip_address",
-    gate=(
-        rb"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}"
-        rb"|[0-9A-Fa-f]::|::[0-9A-Fa-f]|(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]"
-    ),
-    pattern=(
-        rb"[0-9A-Fa-f:]*(?:::|(?:[0-9A-Fa-f]{1,4}:){6}[0-9A-Fa-f]{1,4}[:.])[0-9A-Fa-f:.]*"
-        rb"|[0-9]+(?:\.[0-9]+){3,}"
-    ),
+    gate=rb"[0-9A-Fa-f]::|::[0-9A-Fa-f]|(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]",
+    pattern=rb"[0-9A-Fa-f:]*(?:::|(?:[0-9A-Fa-f]{1,4}:){6}[0-9A-Fa-f]{1,4}[:.])[0-9A-Fa-f:.]*",
     refine=refine,
     retry=False,
+    partial=partial,
+    normal=bytes.lower,
+)
+DETECTOR = Detector(
+    name="ip_address",
+    gate=rb"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}",
+    pattern=rb"[0-9]+(?:\.[0-9]+){3,}",
+    refine=refine,
+    retry=False,
+    digits=True,
+    twin=_V6,
     partial=partial,
     normal=bytes.lower,
 )

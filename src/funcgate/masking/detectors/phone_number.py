@@ -52,6 +52,7 @@ DETECTOR = Detector(
     gate=_INTERNATIONAL + rb"|" + _AREA + rb"|" + _NORTH_AMERICAN + rb"|(?:^|[^0-9A-Za-z])(?:" + _NATIONAL + rb")",
     pattern=_INTERNATIONAL + rb"|" + _NATIONAL + rb"|" + _AREA + rb"|" + _NORTH_AMERICAN,
     refine=refine,
+    digits=True,
     partial=keep_last_four,
     normal=plain,
 )

@@ -23,6 +23,7 @@ DETECTOR = Detector(
     name="us_ssn",
     gate=rb"[0-9]{3}[ \-][0-9]{2}[ \-][0-9]{4}",
     refine=refine,
+    digits=True,
     partial=keep_last_four,
     normal=plain,
 )

@@ -1,0 +1,140 @@
+"""Finds values made of digits by the shape of the stretch they stand in: ``123-45-6789`` is ``000-00-0000``.
+
+Few shapes occur, and what a shape can hold is worked out once, so most stretches cost one look into a dictionary. It finds
+exactly what the detectors' own patterns find (a test compares them) and refuses text with separators beyond ASCII.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+from re2 import _re2
+
+from .detector import UNANCHORED, Detector, Hit, Refine, Span, options
+
+# Every digit becomes 0, a space _, the other separators stay; everything else ends a stretch.
+_FOLD = bytes(
+    0x30 if byte in b"0123456789" else 0x5F if byte == 0x20 else byte if byte in b"-.+()/" else 0x20
+    for byte in range(256)
+)
+_ZERO = 0x30
+_SHORTEST = 7  # 0.0.0.0
+_KEPT_SHAPES, _LONGEST_KEPT = 4096, 64
+_A_DIGIT = re.compile(rb"\[[0-9]-9\]")
+
+
+def all_plain(text: bytes) -> bool:
+    """Whether no separator outside ASCII (no-break spaces, typographic hyphens) is in the text."""
+    return text.isascii() or (b"\xc2\xa0" not in text and b"\xe2\x80" not in text)
+
+
+class Kind(Struct, frozen=True):
+    """One detector here. `search` is set when its pattern tells digits apart: then the shape only says where to look.
+
+    `by_shape` finds candidates where every digit is 0, `by_digits` those of the pattern as it is.
+    """
+
+    index: int
+    by_shape: Any
+    by_digits: Any
+    refine: Refine
+    retry: bool
+    search: Any
+
+
+class Step(Struct, frozen=True):
+    """What to try on a shape: these candidates; or a search, at once or if one of `zeros` holds the digit 0."""
+
+    kind: Kind
+    candidates: tuple[Span, ...]
+    zeros: tuple[int, ...] = ()
+
+
+class Stretches:
+    """The digit detectors of one scanner."""
+
+    __slots__ = ("_kinds", "_plans")
+
+    def __init__(self, detectors: Sequence[tuple[int, Detector]]) -> None:
+        self._kinds = [kind_of(index, detector) for index, detector in detectors]
+        self._plans: dict[bytes, list[Step]] = {}
+
+    def find(self, text: bytes, hits: list[Hit]) -> None:
+        folded = text.translate(_FOLD)
+        find, plans = folded.find, self._plans
+        at = 0
+        for piece in [piece for piece in folded.split() if len(piece) >= _SHORTEST]:
+            start = find(piece, at)
+            at = start + len(piece)
+            plan = plans.get(piece)
+            if plan is None:
+                plan = self._planned(piece)
+            for step in plan:
+                kind = step.kind
+                if kind.search is None:
+                    free = 0
+                    for first, last in step.candidates:
+                        if first >= free:
+                            for found in kind.refine(text, start + first, start + last):
+                                hits.append((*found, kind.index))
+                                free = found[1] - start
+                elif not step.zeros or any(text[start + zero] == _ZERO for zero in step.zeros):
+                    searched(kind, text, start, at, hits)
+
+    def _planned(self, piece: bytes) -> list[Step]:
+        shape = piece.replace(b"_", b" ")
+        plan = [step for kind in self._kinds if (step := step_of(kind, shape)) is not None]
+        # Attack: a text of ever new shapes must not fill the memory.
+        if len(piece) <= _LONGEST_KEPT and len(self._plans) < _KEPT_SHAPES:
+            self._plans[piece] = plan
+        return plan
+
+
+def kind_of(index: int, detector: Detector) -> Kind:
+    pattern = detector.pattern or detector.gate
+    refine = detector.refine
+    if refine is None:
+        raise ValueError(f"{detector.name}: a detector of digits needs a check")
+    by_shape = _A_DIGIT.sub(b"0", pattern)
+    search = None
+    if re.search(rb"\[[1-9]-9\]", pattern):
+        search = re.compile(rb"(?<![0-9A-Za-z])(?:" + pattern + rb")").search
+    chosen = options()
+    shapes, digits = _re2.RE2(by_shape, chosen).Match, _re2.RE2(pattern, chosen).Match
+    return Kind(index, shapes, digits, refine, detector.retry, search)
+
+
+def step_of(kind: Kind, shape: bytes) -> Step | None:
+    """What to try on stretches of this shape; None = nothing of this kind can be in one."""
+    candidates = candidates_in(kind, shape)
+    if not candidates:
+        return None
+    if kind.search is None:
+        return Step(kind, tuple(candidates))
+    if kind.by_digits(UNANCHORED, shape.replace(b"0", b"2"), 0, len(shape))[0][0] >= 0:
+        return Step(kind, ())
+    # With ordinary digits the pattern finds nothing, so a value here begins with a 0 (dates do not).
+    starts = {start for start, _ in candidates if not start or shape[start - 1] != _ZERO}
+    return Step(kind, (), tuple(sorted(starts))) if starts else None
+
+
+def candidates_in(kind: Kind, shape: bytes) -> list[Span]:
+    """Every candidate in a shape. Overlapping ones too where a refused one is retried: `find` leaves out what is taken."""
+    out: list[Span] = []
+    at = 0
+    while True:
+        start, end = kind.by_shape(UNANCHORED, shape, at, len(shape))[0]
+        if start < 0:
+            return out
+        out.append((start, end))
+        at = start + 1 if kind.retry else end
+
+
+def searched(kind: Kind, text: bytes, at: int, end: int, hits: list[Hit]) -> None:
+    while (candidate := kind.search(text, at, end)) is not None:
+        start, stop = candidate.span()
+        at = start + 1
+        for found in kind.refine(text, start, stop):
+            hits.append((*found, kind.index))
+            at = found[1]
