@@ -152,7 +152,7 @@ def ours(run: Run, text: str, args: dict[str, Any], schema: Any = None) -> Any:
         return None
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(text=grammar(), args=ARGS)
 def test_generated_expressions(run: Run, text: str, args: dict[str, Any]) -> None:
     if len(text) > 1_500:

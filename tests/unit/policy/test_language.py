@@ -1,5 +1,6 @@
 """The language, operator by operator, against tables written from cel-spec (doc/langdef.md)."""
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -434,6 +435,27 @@ def test_a_text_that_would_recurse_far_is_refused(text: str) -> None:
 )
 def test_what_the_specification_wants_accepted_is(run: Run, text: str) -> None:
     run(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "true || true && 1 < 1 + 1 * (" * (MAX_NESTING - 1) + "2" + " > 0 ? 1 : 0)" * (MAX_NESTING - 1),
+        "[true].all(x, x || " * (MAX_NESTING - 2) + "x" + ")" * (MAX_NESTING - 2),
+        "args" + ".a" * 90 + " == 1",
+        "!has(args.a) || (" * (MAX_NESTING - 1) + "true" + ")" * (MAX_NESTING - 1),
+        "[" * (MAX_NESTING - 1) + "]" * (MAX_NESTING - 1) + " == []",
+    ],
+)
+def test_the_deepest_text_fits_the_stack(run: Run, text: str) -> None:
+    def deep(frames: int) -> None:
+        if frames:
+            deep(frames - 1)
+        else:
+            with contextlib.suppress(Failure, Mistake):
+                run(text, {"a": {}})
+
+    deep(150)  # as deep as a gateway may be when it loads a configuration
 
 
 def test_types_are_values(run: Run) -> None:

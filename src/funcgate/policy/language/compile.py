@@ -82,6 +82,8 @@ class _Compiler:
                 return op.every(tuple(self.truth(part) for part in node.parts), not node.every)
             case Choice():
                 return op.choice(self.truth(node.test), self.value(node.yes, exact), self.value(node.no, exact))
+            case ListOf(items=items) if all(isinstance(item, Literal) for item in items):
+                return op.constant([item.value for item in items if isinstance(item, Literal)])
             case ListOf():
                 self.cost += len(node.items)
                 return op.list_of_runs(tuple(self.value(item) for item in node.items))
