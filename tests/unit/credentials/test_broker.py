@@ -198,6 +198,8 @@ def test_other_types_carry_more(tmp_path: Path) -> None:
     assert lease(broker(tmp_path, {"PAY": "pässword 1"}, type="query", name="key"))
     assert lease(broker(tmp_path, {"PAY": "Token 12345678"}, type="header", name="Authorization"))
     assert problems(tmp_path, {"PAY": "pässword 1"}, type="header", name="X-Key")
+    for spec in ({"type": "basic"}, {"type": "query", "name": "key"}):  # bytes of the environment that are not UTF-8
+        assert "UTF-8" in problems(tmp_path, {"PAY": "password\udcff"}, **spec)[0].text
 
 
 @pytest.mark.parametrize(
