@@ -95,7 +95,10 @@ def encode_line(entry: Entry) -> bytes:
 
 def decode_line(line: bytes) -> Entry:
     """The entry on a line, with or without its newline. Raises `msgspec.MsgspecError` for anything else."""
-    read = _DECODER.decode(line)
+    try:
+        read = _DECODER.decode(line)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError("not UTF-8") from error
     fields = {name: value for name in _FIELDS if (value := getattr(read, name)) is not _ABSENT}
     if bytes(read.body).startswith(b'"'):
         fields["body"] = msgspec.json.decode(read.body, type=str)

@@ -44,10 +44,8 @@ class CallRecord(Struct, kw_only=True, omit_defaults=True):
     entries: tuple[Entry, ...] = ()
 
 
-_MERGED = (
-    "principal", "function", "target", "session", "args", "digest", "client", "trace", "reason", "policy", "code",
-    "detail", "outcome", "status", "body", "body_bytes", "body_cut", "masked", "timing_us", "count",
-)  # fmt: skip
+_FIRST = ("principal", "function", "target", "session", "args", "digest", "client", "trace", "reason", "count")
+_LAST = ("policy", "code", "detail", "outcome", "status", "body", "body_bytes", "body_cut", "masked", "timing_us")
 _DECISIONS = ((Kind.ASKED, "ask"), (Kind.ALLOWED, "allow"), (Kind.DENIED, "deny"))
 
 
@@ -56,9 +54,11 @@ def record_of(entries: Iterable[Entry]) -> CallRecord:
     entries = tuple(entries)
     record = CallRecord(id=entries[0].call, at=entries[0].at, entries=entries)
     for entry in entries:
-        for name in _MERGED:
-            value = getattr(entry, name)
-            if value:
+        for name in _FIRST:
+            if not getattr(record, name):
+                setattr(record, name, getattr(entry, name))
+        for name in _LAST:
+            if value := getattr(entry, name):
                 setattr(record, name, value)
         if entry.kind is Kind.ENDED:
             record.ended_at = entry.at

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _SEGMENT = re.compile(r"\d{8}\.jsonl\Z")
-_SEQ = re.compile(rb'\{"seq":(\d{1,18}),"at":"([^"\\]{0,40})"')
+_SEQ = re.compile(rb'\{"seq":(\d{1,18}),"at":"([0-9A-Za-z:.+-]{0,40})"')
 BLOCK_BYTES = 256 << 10
 
 

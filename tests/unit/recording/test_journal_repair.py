@@ -49,6 +49,12 @@ def test_open_calls_are_closed_as_unknown_once(folder: Path, journal_in: Make, e
     assert sorted(ends) == [("allowed", "unknown"), ("arrived", "unknown"), ("asked", "unknown"), ("done", "")]
 
 
+def test_more_calls_than_the_queue_holds_are_closed(folder: Path, journal_in: Make, entries_of: Read) -> None:
+    write(folder, journal_in, *[entry(A, f"c{number}") for number in range(100)])
+    assert len(write(folder, journal_in, max_queue=3).closed) == 100
+    assert sum(one.outcome == "unknown" for one in entries_of(folder)) == 100
+
+
 def test_a_call_left_open_many_segments_ago_is_found(folder: Path, journal_in: Make, entries_of: Read) -> None:
     filler = [one for number in range(30) for one in (entry(A, f"f{number}", 3000), entry(E, f"f{number}", 3000))]
     write(folder, journal_in, entry(A, "long held"), entry(K, "long held"), *filler, segment_bytes=16 << 10)
@@ -89,7 +95,7 @@ def test_a_last_write_of_which_pages_are_missing(folder: Path, journal_in: Make,
     write(folder, journal_in, entry(A, "c1"), *[entry(A, f"torn{number}", 100) for number in range(60)])
     content = (folder / SEGMENT).read_bytes()
     kept = content.index(b"\n", content.index(b'"c1"')) + 1
-    for start in range(kept, len(content), max(page, 500)):
+    for start in range(kept, len(content), max(page, 1200)):
         copy = folder.with_name("copy")
         shutil.rmtree(copy, ignore_errors=True)
         copy.mkdir()

@@ -80,6 +80,7 @@ class FileJournal:
         self._flying_bytes = 0
         self._depth = 0
         self._called = False
+        self._alone = False  # nobody shared the last batch: waiting for company costs a turn and brings none
         self._overdue = False
         self._timer: asyncio.TimerHandle | None = None
         self._open: set[str] = set()
@@ -108,8 +109,11 @@ class FileJournal:
         waiter = self._loop.create_future()  # its own: cancelling one caller must not cancel another
         batch.waiters.append(waiter)
         if self._flying is None and not self._called:
-            self._called = True
-            self._loop.call_soon(self._hand_over)  # at the end of this turn of the loop, with all that it appends
+            if self._alone:
+                self._hand_over()
+            else:
+                self._called = True
+                self._loop.call_soon(self._hand_over)  # at the end of this turn of the loop, with all that it appends
         return waiter
 
     def note(self, *entries: Entry) -> None:
@@ -166,7 +170,9 @@ class FileJournal:
             self._number, self._size = found.number, found.length
         else:
             self._number = max(found.number - 1, 0)  # a last segment without a line is begun again
-        self._writer = Writer(self._folder, self._number, opened.segment, self._min_free_bytes, self, self._loop)
+        self._writer = Writer(
+            self._folder, self._number, opened.segment, self._min_free_bytes, self._segment_bytes, self, self._loop
+        )
         self._next = self._begin(roll=opened.segment is None)
         self._turn_by_space(opened.low)
         self._writer.start()
@@ -182,8 +188,9 @@ class FileJournal:
             told = {"segment": segment_name(self._number), "cut_bytes": repaired.cut_bytes}
             change = {"repair": {**told, "saved_as": repaired.saved_as, "damaged": repaired.damaged}}
             self.note(Entry(kind=Kind.ADMIN, call="", change=change))
-        for at in range(0, len(repaired.closed), REPAIRS_AT_ONCE):
-            for call in repaired.closed[at : at + REPAIRS_AT_ONCE]:
+        step = min(REPAIRS_AT_ONCE, self._max_queue)
+        for at in range(0, len(repaired.closed), step):
+            for call in repaired.closed[at : at + step]:
                 self.note(Entry(kind=Kind.ENDED, call=call, outcome=Outcome.UNKNOWN))
             await self.flush()
         await self.flush()
@@ -264,6 +271,7 @@ class FileJournal:
         self._flying = None
         self._flying_bytes = 0
         self._depth -= batch.count
+        self._alone = len(batch.waiters) < 2
         if low is not (self._state is _LOW):
             self.on_space(low)
         queued = self._next

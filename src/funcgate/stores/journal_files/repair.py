@@ -20,7 +20,7 @@ from .segment import CHUNK_BYTES
 
 FORMAT = 1
 _HEAD = re.compile(
-    rb'\{"seq":(\d{1,18}),"at":"([^"\\]{0,40})","kind":"([a-z_]{1,40})","call":("[^"\\]*(?:\\.[^"\\]*)*")'
+    rb'\{"seq":(\d{1,18}),"at":"([0-9A-Za-z:.+-]{0,40})","kind":"([a-z_]{1,40})","call":("[^"\\]*(?:\\.[^"\\]*)*")'
 )
 _OPENS: frozenset[str] = frozenset({Kind.ARRIVED, Kind.ASKED, Kind.ALLOWED})
 
@@ -93,7 +93,7 @@ def _header(folder: Path, number: int) -> Mapping[str, Any] | None:
         return None  # unread: what a caller or a target wrote may nest deeper than can be followed
     try:
         change = msgspec.json.decode(line, type=_Header).change
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     if change.get("format", FORMAT) != FORMAT:
         raise NewerFormat(segment_name(number))
@@ -111,13 +111,18 @@ def _mark(line: bytes) -> Mark | None:
     head = _HEAD.match(line)
     if head is None or not line.endswith(b"}\n") or b"\0" in line:
         return None
-    return Mark(int(head[1]), head[2].decode(), head[3].decode(), msgspec.json.decode(head[4]))
+    try:
+        call = msgspec.json.decode(head[4], type=str)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return Mark(int(head[1]), head[2].decode(), head[3].decode(), call)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Offset and bytes of each line; what comes after the last newline too, without the zeros written ahead."""
-    offset = 0
+def _lines(path: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Offset and bytes of each line from `start` on; what comes after the last newline too, without zeros at its end."""
+    offset = start
     with path.open("rb") as file:
+        file.seek(start)
         for line in file:
             content = line if line.endswith(b"\n") else line.rstrip(b"\0")
             if content:
@@ -127,23 +132,49 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _cut_tail(path: Path, found: Found) -> None:
     """Find the end of the last segment. What a crash tore is within the last write: cut there, at the first bad line."""
+    end = _content_end(path)
+    start = max(0, end - CHUNK_BYTES)
+    bad, last_good = _survey(path, start)
+    if last_good < 0 and start:  # one line may be longer than a chunk
+        bad, last_good = _survey(path, 0)
+        bad = [offset for offset in bad if offset > last_good]
+    if not bad or found.sealed:
+        found.length = end
+        return
+    found.length, found.cut_bytes = bad[0], end - bad[0]
+    found.saved_as = _save(path, bad[0], end)
+    os.truncate(path, found.length)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _content_end(path: Path) -> int:
+    """The length without the zeros written ahead."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - CHUNK_BYTES)
+            file.seek(start)
+            content = file.read(end - start).rstrip(b"\0")
+            if content:
+                return start + len(content)
+            end = start
+    return 0
+
+
+def _survey(path: Path, start: int) -> tuple[list[int], int]:
+    """Of the lines that begin at `start` or later: the offsets of those that are not whole, and of the last whole one."""
     bad: list[int] = []
-    last_good, end = -1, 0
-    for offset, line in _lines(path):
-        end = offset + len(line)
+    last_good = -1
+    lines = _lines(path, max(0, start - 1))
+    if start:
+        next(lines, None)  # the rest of a line that begins earlier
+    for offset, line in lines:
         if _mark(line) is None:
             bad.append(offset)
         else:
             last_good = offset
-    torn = [offset for offset in bad if offset > last_good or offset >= end - CHUNK_BYTES]
-    if not torn or found.sealed:
-        found.length = end
-        return
-    found.length, found.cut_bytes = torn[0], end - torn[0]
-    found.saved_as = _save(path, torn[0], end)
-    os.truncate(path, found.length)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    return bad, last_good
 
 
 def _save(path: Path, start: int, end: int) -> str:

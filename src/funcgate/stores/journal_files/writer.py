@@ -11,6 +11,7 @@ import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -20,6 +21,8 @@ from .folder import free_bytes, prove_writable, segment_name
 from .segment import Segment
 
 PROBE_BYTES = 64 << 10
+WEIGH_BYTES = 256 << 10
+WEIGH_S = 0.1
 FIRST_LOOK_S = 0.5
 LONGEST_LOOK_S = 2.0  # with the probe itself well under the five seconds in which the journal is back
 
@@ -53,6 +56,7 @@ class Writer:
         number: int,
         segment: Segment | None,
         min_free_bytes: int,
+        segment_bytes: int,
         reports: Reports,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -60,6 +64,7 @@ class Writer:
         self._number = number
         self._segment = segment
         self._min_free_bytes = min_free_bytes
+        self._segment_bytes = segment_bytes
         self._reports = reports
         self._loop = loop
         self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
@@ -67,6 +72,8 @@ class Writer:
         self._low = False
         self._look_s: float | None = None
         self._room = 0
+        self._unweighed = 0
+        self._weigh_at = 0.0
         self._thread = threading.Thread(target=self._run, name="funcgate-journal", daemon=True)
 
     def start(self) -> None:
@@ -101,7 +108,9 @@ class Writer:
             if self._segment is None:
                 raise OSError(errno.EBADF, "no segment is open")
             self._segment.write(batch.lines)
-            self._weigh()
+            self._unweighed += len(batch.lines)
+            if self._low or self._unweighed > WEIGH_BYTES or monotonic() > self._weigh_at:
+                self._weigh()
         except Exception as error:
             self._fail(batch, error)
             return
@@ -120,10 +129,12 @@ class Writer:
 
     def _weigh(self) -> None:
         """Measure the free space. Low below the reserve; no longer low at five quarters of it."""
+        self._unweighed = 0
+        self._weigh_at = monotonic() + WEIGH_S
         free = free_bytes(self._folder)
         reserve = self._min_free_bytes
         self._low = free < (reserve + reserve // 4 if self._low else reserve)
-        self._room = free - 2 * reserve
+        self._room = min(free - 2 * reserve, self._segment_bytes)
         self._look_s = FIRST_LOOK_S if self._low else None
 
     def _fail(self, batch: Batch | None, error: Exception) -> None:
