@@ -37,10 +37,12 @@ def main() -> int:
     options = Options(effort, tuple(asked.only), asked.samples, asked.perf)
     try:
         with _folder(asked.data) as folder, lay(folder, options) as bed:
-            for part in VERBS[asked.verb]:
-                part(bed)
-            if asked.json:
-                asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(bed.results), indent=1) + b"\n")
+            try:
+                for part in VERBS[asked.verb]:
+                    part(bed)
+            finally:  # what was measured before something failed is measured
+                if asked.json:
+                    asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(bed.results), indent=1) + b"\n")
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

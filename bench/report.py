@@ -63,7 +63,7 @@ def ratios(
 ) -> str:
     """CPU a call as a multiple of the reference peer's: median (quartiles), and the target where there is one."""
     width = max(map(len, names))
-    head = f"{'':{width}}" + "".join(f"{f'{count} conns':>20}" for count in counts) + "  target"
+    head = f"{'':{width}}" + "".join(f"{f'{count} conns':>20}" for count in counts) + ("  target" if targets else "")
     lines = [head, "-" * len(head)]
     for name in names:
         values = "".join(f"{_ratio(cells[name, count]):>20}" for count in counts)
