@@ -14,11 +14,10 @@ from funcgate.core.problem import Problem
 
 from .binding import Binding, BodyPlan, ReadForm, Slot
 from .convert import ReadJson, for_schema, json_with
-from .facts import Members, Schema, members, says_object, shape
+from .facts import Members, Schema, Shapes, members, says_object
 from .operation import Body, Operation, Parameter
 from .routes import Template, parse_template
-from .schemas import referenced
-from .validate import Check, compile_check
+from .validate import Check, Checks
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:~+-]{0,199}")
 _SAYS_NOTHING = frozenset({"description", "title", "default", "format"})
@@ -35,11 +34,13 @@ class Readers(Struct, frozen=True):
 class Builder:
     """Builds one operation. What it complains of is in `problems`; if there is a problem, `build` gives None."""
 
-    def __init__(self, target: str, operation: Operation, readers: Readers) -> None:
+    def __init__(self, target: str, operation: Operation, readers: Readers, shapes: Shapes, checks: Checks) -> None:
         self.problems: list[Problem] = []
         self._target = target
         self._operation = operation
         self._readers = readers
+        self._shapes = shapes
+        self._checks = checks
 
     def build(self) -> tuple[Template, Binding] | None:
         operation = self._operation
@@ -103,15 +104,15 @@ class Builder:
         return slots
 
     def _slot(self, param: Parameter) -> Slot:
-        self._compile(param.schema, self._operation.defs)  # first of all: what follows trusts the schema's form
+        self._compile(param.schema)  # first of all: what follows trusts the schema's form
         if param.as_json:
             return Slot(param.name, json_with(self._readers.json), False, "")
         convert, is_list = for_schema(param.schema, self._operation.defs, self._readers.json)
         return Slot(param.name, convert, is_list, "," if is_list and not param.explode else "")
 
-    def _compile(self, schema: Schema, defs: Mapping[str, Any], *where: str | int) -> Check:
-        check, is_linear = compile_check(schema, defs)
-        if not is_linear:
+    def _compile(self, schema: Schema, *where: str | int) -> Check:
+        check = self._checks.compile(schema)
+        if not check.is_linear:
             text = "a pattern with look-around or back-references runs on a slower engine, within a limit"
             problem = self._operation.problem(text, *where)
             self.problems.append(Problem(where=problem.where, text=text, file=problem.file, warning=True))
@@ -124,7 +125,7 @@ class Builder:
         required = [param.name for param in params if param.required]
         schema = {"type": "object", "properties": {param.name: param.schema for param in params}, "required": required}
         try:
-            return compile_check(schema, self._operation.defs)[0]
+            return self._checks.compile(schema)
         except ValueError:
             return None  # each schema was compiled by itself, and that is where the problem is told
 
@@ -134,7 +135,7 @@ class Builder:
         defs = self._operation.defs
         where: tuple[str | int, ...] = ("requestBody", "content", body.media) if self._operation.file else ("args",)
         try:
-            check = None if body.schema is True else self._compile(body.schema, defs, *where)
+            check = None if body.schema is True else self._compile(body.schema, *where)
         except ValueError as error:
             self._complain(f"the schema of the body: {error}", *where)
             return None
@@ -146,7 +147,7 @@ class Builder:
             slots = dict(self._form_slots(found, where))
         params = frozenset(param.name.casefold() for param in self._operation.params)
         folded = params | frozenset(name.casefold() for name in found.schemas)
-        names = shape([body.schema], defs)
+        names = self._shapes.of(body.schema)
         deep = names if names is not None and (names.is_deep or not merges) else None
         return BodyPlan(body.reader, merges, check, frozenset(found.schemas), folded, deep, slots)
 
@@ -197,7 +198,7 @@ class Builder:
         schema: dict[str, Any] = {"type": "object", "properties": properties, "required": required}
         if closed:
             schema["additionalProperties"] = False
-        defs = referenced(schema, operation.defs)
+        defs = operation.defs.reached_from(schema)
         return {**schema, "$defs": defs} if defs else schema
 
 

@@ -15,6 +15,8 @@ Defs = Mapping[str, Any]
 
 _TYPES = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
 _SAME_VALUE = ("allOf", "anyOf", "oneOf")
+_BELOW = frozenset({"properties", "items", "contains", "prefixItems", "additionalProperties", "patternProperties",
+                    "unevaluatedItems", "unevaluatedProperties"})  # fmt: skip
 _ALSO_SAME = ("not", "if", "then", "else")
 
 
@@ -141,63 +143,73 @@ def _judges_same(schema: Any) -> Iterator[str]:
 class Shape:
     """The declared names at every level of a value, to find names that only look like one of them."""
 
-    __slots__ = ("_folded", "_items", "_names", "_others")
+    __slots__ = ("folded", "items", "names", "others")
 
     def __init__(self) -> None:
-        self._names: dict[str, Shape | None] = {}
-        self._folded: frozenset[str] = frozenset()
-        self._items: Shape | None = None
-        self._others: Shape | None = None
+        self.names: dict[str, Shape | None] = {}
+        self.folded: frozenset[str] = frozenset()
+        self.items: Shape | None = None
+        self.others: Shape | None = None
 
     @property
     def is_deep(self) -> bool:
         """Whether there are names below the first level."""
-        return self._items is not None or self._others is not None or any(self._names.values())
+        return self.items is not None or self.others is not None or any(self.names.values())
 
     def lookalike(self, value: Any) -> bool:
         """Whether a member at any level is named as a declared one is, but for the case of its letters."""
         if isinstance(value, dict):
             for name, item in value.items():
-                if name in self._names:
-                    below = self._names[name]
-                elif name.casefold() in self._folded:
+                if name in self.names:
+                    below = self.names[name]
+                elif name.casefold() in self.folded:
                     return True
                 else:
-                    below = self._others
+                    below = self.others
                 if below is not None and below.lookalike(item):
                     return True
-        elif isinstance(value, list) and self._items is not None:
-            return any(map(self._items.lookalike, value))
+        elif isinstance(value, list) and self.items is not None:
+            return any(map(self.items.lookalike, value))
         return False
 
-    def __bool__(self) -> bool:
-        return True
 
+class Shapes:
+    """Makes shapes, each once for one load: the schemas of a large description reach one another in many ways."""
 
-def shape(
-    schemas: Sequence[Schema], defs: Defs, known: dict[frozenset[int], Shape | None] | None = None
-) -> Shape | None:
-    """The shape of a value that all of the schemas speak of; None if they declare no names."""
-    known = {} if known is None else known
-    parts = {id(part): part for schema in schemas for part, _ in plain(schema, defs)}
-    key = frozenset(parts)
-    if key in known:
-        return known[key]
-    names: dict[str, list[Schema]] = {}
-    items: list[Schema] = []
-    others: list[Schema] = []
-    for part in parts.values():
-        for name, member in part.get("properties", {}).items():
-            names.setdefault(name, []).append(member)
-        items += [part[word] for word in ("items", "contains") if word in part] + list(part.get("prefixItems", ()))
-        others += [part[word] for word in ("additionalProperties", "unevaluatedProperties") if word in part]
-        others += part.get("patternProperties", {}).values()
-    if not names and not any(isinstance(schema, Mapping) for schema in items + others):
-        known[key] = None
-        return None
-    made = known[key] = Shape()
-    made._names = {name: shape(of_name, defs, known) for name, of_name in names.items()}
-    made._folded = frozenset(name.casefold() for name in names)
-    made._items = shape(items, defs, known) if items else None
-    made._others = shape(others, defs, known) if others else None
-    return made
+    def __init__(self, defs: Defs) -> None:
+        self._defs = defs
+        self._known: dict[frozenset[int], Shape | None] = {}
+        self._waiting: list[tuple[Shape, list[Mapping[str, Any]]]] = []
+
+    def of(self, schema: Schema) -> Shape | None:
+        """The shape of the values that the schema judges; None if it declares no names at any level."""
+        made = self._get([schema])
+        while self._waiting:  # a list, not a recursion: the chains of a large description are longer than the stack
+            self._fill(*self._waiting.pop())
+        return made
+
+    def _get(self, schemas: Sequence[Schema]) -> Shape | None:
+        parts = {id(part): part for schema in schemas for part, _ in plain(schema, self._defs)}
+        key = frozenset(parts)
+        if key not in self._known:
+            says_something = any(_BELOW & part.keys() for part in parts.values())
+            self._known[key] = made = Shape() if says_something else None
+            if made is not None:
+                self._waiting.append((made, list(parts.values())))
+        return self._known[key]
+
+    def _fill(self, made: Shape, parts: list[Mapping[str, Any]]) -> None:
+        names: dict[str, list[Schema]] = {}
+        items: list[Schema] = []
+        others: list[Schema] = []
+        for part in parts:
+            for name, member in part.get("properties", {}).items():
+                names.setdefault(name, []).append(member)
+            items += [part[word] for word in ("items", "contains", "unevaluatedItems") if word in part]
+            items += part.get("prefixItems", ())
+            others += [part[word] for word in ("additionalProperties", "unevaluatedProperties") if word in part]
+            others += part.get("patternProperties", {}).values()
+        made.names = {name: self._get(of_name) for name, of_name in names.items()}
+        made.folded = frozenset(name.casefold() for name in names)
+        made.items = self._get(items)
+        made.others = self._get(others)

@@ -14,11 +14,14 @@ from funcgate.core.problem import Problem, Unusable
 from .binding import Binding
 from .build import Builder, Readers
 from .document import Unreadable, read_document
+from .facts import Shapes
 from .listed import read_listed
 from .openapi import read_openapi
 from .operation import Operation, Where
 from .routes import Routes, Template, ambiguous
+from .schemas import Definitions
 from .specs import FunctionSpec, OpenApiSpec
+from .validate import Checks
 
 
 class Found(Struct, frozen=True):
@@ -66,11 +69,23 @@ def load_http(
 
     Raises `Unusable` with every problem; those in an OpenAPI file have `file` set and `where` in that file.
     """
+    try:
+        return _load(target, spec, base, where, readers)
+    except RecursionError:
+        text = "a schema in it is nested too deeply"
+        raise Unusable([Problem(where=where, text=text)]) from None
+
+
+def _load(
+    target: str, spec: OpenApiSpec | list[FunctionSpec], base: Path, where: Where, readers: Readers
+) -> HttpCatalog:
     operations, problems = _operations(spec, base, where)
     _stop(problems)
+    defs = operations[0].defs if operations else Definitions()
+    shapes, checks = Shapes(defs), Checks(defs)
     built: list[tuple[Template, Binding, Operation]] = []
     for operation in operations:
-        builder = Builder(target, operation, readers)
+        builder = Builder(target, operation, readers, shapes, checks)
         done = builder.build()
         problems += builder.problems
         if done is not None:

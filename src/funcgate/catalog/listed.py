@@ -8,6 +8,7 @@ from funcgate.core.problem import Problem
 
 from .operation import METHODS, Body, Operation, Parameter, Reader, Where
 from .routes import parse_template
+from .schemas import Definitions
 from .specs import FunctionSpec
 
 _HTTP = re.compile(r"([A-Za-z]+) +(/\S*)")
@@ -21,14 +22,15 @@ def read_listed(specs: list[FunctionSpec], where: Where) -> tuple[list[Operation
     """The operations, and all problems."""
     problems: list[Problem] = []
     operations = []
+    defs = Definitions()  # a listed schema stands for itself: no reference in it leads anywhere
     for at, spec in enumerate(specs):
-        operation = _read(spec, (*where, at), problems)
+        operation = _read(spec, (*where, at), problems, defs)
         if operation is not None:
             operations.append(operation)
     return operations, problems
 
 
-def _read(spec: FunctionSpec, where: Where, problems: list[Problem]) -> Operation | None:
+def _read(spec: FunctionSpec, where: Where, problems: list[Problem], defs: Definitions) -> Operation | None:
     found = _HTTP.fullmatch(spec.http)
     method = found[1].upper() if found is not None else ""
     if found is None or method not in METHODS:
@@ -57,6 +59,7 @@ def _read(spec: FunctionSpec, where: Where, problems: list[Problem]) -> Operatio
     )
     return Operation(
         name=spec.name, method=method, path=found[2], params=params, bodies=bodies, body_required=bool(required),
+        defs=defs,
         unknown_params=spec.unknown_params, summary=spec.summary, risk=spec.risk, owner=spec.owner, where=where,
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from funcgate.core.problem import Problem
 
+from .schemas import Definitions
 from .specs import Unknown
 
 Place = Literal["path", "query", "header"]
@@ -46,7 +47,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     params: tuple[Parameter, ...] = ()
     bodies: tuple[Body, ...] = ()
     body_required: bool = False
-    defs: Mapping[str, Any] = {}
+    defs: Definitions
     unknown_params: Unknown = "refuse"
     summary: str = ""
     risk: str = ""

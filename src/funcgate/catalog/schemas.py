@@ -4,7 +4,7 @@ Refuses references that leave the document: nothing is fetched, and no other fil
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,18 +22,47 @@ _BOUNDS = {"int32": (-(1 << 31), (1 << 31) - 1), "int64": (-(1 << 63), (1 << 63)
 _NAME = re.compile(r"#/(?:components/schemas|\$defs)/([A-Za-z0-9._-]+)")
 
 
+class Definitions(dict[str, Any]):
+    """The schemas that references name, by name; filled while loading, then only read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._named_in: dict[str, tuple[str, ...]] = {}
+
+    def reached_from(self, schema: Any) -> dict[str, Any]:
+        """Those that the schema reaches, cycles and all. Each definition is searched once, however many schemas reach it."""
+        reached: dict[str, Any] = {}
+        open_ends = list(_names_in(schema))
+        while open_ends:
+            name = open_ends.pop()
+            if name in self and name not in reached:
+                reached[name] = self[name]
+                if name not in self._named_in:
+                    self._named_in[name] = tuple(_names_in(self[name]))
+                open_ends += self._named_in[name]
+        return reached
+
+
 class Schemas:
     """The schemas of one document. `defs` fills as references are met; each is translated once."""
 
     def __init__(self, document: Mapping[str, Any], is_30: bool, complain: Complain) -> None:
-        self.defs: dict[str, Any] = {}
+        self.defs = Definitions()
         self._document = document
         self._is_30 = is_30
         self._complain = complain
         self._names: dict[str, str] = {}
+        self._waiting: list[tuple[str, Where]] = []
 
     def translate(self, schema: Any, where: Where) -> dict[str, Any] | bool:
         """The schema in draft 2020-12. What is wrong with it is told to `complain`."""
+        translated = self._translate(schema, where)
+        while self._waiting:  # a list, not a recursion: the chains of a large description are longer than the stack
+            name, path = self._waiting.pop()
+            self.defs[name] = self._translate(self._at(path), path)
+        return translated
+
+    def _translate(self, schema: Any, where: Where) -> dict[str, Any] | bool:
         if isinstance(schema, bool):
             return schema
         if not isinstance(schema, dict):
@@ -74,11 +103,11 @@ class Schemas:
     def _keyword(self, key: str, value: Any, where: Where) -> Any:
         place = (*where, key)
         if key in _ONE:
-            return self.translate(value, place)
+            return self._translate(value, place)
         if key in _LIST and isinstance(value, list):
-            return [self.translate(item, (*place, at)) for at, item in enumerate(value)]
+            return [self._translate(item, (*place, at)) for at, item in enumerate(value)]
         if key in _MAP and isinstance(value, dict):
-            return {name: self.translate(item, (*place, name)) for name, item in value.items()}
+            return {name: self._translate(item, (*place, name)) for name, item in value.items()}
         return value
 
     def _define(self, pointer: Any, where: Where) -> str:
@@ -93,8 +122,8 @@ class Schemas:
             self.defs.setdefault("unresolved", True)
             return "unresolved"
         self._names[pointer] = name
-        self.defs[name] = True  # a cycle finds the name while the schema is being translated
-        self.defs[name] = self.translate(self._at(path), path)
+        self.defs[name] = True  # taken; what it stands for comes when the schema at hand is done
+        self._waiting.append((name, path))
         return name
 
     def _path(self, pointer: Any, where: Where) -> Where | None:
@@ -149,23 +178,18 @@ def _bound_integers(schema: dict[str, Any]) -> None:
             schema["minimum"], schema["maximum"] = max(least, low), min(most, high)
 
 
-def referenced(schema: Any, defs: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `defs` that the schema reaches, cycles and all."""
-    reached: dict[str, Any] = {}
+def name_of(pointer: Any) -> str:
+    """The name in ``#/$defs/NAME``, or ""."""
+    return pointer[8:] if isinstance(pointer, str) and pointer.startswith("#/$defs/") else ""
+
+
+def _names_in(schema: Any) -> Iterator[str]:
     open_ends = [schema]
     while open_ends:
         node = open_ends.pop()
         if isinstance(node, list):
-            open_ends.extend(node)
-        elif isinstance(node, dict):
-            open_ends.extend(node.values())
-            name = name_of(node.get("$ref"))
-            if name in defs and name not in reached:
-                reached[name] = defs[name]
-                open_ends.append(defs[name])
-    return reached
-
-
-def name_of(pointer: Any) -> str:
-    """The name in ``#/$defs/NAME``, or ""."""
-    return pointer[8:] if isinstance(pointer, str) and pointer.startswith("#/$defs/") else ""
+            open_ends += node
+        elif isinstance(node, Mapping):
+            open_ends += node.values()
+            if name_of(node.get("$ref")):
+                yield name_of(node["$ref"])

@@ -1,5 +1,6 @@
 """Reading arguments: typed, exact, and refused wherever two readers could read two things."""
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -354,6 +355,11 @@ def test_listed_functions(listed: Listed) -> None:
         ),
         (FunctionSpec(name="a", http="GET /x", args={"y": {"type": "intger"}}), "intger", ("args", "y")),
         (FunctionSpec(name="a", http="GET /x", args={"y": "object"}), "not converted to object", ("args", "y")),
+        (
+            FunctionSpec(name="a", http="GET /x", args={"y": {"const": date(2026, 1, 1)}}),
+            "a date perhaps",
+            ("args", "y"),
+        ),
         (FunctionSpec(name="a", http="POST /x", args={"y": {"$ref": "#/z"}}), "does not exist", ("args",)),
         (
             FunctionSpec(name="a", http="POST /x", body="raw", args={"y": "string"}),

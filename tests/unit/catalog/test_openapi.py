@@ -388,3 +388,31 @@ def test_a_missing_file_is_a_problem_of_the_configuration(from_openapi: FromText
         from_openapi("a: [")
     assert caught.value.problems[0].where == ("targets", 0, "functions", "openapi")
     assert "api.yaml: line" in caught.value.problems[0].text
+
+
+def test_chains_of_references_longer_than_the_stack(from_openapi: FromText) -> None:
+    links = "".join(
+        f"    S{n}: {{type: object, properties: {{below: {{$ref: '#/components/schemas/S{n + 1}'}}}}}}\n"
+        for n in range(500)
+    )
+    catalog = from_openapi(
+        "paths:\n  /a:\n    post:\n      operationId: a\n      requestBody:\n        content:\n          application/json:\n"
+        "            schema: {$ref: '#/components/schemas/S0'}\ncomponents:\n  schemas:\n"
+        + links
+        + "    S500: {type: object, properties: {end: {type: integer}}}\n"
+    )
+    body = b'{"below":' * 5 + b'{"BELOW": 1}' + b"}" * 5
+    with pytest.raises(Refused, match="invalid") as caught:
+        call(catalog, "a", body=body)
+    assert "looks like" in caught.value.public_detail
+
+
+def test_schemas_nested_too_deeply_are_a_problem(from_openapi: FromText) -> None:
+    schema = '{"items": ' * 400 + "{}" + "}" * 400
+    text = (
+        '{"openapi": "3.1.0", "info": {}, "paths": {"/a": {"post": {"operationId": "a", "requestBody": {"content": '
+        '{"application/json": {"schema": ' + schema + "}}}}}}}"
+    )
+    with pytest.raises(Unusable) as caught:
+        from_openapi(text, version="", name="api.json")
+    assert "nested too deeply" in caught.value.problems[0].text
