@@ -241,6 +241,8 @@ def _listener_limits(parts: Parts) -> ListenerLimits:
         header_timeout_s=limits.header_timeout_s,
         body_timeout_s=limits.body_timeout_s,
         idle_timeout_s=limits.idle_timeout_s,
+        write_timeout_s=limits.write_timeout_s,
+        tls_handshake_timeout_s=limits.tls_handshake_timeout_s,
     )
 
 

@@ -44,6 +44,8 @@ class ListenLimits(Struct, frozen=True, kw_only=True):
     header_timeout_s: float
     body_timeout_s: float
     idle_timeout_s: float
+    write_timeout_s: float
+    tls_handshake_timeout_s: float
     drain_timeout_s: float
 
 
@@ -140,6 +142,8 @@ def listen_limits(spec: ListenLimitsSpec, where: Where, problems: list[Problem])
         header_timeout_s=read.time("header_timeout", spec.header_timeout),
         body_timeout_s=read.time("body_timeout", spec.body_timeout),
         idle_timeout_s=read.time("idle_timeout", spec.idle_timeout),
+        write_timeout_s=read.time("write_timeout", spec.write_timeout),
+        tls_handshake_timeout_s=read.time("tls_handshake_timeout", spec.tls_handshake_timeout),
         drain_timeout_s=read.time("drain_timeout", spec.drain_timeout),
     )
 

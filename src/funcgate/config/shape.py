@@ -46,6 +46,8 @@ class ListenLimitsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     header_timeout: Time = "10s"
     body_timeout: Time = "30s"
     idle_timeout: Time = "75s"
+    write_timeout: Time = "30s"
+    tls_handshake_timeout: Time = "10s"
     drain_timeout: Time = "30s"
 
 
