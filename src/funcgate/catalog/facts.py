@@ -134,7 +134,8 @@ def _judges_same(schema: Any) -> Iterator[str]:
         if name_of(schema.get("$ref")):
             yield name_of(schema["$ref"])
         for word in _SAME_VALUE:
-            for part in schema.get(word, ()):
+            parts = schema.get(word)
+            for part in parts if isinstance(parts, list) else ():
                 yield from _judges_same(part)
         for word in _ALSO_SAME:
             yield from _judges_same(schema.get(word))

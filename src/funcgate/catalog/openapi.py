@@ -73,10 +73,10 @@ class _Reader:
         node = item[method.lower()]
         body, body_where = self._schemas.resolve(node.get("requestBody"), (*where, "requestBody"))
         name = node.get("operationId")
-        if not isinstance(name, str):
-            name = _name(method, path)
+        if name is not None and not isinstance(name, str):
+            self._complain((*where, "operationId"), "an operationId is text; put it in quotes")
         return Operation(
-            name=name,
+            name=name if isinstance(name, str) else _name(method, path),
             method=method,
             path=path,
             params=tuple(self._parameters(item, node, where)),
@@ -113,7 +113,7 @@ class _Reader:
                 yield parameter
 
     def _parameter(self, node: Mapping[str, Any], where: Where) -> Parameter | None:
-        name, place = node["name"], node.get("in")
+        name, place = node["name"], str(node.get("in"))
         if place == "cookie":
             text = f"the cookie {name!r} is no argument: cookies are not forwarded"
             self._complain(where, text, warning=True)

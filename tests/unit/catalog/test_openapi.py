@@ -249,6 +249,16 @@ PROBLEMS = {
     "two of one id": ("paths: {/a: {get: {operationId: x}}, /b: {get: {operationId: x}}}", "'x' is taken by GET /a"),
     "a name with a wildcard": ("paths: {/a: {get: {operationId: 'a*'}}}", "a name is letters"),
     "a name with a space": ("paths: {/a: {get: {operationId: 'a b'}}}", "a name is letters"),
+    "a name that is a number": ("paths: {/a: {get: {operationId: 5}}}", "is text"),
+    "a place that is a list": (
+        "paths: {/a: {get: {operationId: a, parameters: [{name: x, in: [q], schema: {}}]}}}",
+        "must be in path, query, header or cookie",
+    ),
+    "a combination that is no list": (
+        "paths: {/a: {get: {operationId: a, parameters: [{name: x, in: query, schema: {$ref: '#/components/schemas/X'}}]}}}\n"
+        "components: {schemas: {X: {anyOf: 5}}}",
+        "is not of type",
+    ),
     "remote reference": (
         "paths: {/a: {get: {$ref: 'x'}, parameters: [{$ref: 'https://x.example/y'}]}}",
         "leaves this file",
