@@ -79,8 +79,13 @@ class Stretches:
                             for found in kind.refine(text, start + first, start + last):
                                 hits.append((*found, kind.index))
                                 free = found[1] - start
-                elif not step.zeros or any(text[start + zero] == _ZERO for zero in step.zeros):
+                elif not step.zeros:
                     searched(kind, text, start, at, hits)
+                else:
+                    for zero in step.zeros:
+                        if text[start + zero] == _ZERO:
+                            searched(kind, text, start, at, hits)
+                            break
 
     def _planned(self, piece: bytes) -> list[Step]:
         shape = piece.replace(b"_", b" ")

@@ -56,7 +56,7 @@ def splice(raw: bytes, hits: Sequence[Hit], rules: Rules, counts: dict[str, int]
     other structural characters outside a string, each hit lies inside one string or one number.
     """
     pieces: list[bytes] = []
-    at = counted = quotes = 0
+    at = counted = quotes = closed = 0
     taken: list[str] = []
     for start, end, index in hits:
         begin, stop = start, end
@@ -69,8 +69,10 @@ def splice(raw: bytes, hits: Sequence[Hit], rules: Rules, counts: dict[str, int]
         if not quoted:
             begin, stop = number_around(raw, start, end)
             new = b'"' + new + b'"'
-        elif (raw[end] != _QUOTE or raw[end + 1 : end + 2] in _MAY_END_KEY) and is_key(raw, end):
-            return None
+        elif end > closed and (raw[end] != _QUOTE or raw[end + 1 : end + 2] in _MAY_END_KEY):
+            closed = raw.index(b'"', end)  # further hits in this string need not look again
+            if is_key(raw, closed):
+                return None
         if begin >= at:
             pieces += (raw[at:begin], new)
             at = stop
@@ -90,9 +92,9 @@ def number_around(raw: bytes, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-def is_key(raw: bytes, inside: int) -> bool:
-    """Whether the string that `inside` lies in is a member's name."""
-    after = raw.index(b'"', inside) + 1
+def is_key(raw: bytes, closed: int) -> bool:
+    """Whether the string that ends with the quote at `closed` is a member's name."""
+    after = closed + 1
     while after < len(raw) and raw[after] in _SPACE:
         after += 1
     return after < len(raw) and raw[after] == _COLON

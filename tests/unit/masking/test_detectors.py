@@ -143,6 +143,8 @@ def test_only_the_password_of_a_url_goes(text: str, masked: str) -> None:
         ("2 4111 1111 1111 1111", "2 [REDACTED:credit_card]"),
         ("4111 1111 1111 1111 123", "[REDACTED:credit_card] 123"),
         ("4111111111111111 5555555555554444", "[REDACTED:credit_card] [REDACTED:credit_card]"),
+        ("7 1 4 1 5 3 5 3 1 2 4 5 7 4 1 5 7 3 2 5 8 9 4 1", "7 1 4 1 5 3 5 3 1 2 4 5 7 4 1 5 7 3 2 5 8 9 4 1"),
+        ("99 3782 822463 10005 12 34 56 78", "99 [REDACTED:credit_card] 12 34 56 78"),
         ("12 4111-1111-1111-1111 7", "12 [REDACTED:credit_card] 7"),
         ("no42 is GB82WEST12345698765432", "no42 is [REDACTED:iban]"),
         ("GB82 WEST 1234 5698 7654 32 and more", "[REDACTED:iban] and more"),

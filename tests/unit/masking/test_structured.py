@@ -169,7 +169,7 @@ DOCUMENTS = st.recursive(
 SEPARATORS = st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", " :\t")])
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(DOCUMENTS, SEPARATORS, st.booleans())
 def test_splicing_gives_what_the_walk_gives(document: Any, separators: tuple[str, str], ascii_only: bool) -> None:
     raw = json.dumps(document, separators=separators, ensure_ascii=ascii_only).encode()
@@ -193,7 +193,7 @@ def respelled(document: Any) -> str:
     return json.dumps(document)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(DOCUMENTS)
 def test_escapes_change_nothing(document: Any) -> None:
     plain = mask_by_walk(json.dumps(document, ensure_ascii=False).encode(), ALL, {})

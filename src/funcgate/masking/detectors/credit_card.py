@@ -11,6 +11,11 @@ _GROUP = re.compile(rb"[0-9]+")
 _DOUBLED = bytes((2 * d - 9 * (d > 4)) if (d := b - 48) in range(10) else 0 for b in range(256))
 _SHORTEST, _LONGEST = 12, 19
 _POINT = 0x2E
+_GROUPINGS = frozenset(
+    [(4, 4, 4), (4, 4, 5), (4, 6, 4), (4, 6, 5), (4, 4, 4, 4)]
+    + [(4, 4, 4, last) for last in (1, 2, 3)]
+    + [(4, 4, 4, 4, last) for last in (1, 2, 3)]
+)
 _LONGEST_DOUBLE = 18  # 17 digits that count, and a zero in front
 
 
@@ -32,7 +37,7 @@ def is_card(digits: bytes) -> bool:
 
 
 def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
-    """Those stretches of whole digit groups in a run that are a card."""
+    """The run, when it is a card in whatever grouping; else those groups in it that are one."""
     if stands_alone(text, start, end) and not (start and text[start - 1] == _POINT):
         digits = text[start:end].translate(None, b" -")
         if len(digits) <= _LONGEST and digits.isdigit() and is_card(digits):
@@ -54,15 +59,19 @@ def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
 
 
 def _longest_card(text: bytes, groups: list[Span], at: int) -> int:
-    """How many groups from `at` on are a card; 0 if none are."""
-    digits, longest = b"", 0
-    for count, (start, end) in enumerate(groups[at : at + _LONGEST], 1):
-        digits += text[start:end]
-        if len(digits) > _LONGEST:
-            break
-        if len(digits) >= _SHORTEST and is_card(digits):
-            longest = count
-    return longest
+    """How many groups from `at` on are a card; 0 if none are. In a longer run only the groupings that cards have count."""
+    start, end = groups[at]
+    if end - start >= _SHORTEST:
+        return int(end - start <= _LONGEST and is_card(text[start:end]))
+    if end - start != 4:
+        return 0
+    for count in (5, 4, 3):
+        taken = groups[at : at + count]
+        if tuple([end - start for start, end in taken]) in _GROUPINGS and is_card(
+            b"".join([text[start:end] for start, end in taken])
+        ):
+            return len(taken)
+    return 0
 
 
 def _is_fraction(text: bytes, start: int, end: int) -> bool:

@@ -11,6 +11,7 @@ from funcgate.masking.detector import DIGITS, WORD, Detector, Span, keep_last_fo
 _DATE = re.compile(rb"[0-3][0-9]([./\-])[0-1][0-9]\1[12][0-9]{3}")
 _DIGIT_GROUP = re.compile(rb"[0-9]+")
 _EXTENSION = re.compile(rb" ?(?:x|ext\.? ?)[0-9]{1,6}")
+_MAY_EXTEND = frozenset(b" xe")
 _MOST, _FEWEST = 15, 8
 
 
@@ -21,22 +22,23 @@ def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
         return
     if _DATE.match(text, start):
         return
-    groups = [found.span() for found in _DIGIT_GROUP.finditer(text, start, end)]
-    digits = last = 0
-    for begin, stop in groups:
-        if digits + stop - begin > _MOST:
-            break
-        digits, last = digits + stop - begin, stop
+    digits = len(text[start:end].translate(None, b" -.()/+"))
+    last = end
+    if digits > _MOST:
+        digits = 0
+        for found in _DIGIT_GROUP.finditer(text, start, end):
+            if digits + len(found[0]) > _MOST:
+                break
+            digits, last = digits + len(found[0]), found.end()
     if digits < _FEWEST:
         return
-    if last == end and end < len(text) and text[end] in WORD and not (last := _extension(text, last)):
+    if last < len(text) and text[last] in _MAY_EXTEND:
+        extended = _EXTENSION.match(text, last)
+        if extended is not None:
+            last = extended.end()
+    if last < len(text) and text[last] in WORD:
         return
-    yield start, _extension(text, last) or last
-
-
-def _extension(text: bytes, at: int) -> int:
-    found = _EXTENSION.match(text, at)
-    return found.end() if found else 0
+    yield start, last
 
 
 _S = rb"[ .\-]"
