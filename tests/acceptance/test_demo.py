@@ -154,6 +154,7 @@ def test_it_says_so_when_one_of_its_processes_dies(tmp_path: Path) -> None:
         process = subprocess.Popen([FUNCGATE, "demo"], cwd=tmp_path, stdout=file, stderr=subprocess.STDOUT)
     try:
         wait_until(lambda: "stays up" in printed.read_text() or process.poll() is not None, "the demo is not up")
+        assert process.poll() is None, printed.read_text()
         os.kill(gateway()[0], signal.SIGKILL)
         assert process.wait(UP_S) == 1
         assert "gateway process has ended by itself" in printed.read_text()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -41,13 +42,20 @@ class Children:
         if not self._starting:  # else a child that was just forked would not be known yet, and never ended
             raise KeyboardInterrupt
 
-    def start(self, name: str, command: list[str], environment: Mapping[str, str]) -> None:
-        """Start `python command…` in its own session: a Ctrl-C in the terminal reaches the demo, which then ends it."""
+    def start(
+        self, name: str, command: list[str], environment: Mapping[str, str], listening: socket.socket | None = None
+    ) -> None:
+        """Start `python command…` in its own session: a Ctrl-C in the terminal reaches the demo, which then ends it.
+
+        A socket that already listens is handed over, by `--fd`.
+        """
+        inherited = [] if listening is None else [listening.fileno()]
         log = (self._logs / f"{name}.log").open("ab")
         self._files.append(log)
         self._starting = True
         self._running[name] = subprocess.Popen(  # noqa: S603  # our own programs, no shell
-            [sys.executable, *command],
+            [sys.executable, *command, *(f"--fd={number}" for number in inherited)],
+            pass_fds=inherited,
             env={**os.environ, **environment},
             cwd=self._logs.parent,
             stdin=subprocess.DEVNULL,
@@ -56,6 +64,8 @@ class Children:
             start_new_session=True,
         )
         self._starting = False
+        if listening is not None:
+            listening.close()
         if self._asked_to_stop:
             raise KeyboardInterrupt
 

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import socket
 from collections.abc import Callable
 
 import uvicorn
@@ -19,8 +20,17 @@ def server(app: Litestar, port: int) -> uvicorn.Server:
 
 
 def serve_main(what: str, port: int, make: Callable[[str], Litestar]) -> None:
-    """The `main` of a demo application: reads `--port`, makes the application for its own URL and serves it."""
+    """The `main` of a demo application: makes it for its own URL and serves it.
+
+    Reads `--port`, or `--fd` for a socket that listens already and is inherited.
+    """
     parser = argparse.ArgumentParser(description=f"{what}, for development only. Listens on {HOST}.")
     parser.add_argument("--port", type=int, default=port, help="default: %(default)s")
-    chosen: int = parser.parse_args().port
-    server(make(f"http://{HOST}:{chosen}"), chosen).run()
+    parser.add_argument("--fd", type=int, help="serve on this inherited socket instead")
+    chosen = parser.parse_args()
+    if chosen.fd is None:
+        server(make(f"http://{HOST}:{chosen.port}"), chosen.port).run()
+        return
+    inherited = socket.socket(fileno=chosen.fd)
+    own_port: int = inherited.getsockname()[1]
+    server(make(f"http://{HOST}:{own_port}"), own_port).run(sockets=[inherited])

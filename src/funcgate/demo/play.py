@@ -6,6 +6,7 @@ It starts real programs (`funcgate serve` among them) and speaks to them over HT
 import shutil
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from .children import ChildFailed, Children
 from .payments import KEY_VARIABLE
 from .record import Told, told_of
 from .scenario import STEPS, Tried, Wallet, attempt, complaints
-from .stage import Stage, StageError, set_stage
+from .stage import LOGS, Stage, StageError, set_stage
 
 FOLDER = ".demo"
 READY_TOKEN_S = 8 * 3600
@@ -32,8 +33,7 @@ def play(once: bool) -> int:
     """Play it in ``./.demo/``. Returns 0 when every step came out as expected, else 1 after saying what did not."""
     out = show.console()
     try:
-        stage = set_stage(Path.cwd() / FOLDER)
-        with Children(stage.folder / "logs") as children:
+        with closing(set_stage(Path.cwd() / FOLDER)) as stage, Children(stage.folder / LOGS) as children:
             return _played(stage, children, out, once)
     except (StageError, ChildFailed, httpx.HTTPError) as failed:
         out.print(f"[red]The demo failed:[/] {escape(str(failed))}")
@@ -66,11 +66,12 @@ def _played(stage: Stage, children: Children, out: Console, once: bool) -> int:
 
 def _start(stage: Stage, children: Children) -> None:
     """All three processes. The provider first: the gateway fetches its keys at the start."""
-    ports = {name: str(port) for name, port in stage.ports.items()}
-    secret = {KEY_VARIABLE: stage.api_key}
-    children.start("provider", ["-m", "funcgate.demo.provider", "--port", ports["provider"]], {})
-    children.start("payments", ["-m", "funcgate.demo.payments", "--port", ports["payments"]], secret)
+    secret, listening = {KEY_VARIABLE: stage.api_key}, stage.listening
+    children.start("provider", ["-m", "funcgate.demo.provider"], {}, listening["provider"])
+    children.start("payments", ["-m", "funcgate.demo.payments"], secret, listening["payments"])
     children.wait_for("provider", f"{stage.urls['provider']}/.well-known/openid-configuration")
+    for name in ("calls", "console"):
+        listening[name].close()  # the gateway listens there by itself
     children.start("gateway", ["-c", SERVE, "serve", "--config", str(stage.config)], secret)
     children.wait_for("payments", f"{stage.urls['payments']}/whoami", statuses=(401,))
     children.wait_for("gateway", f"{stage.urls['console']}/readyz")

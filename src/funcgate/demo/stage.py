@@ -1,6 +1,7 @@
 """The demo's folder and addresses: ``./.demo/`` with a copy of the example configuration and ports that are free.
 
-It refuses a folder that it did not make, and one that another demo is using.
+It refuses a folder that it did not make, and one that another demo is using. Two demos never share a port: each
+listens on its own from the moment that they are chosen.
 """
 
 import fcntl
@@ -20,6 +21,7 @@ from .loopback import HOST
 PREFERRED: Mapping[str, int] = {"calls": 8080, "console": 8090, "provider": 8091, "payments": 8092}
 EXAMPLES = Path(__file__).with_name("examples")
 CONFIG, OPENAPI, DATA, LOGS = "funcgate.yaml", "payments.openapi.yaml", "funcgate-data", "logs"
+STEPS = 10
 MARK, ADDRESSES = "made-by-funcgate-demo", "addresses.json"
 
 
@@ -28,11 +30,14 @@ class StageError(Exception):
 
 
 class Stage(Struct, frozen=True):
-    """Where this demo lives. `urls` are by the names in PREFERRED; `api_key` is the payments service's, made anew."""
+    """Where this demo lives. `urls` are by the names in PREFERRED; `api_key` is the payments service's, made anew.
+
+    `listening` are the sockets that hold the ports until whoever serves there takes over.
+    """
 
     folder: Path
     urls: Mapping[str, str]
-    ports: Mapping[str, int]
+    listening: Mapping[str, socket.socket]
     api_key: str
     lock: int
 
@@ -47,6 +52,12 @@ class Stage(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Stage({self.folder})"
 
+    def close(self) -> None:
+        """Give up the folder and the ports that are still held."""
+        for held in self.listening.values():
+            held.close()
+        os.close(self.lock)
+
     def announce(self) -> None:
         """Write `addresses.json`, for programs that want to use the running demo. It holds no secret."""
         body = msgspec.json.format(msgspec.json.encode({**self.urls, "pid": os.getpid()}))
@@ -54,9 +65,10 @@ class Stage(Struct, frozen=True):
 
 
 def set_stage(folder: Path) -> Stage:
-    """Make or empty the folder and fill it. Raises `StageError`."""
+    """Make or empty the folder, fill it, and listen on the ports. Raises `StageError`."""
     lock = _claim(folder)
-    ports = free_ports(PREFERRED)
+    listening = reserve(PREFERRED)
+    ports = {name: held.getsockname()[1] for name, held in listening.items()}
     (folder / LOGS).mkdir()
     spelled = {f"{HOST}:{port}": f"{HOST}:{ports[name]}" for name, port in PREFERRED.items()}
     defaults = re.compile("|".join(rf"{re.escape(address)}\b" for address in spelled))
@@ -64,31 +76,34 @@ def set_stage(folder: Path) -> Stage:
         text = (EXAMPLES / name).read_text(encoding="utf-8")
         (folder / name).write_text(defaults.sub(lambda found: spelled[found[0]], text), encoding="utf-8")
     urls = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
-    return Stage(folder, urls, ports, f"pay_{token_urlsafe(24)}", lock)
+    return Stage(folder, urls, listening, f"pay_{token_urlsafe(24)}", lock)
 
 
-def free_ports(preferred: Mapping[str, int]) -> dict[str, int]:
-    """A free port for each name: the preferred one, or any other if something listens there already."""
+def reserve(preferred: Mapping[str, int]) -> dict[str, socket.socket]:
+    """Listen on the preferred ports; if one of them is taken on all of them plus 100, plus 200 …; else on any."""
+    for step in range(0, STEPS * 100, 100):
+        held = _listen_on_all([port + step for port in preferred.values()])
+        if held is not None:
+            return dict(zip(preferred, held, strict=True))
+    held = _listen_on_all([0] * len(preferred))
+    if held is None:
+        raise StageError(f"no port of {HOST} is free")
+    return dict(zip(preferred, held, strict=True))
+
+
+def _listen_on_all(ports: list[int]) -> list[socket.socket] | None:
     held: list[socket.socket] = []
-    try:
-        for port in preferred.values():
-            held.append(_bound(port) or _bound(0) or socket.socket())
-        return {name: taken.getsockname()[1] for name, taken in zip(preferred, held, strict=True)}
-    finally:
-        for taken in held:
-            taken.close()
-
-
-def _bound(port: int) -> socket.socket | None:
-    bound = socket.socket()
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((HOST, port))
-        bound.listen()  # so that nobody else gets the same port while the others are chosen
-    except OSError:
-        bound.close()
-        return None
-    return bound
+    for port in ports:
+        held.append(one := socket.socket())
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind((HOST, port))
+            one.listen()
+        except (OSError, OverflowError):
+            for other in held:
+                other.close()
+            return None
+    return held
 
 
 def _claim(folder: Path) -> int:
