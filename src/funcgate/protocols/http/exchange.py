@@ -98,7 +98,7 @@ class HttpExchange:
         request = self.request
         located = parse_request_target(request.target, request.known.get(b"host", b""))
         target, segments, self.path = self._locate(located)
-        found = target.catalog.find(request.method.decode("ascii"), segments)
+        found = target.catalog.find(request.method.decode("ascii"), segments, self.path)
         if found is None:
             raise Refused(
                 Code.FUNCTION_UNKNOWN, private_detail=f"no function for {request.method.decode()} {located.path}"
