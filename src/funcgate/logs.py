@@ -65,6 +65,7 @@ class CallLog:
 
     def __init__(self, journal: Journal, which: Literal["refused", "all"]) -> None:
         self._journal = journal
+        self._traces: dict[str, str] = {}  # of calls that are open: only their arrival has it
         self._kinds = {Kind.DENIED} if which == "refused" else {Kind.DENIED, Kind.ENDED}
 
     def append(self, *entries: Entry) -> Awaitable[None]:
@@ -76,9 +77,9 @@ class CallLog:
         self._journal.note(*entries)
 
     def _tell(self, entries: Iterable[Entry]) -> None:
-        trace = ""
         for entry in entries:
-            trace = entry.trace or trace
+            if entry.kind is Kind.ARRIVED and entry.trace:
+                self._traces[entry.call] = entry.trace
             if entry.kind in self._kinds:
                 shown = {
                     "function": entry.function,
@@ -87,7 +88,10 @@ class CallLog:
                     "outcome": entry.outcome,
                 }
                 event = "call refused" if entry.kind is Kind.DENIED else "call ended"
+                trace = self._traces.get(entry.call, "")
                 about_call(entry.call, trace).info(event, **{name: text for name, text in shown.items() if text})
+            if entry.kind is Kind.ENDED:
+                self._traces.pop(entry.call, None)
 
 
 class _Into(logging.Handler):

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from support.gate import CANARY, Gate, until
+from support.authority import Authority
+from support.gate import CANARY, Gate, settings, until
 from support.target import Target, answer
 
 Make = Callable[..., Gate]
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 FUNCGATE = str(Path(sys.executable).parent / "funcgate")
 
 
@@ -37,12 +39,23 @@ def metrics(gate: Gate) -> dict[tuple[str, str], float]:
     }
 
 
-def test_what_is_counted(make_gate: Make, token: str) -> None:
-    gate = make_gate(policies=[
+@pytest.fixture(scope="module")
+def counted(authority: Authority, shared_target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    """A gateway that logs the calls it refuses."""
+    policies = [
         {"name": "agents", "effect": "allow", "functions": ["shop.read"], "principals": ["group:agents"]},
         {"name": "held", "effect": "require_approval", "functions": ["shop.item"], "principals": ["*"],
          "approval": {"approvers": ["group:finance"]}},
-    ]).start()  # fmt: skip
+    ]  # fmt: skip
+    functions = [{"name": "read", "http": "GET /read"}, {"name": "item", "http": "GET /items/{id}"}]
+    changes: dict[str, Any] = {"logs": {"calls": "refused"}, "policies": policies}
+    gate = Gate(tmp_path_factory.mktemp("counted"), settings(authority, shared_target.url, functions, **changes))
+    yield gate.start()
+    assert gate.stop() == 0
+
+
+def test_what_is_counted(counted: Gate, target: Target, token: str) -> None:
+    gate = counted
     assert [get(gate, token).status_code for _ in range(3)] == [200, 200, 200]
     assert get(gate, token, "/shop/items/1").status_code == 403
     assert get(gate, token, "/shop/nowhere").status_code == 403
@@ -59,7 +72,30 @@ def test_what_is_counted(make_gate: Make, token: str) -> None:
     assert CANARY not in gate.get_console("/metrics")[1]
 
 
-def test_the_console_tells_nothing_of_targets_or_policies(gate: Gate) -> None:
+def test_refused_calls_are_logged_when_it_is_asked_for(counted: Gate, token: str) -> None:
+    refused = get(counted, token, "/shop/items/2", traceparent=f"00-{TRACE}-b7ad6b7169203331-01")
+    assert refused.status_code == 403
+    call_id = refused.headers["funcgate-call-id"]
+    (line,) = until(lambda: [line for line in counted.logged("call refused") if line["call_id"] == call_id])
+    assert (line["code"], line["trace_id"]) == ("approval.pending", TRACE)
+    assert token not in counted.log.read_text()
+
+
+def test_one_data_dir_serves_one_gateway(counted: Gate) -> None:
+    ended = serve(counted)
+    assert ended.returncode == 1
+    assert "is in use by" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_start_is_recorded_with_its_version(counted: Gate) -> None:
+    version = json.loads(counted.get_console("/readyz")[1])["version"]
+    (start,) = [e for e in counted.entries() if e["kind"] == "admin" and e.get("change", {}).get("what") == "start"]
+    assert start["change"]["new"] == version
+
+
+def test_the_console_tells_nothing_of_targets_or_policies(counted: Gate) -> None:
+    gate = counted
     status, text = gate.get_console("/readyz")
     assert status == 200
     assert json.loads(text)["checks"] == {"journal": "ok", "keys": "ok", "draining": "ok"}
@@ -101,6 +137,8 @@ def test_the_end_waits_for_open_calls(make_gate: Make, target: Target, token: st
     assert answers[0].status_code == 200
     assert gate.process.wait(10) == 0
     assert gate.ended(answers[0].headers["funcgate-call-id"])["outcome"] == "complete"
+    said = [line["event"] for line in map(json.loads, gate.log.read_text().splitlines())]
+    assert said == ["journal", "serving", "draining", "stopped"]  # and not a word about calls, unless asked for
 
 
 def test_a_second_signal_does_not_wait(make_gate: Make, target: Target, token: str) -> None:
@@ -141,17 +179,6 @@ def serve(gate: Gate) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
 
 
-def test_one_data_dir_serves_one_gateway_and_its_start_is_recorded(make_gate: Make) -> None:
-    gate = make_gate().start()
-    ended = serve(gate)
-    assert ended.returncode == 1
-    assert "is in use by" in ended.stderr
-    assert "Traceback" not in ended.stderr
-    version = json.loads(gate.get_console("/readyz")[1])["version"]
-    (start,) = [e for e in gate.entries() if e["kind"] == "admin" and e.get("change", {}).get("what") == "start"]
-    assert start["change"]["new"] == version
-
-
 @pytest.mark.parametrize("place", ["calls", "console"])
 def test_an_address_that_is_taken_is_named(make_gate: Make, place: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -176,25 +203,3 @@ def test_an_unusable_file_starts_nothing(make_gate: Make) -> None:
     assert ended.returncode == 2
     assert "there are no policies" in ended.stderr
     assert not gate.data.exists() or not (gate.data / "journal").exists()
-
-
-def test_refused_calls_are_logged_when_it_is_asked_for(make_gate: Make, token: str) -> None:
-    gate = make_gate(logs={"calls": "refused"}, policies=[
-        {"name": "nobody", "effect": "allow", "functions": ["shop.read"], "principals": ["group:nobody"]},
-    ]).start()  # fmt: skip
-    refused = get(gate, token, traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-    assert refused.status_code == 403
-    (line,) = until(lambda: gate.logged("call refused"))
-    assert (line["call_id"], line["code"]) == (refused.headers["funcgate-call-id"], "policy.denied")
-    assert line["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
-    assert token not in gate.log.read_text()
-
-
-def test_calls_are_not_logged_by_default(make_gate: Make, token: str) -> None:
-    gate = make_gate().start()
-    get(gate, token)
-    get(gate)
-    assert gate.stop() == 0
-    assert [entry["event"] for entry in map(json.loads, gate.log.read_text().splitlines())] == [
-        "journal", "serving", "draining", "stopped",
-    ]  # fmt: skip

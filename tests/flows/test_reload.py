@@ -15,8 +15,9 @@ import httpx
 import pytest
 from ruamel.yaml import YAML
 
+from funcgate.config.load import load
 from support.authority import Authority
-from support.gate import Gate, until
+from support.gate import Gate, settings, until
 from support.target import Target, answer
 
 FUNCTIONS = [{"name": "read", "http": "GET /read"}, {"name": "other", "http": "GET /other"}]
@@ -26,9 +27,25 @@ DENY = {"name": "closed", "effect": "deny", "functions": ["shop.read"], "princip
 REFUSED = "configuration refused; the old one serves on"
 
 
+@pytest.fixture(scope="module")
+def running(
+    authority: Authority, shared_target: Target, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Gate, str]]:
+    gate = Gate(tmp_path_factory.mktemp("reload"), settings(authority, shared_target.url, FUNCTIONS)).start()
+    yield gate, gate.file.read_text()
+    assert gate.stop() == 0
+
+
 @pytest.fixture
-def make(make_gate: Callable[..., Gate]) -> Callable[..., Gate]:
-    return lambda **changes: make_gate(FUNCTIONS, **changes)
+def gate(running: tuple[Gate, str], target: Target) -> Gate:
+    """One gateway for all these tests: the point of a reload is that it needs no new one. Each begins with the same file."""
+    gate, text = running
+    replace(gate.file, text)
+    wanted = load(gate.file).version
+    if version(gate) != wanted or metric(gate, "funcgate_config_reload_failed"):
+        hang_up(gate)
+        until(lambda: version(gate) == wanted and not metric(gate, "funcgate_config_reload_failed"))
+    return gate
 
 
 def get(gate: Gate, token: str, path: str = "/shop/read") -> httpx.Response:
@@ -58,11 +75,16 @@ def hang_up(gate: Gate) -> None:
     gate.process.send_signal(signal.SIGHUP)
 
 
-def changes(gate: Gate) -> list[dict[str, Any]]:
+def last_seq(gate: Gate) -> int:
+    return int(gate.entries()[-1]["seq"])
+
+
+def changes(gate: Gate, after: int) -> list[dict[str, Any]]:
+    """The journal's entries of reloads."""
     return [
         entry | entry["change"]
         for entry in gate.entries()
-        if entry["kind"] == "admin" and entry.get("change", {}).get("what") == "configuration"
+        if entry["kind"] == "admin" and entry.get("change", {}).get("what") == "configuration" and entry["seq"] > after
     ]
 
 
@@ -98,9 +120,9 @@ def traffic(gate: Gate, token: str) -> Iterator[Counter[int]]:
             thread.join()
 
 
-def test_a_new_policy_takes_effect_under_traffic(make: Callable[..., Gate], token: str) -> None:
-    gate = make().start()
-    before = version(gate)
+def test_a_new_policy_takes_effect_under_traffic(gate: Gate, token: str) -> None:
+    before, start = version(gate), last_seq(gate)
+    done = metric(gate, "funcgate_config_reloads_total")
     with traffic(gate, token) as seen:
         change(gate, lambda file: file["policies"].append(DENY))
         hang_up(gate)
@@ -108,20 +130,17 @@ def test_a_new_policy_takes_effect_under_traffic(make: Callable[..., Gate], toke
     assert set(seen) == {200, 403}
     after = version(gate)
     assert after != before
-    (entry,) = changes(gate)
+    (entry,) = changes(gate, start)
     assert (entry["outcome"], entry["old"], entry["new"]) == ("complete", before, after)
-    decided = [e for e in gate.entries() if e["kind"] in ("allowed", "denied")]
-    for one in decided:
-        assert one["policy"]["version"] == (after if one["seq"] > entry["seq"] and one["kind"] == "denied" else before)
-    first_denied = min(e["seq"] for e in decided if e["kind"] == "denied")
-    assert entry["seq"] < first_denied
-    assert metric(gate, "funcgate_config_reloads_total") == 1
-    assert gate.stop() == 0
+    decided = [e for e in gate.entries() if e["kind"] in ("allowed", "denied") and e["seq"] > start]
+    assert {one["policy"]["version"] for one in decided if one["kind"] == "allowed"} == {before}
+    assert {one["policy"]["version"] for one in decided if one["kind"] == "denied"} == {after}
+    assert entry["seq"] < min(one["seq"] for one in decided if one["kind"] == "denied")
+    assert metric(gate, "funcgate_config_reloads_total") == done + 1
 
 
-def test_a_bad_file_keeps_the_old_one_and_says_so(make: Callable[..., Gate], token: str) -> None:
-    gate = make().start()
-    before = version(gate)
+def test_a_bad_file_keeps_the_old_one_and_says_so(gate: Gate, token: str) -> None:
+    before, start = version(gate), last_seq(gate)
     good = gate.file.read_text()
     with traffic(gate, token) as seen:
         replace(gate.file, good.replace("effect: allow", "effect: alow").replace("audience:", "audiense:"))
@@ -132,12 +151,12 @@ def test_a_bad_file_keeps_the_old_one_and_says_so(make: Callable[..., Gate], tok
     found = json.loads(text)
     assert (status, found["ready"], found["version"]) == (200, True, before)
     assert found["warnings"] == ["the configuration file was refused; an older version serves"]
-    (line,) = gate.logged(REFUSED)
+    line = gate.logged(REFUSED)[-1]
     assert line["level"] == "error"
     said = " ".join(line["problems"])
     assert "did you mean 'allow'?" in said
     assert "did you mean 'audience'?" in said
-    (entry,) = until(lambda: changes(gate))
+    (entry,) = until(lambda: changes(gate, start))
     assert (entry["outcome"], entry["old"], entry["problems"]) == ("refused", before, line["problems"])
     assert "new" not in entry
 
@@ -148,9 +167,9 @@ def test_a_bad_file_keeps_the_old_one_and_says_so(make: Callable[..., Gate], tok
     assert get(gate, token).status_code == 200
 
 
-def test_what_is_no_configuration_at_all(make: Callable[..., Gate], token: str) -> None:
-    gate = make().start()
-    for count, text in enumerate(("", "{", "\0", "listen: []", "x" * 100), 1):
+def test_what_is_no_configuration_at_all(gate: Gate, token: str) -> None:
+    refused = metric(gate, "funcgate_config_reloads_failed_total")
+    for count, text in enumerate(("", "{", "\0", "listen: []", "x" * 100), int(refused) + 1):
         replace(gate.file, text)
         hang_up(gate)
         until(lambda n=count: metric(gate, "funcgate_config_reloads_failed_total") >= n)
@@ -161,8 +180,7 @@ def test_what_is_no_configuration_at_all(make: Callable[..., Gate], token: str) 
     assert get(gate, token).status_code == 200
 
 
-def test_what_needs_a_restart_is_named_and_nothing_else_changes_either(make: Callable[..., Gate], token: str) -> None:
-    gate = make().start()
+def test_what_needs_a_restart_is_named_and_nothing_else_changes_either(gate: Gate, token: str) -> None:
 
     def edit(file: dict[str, Any]) -> None:
         file["policies"].append(DENY)
@@ -172,7 +190,7 @@ def test_what_needs_a_restart_is_named_and_nothing_else_changes_either(make: Cal
     change(gate, edit)
     hang_up(gate)
     until(lambda: metric(gate, "funcgate_config_reload_failed") == 1)
-    (line,) = gate.logged(REFUSED)
+    line = gate.logged(REFUSED)[-1]
     assert sorted(problem.split(": ")[-1] for problem in line["problems"]) == [
         "a change of data_dir needs a restart",
         "a change of journal needs a restart",
@@ -181,10 +199,7 @@ def test_what_needs_a_restart_is_named_and_nothing_else_changes_either(make: Cal
     assert not (gate.folder / "elsewhere").exists()
 
 
-def test_an_open_call_ends_under_the_version_it_began_with(
-    make: Callable[..., Gate], target: Target, token: str
-) -> None:
-    gate = make().start()
+def test_an_open_call_ends_under_the_version_it_began_with(gate: Gate, target: Target, token: str) -> None:
     arrived, go_on = threading.Event(), threading.Event()
 
     async def slow(request: Any, writer: Any) -> None:
@@ -215,8 +230,7 @@ def test_an_open_call_ends_under_the_version_it_began_with(
     assert {entry["policy"]["version"] for entry in entries if "policy" in entry} == {before}
 
 
-def test_connections_to_targets_are_kept(make: Callable[..., Gate], target: Target, token: str) -> None:
-    gate = make().start()
+def test_connections_to_targets_are_kept(gate: Gate, target: Target, token: str) -> None:
     get(gate, token)
     opened, before = target.connections, version(gate)
     change(gate, lambda file: file["policies"].append(DENY | {"functions": ["shop.other"]}))
@@ -227,8 +241,7 @@ def test_connections_to_targets_are_kept(make: Callable[..., Gate], target: Targ
     assert target.connections == opened
 
 
-def test_a_new_target_and_a_new_function(make: Callable[..., Gate], target: Target, token: str) -> None:
-    gate = make().start()
+def test_a_new_target_and_a_new_function(gate: Gate, target: Target, token: str) -> None:
     assert get(gate, token, "/extra/x").status_code == 403
 
     def edit(file: dict[str, Any]) -> None:
@@ -259,10 +272,10 @@ def test_a_changed_openapi_file_is_noticed(
 
 
 def test_the_issuer_s_new_terms_hold_for_tokens_that_were_verified_before(
-    make: Callable[..., Gate], authority: Authority, token: str
+    gate: Gate, authority: Authority, token: str
 ) -> None:
     """Attack: a token that is remembered outlives the change that was made to lock it out."""
-    gate = make().start()
+    done = metric(gate, "funcgate_config_reloads_total")
     assert get(gate, token).status_code == 200
 
     def edit(file: dict[str, Any]) -> None:
@@ -270,26 +283,18 @@ def test_the_issuer_s_new_terms_hold_for_tokens_that_were_verified_before(
 
     change(gate, edit)
     hang_up(gate)
-    until(lambda: metric(gate, "funcgate_config_reloads_total") == 1)
+    until(lambda: metric(gate, "funcgate_config_reloads_total") == done + 1)
     assert get(gate, token).status_code == 401
     assert get(gate, authority.token(aud="someone-else")).status_code == 200
 
 
-def test_a_reload_in_the_middle_of_many(make: Callable[..., Gate], token: str) -> None:
+def test_a_reload_in_the_middle_of_many(gate: Gate, token: str) -> None:
     """Signals faster than reloads: the last file wins, and the gateway is none the worse."""
-    gate = make().start()
     for number in range(10):
         change(
             gate, lambda file, n=number: file["policies"].append(DENY | {"name": f"n{n}", "functions": ["shop.other"]})
         )
         hang_up(gate)
-    last = settings_version(gate)
+    last = load(gate.file).version
     until(lambda: version(gate) == last)
     assert get(gate, token).status_code == 200
-    assert gate.stop() == 0
-
-
-def settings_version(gate: Gate) -> str:
-    from funcgate.config.load import load
-
-    return load(gate.file).version

@@ -118,7 +118,9 @@ def _print(found: "Explanation", principal: "Principal", function: str, invalid:
     typer.echo(f"{principal.issuer}/{principal.subject} (groups: {groups}) calls {function}")
     for why in invalid:
         typer.echo(f"request.invalid, before any policy is asked: {why}")
-    typer.echo(f"{found.decision}{f' ({found.code})' if found.code else ''}: {found.reason}")
+    names = ", ".join(policy.name for policy in found.policies if policy.decided)
+    why = found.reason or f"decided by {names}"
+    typer.echo(f"{found.decision}{f' ({found.code})' if found.code else ''}: {why}")
     table = Table("", "policy", "effect", "function", "principal", "condition", box=None, pad_edge=False)
     for policy in found.policies:
         condition = f"{policy.condition}: {policy.error}" if policy.error else policy.condition
