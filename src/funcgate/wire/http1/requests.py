@@ -53,7 +53,6 @@ class RequestReader:
         self._overhead = 0
         self._began = False
         self._in_head = False
-        self._closed = False
         self._skip = 0
         self.current: Request | None = None
         self._parser = httptools.HttpRequestParser(self)
@@ -67,7 +66,7 @@ class RequestReader:
         """Take the next bytes of the connection. Raises `Malformed`."""
         if self._skip:
             data = self._take_plain(data)
-        if not data or self._closed:
+        if not data or self._ended():
             return
         self._began = False
         before = 0 if self.current is None else self.current.size
@@ -79,11 +78,15 @@ class RequestReader:
             cause = error.__context__
             if isinstance(cause, Malformed):
                 raise cause from None
-            if self.current is not None and self.current.complete and not self.current.keep_alive:
-                return  # bytes after a request that said "Connection: close" are nobody's
+            if self._ended():
+                return
             raise Malformed(str(error)[:80]) from None
         if not self._began:
             self._count_overhead(len(data), before)
+
+    def _ended(self) -> bool:
+        """Whether the last request of the connection is complete: bytes after its "Connection: close" are nobody's."""
+        return self.current is not None and self.current.complete and not self.current.keep_alive
 
     def _count_overhead(self, taken: int, before: int) -> None:
         """Bytes that are no body: of the head, of chunk framing, of trailers."""
@@ -120,7 +123,6 @@ class RequestReader:
             raise Malformed("the HTTP version is not supported", 505)
         request.version_1_1 = _VERSIONS[version]
         request.keep_alive = parser.should_keep_alive()
-        self._closed = not request.keep_alive
         self._sort_fields(request)
         self._check_framing(request)
         self._raw = []
