@@ -49,11 +49,25 @@ class Run:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.latencies = array("d")
+        self.calls = 0
+        self.since = 0.0
+        self.cold = job.connections
+        self.warm = asyncio.Event()
         self.open = 0
         self.transports: list[asyncio.Transport] = []
         self.stopping = False
         self.fault = ""
         self.done = asyncio.get_running_loop().create_future()
+
+    def warmed(self) -> None:
+        """One more connection has had its first answer."""
+        self.cold -= 1
+        if not self.cold:
+            self.warm.set()
+
+    def begin(self) -> None:
+        """The measured time begins. A call that began before is counted, but its latency is not."""
+        self.calls, self.latencies, self.since = 0, array("d"), perf_counter()
 
     def stop(self, fault: str = "") -> None:
         """Let each connection end after its answer; at once if something is wrong."""
@@ -72,6 +86,7 @@ class Caller(asyncio.Protocol):
         self._answer_bytes = run.job.answer_bytes
         self._data = b""
         self._since = 0.0
+        self._first = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -88,7 +103,7 @@ class Caller(asyncio.Protocol):
         if not data.startswith(b"HTTP/1.1 200") or self._framing not in data[: head + 2] or missing < 0:
             self._run.stop(f"another answer than expected: {data[: head + 2]!r}")
         elif not missing:
-            self._run.latencies.append(perf_counter() - self._since)
+            self._count()
             self._data = b""
             if self._run.stopping:
                 self._transport.close()
@@ -102,6 +117,15 @@ class Caller(asyncio.Protocol):
         elif not self._run.open:
             self._run.stop()
 
+    def _count(self) -> None:
+        run, since = self._run, self._since
+        run.calls += 1
+        if since >= run.since:
+            run.latencies.append(perf_counter() - since)
+        if self._first:
+            self._first = False
+            run.warmed()
+
     def _send(self) -> None:
         self._since = perf_counter()
         self._transport.write(self._request)
@@ -114,10 +138,16 @@ async def carry_out(job: Job) -> Load:
     for _ in range(job.connections):
         await loop.create_connection(lambda: Caller(run), "127.0.0.1", job.port)
     await asyncio.wait([run.done], timeout=job.warm_s)
-    run.latencies = array("d")
-    since, cpu_before = perf_counter(), cpu_s(job.pids)
+    await _all_warm(run)
+    run.begin()
+    cpu_before = cpu_s(job.pids)
     await asyncio.wait([run.done], timeout=job.run_s)
-    took, used, measured = perf_counter() - since, cpu_s(job.pids) - cpu_before, sorted(run.latencies)
+    took, used, calls, measured = (
+        perf_counter() - run.since,
+        cpu_s(job.pids) - cpu_before,
+        run.calls,
+        sorted(run.latencies),
+    )
     if not run.fault:
         run.stop()
         await asyncio.wait([run.done], timeout=GIVE_UP_S)
@@ -126,7 +156,15 @@ async def carry_out(job: Job) -> Load:
             transport.abort()
         return Load(fault=run.fault or "no answers")
     p50, p99 = measured[len(measured) // 2], measured[int(len(measured) * 0.99)]
-    return Load(calls=len(measured), took_s=took, cpu_s=used, p50_s=p50, p99_s=p99)
+    return Load(calls=calls, took_s=took, cpu_s=used, p50_s=p50, p99_s=p99)
+
+
+async def _all_warm(run: Run) -> None:
+    """Until every connection has had an answer: what the peer does once for each connection is not a call's cost."""
+    warm = asyncio.ensure_future(run.warm.wait())
+    await asyncio.wait([run.done, warm], timeout=GIVE_UP_S, return_when=asyncio.FIRST_COMPLETED)
+    if warm.cancel() and not run.done.done():
+        run.stop("not every connection was answered")
 
 
 async def _serve() -> None:
