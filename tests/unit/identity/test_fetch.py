@@ -95,6 +95,26 @@ def test_tls_needs_an_authority_that_is_trusted_and_the_right_name(tmp_path: Pat
     asyncio.run(story())
 
 
+def test_a_remote_document_cannot_point_into_this_machine(tmp_path: Path) -> None:
+    pair = certificate(tmp_path, "127.0.0.1")
+
+    async def configuration(request: web.Request) -> web.StreamResponse:
+        issuer = f"https://{request.host}"
+        keys = {"https": issuer + "/keys", "http": f"http://{request.host}/keys"}[scheme]
+        return web.json_response({"issuer": issuer, "jwks_uri": keys})
+
+    async def story() -> None:
+        nonlocal scheme
+        async with Server(configuration, pair) as url:
+            assert await Fetcher(pair[0]).discover(url) == url + "/keys"
+            scheme = "http"
+            with pytest.raises(FetchFailed, match="plain HTTP"):
+                await Fetcher(pair[0]).discover(url)
+
+    scheme = "https"
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("way", ["silence", "headers only", "drops"])
 def test_a_provider_has_a_bounded_time(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "TOTAL_TIMEOUT_S", 0.2)
