@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from funcgate.config.load import load
 from funcgate.config.parts import Parts
 from funcgate.config.problems import Faulty, Located
 from funcgate.console import Gauges
@@ -17,10 +18,9 @@ from funcgate.core.refusal import Refused
 from funcgate.logs import logger
 
 from .building import Built, read_parts
+from .watching import Watch
 
 LOOK_EVERY_S = 1.0
-
-Stamp = tuple[tuple[int, int, int], ...]
 
 # What is decided once, at the start: (what the file says, how to read it off the parts).
 _FIXED: tuple[tuple[tuple[str, ...], Callable[[Parts], Any]], ...] = (
@@ -56,7 +56,7 @@ class Reloader:
         self._gauges = gauges
         self._steps = steps
         self._asked = asyncio.Event()
-        self._seen = stamp(parts.loaded.files)
+        self._watch = Watch(watched(parts))
         self._log = logger()
         gauges.version = parts.version
 
@@ -66,21 +66,17 @@ class Reloader:
 
     async def run(self) -> None:
         """Until cancelled."""
-        before = self._seen
         while True:
             try:
                 await asyncio.wait_for(self._asked.wait(), LOOK_EVERY_S)
             except TimeoutError:
-                now = await asyncio.to_thread(stamp, self._parts.loaded.files)
-                settled, before = now == before, now  # a file that is still being written is left alone
-                if now == self._seen or not settled:
+                if not await asyncio.to_thread(self._watch.changed):
                     continue
             self._asked.clear()
             await self._reload()
 
     async def _reload(self) -> None:
-        files = self._parts.loaded.files
-        self._seen = await asyncio.to_thread(stamp, files)
+        await asyncio.to_thread(self._watch.read)
         try:
             parts = await asyncio.to_thread(read_parts, self._path, previous=self._parts, serving=True)
             _refuse_fixed(self._parts, parts)
@@ -106,8 +102,7 @@ class Reloader:
     def _took(self, parts: Parts) -> None:
         for warning in parts.warnings:
             self._log.warning("configuration", problem=str(warning))
-        if parts.loaded.files != self._parts.loaded.files:
-            self._seen = stamp(parts.loaded.files)
+        self._watch.follow(watched(parts))
         self._log.info("configuration reloaded", old=self._parts.version, new=parts.version)
         self._parts = parts
         self._gauges.version = parts.version
@@ -116,6 +111,8 @@ class Reloader:
 
     async def _refused(self, problems: Iterable[Located]) -> None:
         texts = [str(problem) for problem in problems]
+        named = await asyncio.to_thread(_files_of, self._path)  # mending one of these is a reason to try again
+        self._watch.follow(dict.fromkeys((*watched(self._parts), *named)))
         self._gauges.reloads_failed += 1
         self._gauges.last_reload_failed = True
         self._log.error("configuration refused; the old one serves on", version=self._parts.version, problems=texts)
@@ -128,17 +125,19 @@ class Reloader:
         await self._journal.append(Entry(kind=Kind.ADMIN, call="", outcome="complete", change=change))
 
 
-def stamp(files: Iterable[Path]) -> Stamp:
-    """What changes when a file is written, replaced or removed."""
-    return tuple(map(_stamp_of, files))
+def watched(parts: Parts) -> tuple[Path, ...]:
+    """The files that decide, and the listener's certificate, which is renewed by a reload."""
+    tls = parts.loaded.config.listen.tls
+    base = parts.loaded.base
+    return parts.loaded.files if tls is None else (*parts.loaded.files, base / tls.cert, base / tls.key)
 
 
-def _stamp_of(path: Path) -> tuple[int, int, int]:
+def _files_of(path: Path) -> tuple[Path, ...]:
+    """The files that a configuration names, even one that cannot be used."""
     try:
-        found = path.stat()
-    except OSError:
-        return (0, 0, 0)
-    return (found.st_mtime_ns, found.st_size, found.st_ino)
+        return load(path).files
+    except Faulty:
+        return ()
 
 
 def _refuse_fixed(old: Parts, new: Parts) -> None:

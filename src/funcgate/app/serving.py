@@ -40,11 +40,18 @@ _GC_THRESHOLDS = (50_000, 20, 100)  # collections are rare, and what was there a
 
 def run(path: Path) -> None:
     """Serve until SIGTERM or SIGINT. Raises `config.problems.Faulty`, or `StartFailed`."""
+    signal.signal(
+        signal.SIGHUP, signal.SIG_IGN
+    )  # until there is something to reload; its default would end the process
     parts = read_parts(path, serving=True)
     logs = parts.loaded.config.logs
     set_up(logs.level, logs.format)
     for warning in parts.warnings:
         logger().warning("configuration", problem=str(warning))
+    for name in ("", "mask.key"):
+        kept = parts.loaded.data_dir / name
+        if kept.stat().st_mode & 0o077:
+            logger().warning("others may read what only funcgate should; take the permissions away", path=str(kept))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(Serving(path, parts).serve())
 
@@ -55,6 +62,7 @@ class Serving:
     def __init__(self, path: Path, parts: Parts) -> None:
         self._path = path
         self._parts = parts
+        self._server_tls = parts.server_tls
         self._meter = Meter()
         self._log = logger()
         self._draining = False
@@ -129,7 +137,7 @@ class Serving:
         gateway = Gateway(journal, ClosedDesk(), self._meter, self._unknowns)
         limits = _listener_limits(self._parts)
         self._listener = HttpListener(gateway, self._meter, limits, built.site, self._sweeper)
-        await self._listener.start(self._parts.calls.host, self._parts.calls.port, self._parts.server_tls)
+        await self._listener.start(self._parts.calls.host, self._parts.calls.port, self._server_tls)
 
     async def _record_start(self) -> None:
         """The version in force opens the record: without it, the first entries would name an unknown one."""
@@ -160,9 +168,19 @@ class Serving:
         old, self._parts, self._built = self._parts, built.parts, built
         self._listener.site = built.site  # one assignment: a call sees the old version or the new one, never both
         self._pools.keep_only({target.pool for target in built.site.targets.values()})
+        self._renew_certificate(built.parts)
         logs = built.parts.loaded.config.logs
         set_up(logs.level, logs.format)
         self._begin(old.issuers.close(), "old issuers")
+
+    def _renew_certificate(self, parts: Parts) -> None:
+        """The listener keeps its context; new connections get what is in the files now."""
+        tls = parts.loaded.config.listen.tls
+        if tls is not None and self._server_tls is not None:
+            try:
+                self._server_tls.load_cert_chain(parts.loaded.base / tls.cert, parts.loaded.base / tls.key, lambda: "")
+            except OSError as error:  # they were good a moment ago, and the old ones are still there
+                self._log.error("the certificate cannot be renewed", exc_info=error)
 
     async def _drop(self, built: Built) -> None:
         await built.parts.issuers.close()

@@ -22,7 +22,7 @@ from .parts import Options, Parts, Target, Where
 from .problems import Faulty, Located
 from .settings import Address, Reading, journal_settings, listen_limits, server_tls, target_limits, upstream_tls
 from .shape import HttpTargetSpec, TargetSpec, UpstreamTlsSpec
-from .whole import check_effect, check_forwarded, check_reach, check_roles, read_hosts
+from .whole import check_approval_url, check_effect, check_forwarded, check_reach, check_roles, read_hosts
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
@@ -68,6 +68,7 @@ class _Assembly:
         config = self._config
         self.problems += [
             *check_roles(config),
+            *check_approval_url(config),
             *check_effect(config, {str(where[0]) for where in self._loaded.lost if where}),
         ]
         targets = self._targets()

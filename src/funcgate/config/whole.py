@@ -65,6 +65,12 @@ def read_hosts(config: Config, problems: list[Problem]) -> dict[str, str]:
     return hosts
 
 
+def check_approval_url(config: Config) -> Iterator[Problem]:
+    url = config.approval_url
+    if url is not None and not re.fullmatch(r"https?://[!-~]+", url):
+        yield Problem(where=("approval_url",), text="'approval_url': expected http://… or https://…")
+
+
 def check_forwarded(names: list[str], where: tuple[str | int, ...]) -> Iterator[Problem]:
     """Fields that a target may be sent although they are withheld by default."""
     for at, name in enumerate(names):
