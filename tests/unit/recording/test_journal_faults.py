@@ -18,6 +18,7 @@ import pytest
 
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.refusal import Code, Refused
+from funcgate.recording.reader import read_entries
 from funcgate.stores.journal_files import FileJournal, State
 from funcgate.stores.journal_files.folder import free_bytes
 
@@ -235,14 +236,15 @@ def test_low_space_ends_by_itself(small_disk: Path, journal_in: Make) -> None:
     asyncio.run(play())
 
 
-@pytest.mark.parametrize("fault", ["pwritev2:error=EIO:when=10..12", "fsync:error=EIO:when=4..5"])
-def test_an_io_error_out_of_the_kernel(folder: Path, entries_of: Read, fault: str) -> None:
+def run_with_faults(folder: Path, segment_bytes: int, *faults: str) -> list[str]:
+    """Write 100 calls under strace, which makes system calls fail; returns the calls that were promised."""
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("strace is not installed")
-    call = fault.partition(":")[0]
-    trace = [strace, "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={fault}"]
-    load = [sys.executable, str(LOAD), str(folder), "4", str(8 << 10), "100"]
+    calls = ",".join({fault.partition(":")[0] for fault in faults})
+    injected = [part for fault in faults for part in ("-e", f"inject={fault}")]
+    trace = [strace, "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", *injected]
+    load = [sys.executable, str(LOAD), str(folder), "4", str(segment_bytes), "100"]
     ran = subprocess.run([*trace, *load], capture_output=True, text=True, timeout=60)
     if "ptrace" in ran.stderr:
         pytest.skip("processes may not be traced here")
@@ -250,11 +252,40 @@ def test_an_io_error_out_of_the_kernel(folder: Path, entries_of: Read, fault: st
     assert "refused journal.unavailable" in ran.stdout
     promised = acknowledged(ran.stdout)
     assert len(promised) >= 100
+    return promised
+
+
+@pytest.mark.parametrize(
+    ("fault", "segment_bytes"),
+    [
+        ("pwritev2:error=EIO:when=10..12", 8 << 10),
+        ("fsync:error=EIO:when=4..5", 8 << 10),  # while a segment is sealed, or the next one begun
+        ("fdatasync:error=EIO:when=1", 8 << 20),  # while zeros are written ahead
+    ],
+)
+def test_an_io_error_out_of_the_kernel(folder: Path, entries_of: Read, fault: str, segment_bytes: int) -> None:
+    promised = run_with_faults(folder, segment_bytes, fault)
     entries = entries_of(folder)
     opened = [one.call for one in entries if one.kind is A]
     assert sorted(opened) == sorted(promised)  # all that was promised, and nothing that was refused
     assert_every_call_has_one_end(entries)
     assert any("outage" in one.change for one in entries)
+
+
+def test_refused_lines_that_cannot_be_withdrawn_are_told_and_do_not_count(folder: Path) -> None:
+    """The write is short, the rest of it is written but its sync fails, and the segment cannot be cut either."""
+    faults = ("pwritev2:retval=10:when=10", "fdatasync:error=EIO:when=2", "ftruncate:error=EIO:when=1..2")
+    promised = run_with_faults(folder, 8 << 20, *faults)
+    left = (folder / "00000001.jsonl").read_bytes()
+    entries = list(read_entries(folder))
+    assert [one.seq for one in entries] == list(range(1, len(entries) + 1))
+    assert sorted(one.call for one in entries if one.kind is A) == sorted(promised)
+    assert_every_call_has_one_end(entries)
+    [outage] = [one.change["outage"] for one in entries if "outage" in one.change]
+    void = outage["void"]
+    assert void["segment"] == "00000001.jsonl"
+    assert left[void["from_byte"] :].strip(b"\0").count(b"\n") > 1  # refused lines are there, and were passed over
+    assert entries[void["from_seq"] - 1].change["segment"] == 2
 
 
 def test_a_folder_that_vanishes_is_noticed(folder: Path, journal_in: Make, entries_of: Read) -> None:

@@ -58,8 +58,7 @@ def lock(folder: Path) -> int:
         if isinstance(error, BlockingIOError):
             raise HeldElsewhere(f"process {holder}" if holder.isdigit() else "another process") from None
         raise
-    os.ftruncate(held, 0)
-    os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
+    os.pwrite(held, f"{os.getpid():<19}\n".encode(), 0)
     return held
 
 
