@@ -4,15 +4,21 @@ import asyncio
 import json
 import os
 import signal
+import socket
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from ruamel.yaml import YAML
 
 from funcgate.config.load import load
@@ -298,3 +304,47 @@ def test_a_reload_in_the_middle_of_many(gate: Gate, token: str) -> None:
     last = load(gate.file).version
     until(lambda: version(gate) == last)
     assert get(gate, token).status_code == 200
+
+
+def self_signed(cert: Path, key: Path) -> bytes:
+    """Writes a new certificate for localhost and its key; returns it in DER."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(private, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    cert.write_bytes(made.public_bytes(pem))
+    key.write_bytes(private.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    return made.public_bytes(serialization.Encoding.DER)
+
+
+def shown(port: int) -> bytes | None:
+    """The certificate that a new connection gets."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", port), 10)) as connected:
+        return connected.getpeercert(binary_form=True)
+
+
+def test_a_renewed_certificate_is_shown_without_a_restart(make_gate: Callable[..., Gate], tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    first = self_signed(cert, key)
+    tls = {"cert": str(cert), "key": str(key)}
+    gate = make_gate(listen={"calls": "127.0.0.1:0", "console": "127.0.0.1:0", "tls": tls}).start()
+    assert shown(gate.calls) == first
+    cert.write_text("half a certificate")
+    hang_up(gate)
+    until(lambda: gate.logged(REFUSED))
+    assert shown(gate.calls) == first
+    second = self_signed(cert, key)
+    hang_up(gate)
+    until(lambda: shown(gate.calls) == second)

@@ -115,3 +115,16 @@ def test_a_light_command_is_light(folder: Path) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=60)
     assert ran.stdout == "[]\n"
+
+
+def test_a_bug_shows_no_values(folder: Path) -> None:
+    code = (
+        "import funcgate.cli, funcgate.cli.commands as commands\n"
+        "def broken(): raise ValueError('hunter2')\n"
+        "commands.application = broken\n"
+        "funcgate.cli.main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 1
+    assert "this is a bug: ValueError at" in ran.stderr
+    assert "hunter2" not in ran.stderr
