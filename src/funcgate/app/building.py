@@ -1,12 +1,12 @@
 """From the parts of a configuration to what the listener serves. Nothing is started here."""
 
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 
 from funcgate.catalog import HttpCatalog
 from funcgate.config.assemble import read
-from funcgate.config.load import load
 from funcgate.config.parts import Options, Parts, Target, hash_key
 from funcgate.core.ports import Masker
 from funcgate.gateway import Snapshot
@@ -34,11 +34,16 @@ def read_parts(path: Path, *, previous: Parts | None = None, need_secrets: bool 
 
     `serving` makes the data folder and the key in it, when they are not there; a look at a configuration leaves no trace.
     """
-    data_dir = previous.loaded.data_dir if previous is not None else load(path).data_dir
-    if serving:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = hash_key(data_dir, create=serving)
-    return read(path, Options(protocols=PROTOCOLS, hash_key=key, previous=previous, need_secrets=need_secrets))
+    key = _make_key if serving else partial(hash_key, create=False)
+    if previous is not None:
+        known = previous.loaded.data_dir  # a new data_dir is refused later, and must not have been made by then
+        return read(path, Options(protocols=PROTOCOLS, hash_key=lambda _: key(known), previous=previous))
+    return read(path, Options(protocols=PROTOCOLS, hash_key=key, need_secrets=need_secrets))
+
+
+def _make_key(data_dir: Path) -> bytes:
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return hash_key(data_dir, create=True)
 
 
 def build(parts: Parts, pools: HttpPools) -> Built:

@@ -1,5 +1,6 @@
 """The command line: one file per verb. Exit status 0 done, 1 refused or failed, 2 unusable arguments or configuration."""
 
+import gc
 import os
 import sys
 import traceback
@@ -9,6 +10,9 @@ def main() -> None:
     """Run the command that the process was started with."""
     from .commands import application
 
+    gc.set_threshold(
+        100_000, 50, 100
+    )  # imports and configurations make many objects that stay; looking at them is a fifth of it
     try:
         application()
     except Exception as error:

@@ -192,7 +192,7 @@ class _Assembly:
     def _masking(self, functions: Mapping[str, Function], limit: int) -> MaskingPlan | None:
         chosen = self._judged([rule.functions for rule in self._config.masking])
         rules = [self._config.masking[index] for index in chosen]
-        key = self._options.hash_key
+        key = self._options.hash_key(self._loaded.data_dir)
         return self._renumbered(
             "masking",
             chosen,

@@ -67,11 +67,12 @@ class Parts(Struct, frozen=True, kw_only=True):
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """`protocols` says which protocols there are, and how each reads its functions. `previous` is what serves now: its
-    keys and tokens are taken over. `need_secrets` False leaves the credentials out, for a look at the policies alone."""
+    """`protocols` says which protocols there are, and how each reads its functions. `hash_key` gives the key for masking by
+    hash, from the data folder. `previous` is what serves now: its keys and tokens are taken over. `need_secrets` False
+    leaves the credentials out, for a look at the policies alone."""
 
     protocols: Mapping[str, LoadFunctions]
-    hash_key: bytes
+    hash_key: Callable[[Path], bytes]
     previous: Parts | None = None
     need_secrets: bool = True
 
