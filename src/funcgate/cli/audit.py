@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .say import DEFAULT_CONFIG, UNUSABLE, AsJson, ConfigFile, console, fail, print_json, usable
+from .say import DEFAULT_CONFIG, UNUSABLE, AsJson, ConfigFile, console, fail, plain, print_json, usable
 
 if TYPE_CHECKING:
     from funcgate.recording.calls import CallRecord
@@ -121,7 +121,8 @@ def _list_changes(folder: Path, filters: "Filters", limit: int, damaged: list[st
         return
     table = Table("seq", "at", "outcome", "change", box=None, pad_edge=False)
     for entry in found:
-        table.add_row(str(entry.seq), entry.at[:23].replace("T", " "), entry.outcome or "-", _change(entry.change))
+        change = plain(_change(entry.change))
+        table.add_row(str(entry.seq), entry.at[:23].replace("T", " "), entry.outcome or "-", change)
     console().print(table)
 
 
@@ -147,10 +148,11 @@ def _print_list(found: "list[CallRecord]") -> None:
         if record.count:
             decided += f" ×{record.count}"
         policies = ", ".join(record.policy.names) if record.policy is not None else ""
-        table.add_row(
+        cells = (
             record.id, record.at[:23].replace("T", " "), record.principal.subject if record.principal else "-",
             record.function or record.target or "-", decided, record.outcome or "-", str(record.status or "-"), policies,
         )  # fmt: skip
+        table.add_row(*map(plain, cells))
     console().print(table)
 
 
@@ -160,7 +162,7 @@ def _print_call(record: "CallRecord") -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, value in _facts(record):
         if value:
-            table.add_row(name, value)
+            table.add_row(name, plain(value))
     out = console()
     out.print(table)
     out.print()
@@ -196,8 +198,4 @@ def _facts(record: "CallRecord") -> Iterator[tuple[str, str]]:
 
 
 def _text(value: Any) -> str:
-    """Content of a call, as text for a terminal: control characters could rewrite what the operator sees."""
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else bytes(value).decode()
-    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
+    return "" if value is None else value if isinstance(value, str) else bytes(value).decode()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .say import DEFAULT_CONFIG, REFUSED, UNUSABLE, AsJson, ConfigFile, console, fail, print_json, usable
+from .say import DEFAULT_CONFIG, REFUSED, UNUSABLE, AsJson, ConfigFile, console, fail, plain, print_json, usable
 
 if TYPE_CHECKING:
     from funcgate.config.parts import Parts
@@ -115,7 +115,7 @@ def _print(found: "Explanation", principal: "Principal", function: str, invalid:
     from rich.table import Table
 
     groups = ", ".join(sorted(principal.groups)) or "none"
-    typer.echo(f"{principal.issuer}/{principal.subject} (groups: {groups}) calls {function}")
+    typer.echo(plain(f"{principal.issuer}/{principal.subject} (groups: {groups}) calls {function}"))
     for why in invalid:
         typer.echo(f"request.invalid, before any policy is asked: {why}")
     names = ", ".join(policy.name for policy in found.policies if policy.decided)

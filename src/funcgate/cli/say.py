@@ -35,6 +35,12 @@ def console() -> "Console":
     return out if out.is_terminal else Console(highlight=False, emoji=False, markup=False, width=200)
 
 
+def plain(text: str) -> str:
+    """Text that came from a caller or a target, for a terminal."""
+    # Attack: escape sequences in a subject, a session or an answer that rewrite what the operator sees.
+    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
+
+
 def fail(text: str, *, status: int = REFUSED, as_json: bool = False) -> typer.Exit:
     """Say why and end; to be raised."""
     if as_json:

@@ -14,7 +14,7 @@ from funcgate.core.ids import new_id
 from funcgate.stores.journal_files import FileJournal
 
 Funcgate = Callable[..., Any]
-ALICE, BOB = Who("corp", "alice", ("agents",), None, "aa11"), Who("corp", "bob", ("ci",), None, "bb22")
+ALICE, BOB = Who("corp", "alice", ("agents",), None, "aa11"), Who("corp", "bob\x1b[2J", ("ci",), None, "bb22")
 OLD, NEW = "a" * 64, "b" * 64
 
 
@@ -59,7 +59,7 @@ def test_the_list_is_newest_first(funcgate: Funcgate, ids: list[str]) -> None:
     rows = [line.split() for line in ran.out.splitlines()]
     assert [row[0] for row in rows] == ["call", *reversed(ids)]
     assert "×7" in rows[1]
-    assert {"bob", "deny", "policy.denied"} <= set(rows[2])
+    assert {"bob�[2J", "deny", "policy.denied"} <= set(rows[2])
     assert {"alice", "allow", "complete", "200", "small"} <= set(rows[3])
 
 
@@ -107,6 +107,7 @@ def test_one_call(funcgate: Funcgate, ids: list[str]) -> None:
     assert NEW[:12] in ran.out
     assert "\x1b" not in ran.out
     assert "\x07" not in ran.out
+    assert "\x1b" not in funcgate("audit", "show", ids[1]).out
     record = funcgate("audit", "show", ids[0], "--json").json
     assert [entry["kind"] for entry in record["entries"]] == ["arrived", "allowed", "ended"]
 
