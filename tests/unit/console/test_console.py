@@ -64,9 +64,8 @@ def test_the_meter_as_metrics(room: Room, client: TestClient[Any]) -> None:
     room.meter.count("payments", "allow", "")
     room.meter.count("payments", "allow", "")
     room.meter.count("", "none", "identity.missing")
-    room.meter.steps["decide"].observe(0.00004)
-    room.meter.steps["decide"].observe(0.3)
-    room.meter.steps["decide"].observe(99.0)
+    for took_us in (40, 300_000, 99_000_000):
+        assert room.meter.observe(1000, {"decide": 1000 + took_us * 1000}) == {"decide": took_us}
     room.meter.masked["email"] = 3
     room.meter.open_calls, room.meter.open_connections, room.depth = 1, 2, 5
     room.gauges.version, room.gauges.last_reload_failed = "abc", True
@@ -75,8 +74,9 @@ def test_the_meter_as_metrics(room: Room, client: TestClient[Any]) -> None:
     assert found["funcgate_calls_total", (("code", "identity.missing"), ("decision", "none"), ("target", ""))] == 1
     assert found["funcgate_step_seconds_count", (("step", "decide"),)] == 3
     assert found["funcgate_step_seconds_sum", (("step", "decide"),)] == pytest.approx(99.30004)
-    assert found["funcgate_step_seconds_bucket", (("le", "5e-05"), ("step", "decide"))] == 1
-    assert found["funcgate_step_seconds_bucket", (("le", "0.5"), ("step", "decide"))] == 2
+    assert found["funcgate_step_seconds_bucket", (("le", "3.2e-05"), ("step", "decide"))] == 0
+    assert found["funcgate_step_seconds_bucket", (("le", "6.4e-05"), ("step", "decide"))] == 1
+    assert found["funcgate_step_seconds_bucket", (("le", "0.524288"), ("step", "decide"))] == 2
     assert found["funcgate_step_seconds_bucket", (("le", "+Inf"), ("step", "decide"))] == 3
     assert found["funcgate_masked_total", (("detector", "email"),)] == 3
     assert found["funcgate_open_calls", ()] == 1
