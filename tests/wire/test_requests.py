@@ -33,7 +33,10 @@ WHOLE = {
     "coding in capitals": (post(b"Transfer-Encoding: Chunked\r\n", b"3\r\nabc\r\n0\r\n\r\n"), b"abc"),
     "HTTP/1.0": (b"GET /a HTTP/1.0\r\n\r\n", b""),
     "length and close": (post(b"Connection: close\r\nContent-Length: 3\r\n", b"abc"), b"abc"),
-    "chunks and close": (post(b"Connection: close\r\nTransfer-Encoding: chunked\r\n", b"3\r\nabc\r\n0\r\n\r\n"), b"abc"),
+    "chunks and close": (
+        post(b"Connection: close\r\nTransfer-Encoding: chunked\r\n", b"3\r\nabc\r\n0\r\n\r\n"),
+        b"abc",
+    ),
     "h2c upgrade ignored": (
         post(
             b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\nContent-Length: 3\r\n",
