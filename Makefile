@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-LOCKED := --require-hashes --no-deps --only-binary :all: --progress-bar off --quiet
+LOCKED := --require-hashes --no-compile --no-deps --only-binary :all: --progress-bar off --quiet
 
 .PHONY: setup demo test test-full check bench docs lock clean
 
@@ -15,7 +15,7 @@ setup: .venv/run.stamp .venv/dev.stamp
 
 .venv/run.stamp: .venv/venv.stamp locks/run.lock pyproject.toml
 	$(BIN)/python -m pip install $(LOCKED) -r locks/run.lock
-	$(BIN)/python -m pip install --no-deps --no-build-isolation --quiet --editable .
+	$(BIN)/python -m pip install --no-deps --no-build-isolation --no-compile --quiet --editable .
 	@touch $@
 
 .venv/dev.stamp: .venv/run.stamp locks/dev.lock
@@ -39,6 +39,7 @@ check: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy -p bench
 	$(BIN)/lint-imports
 	$(BIN)/python tools/sizes.py
 
