@@ -57,7 +57,9 @@ def _peers(bed: Bed) -> Iterator[list[Peer]]:
         if wanted("nginx") and plain.NGINX:
             peers.append(stack.enter_context(plain.nginx(bed.upstream_port, bed.folder)))
         if wanted("envoy"):
-            peers.append(stack.enter_context(envoy.envoy(bed.work, bed.upstream_port, bed.folder)))
+            for cached in (True, False):
+                peer = stack.enter_context(envoy.envoy(bed.work, bed.upstream_port, bed.folder, cached=cached))
+                peers.append(peer)
         if wanted("aiohttp"):
             peers.append(stack.enter_context(plain.aiohttp_proxy(bed.work, bed.upstream_port, bed.folder)))
         if wanted("funcgate"):

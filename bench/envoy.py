@@ -1,6 +1,7 @@
-"""The Envoy peer: jwt_authn with a local key set and its token cache, rbac on path and group. Nothing else is switched on.
+"""The Envoy peers: jwt_authn with a local key set, rbac on path and group. Nothing else is switched on.
 
-One worker thread, HTTP/1.1 on both sides, no access log: as cheap as Envoy does this job.
+One worker thread, HTTP/1.1 on both sides, no access log. `envoy` has its token cache switched on, which is as cheap as Envoy
+does this job, and what funcgate is held against; `envoy default` verifies each token, as Envoy does unless told otherwise.
 """
 
 import contextlib
@@ -20,14 +21,16 @@ _HTTP = "type.googleapis.com/envoy.extensions.filters.http"
 
 
 @contextlib.contextmanager
-def envoy(work: Workload, upstream_port: int, folder: Path) -> Iterator[Peer]:
+def envoy(work: Workload, upstream_port: int, folder: Path, *, cached: bool) -> Iterator[Peer]:
     """Start Envoy in front of the upstream."""
-    port, log, config = free_port(), folder / "envoy.log", folder / "envoy.json"
-    config.write_text(json.dumps(_config(work, port, upstream_port)))
+    name = "envoy" if cached else "envoy-default"
+    port, log, config = free_port(), folder / f"{name}.log", folder / f"{name}.json"
+    config.write_text(json.dumps(_config(work, port, upstream_port, cached)))
     command = [str(BINARY), "-c", str(config), "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warning"]
     with child(command, log) as process:
         wait_for_port(process, port, log)
-        yield Peer("envoy", "jwt_authn, rbac", port, [process.pid], PATH)
+        does = "jwt_authn with its token cache, rbac" if cached else "jwt_authn, rbac"
+        yield Peer(name, does, port, [process.pid], PATH)
 
 
 def version() -> str:
@@ -36,11 +39,11 @@ def version() -> str:
     return said.strip().split("version:")[-1].strip().split("/")[1]
 
 
-def _config(work: Workload, port: int, upstream_port: int) -> dict[str, Any]:
+def _config(work: Workload, port: int, upstream_port: int, cached: bool) -> dict[str, Any]:
     listener = {
         "name": "calls",
         "address": _address(port),
-        "filter_chains": [{"filters": [{"name": "http", "typed_config": _connections(work)}]}],
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": _connections(work, cached)}]}],
     }
     cluster = {
         "name": "upstream",
@@ -53,7 +56,7 @@ def _config(work: Workload, port: int, upstream_port: int) -> dict[str, Any]:
     return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
 
 
-def _connections(work: Workload) -> dict[str, Any]:
+def _connections(work: Workload, cached: bool) -> dict[str, Any]:
     route = {"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}
     return {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -62,21 +65,20 @@ def _connections(work: Workload) -> dict[str, Any]:
         "generate_request_id": False,
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
         "http_filters": [
-            {"name": "envoy.filters.http.jwt_authn", "typed_config": _tokens(work)},
+            {"name": "envoy.filters.http.jwt_authn", "typed_config": _tokens(work, cached)},
             {"name": "envoy.filters.http.rbac", "typed_config": _rules()},
             {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{_HTTP}.router.v3.Router"}},
         ],
     }
 
 
-def _tokens(work: Workload) -> dict[str, Any]:
+def _tokens(work: Workload, cached: bool) -> dict[str, Any]:
     provider = {
         "issuer": ISSUER,
         "audiences": [AUDIENCE],
         "local_jwks": {"inline_string": json.dumps(work.jwks)},
         "payload_in_metadata": "claims",
-        "jwt_cache_config": {"jwt_cache_size": 100},
-    }
+    } | ({"jwt_cache_config": {"jwt_cache_size": 100}} if cached else {})
     return {
         "@type": f"{_HTTP}.jwt_authn.v3.JwtAuthentication",
         "providers": {"corp": provider},
