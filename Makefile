@@ -40,6 +40,7 @@ check: .venv/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy -p bench
+	$(BIN)/mypy tools/docs.py tools/sizes.py
 	$(BIN)/lint-imports
 	$(BIN)/python tools/sizes.py
 
