@@ -23,6 +23,8 @@ from .core.reply import Outcome, Reply
 from .recording.tape import Tape, encode_args
 from .recording.unknowns import Unknowns
 
+_ARRIVED, _ALLOWED, _ASKED, _ENDED = Kind.ARRIVED, Kind.ALLOWED, Kind.ASKED, Kind.ENDED
+
 
 class Snapshot(Struct, frozen=True):
     """Everything that one version of the configuration decides. Swapped whole; a call keeps the one it began with.
@@ -87,12 +89,12 @@ class Gateway:
         passage.step("decide")
         if isinstance(decision, Allow):
             passage.decision = decision
-            await passage.write(arrived, passage.entry(Kind.ALLOWED))
+            await passage.write(arrived, passage.entry(_ALLOWED))
         elif isinstance(decision, RequireApproval):
             passage.decision = decision
-            await passage.write(arrived, passage.entry(Kind.ASKED))
+            await passage.write(arrived, passage.entry(_ASKED))
             await self._desk.ask(call, decision)
-            await passage.write(passage.entry(Kind.ALLOWED))
+            await passage.write(passage.entry(_ALLOWED))
         else:
             passage.unwritten = arrived
             raise _denied(passage, decision)
@@ -156,7 +158,7 @@ class Passage:
         self._who = who = _who(call.principal)
         args = Raw(masker.mask_args(encode_args(call.args)))
         return Entry(
-            kind=Kind.ARRIVED, call=call.id, session=call.session, principal=who, function=call.function,
+            kind=_ARRIVED, call=call.id, session=call.session, principal=who, function=call.function,
             target=call.target, args=args, digest=call.digest, client=call.client, trace=call.trace, reason=call.reason,
         )  # fmt: skip
 
@@ -208,7 +210,7 @@ class Passage:
         times = self._meter.observe(self._since, self._marks)
         if not self.open:
             return
-        entry = self.entry(Kind.ENDED)
+        entry = self.entry(_ENDED)
         entry.outcome, entry.code, entry.timing_us = self.outcome, self.code, times
         if self.tape is not None:
             self.tape.write_into(entry)

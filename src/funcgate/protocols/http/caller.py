@@ -39,6 +39,9 @@ class Phase(Enum):
     LINGER = "the caller to close"
 
 
+_IDLE, _HEAD, _CALL = Phase.IDLE, Phase.HEAD, Phase.CALL
+
+
 class CallerConnection(asyncio.Protocol):
     """One connection from a caller; one task serves its requests, one after the other."""
 
@@ -56,7 +59,7 @@ class CallerConnection(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
-        self._phase = Phase.IDLE
+        self._phase = _IDLE
         self._read_paused = False
         self._eof = False
         self._discarding = False
@@ -74,22 +77,22 @@ class CallerConnection(asyncio.Protocol):
             connected.write(self._listener.overloaded())
             connected.close()
             return
-        self._enter(Phase.IDLE, self._limits.header_timeout_s)
+        self._enter(_IDLE, self._limits.header_timeout_s)
         self._task = self._loop.create_task(self._serve())
 
     def data_received(self, data: bytes) -> None:
         if self._discarding or self._broken is not None:
             return
+        reader = self._reader
         try:
-            self._reader.feed(data)
+            reader.feed(data)
         except Malformed as malformed:
             self._broken = malformed
-        if self._phase is Phase.IDLE and self._reader.mid_head:
-            self._enter(Phase.HEAD, self._limits.header_timeout_s)
-        current = self._reader.current
-        if (current is not None and not current.complete and current.size > self._allowance) or len(
-            self._queue
-        ) >= self._limits.max_pipelined:
+        if self._phase is _IDLE and reader.mid_head:
+            self._enter(_HEAD, self._limits.header_timeout_s)
+        current = reader.current
+        unasked = current is not None and not current.complete and current.size > self._allowance
+        if unasked or len(self._queue) >= self._limits.max_pipelined:
             self._pause_reading()
         self._wake()
 
@@ -100,7 +103,7 @@ class CallerConnection(asyncio.Protocol):
         if self._broken is None and (self._reader.mid_head or (current is not None and not current.complete)):
             self._broken = Malformed("the connection ended inside a request")
         self._wake()
-        if busy and self._phase is Phase.CALL:
+        if busy and self._phase is _CALL:
             self._probe()
         return busy and not self._secure
 
@@ -124,11 +127,11 @@ class CallerConnection(asyncio.Protocol):
             self._probe()
             return
         self.deadline = inf
-        if self._phase in (Phase.HEAD, Phase.BODY):
+        if self._phase in (_HEAD, Phase.BODY):
             # Attack: hold a connection open with one byte now and then (slowloris).
             self._broken = Malformed(f"the time for {self._phase.value} was over", 408)
             self._wake()
-        elif self._phase is Phase.IDLE:
+        elif self._phase is _IDLE:
             self.close()
         else:
             self.abort()
@@ -163,7 +166,7 @@ class CallerConnection(asyncio.Protocol):
                     raise broken(self._broken)
                 await self._wait()
             self._allowance = _UNASKED
-            self._enter(Phase.CALL, inf)
+            self._enter(_CALL, inf)
         if request.size > limit:
             raise _too_large()
         return request.body
@@ -180,7 +183,7 @@ class CallerConnection(asyncio.Protocol):
         if drained is not None:
             self._enter(Phase.WRITE, self._limits.write_timeout_s)
             await drained
-            self._enter(Phase.CALL, inf)
+            self._enter(_CALL, inf)
 
     def abort(self) -> None:
         """Cut the connection: the caller must not take what it has for the whole answer."""
@@ -193,20 +196,21 @@ class CallerConnection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """For draining: a connection between two requests has nothing to wait for."""
-        if self._phase is Phase.IDLE and self._request is None and not self._queue:
+        if self._phase is _IDLE and self._request is None and not self._queue:
             self.close()
 
     # Serving.
 
     async def _serve(self) -> None:
+        listener, queue = self._listener, self._queue
         while True:
-            request = await self._next()
+            request = queue.popleft() if queue else await self._next()
             if request is None:
                 break
             self._request = request
-            self._enter(Phase.CALL, inf)
-            exchange = HttpExchange(self, request, self._listener.site, None)
-            await self._listener.gateway.carry(exchange, self._listener.site.snapshot)
+            self._phase, self.deadline = _CALL, inf
+            site = listener.site
+            await listener.gateway.carry(HttpExchange(self, request, site, None), site.snapshot)
             if not self.may_stay:
                 break
             self._request = None
@@ -219,8 +223,8 @@ class CallerConnection(asyncio.Protocol):
         while not self._queue:
             if self._broken is not None or self._eof or self._listener.draining:
                 return None
-            if self._phase is not Phase.HEAD:
-                self._enter(Phase.IDLE, self._limits.idle_timeout_s)
+            if self._phase is not _HEAD:
+                self._enter(_IDLE, self._limits.idle_timeout_s)
             self._resume_reading()
             await self._wait()
         return self._queue.popleft()
@@ -229,8 +233,8 @@ class CallerConnection(asyncio.Protocol):
         """Bytes that are no request are refused through the same gate, so that they are recorded."""
         request = Request(b"GET", b"/")
         request.keep_alive = False
-        exchange = HttpExchange(self, request, self._listener.site, broken(malformed))
-        await self._listener.gateway.carry(exchange, self._listener.site.snapshot)
+        site = self._listener.site
+        await self._listener.gateway.carry(HttpExchange(self, request, site, broken(malformed)), site.snapshot)
 
     def _finish(self) -> None:
         """Close; if the caller is still sending, read on for a moment, or it would lose the answer to a reset (RFC 9112, 9.6)."""
@@ -278,7 +282,7 @@ class CallerConnection(asyncio.Protocol):
     def answer_began(self) -> None:
         """From now on no interim answer may be written."""
         if self._phase is Phase.PROBE:
-            self._enter(Phase.CALL, inf)
+            self._enter(_CALL, inf)
 
     def _pause_reading(self) -> None:
         if not self._read_paused and self._transport is not None:

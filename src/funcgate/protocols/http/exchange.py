@@ -104,7 +104,11 @@ class HttpExchange:
                 Code.FUNCTION_UNKNOWN, private_detail=f"no function for {request.method.decode()} {located.path}"
             )
         self._check_head()
-        self.body = body = await self._connection.read_body(request, target.limits.max_request)
+        limit = target.limits.max_request
+        if request.complete and request.size <= limit:
+            self.body = body = request.body
+        else:
+            self.body = body = await self._connection.read_body(request, limit)
         content_type = request.known.get(b"content-type", b"")
         media, charset = media_type(content_type)
         self.forwarded = fields = self._forwarded_fields(target)

@@ -3,6 +3,7 @@
 The one place where a secret is written to a socket.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from .upstream import WHOLE_UP_TO, Answer, Died, UpstreamConnection
 if TYPE_CHECKING:
     from .exchange import HttpExchange
 
+_UNREACHABLE = Code.TARGET_UNREACHABLE
 # RFC 9110, 9.2.2: only these may be sent again when a kept-alive connection died before the answer began.
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 
@@ -34,41 +36,47 @@ async def forward(exchange: "HttpExchange", permit: Permit, lease: Lease) -> Rep
     permit.spend(call.digest)
     data = _outbound(exchange, target, injection(target, lease))
     method = exchange.request.method
-    answer = await _ask(target, data, method)
-    try:
-        return _reply(target, answer, method)
-    except Refused:
-        target.pool.discard(answer.connection)
-        raise
-
-
-async def _ask(target: HttpTarget, data: bytes, method: bytes) -> Answer:
     pool = target.pool
     connection = pool.idle() or await pool.acquire()
     again = connection.used > 0 and method in _IDEMPOTENT
     try:
-        return await _answer(target, connection, data, method)
+        answer = await _ask(target, connection, data, method)
     except Died:
+        pool.discard(connection)
         if not again:
-            raise Refused(
-                Code.TARGET_UNREACHABLE, private_detail="the target closed the connection before it answered"
-            ) from None
-    try:
-        return await _answer(target, await pool.acquire(fresh=True), data, method)
-    except Died:
-        raise Refused(Code.TARGET_UNREACHABLE, private_detail="the target closed two connections unanswered") from None
-
-
-async def _answer(target: HttpTarget, connection: UpstreamConnection, data: bytes, method: bytes) -> Answer:
-    try:
-        return await connection.ask(
-            data,
-            head_only=method == b"HEAD",
-            total_timeout_s=target.limits.timeout_s,
-            whole_up_to=-1 if target.unmaskable_pass else min(WHOLE_UP_TO, target.limits.max_response),
-        )
+            raise Refused(_UNREACHABLE, private_detail="the target closed the connection before it answered") from None
+        answer = await _ask_again(target, data, method)
     except BaseException:
-        target.pool.discard(connection)  # also when the caller went away: nobody may get this answer later
+        pool.discard(connection)  # also when the caller went away: nobody may get this answer later
+        raise
+    try:
+        return _reply(target, answer)
+    except Refused:
+        pool.discard(answer.connection)
+        raise
+
+
+def _ask(target: HttpTarget, connection: UpstreamConnection, data: bytes, method: bytes) -> asyncio.Future[Answer]:
+    limits = target.limits
+    return connection.ask(
+        data,
+        head_only=method == b"HEAD",
+        total_timeout_s=limits.timeout_s,
+        whole_up_to=-1 if target.unmaskable_pass else min(WHOLE_UP_TO, limits.max_response),
+    )
+
+
+async def _ask_again(target: HttpTarget, data: bytes, method: bytes) -> Answer:
+    """On a new connection, once."""
+    pool = target.pool
+    connection = await pool.acquire(fresh=True)
+    try:
+        return await _ask(target, connection, data, method)
+    except Died:
+        pool.discard(connection)
+        raise Refused(_UNREACHABLE, private_detail="the target closed two connections unanswered") from None
+    except BaseException:
+        pool.discard(connection)
         raise
 
 
@@ -120,7 +128,7 @@ def _outbound(exchange: "HttpExchange", target: HttpTarget, injected: Injection)
     return b"".join(parts)
 
 
-def _reply(target: HttpTarget, answer: Answer, method: bytes) -> Reply:
+def _reply(target: HttpTarget, answer: Answer) -> Reply:
     response, connection = answer.response, answer.connection
     limit = target.limits.max_response
     if response.length > limit and not response.head_only:

@@ -1,5 +1,6 @@
 """Which header fields mean something to the gateway, and which never cross it. Names are in lower case, as bytes."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 # RFC 9110, 7.6.1: these belong to one connection. Passing them on lets a caller steer the next hop.
@@ -66,6 +67,13 @@ SINGLE = FUNCGATE | {
     b"expect",
     b"traceparent",
     b"content-encoding",
+}
+
+# What to do with a field of a request: nothing special (not in the table), or these.
+ONCE, WITHHELD = 1, 2
+ROLES: Mapping[bytes, int] = {
+    name: (ONCE if name in SINGLE else 0) | (WITHHELD if name in NEVER_FORWARDED else 0)
+    for name in SINGLE | NEVER_FORWARDED
 }
 
 # Fields of an answer that stay on the target's side. Cookies are the target's credentials for a browser that it never sees.

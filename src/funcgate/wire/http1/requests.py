@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import httptools
 
-from .fields import NEVER_FORWARDED, SINGLE
+from .fields import NEVER_FORWARDED, ONCE, ROLES, SINGLE, WITHHELD
 from .limits import HeadLimits, Malformed
 
 _VERSIONS = {"1.1": True, "1.0": False}
@@ -52,6 +52,7 @@ class RequestReader:
         self._url = b""
         self._overhead = 0
         self._began = False
+        self._large = False
         self._in_head = False
         self._skip = 0
         self.current: Request | None = None
@@ -69,6 +70,7 @@ class RequestReader:
         if not data or self._ended():
             return
         self._began = False
+        self._large = self._in_head or len(data) > self._limits.max_bytes  # else a head in it cannot be too large
         before = 0 if self.current is None else self.current.size
         try:
             self._parser.feed_data(data)
@@ -140,25 +142,25 @@ class RequestReader:
             self.current.complete = True
 
     def _sort_fields(self, request: Request) -> None:
-        size = 0
-        known, fields = request.known, request.fields
+        known, fields, role_of = request.known, request.fields, ROLES.get
         underscored: list[bytes] = []
         for raw_name, raw_value in self._raw:
-            size += len(raw_name) + len(raw_value)
             name, value = raw_name.lower(), raw_value.strip(b" \t")
-            if name in SINGLE:
-                if name in known:
-                    raise Malformed("a header field that may come once came twice")
-                known[name] = value
-            elif name in known:
-                known[name] += b", " + value
-            elif name in NEVER_FORWARDED:
-                known[name] = value
-            if b"_" in name:
-                underscored.append(name)
-            if name not in NEVER_FORWARDED:
+            role = role_of(name)
+            if role is None:
+                if b"_" in name:
+                    underscored.append(name)
                 fields.append((name, value))
-        if size > self._limits.max_bytes:
+                continue
+            if name not in known:
+                known[name] = value
+            elif role & ONCE:
+                raise Malformed("a header field that may come once came twice")
+            else:
+                known[name] += b", " + value
+            if not role & WITHHELD:
+                fields.append((name, value))
+        if self._large and sum([len(name) + len(value) for name, value in self._raw]) > self._limits.max_bytes:
             raise Malformed("the header section is too large", 431)
         if underscored:
             self._check_underscores(underscored)
