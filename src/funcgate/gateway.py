@@ -11,19 +11,21 @@ from time import perf_counter_ns
 import msgspec
 from msgspec import Raw, Struct
 
-from .core.call import Call, Permit
-from .core.decision import Allow, Decision, Deny, RequireApproval
-from .core.entry import Decided, Entry, Kind, Who
-from .core.function import Function
-from .core.meter import Meter
-from .core.ports import Broker, CallerGone, Desk, Exchange, Identity, Journal, Masker, Policies
-from .core.principal import Principal
-from .core.refusal import Code, Refused
-from .core.reply import Outcome, Reply
-from .recording.tape import Tape, encode_args
-from .recording.unknowns import Unknowns
+from funcgate.core.call import Call, Permit
+from funcgate.core.decision import Allow, Decision, Deny, RequireApproval
+from funcgate.core.entry import Decided, Entry, Kind, Who
+from funcgate.core.function import Function
+from funcgate.core.lease import Lease
+from funcgate.core.meter import Meter
+from funcgate.core.ports import Broker, CallerGone, Desk, Exchange, Identity, Journal, Masked, Masker, Policies
+from funcgate.core.principal import Principal
+from funcgate.core.refusal import Code, Refused
+from funcgate.core.reply import Outcome, Reply
+from funcgate.recording.tape import Tape, encode_args
+from funcgate.recording.unknowns import Unknowns
 
 _ARRIVED, _ALLOWED, _ASKED, _ENDED = Kind.ARRIVED, Kind.ALLOWED, Kind.ASKED, Kind.ENDED
+_SMALL = 64 << 10  # bytes; a larger body is masked beside the loop
 
 
 class Snapshot(Struct, frozen=True):
@@ -106,7 +108,10 @@ class Gateway:
         reply = await exchange.send(permit, lease)
         passage.step("send")
 
-        masked = masker.mask_reply(reply, lease)
+        if reply.stream is None and len(reply.body or b"") <= _SMALL:
+            masked = masker.mask_reply(reply, lease)
+        else:
+            masked = await _mask_large(masker, reply, lease)
         passage.step("mask")
         passage.tape = Tape(masked, snapshot.record_bytes)
         await exchange.deliver(passage.tape.reply)
@@ -214,6 +219,7 @@ class Passage:
         entry.outcome, entry.code, entry.timing_us = self.outcome, self.code, times
         if self.tape is not None:
             self.tape.write_into(entry)
+            self._meter.count_masked(entry.masked)
         self._journal.note(entry)
 
 
@@ -221,9 +227,8 @@ _DECISIONS: Mapping[type, str] = {Allow: "allow", Deny: "deny", RequireApproval:
 
 
 def _who(principal: Principal) -> Who:
-    return Who(
-        principal.issuer, principal.subject, tuple(sorted(principal.groups)), principal.acts_for, principal.token
-    )
+    groups = tuple(sorted(principal.groups))
+    return Who(principal.issuer, principal.subject, groups, principal.acts_for, principal.token, principal.actor)
 
 
 def _denied(passage: Passage, decision: Deny) -> Refused:
@@ -231,6 +236,18 @@ def _denied(passage: Passage, decision: Deny) -> Refused:
         raise TypeError("what decides brought no decision")  # whatever it is, it is no Allow
     passage.decision = decision
     return Refused(decision.code, private_detail=decision.reason)
+
+
+async def _mask_large(masker: Masker, reply: Reply, lease: Lease) -> Masked:
+    """A stream that has to be seen whole is collected first (its own limit is `max_response`); else it is masked as it goes.
+
+    Attack: an answer dense with hits, megabytes of it, would hold up everybody's calls while it is masked; a thread does not.
+    """
+    if reply.stream is not None:
+        if not masker.collects:
+            return masker.mask_reply(reply, lease)
+        reply.body, reply.stream = b"".join([piece async for piece in reply.stream]), None
+    return await asyncio.to_thread(masker.mask_reply, reply, lease)
 
 
 def _where(error: BaseException) -> str:

@@ -61,6 +61,8 @@ class Wire:
 class Parts:
     """Every part of a snapshot, sound; a test replaces one method by one that fails."""
 
+    collects = False
+
     def __init__(self) -> None:
         self.principal = make_principal("corp", "ann", frozenset({"agents"}), {}, "t", 9e9)
         self.decision: Any = Allow(("p",), "v")

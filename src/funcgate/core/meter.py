@@ -59,3 +59,9 @@ class Meter:
     def count(self, target: str, decision: str, code: str) -> None:
         key = (target, decision, code)
         self.calls[key] = self.calls.get(key, 0) + 1
+
+    def count_masked(self, counts: Mapping[str, int]) -> None:
+        """What one answer held, by detector."""
+        masked = self.masked
+        for name, count in counts.items():
+            masked[name] = masked.get(name, 0) + count

@@ -48,7 +48,12 @@ class Policies(Protocol):
 
 
 class Masker(Protocol):
-    """What one function's rules hide. One masker serves many calls."""
+    """What one function's rules hide. One masker serves many calls, from any thread.
+
+    `collects` says that a stream has to be collected before it can be masked.
+    """
+
+    collects: bool
 
     def mask_args(self, encoded_args: bytes) -> bytes:
         """JSON of the arguments in, masked JSON (one line, no raw newline) out; for the journal. Never raises:
@@ -64,10 +69,14 @@ class Masker(Protocol):
 
 
 class Masked(Protocol):
-    """A reply that is safe to deliver, and what was masked in it so far (by detector name)."""
+    """A reply that is safe to deliver, and what was masked in it so far (by detector name).
+
+    `json` says that the body is known to be one valid JSON text.
+    """
 
     reply: Reply
     counts: dict[str, int]
+    json: bool
 
 
 class Broker(Protocol):

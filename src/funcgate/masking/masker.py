@@ -35,11 +35,12 @@ _FORM = "application/x-www-form-urlencoded"
 class Masked:
     """A reply that is safe to deliver. `counts` fills as a stream goes."""
 
-    __slots__ = ("counts", "reply")
+    __slots__ = ("counts", "json", "reply")
 
     def __init__(self, reply: Reply, counts: dict[str, int]) -> None:
         self.reply = reply
         self.counts = counts
+        self.json = False
 
 
 class Masker:
@@ -49,6 +50,7 @@ class Masker:
         self, rules: Rules | None, journal: Rules, revealed: Revealed, *, unmaskable_pass: bool, decoded_limit: int
     ) -> None:
         self._rules = rules
+        self.collects = rules is not None
         self._journal = journal
         self._revealed = revealed
         self._pass = unmaskable_pass
