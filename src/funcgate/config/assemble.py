@@ -13,6 +13,7 @@ from msgspec import structs
 from funcgate.core.function import Function
 from funcgate.core.problem import Problem, Unusable
 from funcgate.credentials import Broker
+from funcgate.credentials.spec import faults_of
 from funcgate.identity import Issuers
 from funcgate.masking import MaskingPlan, compile_rules
 from funcgate.policy import PolicySet, compile_policies
@@ -171,11 +172,11 @@ class _Assembly:
 
     def _broker(self, targets: Mapping[str, Target]) -> Broker | None:
         names = [spec.name for spec in self._config.targets]
-        needed = self._options.need_secrets
-        specs = {
-            name: (target.spec.credential if needed else None, ("targets", names.index(name), "credential"))
-            for name, target in targets.items()
-        }
+        specs = {name: (t.spec.credential, ("targets", names.index(name), "credential")) for name, t in targets.items()}
+        if not self._options.need_secrets:
+            for spec, where in specs.values():
+                self.problems += faults_of(spec, where) if spec is not None else []
+            specs = {name: (None, where) for name, (_, where) in specs.items()}
         broker = self._try(lambda: Broker(specs, base=self._base))
         self.problems += broker.warnings if broker is not None else []
         return broker

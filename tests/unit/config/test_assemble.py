@@ -177,6 +177,23 @@ def test_secrets_are_needed_to_serve_and_not_to_look(write: Write, monkeypatch: 
     assert read_parts(path, need_secrets=False).functions
 
 
+@pytest.mark.parametrize(
+    ("credential", "said"),
+    [
+        ("{type: bearer, secret: hunter2}", "secret must be env:NAME or file:PATH, never the secret itself"),
+        ("{type: header, secret: 'env:NOT_SET_HERE'}", "type header needs the name of the header"),
+        ("{type: basic, secret: 'file:./nowhere', user: 'a:b'}", "user must hold no colon"),
+    ],
+)
+def test_a_credential_is_judged_where_its_secret_is_not(write: Write, credential: str, said: str) -> None:
+    path = write(("    url: http", f"    credential: {credential}\n    url: http"))
+    with pytest.raises(Faulty) as caught:
+        read_parts(path, need_secrets=False)
+    (problem,) = caught.value.problems
+    assert problem.line == 12
+    assert said in problem.text
+
+
 def test_a_secret_in_the_wrong_place_is_not_shown(write: Write) -> None:
     path = write(("    url: http", "    credential: {type: bearer, secret: hunter2-is-my-secret}\n    url: http"))
     found = problems(path)
