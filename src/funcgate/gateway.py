@@ -127,6 +127,8 @@ class Gateway:
                 await passage.refused(refused)
             except Refused as unrecorded:
                 refused = unrecorded  # 503: not even the refusal could be recorded
+            except Exception as error:
+                refused = Refused(Code.GATEWAY_ERROR, private_detail=f"{type(error).__name__} in {_where(error)}")
         await passage.exchange.refuse(refused)
 
 

@@ -194,6 +194,16 @@ class FailingJournal(MemoryJournal):
         raise Refused(Code.JOURNAL_UNAVAILABLE)
 
 
+def test_a_journal_that_breaks_for_the_refusal_too_still_ends_in_a_refusal() -> None:
+    class Broken(MemoryJournal):
+        def append(self, *entries: Entry) -> Awaitable[None]:
+            raise Boom
+
+    wire = Wire()
+    asyncio.run(carry(Parts(), wire, Broken()))
+    assert (wire.sent, wire.delivered, wire.refused) == (0, [], [Code.GATEWAY_ERROR])
+
+
 @pytest.mark.parametrize("how", ["at once", "later", "by surprise", "never"])
 def test_a_journal_that_fails_lets_nothing_through(how: str) -> None:
     async def attempt(wire: Wire) -> None:

@@ -202,6 +202,14 @@ class CallerConnection(asyncio.Protocol):
     # Serving.
 
     async def _serve(self) -> None:
+        try:
+            await self._serve_requests()
+        except Exception:
+            # Whatever broke, the caller must not wait for ever, and nothing half-done may look whole.
+            self._listener.broke()
+            self.abort()
+
+    async def _serve_requests(self) -> None:
         listener, queue = self._listener, self._queue
         while True:
             request = queue.popleft() if queue else await self._next()

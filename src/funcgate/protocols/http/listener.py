@@ -83,6 +83,10 @@ class HttpListener:
         refused = Refused(Code.GATEWAY_OVERLOADED, retry_after_s=1)
         return refusal(refused, new_id(), keep_alive=False, head_only=False)
 
+    def broke(self) -> None:
+        """A connection ended by a fault of ours."""
+        self._meter.count("", "none", Code.GATEWAY_ERROR)
+
     async def drain(self, timeout_s: float) -> bool:
         """Stop accepting, let open calls end, close. True when all ended in time; else the rest is cut, and recorded so."""
         self.draining = True
