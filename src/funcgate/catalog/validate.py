@@ -84,7 +84,9 @@ def _compile(schema: Schema, defs: Definitions) -> Check:
                 _validator(whole, jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACK_LIMIT)), whole, False
             )
     except ValueError as error:
-        raise ValueError(_first_line(error)) from None
+        text = _first_line(error)
+        # The interpreter's own limit, where it is lower, ends the whole catalogue in the same words (http.py).
+        raise ValueError("it is nested too deeply" if text == "Recursion limit reached" else text) from None
 
 
 def _validator(
