@@ -28,6 +28,7 @@ from .state import MOVES, State, Status
 from .writer import Recovered, Writer
 
 NOTE_LAG_S = 0.02
+LINGER_TURNS = 4
 REPAIRS_AT_ONCE = 500
 _HEALTHY, _LOW = State.HEALTHY, State.LOW
 _ARRIVED, _ASKED, _ALLOWED, _DENIED, _ENDED = Kind.ARRIVED, Kind.ASKED, Kind.ALLOWED, Kind.DENIED, Kind.ENDED
@@ -79,7 +80,9 @@ class FileJournal:
         self._flying: Batch | None = None
         self._flying_bytes = 0
         self._depth = 0
-        self._called = False
+        self._lingering = False
+        self._turns = 0  # of the loop, that the batch may still wait for company
+        self._seen = 0  # entries that the batch had a turn ago
         self._alone = False  # nobody shared the last batch: waiting for company costs a turn and brings none
         self._overdue = False
         self._timer: asyncio.TimerHandle | None = None
@@ -108,12 +111,11 @@ class FileJournal:
         batch.appended.append(entries)
         waiter = self._loop.create_future()  # its own: cancelling one caller must not cancel another
         batch.waiters.append(waiter)
-        if self._flying is None and not self._called:
+        if self._flying is None and not self._lingering:
             if self._alone:
                 self._hand_over()
             else:
-                self._called = True
-                self._loop.call_soon(self._hand_over)  # at the end of this turn of the loop, with all that it appends
+                self._linger(batch.count)
         return waiter
 
     def note(self, *entries: Entry) -> None:
@@ -239,9 +241,28 @@ class FileJournal:
             self._seq = add_lines(batch.lines, (header,), self._seq, self._clock.stamp())
         return batch
 
+    def _linger(self, seen: int) -> None:
+        self._lingering = True
+        self._turns = LINGER_TURNS
+        self._seen = seen
+        self._loop.call_soon(self._turn_over)
+
+    def _turn_over(self) -> None:
+        """The loop has turned. Hand over, unless this turn brought company, which is likely to bring more.
+
+        A turn with nothing to do takes no time, so nobody waits for company that does not come.
+        """
+        count = self._next.count
+        if count > self._seen and self._turns:
+            self._turns -= 1
+            self._seen = count
+            self._loop.call_soon(self._turn_over)
+        else:
+            self._lingering = False
+            self._hand_over()
+
     def _hand_over(self) -> None:
         """Give the writer all that is queued, if it is idle."""
-        self._called = False
         batch = self._next
         if self._flying is not None or self._state is State.FAILED or not (batch.count or batch.waiters):
             return
@@ -275,13 +296,15 @@ class FileJournal:
         if low is not (self._state is _LOW):
             self.on_space(low)
         queued = self._next
-        if queued.waiters or self._overdue or len(queued.lines) >= CHUNK_BYTES:
+        if self._overdue or len(queued.lines) >= CHUNK_BYTES or (queued.waiters and self._alone):
             self._hand_over()  # first: the disk works while the callers are woken
-        elif queued.count:
+        elif queued.count and not queued.waiters:
             self._arm()
         for waiter in batch.waiters:
             if not waiter.done():
                 waiter.set_result(None)
+        if self._next.waiters and self._flying is None and not self._lingering:
+            self._linger(0)
 
     def on_space(self, low: bool) -> None:
         if self._state is _HEALTHY or self._state is _LOW:
