@@ -7,12 +7,23 @@ import hmac
 from collections.abc import Callable
 from typing import Literal
 
+from msgspec import Struct
+
 from .detector import Detector, as_is
 
 Action = Literal["redact", "partial", "hash"]
 Replace = Callable[[bytes], bytes]
 CREDENTIAL = b"[CREDENTIAL]"
 _HASH_DIGITS = 16
+
+
+class Label(Struct, frozen=True):
+    """Replaces every value by the same text."""
+
+    text: bytes
+
+    def __call__(self, value: bytes) -> bytes:
+        return self.text
 
 
 def replacement(action: Action, detector: Detector, hash_key: bytes) -> Replace:
@@ -22,15 +33,14 @@ def replacement(action: Action, detector: Detector, hash_key: bytes) -> Replace:
         return lambda value: safe(detector.partial(value), b"[REDACTED:" + name + b"]")
     if action == "hash":
         return hashed(name, detector.normal, hash_key)
-    label = b"[REDACTED:" + name + b"]"
-    return lambda value: label
+    return Label(b"[REDACTED:" + name + b"]")
 
 
 def field_replacement(action: Action, hash_key: bytes) -> Replace:
     """How a field's whole value is replaced. Nothing of it is kept: `partial` is `redact` here."""
     if action == "hash":
         return hashed(b"field", as_is, hash_key)
-    return lambda value: b"[REDACTED:field]"
+    return Label(b"[REDACTED:field]")
 
 
 def hashed(name: bytes, normal: Replace, hash_key: bytes) -> Replace:

@@ -4,6 +4,7 @@ Patterns are RE2 over bytes (Latin-1, so that every byte is a character). No pat
 then lies inside one JSON string, which is what lets structured.py splice into the raw text.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -48,6 +49,17 @@ def as_is(value: bytes) -> bytes:
     return value
 
 
+class Whole(Struct, frozen=True):
+    """How many JSON strings that are a value and nothing else are judged at once.
+
+    `shapes` are those strings without their quotes, every digit a 0. `all_are` takes such strings with their quotes and the
+    byte after (``,``, ``}`` or ``]``), one after the other, and says whether each is a value; False may be wrong.
+    """
+
+    shapes: tuple[bytes, ...]
+    all_are: Callable[[bytes], bool]
+
+
 class Detector(Struct, frozen=True, kw_only=True):
     """One kind of value.
 
@@ -55,7 +67,9 @@ class Detector(Struct, frozen=True, kw_only=True):
     ("" = the gate); `refine` decides (None = every candidate counts). `retry` resumes one byte after the start of a
     candidate that was refused, for patterns whose candidates are short. `numeric` says that a bare JSON number can hold
     the value. `digits` says that a candidate is digits, spaces and ``-.+()/`` only, so that stretches.py can find it; `twin` is
-    a second form of the same value, found in its own way.
+    a second form of the same value, found in its own way. `whole` is a quick way for its commonest shapes. Every value
+    holds the byte `sign` (-1 = there is none); then `string` matches a JSON string, as `Whole.all_are` takes it, that is a
+    value.
     """
 
     name: str
@@ -66,6 +80,9 @@ class Detector(Struct, frozen=True, kw_only=True):
     numeric: bool = False
     digits: bool = False
     twin: "Detector | None" = None
+    whole: Whole | None = None
+    sign: int = -1
+    string: "re.Pattern[bytes] | None" = None
     partial: Callable[[bytes], bytes] = keep_nothing
     normal: Callable[[bytes], bytes] = as_is
 

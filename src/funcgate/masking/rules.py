@@ -5,17 +5,18 @@ It refuses to find anything half: `find` looks at the text as it is and with its
 
 from collections.abc import Sequence
 
-from .actions import Replace
+from .actions import Label, Replace
 from .detector import Detector, Hit
 from .fields import Fields
 from .scanner import Scanner, merged
 from .spelling import views
+from .values import Values
 
 
 class Rules:
     """Shared by all functions with the same rules."""
 
-    __slots__ = ("fields", "names", "numeric", "replaces", "scanner")
+    __slots__ = ("fields", "names", "numeric", "replaces", "scanner", "values")
 
     def __init__(self, chosen: Sequence[tuple[Detector, Replace]], fields: Fields) -> None:
         chosen = [*chosen, *((detector.twin, replace) for detector, replace in chosen if detector.twin)]
@@ -24,6 +25,11 @@ class Rules:
         self.names = tuple(detector.name for detector, _ in chosen)
         self.numeric = tuple(detector.numeric for detector, _ in chosen)
         self.fields = fields
+        self.values = Values(
+            self.scanner,
+            self.replaces,
+            [replace.text if isinstance(replace, Label) else None for replace in self.replaces],
+        )
 
     def find(self, text: bytes, opened: Sequence[int] | None = None) -> list[Hit]:
         """The spans to hide, whichever way they are spelled. Raises `ScanFailed`."""

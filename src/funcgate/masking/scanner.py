@@ -23,7 +23,7 @@ class ScanFailed(Exception):
 class Scanner:
     """A fixed list of detectors over many texts."""
 
-    __slots__ = ("_digits", "_end", "_finders", "_gate", "_stretches", "detectors", "escapes", "exponents")
+    __slots__ = ("_digits", "_finders", "_gate", "detectors", "end", "escapes", "exponents", "stretches")
 
     def __init__(self, detectors: Sequence[Detector], *, max_mem: int = 64 << 20) -> None:
         self.detectors = tuple(detectors)
@@ -33,7 +33,7 @@ class Scanner:
             gate.Add(detector.gate)
         self.escapes = len(self.detectors)
         self.exponents = self.escapes + 1
-        self._end = self.exponents + 1
+        self.end = self.exponents + 1
         gate.Add(ESCAPES)
         gate.Add(EXPONENTS)
         # The binding answers [] both for "no match" and for "out of memory". This one matches every text, so its absence
@@ -47,20 +47,20 @@ class Scanner:
             for detector in self.detectors
         )
         self._digits = frozenset(index for index, detector in enumerate(self.detectors) if detector.digits)
-        self._stretches = Stretches([(index, self.detectors[index]) for index in sorted(self._digits)])
+        self.stretches = Stretches([(index, self.detectors[index]) for index in sorted(self._digits)])
 
     def gate(self, text: bytes) -> list[int]:
         """Which gates the text opens, the last one always. Raises `ScanFailed`."""
         opened: list[int] = self._gate(text)
         # Attack: a text that makes the automaton too large; without an answer the text is not clean, it is unread.
-        if self._end not in opened:
+        if self.end not in opened:
             raise ScanFailed
         return opened
 
     def spans(self, text: bytes, opened: Sequence[int]) -> list[Hit]:
         """What the opened detectors find, in order, overlaps merged."""
         hits: list[Hit] = []
-        stretched = self._stretches if self._digits.isdisjoint(opened) is False and all_plain(text) else None
+        stretched = self.stretches if self._digits.isdisjoint(opened) is False and all_plain(text) else None
         if stretched is not None:
             stretched.find(text, hits)
         for index in opened:
@@ -70,6 +70,11 @@ class Scanner:
             hits.sort()
             return merged(hits)
         return hits
+
+    def first(self, index: int, text: bytes, at: int, end: int) -> Hit | None:
+        """The first candidate of a detector without a check, between two places."""
+        start, stop = self._finders[index][0](UNANCHORED, text, at, end)[0]
+        return (start, stop, index) if start >= 0 else None
 
     def _find(self, index: int, text: bytes, hits: list[Hit]) -> None:
         match, refine, retry = self._finders[index]

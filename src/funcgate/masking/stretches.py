@@ -13,14 +13,13 @@ from re2 import _re2
 
 from .detector import UNANCHORED, Detector, Hit, Refine, Span, options
 
-# Every digit becomes 0, a space _, the other separators stay; everything else ends a stretch.
-_FOLD = bytes(
-    0x30 if byte in b"0123456789" else 0x5F if byte == 0x20 else byte if byte in b"-.+()/" else 0x20
-    for byte in range(256)
-)
-_ZERO = 0x30
-_SHORTEST = 7  # 0.0.0.0
-_KEPT_SHAPES, _LONGEST_KEPT = 4096, 64
+# What a stretch is made of, and what ends it.
+_ZERO, _SPACE = 0x30, 0x20
+RUNS = bytes(_ZERO if byte in b"0123456789 -.+()/" else _SPACE for byte in range(256))
+RUN = b"0" * 7  # the shortest: 0.0.0.0
+END_OF_RUN = _SPACE
+_SHAPE = bytes(_ZERO if byte in b"0123456789" else byte for byte in range(256))
+KEPT_SHAPES, LONGEST_KEPT = 4096, 64
 _A_DIGIT = re.compile(rb"\[[0-9]-9\]")
 
 
@@ -61,38 +60,43 @@ class Stretches:
         self._plans: dict[bytes, list[Step]] = {}
 
     def find(self, text: bytes, hits: list[Hit]) -> None:
-        folded = text.translate(_FOLD)
-        find, plans = folded.find, self._plans
-        at = 0
-        for piece in [piece for piece in folded.split() if len(piece) >= _SHORTEST]:
-            start = find(piece, at)
-            at = start + len(piece)
-            plan = plans.get(piece)
-            if plan is None:
-                plan = self._planned(piece)
-            for step in plan:
-                kind = step.kind
-                if kind.search is None:
-                    free = 0
-                    for first, last in step.candidates:
-                        if first >= free:
-                            for found in kind.refine(text, start + first, start + last):
-                                hits.append((*found, kind.index))
-                                free = found[1] - start
-                elif not step.zeros:
-                    searched(kind, text, start, at, hits)
-                else:
-                    for zero in step.zeros:
-                        if text[start + zero] == _ZERO:
-                            searched(kind, text, start, at, hits)
-                            break
+        folded = text.translate(RUNS)
+        find = folded.find
+        start = find(RUN)
+        while start >= 0:
+            end = find(END_OF_RUN, start)
+            if end < 0:
+                end = len(text)
+            self.judge(text, start, end, hits)
+            start = find(RUN, end)
 
-    def _planned(self, piece: bytes) -> list[Step]:
-        shape = piece.replace(b"_", b" ")
-        plan = [step for kind in self._kinds if (step := step_of(kind, shape)) is not None]
-        # Attack: a text of ever new shapes must not fill the memory.
-        if len(piece) <= _LONGEST_KEPT and len(self._plans) < _KEPT_SHAPES:
-            self._plans[piece] = plan
+    def judge(self, text: bytes, start: int, end: int, hits: list[Hit]) -> None:
+        """Adds what is in one stretch."""
+        for step in self.plan(text[start:end].translate(_SHAPE)):
+            kind = step.kind
+            if kind.search is None:
+                free = 0
+                for first, last in step.candidates:
+                    if first >= free:
+                        for found in kind.refine(text, start + first, start + last):
+                            hits.append((*found, kind.index))
+                            free = found[1] - start
+            elif not step.zeros:
+                searched(kind, text, start, end, hits)
+            else:
+                for zero in step.zeros:
+                    if text[start + zero] == _ZERO:
+                        searched(kind, text, start, end, hits)
+                        break
+
+    def plan(self, shape: bytes) -> list[Step]:
+        """What to try on stretches of this shape."""
+        plan = self._plans.get(shape)
+        if plan is None:
+            plan = [step for kind in self._kinds if (step := step_of(kind, shape)) is not None]
+            # Attack: a text of ever new shapes must not fill the memory.
+            if len(shape) <= LONGEST_KEPT and len(self._plans) < KEPT_SHAPES:
+                self._plans[shape] = plan
         return plan
 
 

@@ -30,16 +30,24 @@ def check_json(raw: bytes) -> None:
         raise Unreadable("not JSON") from error
 
 
-def mask_json(raw: bytes, rules: Rules, counts: dict[str, int]) -> bytes:
+def mask_json(raw: bytes, rules: Rules, counts: dict[str, int], opened: Sequence[int] | None = None) -> bytes:
     """JSON in, masked JSON out. Raises `Unreadable` or `ScanFailed`."""
     check_json(raw)
     scanner = rules.scanner
-    opened = scanner.gate(raw)
+    if opened is None:
+        opened = scanner.gate(raw)
     walk = rules.fields and rules.fields.may_be_in(raw)
     if not walk:
         if len(opened) == 1:
             return raw
         if scanner.escapes not in opened and scanner.exponents not in opened:
+            counted: list[int] = []
+            masked = rules.values.mask(raw, opened, counted)
+            if masked is not None:
+                for index in set(counted):
+                    name = rules.names[index]
+                    counts[name] = counts.get(name, 0) + counted.count(index)
+                return masked
             hits = scanner.spans(raw, opened)
             if not hits:
                 return raw

@@ -1,13 +1,14 @@
 """JSON: what can hide a value from the raw bytes does not, keys stay apart, and splicing is the walk made quick."""
 
 import json
+import random
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from funcgate.masking.actions import field_replacement, replacement
+from funcgate.masking.actions import Action, field_replacement, replacement
 from funcgate.masking.detectors import DETECTORS
 from funcgate.masking.fields import NO_FIELDS, Fields
 from funcgate.masking.rules import Rules
@@ -155,6 +156,7 @@ def test_nesting_beyond_the_limit_is_refused_where_it_is_walked() -> None:
 VALUES = [
     "4111111111111111", "4111 1111 1111 1111", "ada@example.com", "123-45-6789", "GB82WEST12345698765432", "192.168.10.21",
     "2001:db8::1", "+1-202-555-0143", "https://a:b@h/", "AKIAIOSFODNN7EXAMPLE", "a,b]:{}[", "::1", "41111111111111", "1.2",
+    "4111 1111 1111 1112", "5555-5555-5555-4444", "012-34-5678", "000-45-6789", " x12", "::1.2.3.21a",
     "05 11", "x", "", "\u00e9", "4111-", "1111", "@", "x.com", "::", "//a:b", "@h", "+1 202 ", "202-555-", "0143",
 ]  # fmt: skip
 TEXTS = st.lists(st.sampled_from([*VALUES, " ", ",", ":", "-", "."]), max_size=4).map("".join)
@@ -177,6 +179,20 @@ def test_splicing_gives_what_the_walk_gives(document: Any, separators: tuple[str
     walked: dict[str, int] = {}
     assert mask_json(raw, ALL, quick) == mask_by_walk(raw, ALL, walked)
     assert quick == walked
+
+
+@pytest.mark.parametrize("names", [["us_ssn", "phone_number"], ["phone_number", "us_ssn"], ["email", "credit_card"]])
+@pytest.mark.parametrize("action", ["redact", "partial", "hash"])
+def test_splicing_gives_what_the_walk_gives_for_other_choices(names: list[str], action: Action) -> None:
+    rules = Rules([(DETECTORS[name], replacement(action, DETECTORS[name], b"k" * 32)) for name in names], NO_FIELDS)
+    dice = random.Random(11)
+    for _ in range(400):
+        texts = ["".join(dice.choices(VALUES, k=dice.choice((1, 1, 2, 3)))) for _ in range(6)]
+        raw = json.dumps({"a": texts[:2], texts[2]: texts[3], "b": {"c": texts[4], "d": texts[5]}}).encode()
+        quick: dict[str, int] = {}
+        walked: dict[str, int] = {}
+        assert mask_json(raw, rules, quick) == mask_by_walk(raw, rules, walked)
+        assert quick == walked
 
 
 def escaped(text: str) -> str:

@@ -1,6 +1,14 @@
 """E-mail addresses with a domain that has a dot. Quoted local parts and bare hosts are refused."""
 
+import re
+
 from funcgate.masking.detector import Detector
+
+_PATTERN = (
+    rb"[A-Za-z0-9_+\x80-\xff][A-Za-z0-9_+.!#$%'*^`|~\x80-\xff\-]*"
+    rb"@[A-Za-z0-9\x80-\xff](?:[A-Za-z0-9\x80-\xff.\-]*[A-Za-z0-9\x80-\xff])?"
+    rb"\.[A-Za-z\x80-\xff][A-Za-z0-9\x80-\xff\-]*[A-Za-z0-9\x80-\xff]"
+)
 
 
 def partial(value: bytes) -> bytes:
@@ -12,11 +20,9 @@ def partial(value: bytes) -> bytes:
 DETECTOR = Detector(
     name="email",
     gate=rb"[A-Za-z0-9_+\-\x80-\xff]@[A-Za-z0-9\x80-\xff]",
-    pattern=(
-        rb"[A-Za-z0-9_+\x80-\xff][A-Za-z0-9_+.!#$%'*^`|~\x80-\xff\-]*"
-        rb"@[A-Za-z0-9\x80-\xff](?:[A-Za-z0-9\x80-\xff.\-]*[A-Za-z0-9\x80-\xff])?"
-        rb"\.[A-Za-z\x80-\xff][A-Za-z0-9\x80-\xff\-]*[A-Za-z0-9\x80-\xff]"
-    ),
+    pattern=_PATTERN,
+    sign=0x40,
+    string=re.compile(rb'"' + _PATTERN + rb'"[,}\]]'),
     retry=False,
     partial=partial,
     normal=bytes.lower,

@@ -24,7 +24,7 @@ def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
 
 def is_v4(text: bytes) -> bool:
     parts = text.split(b".")
-    return len(parts) == 4 and all(0 < len(part) < 4 and int(part) < 256 for part in parts)
+    return len(parts) == 4 and all(part.isdigit() and len(part) < 4 and int(part) < 256 for part in parts)
 
 
 def is_v6(text: bytes) -> bool:

@@ -1,8 +1,16 @@
 """United States social security numbers, with separators. Nine bare digits are refused: too many other numbers are that."""
 
+import re
 from collections.abc import Iterator
 
-from funcgate.masking.detector import DIGITS, WORD, Detector, Span, keep_last_four, plain
+from funcgate.masking.detector import DIGITS, WORD, Detector, Span, Whole, keep_last_four, plain
+
+_ISSUED = re.compile(rb'(?:"(?!000|666|9)[0-9]{3}[ \-](?!00)[0-9]{2}[ \-](?!0000)[0-9]{4}"[,}\]])*+')
+
+
+def all_issued(strings: bytes) -> bool:
+    """Whether none of these strings in the form of a number is one that is never issued."""
+    return _ISSUED.fullmatch(strings) is not None
 
 
 def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
@@ -24,6 +32,7 @@ DETECTOR = Detector(
     gate=rb"[0-9]{3}[ \-][0-9]{2}[ \-][0-9]{4}",
     refine=refine,
     digits=True,
+    whole=Whole((b"000-00-0000", b"000 00 0000"), all_issued),
     partial=keep_last_four,
     normal=plain,
 )
