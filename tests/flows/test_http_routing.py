@@ -115,7 +115,7 @@ def test_a_flood_of_unknown_callers_is_counted_not_written(make_gate: Callable[.
 def test_a_large_answer_is_masked_without_holding_up_the_others(
     make_gate: Callable[..., Gate], target: Target, token: str
 ) -> None:
-    rows = [{"mail": f"user{n}@example.com", "card": "4111 1111 1111 1111"} for n in range(20_000)]
+    rows = [{"mail": f"user{n}@example.com", "card": "4111 1111 1111 1111"} for n in range(60_000)]
     target.answers["/read"] = answer(json.dumps(rows).encode())
     gate = make_gate(
         masking=[{"functions": ["shop.*"], "detect": "all"}], target={"limits": {"timeout": "60s"}}
@@ -134,4 +134,4 @@ def test_a_large_answer_is_masked_without_holding_up_the_others(
     large.join()
     assert "example.com" not in shown[0]
     assert "4111" not in shown[0]
-    assert done > 5, "the other calls waited for the large one"
+    assert done > 3, "the other calls waited for the large one"

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from funcgate.core.function import Limits
-from funcgate.protocols.http.listener import ListenerLimits
+from funcgate.protocols.http.limits import ListenerLimits
 from funcgate.wire.http1.limits import HeadLimits
 from support.gate import Gate, until
 from support.raw import connect, read_all, read_answer, statuses

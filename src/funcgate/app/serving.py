@@ -23,7 +23,8 @@ from funcgate.core.problem import Unusable
 from funcgate.core.refusal import Refused
 from funcgate.gateway import Gateway
 from funcgate.logs import CallLog, logger, set_up
-from funcgate.protocols.http.listener import HttpListener, ListenerLimits
+from funcgate.protocols.http.limits import ListenerLimits
+from funcgate.protocols.http.listener import HttpListener
 from funcgate.protocols.http.sweeper import Sweeper
 from funcgate.protocols.http.target import HttpPools
 from funcgate.recording.unknowns import Unknowns

@@ -8,18 +8,18 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from math import inf
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from funcgate.core.ports import CallerGone
 from funcgate.core.refusal import Code, Refused
+from funcgate.gateway import Gateway
 from funcgate.wire.http1.limits import Malformed
 from funcgate.wire.http1.requests import Request, RequestReader
 from funcgate.wire.http1.writing import CONTINUE
 
 from .exchange import HttpExchange
-
-if TYPE_CHECKING:
-    from .listener import HttpListener
+from .limits import ListenerLimits
+from .target import HttpSite
 
 _UNASKED = 64 << 10  # body bytes taken before the call asks for its body
 _HIGH_WATER = 256 << 10
@@ -42,10 +42,27 @@ class Phase(Enum):
 _IDLE, _HEAD, _CALL = Phase.IDLE, Phase.HEAD, Phase.CALL
 
 
+class Listening(Protocol):
+    """What a connection asks of the listener that accepted it."""
+
+    limits: ListenerLimits
+    site: HttpSite
+    gateway: Gateway
+    draining: bool
+
+    def admit(self, connection: "CallerConnection") -> bool: ...
+
+    def dismiss(self, connection: "CallerConnection") -> None: ...
+
+    def overloaded(self) -> bytes: ...
+
+    def broke(self) -> None: ...
+
+
 class CallerConnection(asyncio.Protocol):
     """One connection from a caller; one task serves its requests, one after the other."""
 
-    def __init__(self, listener: "HttpListener", *, secure: bool) -> None:
+    def __init__(self, listener: Listening, *, secure: bool) -> None:
         self._listener = listener
         self._limits = listener.limits
         self._secure = secure

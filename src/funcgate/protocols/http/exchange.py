@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from time import perf_counter, time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from funcgate.core.call import Call, Permit
 from funcgate.core.ids import new_id
@@ -25,12 +25,30 @@ from funcgate.wire.request_target import RequestTarget, parse_request_target
 from .forward import forward
 from .target import HttpSite, HttpTarget
 
-if TYPE_CHECKING:
-    from .caller import CallerConnection
-
 _SESSION = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _MAX_TOKEN = 16 << 10
+
+
+class Caller(Protocol):
+    """What an exchange asks of the caller's connection."""
+
+    client: str
+
+    @property
+    def may_stay(self) -> bool:
+        """Whether the connection can serve another request after this one."""
+        ...
+
+    async def read_body(self, request: Request, limit: int) -> bytes: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    async def drain(self) -> None: ...
+
+    def answer_began(self) -> None: ...
+
+    def abort(self) -> None: ...
 
 
 class HttpExchange:
@@ -56,9 +74,7 @@ class HttpExchange:
         "traceparent",
     )  # fmt: skip
 
-    def __init__(
-        self, connection: "CallerConnection", request: Request, site: HttpSite, broken: Refused | None
-    ) -> None:
+    def __init__(self, connection: Caller, request: Request, site: HttpSite, broken: Refused | None) -> None:
         self._connection = connection
         self._site = site
         self._broken = broken

@@ -6,29 +6,41 @@ The one place where a secret is written to a socket.
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 from urllib.parse import quote_plus
 
-from funcgate.core.call import Permit
+from funcgate.core.call import Call, Permit
 from funcgate.core.lease import Lease
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome, Reply
 from funcgate.wire.http1.fields import media_type
+from funcgate.wire.http1.requests import Request
 from funcgate.wire.http1.responses import Response
 from funcgate.wire.http1.writing import fields_block
 
 from .target import HttpTarget, Injection
 from .upstream import WHOLE_UP_TO, Answer, Died, UpstreamConnection
 
-if TYPE_CHECKING:
-    from .exchange import HttpExchange
-
 _UNREACHABLE = Code.TARGET_UNREACHABLE
 # RFC 9110, 9.2.2: only these may be sent again when a kept-alive connection died before the answer began.
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 
 
-async def forward(exchange: "HttpExchange", permit: Permit, lease: Lease) -> Reply:
+class Outgoing(Protocol):
+    """A call that was resolved: what of its message crosses."""
+
+    call_id: str
+    call: Call | None
+    http_target: HttpTarget | None
+    request: Request
+    path: str
+    query: str
+    forwarded: list[tuple[bytes, bytes]]
+    body: bytes
+    traceparent: bytes
+
+
+async def forward(exchange: Outgoing, permit: Permit, lease: Lease) -> Reply:
     """Send the call that `permit` is for, once, and bring its answer. Raises `Refused`, `PermitError`."""
     call, target = exchange.call, exchange.http_target
     if call is None or target is None:
@@ -98,7 +110,7 @@ def injection(target: HttpTarget, lease: Lease) -> Injection:
     return fresh
 
 
-def _outbound(exchange: "HttpExchange", target: HttpTarget, injected: Injection) -> bytes:
+def _outbound(exchange: Outgoing, target: HttpTarget, injected: Injection) -> bytes:
     request, body = exchange.request, exchange.body
     path, query = target.base_path + exchange.path, exchange.query
     if injected.query:

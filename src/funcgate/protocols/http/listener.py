@@ -3,31 +3,16 @@
 import asyncio
 import ssl
 
-from msgspec import Struct
-
 from funcgate.core.ids import new_id
 from funcgate.core.meter import Meter
 from funcgate.core.refusal import Code, Refused
 from funcgate.gateway import Gateway
-from funcgate.wire.http1.limits import HeadLimits
 from funcgate.wire.http1.writing import refusal
 
 from .caller import CallerConnection
+from .limits import ListenerLimits
 from .sweeper import Sweeper
 from .target import HttpSite
-
-
-class ListenerLimits(Struct, frozen=True, kw_only=True):
-    """What callers may use. Times in seconds."""
-
-    head: HeadLimits = HeadLimits()
-    max_connections: int = 1000
-    max_pipelined: int = 16
-    header_timeout_s: float = 10.0
-    body_timeout_s: float = 30.0
-    idle_timeout_s: float = 75.0
-    write_timeout_s: float = 30.0
-    tls_handshake_timeout_s: float = 10.0
 
 
 class HttpListener:
