@@ -1,0 +1,18 @@
+"""How much of the gateway one caller may use, and for how long. The defaults are the documented ones."""
+
+from msgspec import Struct
+
+from funcgate.wire.http1.limits import HeadLimits
+
+
+class ListenerLimits(Struct, frozen=True, kw_only=True):
+    """What callers may use. Times in seconds."""
+
+    head: HeadLimits = HeadLimits()
+    max_connections: int = 1000
+    max_pipelined: int = 16
+    header_timeout_s: float = 10.0
+    body_timeout_s: float = 30.0
+    idle_timeout_s: float = 75.0
+    write_timeout_s: float = 30.0
+    tls_handshake_timeout_s: float = 10.0
