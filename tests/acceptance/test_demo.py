@@ -114,7 +114,7 @@ def test_the_lines_to_paste_work_as_pasted(demo_folder: Path) -> None:
     lines = [line for line in printed.splitlines() if line.startswith(("export ", "curl "))]
     assert len(lines) == 5
     script = "\n".join([lines[0], *(f"{line}; echo" for line in lines[1:])])
-    done = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, timeout=90)
     assert done.returncode == 0, done.stderr
     customer, booked, held, denied = (json.loads(line) for line in done.stdout.splitlines() if line)
     assert customer["id"] == "c-1002"
@@ -127,7 +127,7 @@ def test_the_lines_to_paste_work_as_pasted(demo_folder: Path) -> None:
 def test_the_record_can_be_asked_as_told(demo_folder: Path) -> None:
     told = next(line for line in (demo_folder / "printed.txt").read_text().splitlines() if "audit list" in line)
     words = told[told.index("funcgate ") :].split()
-    done = subprocess.run([FUNCGATE, *words[1:]], cwd=demo_folder, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([FUNCGATE, *words[1:]], cwd=demo_folder, capture_output=True, text=True, timeout=90)
     assert done.returncode == 0, done.stderr
     assert "payments.createTransfer" in done.stdout
 

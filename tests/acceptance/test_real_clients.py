@@ -31,7 +31,7 @@ def by_curl(method: str, url: str, token: str, body: dict[str, Any] | None) -> A
         "--noproxy",
         "*",
         "--max-time",
-        "20",
+        "60",
         "--write-out",
         "\n%{http_code}",
         "-X",
@@ -48,7 +48,7 @@ def by_curl(method: str, url: str, token: str, body: dict[str, Any] | None) -> A
 
 def by_httpx(method: str, url: str, token: str, body: dict[str, Any] | None) -> Answer:
     headers = {"Authorization": f"Bearer {token}"}
-    answer = httpx.request(method, url, headers=headers, json=body, trust_env=False, timeout=20)
+    answer = httpx.request(method, url, headers=headers, json=body, trust_env=False, timeout=60)
     return answer.status_code, answer.json()
 
 
@@ -70,7 +70,7 @@ def by_urllib(method: str, url: str, token: str, body: dict[str, Any] | None) ->
     request = urllib.request.Request(url, data, headers, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=20) as answer:
+        with opener.open(request, timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as refused:
         with refused:

@@ -106,7 +106,7 @@ def assert_whole(entries: list[Entry]) -> None:
 
 
 async def until(done: Callable[[], Awaitable[bool]]) -> None:
-    deadline = time.monotonic() + 8
+    deadline = time.monotonic() + 30
     while not await done():
         assert time.monotonic() < deadline, "it never came"
         await asyncio.sleep(0.01)

@@ -27,7 +27,7 @@ FUNCGATE = str(Path(sys.executable).parent / "funcgate")
 
 def get(gate: Gate, token: str = "", path: str = "/shop/read", **headers: str) -> httpx.Response:
     given = headers | ({"authorization": f"Bearer {token}"} if token else {})
-    return httpx.get(gate.url + path, headers=given, trust_env=False, timeout=10)
+    return httpx.get(gate.url + path, headers=given, trust_env=False, timeout=60)
 
 
 def metrics(gate: Gate) -> dict[tuple[str, str], float]:
@@ -176,7 +176,7 @@ def serve(gate: Gate) -> subprocess.CompletedProcess[str]:
     """A second process over the same file, which is expected to give up."""
     environment = os.environ | {"SHOP_KEY": CANARY}
     command = [FUNCGATE, "serve", "--config", str(gate.file)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, env=environment)
 
 
 @pytest.mark.parametrize("place", ["calls", "console"])

@@ -16,7 +16,7 @@ CARD, MAIL, SSN = "4111 1111 1111 1111", "ann@example.com", "219-09-9999"
 
 
 def get(gate: Gate, token: str, **headers: str) -> httpx.Response:
-    return httpx.get(f"{gate.url}/shop/read", headers={"Authorization": f"Bearer {token}"} | headers, timeout=10)
+    return httpx.get(f"{gate.url}/shop/read", headers={"Authorization": f"Bearer {token}"} | headers, timeout=60)
 
 
 def test_an_answer_is_masked_and_recorded_as_masked(gate: Gate, target: Target, token: str) -> None:

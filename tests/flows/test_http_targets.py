@@ -17,7 +17,7 @@ from support.target import Received, Target, answer, chunked
 
 def call(gate: Gate, token: str, path: str = "/shop/read", method: str = "GET", **arguments: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"} | arguments.pop("headers", {})
-    return httpx.request(method, gate.url + path, headers=headers, timeout=10, **arguments)
+    return httpx.request(method, gate.url + path, headers=headers, timeout=60, **arguments)
 
 
 def code(reply: httpx.Response) -> str:

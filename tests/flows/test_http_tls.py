@@ -138,7 +138,7 @@ def test_targets_over_tls(
     served = TlsTarget(certificate, maximum)
     tls: dict[str, str] = {"server_name": name} | ({"ca": str(certificate.cert)} if trust else {})
     gate = make_gate(target={"url": f"https://127.0.0.1:{served.port}", "tls": tls}).start()
-    reply = httpx.get(f"{gate.url}/shop/read", headers={"Authorization": f"Bearer {token}"}, timeout=15)
+    reply = httpx.get(f"{gate.url}/shop/read", headers={"Authorization": f"Bearer {token}"}, timeout=60)
     served.server.shutdown()
     assert reply.status_code == status
     if status == 502:

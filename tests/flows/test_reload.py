@@ -55,7 +55,7 @@ def gate(running: tuple[Gate, str], target: Target) -> Gate:
 
 
 def get(gate: Gate, token: str, path: str = "/shop/read") -> httpx.Response:
-    return httpx.get(gate.url + path, headers={"authorization": f"Bearer {token}"}, trust_env=False, timeout=10)
+    return httpx.get(gate.url + path, headers={"authorization": f"Bearer {token}"}, trust_env=False, timeout=60)
 
 
 def change(gate: Gate, edit: Callable[[dict[str, Any]], None]) -> None:
@@ -110,7 +110,7 @@ def traffic(gate: Gate, token: str) -> Iterator[Counter[int]]:
     stop = threading.Event()
 
     def call() -> None:
-        with httpx.Client(headers={"authorization": f"Bearer {token}"}, trust_env=False, timeout=10) as client:
+        with httpx.Client(headers={"authorization": f"Bearer {token}"}, trust_env=False, timeout=60) as client:
             while not stop.is_set():
                 seen[client.get(f"{gate.url}/shop/read").status_code] += 1
 

@@ -225,7 +225,7 @@ def _harmless_inside(path: Path) -> bool:
 @pytest.mark.skipif(not CORPUS.exists(), reason="the corpora are not beside the repository")
 def test_the_json_corpus_as_answers(gate: Gate, target: Target, token: str) -> None:
     """Each file as a whole answer: valid ones come back, broken ones are refused, nothing hangs."""
-    with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=10) as client:
+    with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
         for path in _corpus():
             target.answers["/read"] = answer(path.read_bytes())
             reply = client.get(f"{gate.url}/shop/read")

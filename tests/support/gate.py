@@ -20,7 +20,7 @@ T = TypeVar("T")
 CANARY = "canary-7f3a9c51e2b84d06"
 
 
-def until(condition: Callable[[], T], timeout_s: float = 10.0) -> T:
+def until(condition: Callable[[], T], timeout_s: float = 30.0) -> T:
     """Wait until the condition is true, and return what it said; fail when it stays false."""
     end = time.monotonic() + timeout_s
     while True:
@@ -76,13 +76,18 @@ class Gate:
                 stdout=log,
                 env=os.environ | {"SHOP_KEY": CANARY},
             )
-        process = self.process
-        until(lambda: self._read_ports() or process.poll() is not None, 20)
-        if process.poll() is not None:
-            raise AssertionError(f"the gateway did not start:\n{self.log.read_text()[-3000:]}")
+        try:
+            self._wait_until_it_serves(self.process, ready)
+        except AssertionError:
+            self.kill()
+            raise AssertionError(f"the gateway did not start:\n{self.log.read_text()[-3000:]}") from None
+        return self
+
+    def _wait_until_it_serves(self, process: subprocess.Popen[bytes], ready: bool) -> None:
+        until(lambda: self._read_ports() or process.poll() is not None, 60)
+        assert process.poll() is None
         if ready:
             until(lambda: self.get_console("/readyz")[0] == 200)
-        return self
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """The structured log lines of one kind."""
@@ -114,7 +119,7 @@ class Gate:
             self.process.kill()
             self.process.wait()
 
-    def stop(self, timeout_s: float = 20) -> int:
+    def stop(self, timeout_s: float = 60) -> int:
         """As by the service manager: SIGTERM, then wait."""
         assert self.process is not None
         if self.process.poll() is None:
