@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,7 @@ def test_it_refuses_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
     assert "not made by the demo" in done.stdout
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_lines_to_paste_work_as_pasted(demo_folder: Path) -> None:
     printed = (demo_folder / "printed.txt").read_text()
     lines = [line for line in printed.splitlines() if line.startswith(("export ", "curl "))]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import subprocess
 import urllib.error
 import urllib.parse
@@ -82,6 +83,8 @@ CLIENTS: dict[str, Client] = {"curl": by_curl, "httpx": by_httpx, "aiohttp": by_
 
 @pytest.fixture(params=CLIENTS)
 def client(request: pytest.FixtureRequest) -> Client:
+    if request.param == "curl" and shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
     return CLIENTS[request.param]
 
 
