@@ -58,7 +58,9 @@ class Tape:
         reply = self.reply
         entry.status = reply.status
         entry.masked = self._masked.counts
+        known = False
         if self._kept is None:
+            known = self._masked.json
             whole = reply.body or b""
             entry.body_bytes = total = len(whole)
             body = whole if total <= self._limit else whole[: self._limit]
@@ -70,16 +72,17 @@ class Tape:
         cut = len(body) < total
         entry.body_cut = cut
         if body:
-            entry.body = (None if cut else _as_json(body, reply.media)) or _as_text(body, reply.media, cut)
+            entry.body = (None if cut else _as_json(body, reply.media, known)) or _as_text(body, reply.media, cut)
 
 
-def _as_json(body: bytes, media: str) -> msgspec.Raw | None:
-    """The body as JSON on one line; None if it is not JSON."""
+def _as_json(body: bytes, media: str, known: bool) -> msgspec.Raw | None:
+    """The body as JSON on one line; None if it is not JSON. `known`: masking has found it to be one JSON text."""
     if media != "application/json" and not media.endswith("+json"):
         return None
     try:
         # Attack: an answer such as `1,"kind":"allowed"` would write members of its own into the journal's line.
-        _whole_json(body)
+        if not known:
+            _whole_json(body)
         if not body.isascii():
             body.decode()
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

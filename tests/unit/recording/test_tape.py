@@ -16,14 +16,15 @@ from funcgate.recording.tape import Tape, encode_args
 
 
 class Masked:
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, json: bool = False) -> None:
         self.reply = reply
         self.counts: dict[str, int] = {}
+        self.json = json
 
 
-def recorded(body: bytes | None, media: str, limit: int = 1000, **more: Any) -> Entry:
+def recorded(body: bytes | None, media: str, limit: int = 1000, *, known: bool = False, **more: Any) -> Entry:
     """The entry as it is read back from its line, so that a broken line cannot pass."""
-    tape = Tape(Masked(Reply(status=200, headers=[], media=media, body=body, **more)), limit)
+    tape = Tape(Masked(Reply(status=200, headers=[], media=media, body=body, **more), known), limit)
     entry = Entry(kind=Kind.ENDED, call="c1")
     tape.write_into(entry)
     line = encode_line(entry)
@@ -36,6 +37,7 @@ def shown(entry: Entry) -> Any:
     return entry.body if entry.body is None or isinstance(entry.body, str) else bytes(entry.body)
 
 
+@pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize(
     ("body", "kept"),
     [
@@ -46,8 +48,8 @@ def shown(entry: Entry) -> Any:
         (b"123456789012345678901234567890", b"123456789012345678901234567890"),
     ],
 )
-def test_json_is_kept_as_json(body: bytes, kept: bytes) -> None:
-    entry = recorded(body, "application/json")
+def test_json_is_kept_as_json(body: bytes, kept: bytes, known: bool) -> None:
+    entry = recorded(body, "application/json", known=known)
     assert shown(entry) == kept
     assert (entry.status, entry.body_bytes, entry.body_cut) == (200, len(body), False)
 
@@ -66,8 +68,14 @@ def test_what_only_says_that_it_is_json_is_kept_as_text(body: bytes) -> None:
     assert entry.call == "c1"
 
 
-def test_json_that_is_not_utf_8_is_kept_with_escapes() -> None:
-    assert shown(recorded(b'{"a":"\xff"}', "application/problem+json")) == '{"a":"\\xff"}'
+@pytest.mark.parametrize("known", [False, True])
+def test_json_that_is_not_utf_8_is_kept_with_escapes(known: bool) -> None:
+    assert shown(recorded(b'{"a":"\xff"}', "application/problem+json", known=known)) == '{"a":"\\xff"}'
+
+
+def test_json_that_masking_knows_but_that_is_cut_is_kept_as_text() -> None:
+    entry = recorded(b'{"a":[1,2]}', "application/json", limit=6, known=True)
+    assert (shown(entry), entry.body_cut) == ('{"a":[', True)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ class Clock:
         if second != self._second:
             self._second = second
             self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-        return f"{self._prefix}{int((now - second) * 1e6):06d}Z"
+        return "%s%06dZ" % (self._prefix, (now - second) * 1e6)  # noqa: UP031  # a third cheaper, three times a call
 
     def _stand_still(self, now: float) -> float:
         if not self._behind and self._last - now > WORTH_TELLING_S:

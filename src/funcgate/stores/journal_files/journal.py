@@ -289,6 +289,9 @@ class FileJournal:
     # -- what the writer reports (on the loop)
 
     def on_written(self, batch: Batch, low: bool) -> None:
+        if self._writer.segment_removed():
+            self._writer.condemn(batch)
+            return
         self._flying = None
         self._flying_bytes = 0
         self._depth -= batch.count

@@ -59,10 +59,16 @@ class Segment:
             with memoryview(lines) as view, view[at:end] as piece:
                 self._put(piece, length + at)
             at = end
-        if os.fstat(self._descriptor).st_nlink == 0:
-            # Attack: remove the file under the gateway; it would go on writing where nobody can read.
-            raise OSError(errno.ENOENT, "the segment was removed")
         self.length = length + len(lines)
+
+    @property
+    def removed(self) -> bool:
+        """Whether the file has no name any more. Does not block, may be asked from any thread."""
+        try:
+            # Attack: remove the file under the gateway; it would go on writing where nobody can read.
+            return os.fstat(self._descriptor).st_nlink == 0
+        except OSError:  # closed, after a failure that is told on its own
+            return False
 
     def _put(self, piece: memoryview, offset: int) -> None:
         if self._dsync:

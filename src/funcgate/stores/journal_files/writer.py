@@ -21,7 +21,7 @@ from .folder import free_bytes, prove_writable, segment_name
 from .segment import Segment
 
 PROBE_BYTES = 64 << 10
-WEIGH_BYTES = 256 << 10
+WEIGH_BYTES = 2 << 20
 WEIGH_S = 0.1
 FIRST_LOOK_S = 0.5
 LONGEST_LOOK_S = 2.0  # with the probe itself well under the five seconds in which the journal is back
@@ -48,7 +48,12 @@ class Reports(Protocol):
 
 
 class Writer:
-    """Owns the open segment. `put` and `stop` are called on the loop; everything else runs in the thread."""
+    """Owns the open segment. `put`, `segment_removed`, `condemn` and `stop` are called on the loop; everything else runs
+    in the thread.
+
+    Each system call in the thread gives up the interpreter's lock, and a busy loop gives it back late, after a dozen
+    futile wake-ups: between two batches the thread makes as few as it can.
+    """
 
     def __init__(
         self,
@@ -68,6 +73,7 @@ class Writer:
         self._reports = reports
         self._loop = loop
         self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._condemned: Batch | None = None
         self._failed = ""
         self._low = False
         self._look_s: float | None = None
@@ -80,6 +86,17 @@ class Writer:
         self._thread.start()
 
     def put(self, batch: Batch) -> None:
+        self._jobs.put(batch)
+
+    def segment_removed(self) -> bool:
+        """Whether the batch that was reported last went to a file that nobody can find. Once for each report, here and
+        not in the thread: there it costs the loop many times as much."""
+        segment = self._segment
+        return segment is not None and segment.removed
+
+    def condemn(self, batch: Batch) -> None:
+        """Fail a batch that was written to a removed segment; `on_failed` follows."""
+        self._condemned = batch
         self._jobs.put(batch)
 
     def stop(self) -> None:
@@ -103,6 +120,9 @@ class Writer:
             self._tell(self._reports.on_failed, batch, self._failed)
             return
         try:
+            if batch is self._condemned:
+                self._condemned = None
+                raise OSError(errno.ENOENT, "the segment was removed")
             if batch.roll:
                 self._roll(batch.roll)
             if self._segment is None:
