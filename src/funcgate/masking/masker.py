@@ -12,10 +12,11 @@ from funcgate.core.lease import Lease
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
 
-from .media import Kind, Opener, check_text, kind_of, opened
-from .needles import NO_NEEDLES, Needles, Revealed, Scrubber
+from .media import Kind, Opener, TooLarge, check_text, kind_of, opened
+from .needles import Scrubber
 from .rules import Rules
 from .scanner import ScanFailed
+from .sight import Sight, Sights
 from .structured import mask_json
 from .tokens import Unreadable
 
@@ -33,26 +34,29 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 class Masked:
-    """A reply that is safe to deliver. `counts` fills as a stream goes."""
+    """A reply that is safe to deliver. `counts` fills as a stream goes; `json` = the body is known to be one JSON text."""
 
     __slots__ = ("counts", "json", "reply")
 
-    def __init__(self, reply: Reply, counts: dict[str, int]) -> None:
+    def __init__(self, reply: Reply, counts: dict[str, int], json: bool = False) -> None:
         self.reply = reply
         self.counts = counts
-        self.json = False
+        self.json = json
 
 
 class Masker:
-    """One function's rules (None when it has none) and what the journal hides of its arguments."""
+    """One function's rules (None when it has none) and what the journal hides of its arguments.
+
+    `collects` says that a stream is masked as a whole, once it has ended; otherwise it passes piece for piece.
+    """
 
     def __init__(
-        self, rules: Rules | None, journal: Rules, revealed: Revealed, *, unmaskable_pass: bool, decoded_limit: int
+        self, rules: Rules | None, journal: Rules, sights: Sights, *, unmaskable_pass: bool, decoded_limit: int
     ) -> None:
-        self._rules = rules
         self.collects = rules is not None
+        self._rules = rules
         self._journal = journal
-        self._revealed = revealed
+        self._sights = sights
         self._pass = unmaskable_pass
         self._limit = decoded_limit
 
@@ -67,101 +71,129 @@ class Masker:
 
     def mask_reply(self, reply: Reply, lease: Lease) -> Masked:
         """The reply as the caller may see it. Raises `Refused(masking.refused)` for what cannot be read."""
-        needles = self._revealed.of(lease) if lease.needles else NO_NEEDLES
         rules = self._rules
         counts: dict[str, int] = {}
-        if rules is None and not needles:
+        if rules is None and not lease.needles:
             return Masked(reply, counts)
+        sight = self._sights.of(lease, rules)
         try:
-            headers = self._headers(reply.headers, needles, counts)
-            if reply.body is None and reply.stream is not None:
-                return self._stream(reply, headers, needles, counts)
-            body, read = reply.body, True
-            new = body
+            headers = reply.headers
+            if not sight.known.issuperset(headers):
+                headers = self._headers(headers, sight, counts)
+            body = new = reply.body
+            if body is None and reply.stream is not None:
+                return self._stream(reply, headers, sight, counts)
+            gone, json = _KEPT, False
             if body and reply.status not in _NO_BODY:
-                kind = self._kind(reply)
-                read = kind is not None
-                new = self._body(reply, kind, body, needles, counts) if kind else needles.scrub(body, counts)
-            trailers = self._headers(reply.trailers, needles, counts) if reply.trailers else reply.trailers
+                new, gone, json = self._body(reply, body, sight, counts)
+            trailers = self._headers(reply.trailers, sight, counts) if reply.trailers else reply.trailers
         except (Unreadable, ScanFailed) as error:
             raise _refused(error) from None
         if new is body and headers is reply.headers and trailers is reply.trailers:
-            return Masked(reply, counts)
-        gone = _KEPT if new is body else _OF_THE_BYTES if read else _OF_THE_UNREAD
-        return Masked(_with_body(reply, headers, new, trailers, gone), counts)
+            return Masked(reply, counts, json)
+        return Masked(_with_body(reply, headers, new, trailers, _KEPT if new is body else gone), counts, json)
 
     def _headers(
-        self, pairs: list[tuple[bytes, bytes]], needles: Needles, counts: dict[str, int]
+        self, pairs: list[tuple[bytes, bytes]], sight: Sight, counts: dict[str, int]
     ) -> list[tuple[bytes, bytes]]:
         """The same list when nothing in it had to change."""
-        rules = self._rules
-        joined = b"\n".join([part for pair in pairs for part in pair])
+        rules, needles = sight.rules, sight.needles
+        fresh = [pair for pair in pairs if pair not in sight.known]
+        joined = b"\n".join([part for pair in fresh for part in pair])
+        shown = pairs
         if needles and needles.in_text(joined):
             # A name that holds the credential goes, with its value.
-            pairs = [(name, needles.scrub(value, counts)) for name, value in pairs if not needles.in_text(name)]
-        if rules is None or len(rules.scanner.gate(joined)) == 1:
-            return pairs
-        masked = [(name, rules.mask(value, counts)) for name, value in pairs]
-        return masked if masked != pairs else pairs
+            shown = [(name, needles.scrub(value, counts)) for name, value in pairs if not needles.in_text(name)]
+        if rules is not None and len(rules.scanner.gate(joined)) > 1:
+            masked = [(name, rules.mask(value, counts)) for name, value in shown]
+            shown = masked if masked != shown else shown
+        if shown is pairs:
+            sight.learn(fresh)
+        return shown
 
-    def _body(self, reply: Reply, kind: Kind, body: bytes, needles: Needles, counts: dict[str, int]) -> bytes:
-        """The whole body, decompressed, scrubbed and masked; the very object when nothing had to change."""
-        if reply.encoding and reply.encoding != "identity":
-            body = opened(body, reply.encoding, self._limit)
-        return self._mask(reply, kind, body, needles, counts)
+    def _body(
+        self, reply: Reply, body: bytes, sight: Sight, counts: dict[str, int]
+    ) -> tuple[bytes, frozenset[bytes], bool]:
+        """The body, decompressed, scrubbed and masked (the very object when nothing had to change); the headers that go with the
+        old one; whether it is known to be JSON."""
+        kind, plain = self._kind(reply), body
+        if kind is not None and reply.encoding and reply.encoding != "identity":
+            try:
+                plain = opened(body, reply.encoding, self._limit)
+            except Unreadable as error:
+                self._unread(error)
+                kind = None
+        if kind is None:
+            return sight.needles.scrub(body, counts), _OF_THE_UNREAD, False
+        masked, json = self._mask(reply, kind, plain, sight, counts)
+        return masked, _OF_THE_BYTES, json
 
     def _kind(self, reply: Reply) -> Kind | None:
         """How to read the body; None when it passes unread (but scrubbed). Raises `Unreadable`."""
         # Attack: ask for one byte at a time (Range), and put together at home what no detector saw whole.
         if reply.status == _PARTIAL_CONTENT:
-            self._unread("a part of a body")
+            self._unread(Unreadable("a part of a body"))
             return None
         if reply.encoding and reply.encoding not in ("identity", "gzip", "x-gzip", "deflate"):
-            self._unread("an unknown content coding")
+            self._unread(Unreadable("an unknown content coding"))
             return None
         kind = kind_of(reply.media, reply.charset)
         if kind is Kind.UNREADABLE and self._rules is not None:
-            self._unread("a media type that is not text")
+            self._unread(Unreadable("a media type that is not text"))
             return None
         return kind
 
-    def _unread(self, why: str) -> None:
-        """Raises `Unreadable` unless the target lets unread bodies pass."""
-        if not self._pass:
-            raise Unreadable(why)
+    def _unread(self, error: Unreadable) -> None:
+        """Raises the error unless the target lets unread bodies pass."""
+        if not self._pass or isinstance(error, TooLarge):
+            raise error
 
-    def _mask(self, reply: Reply, kind: Kind, body: bytes, needles: Needles, counts: dict[str, int]) -> bytes:
-        if needles:
-            body = needles.scrub(body, counts, undo=kind is not Kind.UNREADABLE)
-        rules = self._rules
-        if rules is None or not body:
-            return body
-        if kind is Kind.JSON:
-            return mask_json(body, rules, counts)
-        if kind is Kind.LINES:
-            return b"\n".join([_line(line, rules, counts) for line in body.split(b"\n")])
-        check_text(body, reply.charset)
-        masked = rules.mask(body, counts)
+    def _mask(self, reply: Reply, kind: Kind, body: bytes, sight: Sight, counts: dict[str, int]) -> tuple[bytes, bool]:
+        """The masked body, and whether it is known to be JSON."""
+        rules, needles = sight.rules, sight.needles
+        if rules is None:
+            return needles.scrub(body, counts, undo=kind is not Kind.UNREADABLE), False
+        gates: list[int] | None = sight.gate(body, rules)
+        if needles and gates is not None and (sight.credential in gates or rules.scanner.escapes in gates):
+            scrubbed = needles.scrub(body, counts, undo=True)
+            body, gates = scrubbed, gates if scrubbed is body else None
+        try:
+            if kind is Kind.JSON:
+                return (mask_json(body, rules, counts, gates), True) if body else (body, False)
+            if kind is Kind.LINES:
+                return b"\n".join([self._line(line, rules, counts) for line in body.split(b"\n")]), False
+            check_text(body, reply.charset)
+        except Unreadable as error:
+            self._unread(error)
+            return body, False
+        masked = rules.mask(body, counts, gates)
         if reply.media == _FORM and b"+" in masked:
             # Attack: a form writes the spaces of a card number as "+".
             hits = rules.find(masked.replace(b"+", b" "))
             masked = rules.splice(masked, hits, counts) if hits else masked
-        return masked
+        return masked, False
 
-    def _stream(
-        self, reply: Reply, headers: list[tuple[bytes, bytes]], needles: Needles, counts: dict[str, int]
-    ) -> Masked:
+    def _line(self, line: bytes, rules: Rules, counts: dict[str, int]) -> bytes:
+        mark = line[:1] if line.startswith(b"\x1e") else b""  # RFC 7464: a record separator before each text
+        text = line[len(mark) :]
+        try:
+            return mark + mask_json(text, rules, counts) if text.strip() else line
+        except Unreadable as error:
+            self._unread(error)
+            return line
+
+    def _stream(self, reply: Reply, headers: list[tuple[bytes, bytes]], sight: Sight, counts: dict[str, int]) -> Masked:
         kind = self._kind(reply)
         new = _with_body(reply, headers, None, [], _OF_THE_UNREAD if kind is None else _OF_THE_BYTES)
         if self._rules is not None and kind is not None:
-            new.stream = self._collected(reply, new, kind, needles, counts)
+            new.stream = self._collected(reply, new, kind, sight, counts)
         else:
             opener = Opener(reply.encoding) if kind is not None and reply.encoding not in ("", "identity") else None
-            new.stream = self._piecewise(reply, new, opener, needles, counts)
+            new.stream = self._piecewise(reply, new, opener, sight, counts)
         return Masked(new, counts)
 
     async def _collected(
-        self, reply: Reply, new: Reply, kind: Kind, needles: Needles, counts: dict[str, int]
+        self, reply: Reply, new: Reply, kind: Kind, sight: Sight, counts: dict[str, int]
     ) -> AsyncIterator[bytes]:
         """The whole body as one piece: where the target cut it must not matter."""
         body = bytearray()
@@ -171,23 +203,23 @@ class Masker:
                 body += piece
                 # Attack: a body without end, collected until the memory is gone.
                 if len(body) > self._limit:
-                    raise Unreadable("too large to be masked")
+                    raise TooLarge("too large to be masked")
             whole = bytes(body)
             if reply.encoding and reply.encoding != "identity":
                 whole = opened(whole, reply.encoding, self._limit)
-            masked = self._mask(reply, kind, whole, needles, counts) if whole else whole
+            masked = self._mask(reply, kind, whole, sight, counts)[0] if whole else whole
             if masked:
                 yield masked
         except (Unreadable, ScanFailed) as error:
             raise _refused(error) from None
         finally:
-            await self._ended(reply, new, needles, counts)
+            await self._ended(reply, new, sight, counts)
 
     async def _piecewise(
-        self, reply: Reply, new: Reply, opener: Opener | None, needles: Needles, counts: dict[str, int]
+        self, reply: Reply, new: Reply, opener: Opener | None, sight: Sight, counts: dict[str, int]
     ) -> AsyncIterator[bytes]:
         """Piece for piece, without the credential."""
-        scrubber = Scrubber(needles, counts)
+        scrubber = Scrubber(sight.needles, counts)
         stream: Any = reply.stream
         try:
             async for piece in stream:
@@ -201,24 +233,18 @@ class Masker:
         except Unreadable as error:
             raise _refused(error) from None
         finally:
-            await self._ended(reply, new, needles, counts)
+            await self._ended(reply, new, sight, counts)
 
-    async def _ended(self, reply: Reply, new: Reply, needles: Needles, counts: dict[str, int]) -> None:
+    async def _ended(self, reply: Reply, new: Reply, sight: Sight, counts: dict[str, int]) -> None:
         """What is known of a stream only once it is over."""
         close = getattr(reply.stream, "aclose", None)
         if close is not None:
             await close()
         new.outcome = reply.outcome
         try:
-            new.trailers = self._headers(reply.trailers, needles, counts)
+            new.trailers = self._headers(reply.trailers, sight, counts)
         except ScanFailed as error:
             raise _refused(error) from None
-
-
-def _line(line: bytes, rules: Rules, counts: dict[str, int]) -> bytes:
-    mark = line[:1] if line.startswith(b"\x1e") else b""  # RFC 7464: a record separator before each text
-    text = line[len(mark) :]
-    return mark + mask_json(text, rules, counts) if text.strip() else line
 
 
 def _with_body(

@@ -7,6 +7,10 @@ from enum import Enum
 from .tokens import Unreadable
 
 
+class TooLarge(Unreadable):
+    """The body is beyond the limit. Refused even where unreadable bodies pass: that is an attack, not a format."""
+
+
 class Kind(Enum):
     JSON = "json"
     LINES = "lines"
@@ -65,7 +69,7 @@ def opened(body: bytes, coding: str, limit: int) -> bytes:
         out += piece
         # Attack: a kilobyte that unpacks to gigabytes.
         if len(out) > limit:
-            raise Unreadable("too large when decompressed")
+            raise TooLarge("too large when decompressed")
     opener.close()
     return bytes(out)
 

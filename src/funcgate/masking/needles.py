@@ -20,7 +20,7 @@ _KEPT = 64
 class Needles:
     """The spellings of one lease's credential."""
 
-    __slots__ = ("_any", "_prefixes", "_spellings", "longest")
+    __slots__ = ("_any", "_prefixes", "_spellings", "longest", "pattern")
 
     def __init__(self, spellings: Iterable[bytes]) -> None:
         kept = sorted({spelling for spelling in spellings if spelling}, key=lambda text: (len(text), text))
@@ -29,7 +29,8 @@ class Needles:
         self._prefixes = frozenset(text[:size] for text in kept for size in range(1, len(text)))
         # For "is any of them in it" those that hold another one say nothing more.
         least = [one for one in kept if not any(other in one for other in kept if len(other) < len(one))]
-        self._any = _re2.RE2(b"|".join(_re2.RE2.QuoteMeta(one) for one in least), options()).Match if kept else None
+        self.pattern: bytes = b"|".join(_re2.RE2.QuoteMeta(one) for one in least)
+        self._any = _re2.RE2(self.pattern, options()).Match if kept else None
 
     def __bool__(self) -> bool:
         return bool(self._spellings)

@@ -17,8 +17,8 @@ from .detector import Detector
 from .detectors import DETECTORS
 from .fields import NO_FIELDS, Fields, parse_path
 from .masker import Masker
-from .needles import Revealed
 from .rules import Rules
+from .sight import Sights
 
 DECODED_LIMIT = 16 << 20
 Detect = list[str] | str
@@ -42,7 +42,7 @@ class MaskingPlan:
         self._journal = journal
         self._default = default
         self._limit = decoded_limit
-        self._revealed = Revealed()
+        self._sights = Sights()
         self._maskers: dict[tuple[str, bool], Masker] = {}
 
     def masker(self, function: str, *, unmaskable_pass: bool = False) -> Masker:
@@ -52,7 +52,7 @@ class MaskingPlan:
             masker = self._maskers[function, unmaskable_pass] = Masker(
                 self._rules.get(function),
                 self._journal.get(function, self._default),
-                self._revealed,
+                self._sights,
                 unmaskable_pass=unmaskable_pass,
                 decoded_limit=self._limit,
             )

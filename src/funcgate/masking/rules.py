@@ -61,9 +61,10 @@ class Rules:
         pieces.append(text[at:])
         return b"".join(pieces)
 
-    def mask(self, text: bytes, counts: dict[str, int]) -> bytes:
-        """Text in, masked text out. Raises `ScanFailed`."""
-        opened = self.scanner.gate(text)
+    def mask(self, text: bytes, counts: dict[str, int], opened: Sequence[int] | None = None) -> bytes:
+        """Text in, masked text out. Raises `ScanFailed`. `opened` is what the gates say, if it is known."""
+        if opened is None:
+            opened = self.scanner.gate(text)
         if len(opened) == 1:
             return text
         hits = self.find(text, opened)

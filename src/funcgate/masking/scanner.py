@@ -3,7 +3,7 @@
 It knows detectors and bytes; it refuses to know JSON, headers, or what is written in place of a span.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from re2 import _re2
 
@@ -23,31 +23,40 @@ class ScanFailed(Exception):
 class Scanner:
     """A fixed list of detectors over many texts."""
 
-    __slots__ = ("_digits", "_finders", "_gate", "detectors", "end", "escapes", "exponents", "stretches")
+    __slots__ = ("_digits", "_finders", "_gate", "_options", "detectors", "end", "escapes", "exponents", "stretches")
 
     def __init__(self, detectors: Sequence[Detector], *, max_mem: int = 64 << 20) -> None:
         self.detectors = tuple(detectors)
-        chosen = options(max_mem)
-        gate = _re2.Set(UNANCHORED, chosen)
-        for detector in self.detectors:
-            gate.Add(detector.gate)
+        self._options = chosen = options(max_mem)
         self.escapes = len(self.detectors)
         self.exponents = self.escapes + 1
         self.end = self.exponents + 1
-        gate.Add(ESCAPES)
-        gate.Add(EXPONENTS)
-        # The binding answers [] both for "no match" and for "out of memory". This one matches every text, so its absence
-        # tells the two apart.
-        gate.Add(rb"\z")
-        if not gate.Compile():
+        gate = self.gate_with(b"")
+        if gate is None:
             raise ValueError("the detectors do not fit into the memory given")
-        self._gate = gate.Match
+        self._gate = gate
         self._finders = tuple(
             (_re2.RE2(detector.pattern or detector.gate, chosen).Match, detector.refine, detector.retry)
             for detector in self.detectors
         )
         self._digits = frozenset(index for index, detector in enumerate(self.detectors) if detector.digits)
         self.stretches = Stretches([(index, self.detectors[index]) for index in sorted(self._digits)])
+
+    def gate_with(self, more: bytes) -> Callable[[bytes], list[int]] | None:
+        """The gates, and one more after `end` unless it is empty, as one automaton; None when it does not fit. Its answer
+        without `end` in it is a failure."""
+        gates = _re2.Set(UNANCHORED, self._options)
+        for detector in self.detectors:
+            gates.Add(detector.gate)
+        gates.Add(ESCAPES)
+        gates.Add(EXPONENTS)
+        # The binding answers [] both for "no match" and for "out of memory". This one matches every text, so its absence
+        # tells the two apart.
+        gates.Add(rb"\z")
+        if more:
+            gates.Add(more)
+        match: Callable[[bytes], list[int]] = gates.Match
+        return match if gates.Compile() else None
 
     def gate(self, text: bytes) -> list[int]:
         """Which gates the text opens, the last one always. Raises `ScanFailed`."""

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,20 @@ def judged(raw: bytes) -> bytes | None:
         if refused.code is not Code.MASKING_REFUSED:
             raise
         return None
+
+
+def test_the_suite_raises_nothing_but_refusals() -> None:
+    if not suite("i"):
+        pytest.skip("jsontestsuite is not beside the repository (../shared/corpora)")
+    rules = [RuleSpec(functions=["*"], detect="all", fields=["**.password"])]
+    plan = compile_rules(rules, ["a.b"], hash_key=b"k" * 32)
+    for path in SUITE.rglob("*.json"):
+        raw = path.read_bytes()
+        for media in ("application/json", "application/x-ndjson", "text/plain"):
+            answer = Reply(status=200, headers=[], media=media, body=raw)
+            assert plan.masker("a.b", unmaskable_pass=True).mask_reply(answer, NO_LEASE).reply.body is not None
+            with suppress(Refused):
+                plan.masker("a.b").mask_reply(answer, NO_LEASE)
 
 
 def test_json_suite() -> None:

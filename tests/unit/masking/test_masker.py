@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from funcgate.core.lease import NO_LEASE, Lease
-from funcgate.core.ports import Masker
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome, Reply
 from funcgate.core.secret import Secret
 from funcgate.masking import RuleSpec, compile_rules
+from funcgate.masking.masker import Masker
+from funcgate.masking.scanner import ScanFailed
 
 SECRET = "s3cr3t-credential"
 LEASE = Lease(needles=(Secret(SECRET), Secret("czNjcjN0LWNyZWRlbnRpYWw=")))
@@ -132,6 +133,7 @@ def test_what_cannot_be_read_is_refused_where_there_are_rules(body: bytes, media
 @pytest.mark.parametrize("body", [b"a\0d\0a\0", b"\xff\xfea", b"\xfe\xffa"])
 def test_text_that_a_reader_may_take_for_another_charset_is_refused(body: bytes) -> None:
     assert refused(RULED, reply(body))
+    assert passed_unread(RULED_PASS, reply(body)).body == body
 
 
 def test_text_that_is_not_in_its_charset_is_refused() -> None:
@@ -140,10 +142,33 @@ def test_text_that_is_not_in_its_charset_is_refused() -> None:
     assert not refused(RULED, reply(b"\xff", charset="iso-8859-1"))
 
 
+def passed_unread(masker: Masker, answer: Reply) -> Reply:
+    masked = masker.mask_reply(answer, LEASE)
+    assert masked.reply is answer, "what is not read is not touched"
+    assert (masked.counts, masked.json) == ({}, False)
+    return answer
+
+
+def test_what_passes_unread_is_still_scrubbed() -> None:
+    for body in (b'{"a":"' + SECRET.encode(), b"\0" + SECRET.encode(), b'{"a":"s\\u0033cr3t-credential",}'):
+        for media in ("application/json", "text/plain", "application/x-ndjson"):
+            masked = RULED_PASS.mask_reply(reply(body, media), LEASE)
+            assert masked.counts == {"credential": 1}
+            assert b"[CREDENTIAL]" in (masked.reply.body or b"")
+            assert b"cr3t" not in (masked.reply.body or b"")
+
+
+def test_where_a_line_is_broken_the_others_are_masked() -> None:
+    body = b'{"m":"ada@example.com"}\n{"m":"ada@example.com"\n'
+    masked = RULED_PASS.mask_reply(reply(body, "application/x-ndjson"), NO_LEASE)
+    assert masked.reply.body == b'{"m":"[REDACTED:email]"}\n{"m":"ada@example.com"\n'
+    assert masked.counts == {"email": 1}
+
+
 @pytest.mark.parametrize("body", [b"{", b'{"a":1}{', b'"\xff"', b"\xef\xbb\xbf{}"])
 def test_broken_json_is_refused(body: bytes) -> None:
     assert refused(RULED, reply(body, "application/json"))
-    assert refused(RULED_PASS, reply(body, "application/json")), "a JSON type that lies is not an unreadable type"
+    assert passed_unread(RULED_PASS, reply(body, "application/json")).body == body
 
 
 @pytest.mark.parametrize("answer", [reply(b"", "application/json"), reply(b"", status=204), reply(b"", "", status=304)])
@@ -193,12 +218,83 @@ def test_compressed_bodies_are_opened_and_delivered_plain(coding: str, body: byt
     "body",
     [
         b"not gzip", gzip.compress(MAIL)[:-1], gzip.compress(MAIL) + b"x", gzip.compress(MAIL) + b"\x1fx", b"\x1f",
-        gzip.compress(b"a" * (LIMIT + 1)), gzip.compress(b"a" * LIMIT) + gzip.compress(b"a"),
     ],
 )  # fmt: skip
-def test_damaged_and_oversized_compressed_bodies_are_refused(body: bytes) -> None:
+def test_damaged_compressed_bodies_are_refused_or_pass_as_they_are(body: bytes) -> None:
     assert refused(RULED, reply(body, encoding="gzip"))
-    assert refused(RULED_PASS, reply(body, encoding="gzip"))
+    assert refused(FREE, reply(body, encoding="gzip"))
+    for masker in (RULED_PASS, FREE_PASS):
+        answer = passed_unread(masker, reply(body, encoding="gzip"))
+        assert (answer.body, answer.encoding) == (body, "gzip")
+
+
+@pytest.mark.parametrize("body", [gzip.compress(b"a" * (LIMIT + 1)), gzip.compress(b"a" * LIMIT) + gzip.compress(b"a")])
+def test_what_unpacks_beyond_the_limit_is_refused_everywhere(body: bytes) -> None:
+    for masker in (RULED, RULED_PASS, FREE, FREE_PASS):
+        assert refused(masker, reply(body, encoding="gzip"))
+
+
+def test_a_scanner_without_an_answer_refuses_where_unread_bodies_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    masker = compile_rules([RuleSpec(functions=["*"], detect=["email"])], ["a"], hash_key=b"k").masker(
+        "a", unmaskable_pass=True
+    )
+    monkeypatch.setattr("funcgate.masking.scanner.Scanner.gate", failing_gate)
+    for media in ("application/json", "text/plain", "application/x-ndjson"):
+        assert refused(masker, Reply(status=200, headers=[], media=media, body=b'{"a":1}'))
+
+
+def failing_gate(scanner: object, text: bytes) -> list[int]:
+    raise ScanFailed
+
+
+def test_one_automaton_for_rules_and_credential_finds_the_same() -> None:
+    """A lease in frequent use gets one automaton for both: before and after, the answers are the same."""
+    lease = Lease(needles=LEASE.needles)
+    bodies = [
+        b'{"m":"%b"}' % SECRET.encode(), b'{"m":"ada@example.com"}', b'{"m":"s\\u0033cr3t-credential","n":"ada@example.com"}',
+        b'{"m":"nothing"}', b'{"m":"czNjcjN0LWNyZWRlbnRpYWw= 4111111111111111"}',
+    ]  # fmt: skip
+    seen: dict[bytes, set[object]] = {}
+    for _ in range(100):
+        for body in bodies:
+            masked = RULED.mask_reply(reply(body, "application/json"), lease)
+            seen.setdefault(body, set()).add((masked.reply.body, tuple(sorted(masked.counts.items()))))
+    assert [results for results in seen.values() if len(results) != 1] == []
+    assert seen[bodies[0]] == {(b'{"m":"[CREDENTIAL]"}', (("credential", 1),))}
+    assert seen[bodies[3]] == {(bodies[3], ())}
+
+
+def test_fields_known_to_hide_nothing_do_not_hide_others() -> None:
+    harmless = (b"X-Note", b"fine")
+    for number in range(600):  # more than are remembered
+        answer = reply(b'{"a":1}', "application/json")
+        answer.headers = [harmless, (b"X-Id", b"id-%d" % number)]
+        assert RULED.mask_reply(answer, LEASE).reply is answer
+        answer.headers = [harmless, (b"X-Id", b"ada%d@example.com" % number), (b"X-Key", SECRET.encode())]
+        assert RULED.mask_reply(answer, LEASE).reply.headers == [
+            harmless, (b"X-Id", b"[REDACTED:email]"), (b"X-Key", b"[CREDENTIAL]"),
+        ]  # fmt: skip
+    other = Lease(needles=(Secret("fine"),))
+    answer.headers = [harmless]
+    assert RULED.mask_reply(answer, other).reply.headers == [(b"X-Note", b"[CREDENTIAL]")]
+
+
+@pytest.mark.parametrize(
+    ("body", "media", "known"),
+    [
+        (b'{"a":1}', "application/json", True), (b'{"m":"ada@example.com"}', "application/json", True),
+        (rb'{"m":"ada\u0040example.com","password":1}', "application/json", True), (b"", "application/json", False),
+        (b"1", "text/plain", False), (b"1", "application/x-ndjson", False), (b"{", "application/json", False),
+    ],
+)  # fmt: skip
+def test_a_body_is_known_to_be_json_when_it_was_checked(body: bytes, media: str, known: bool) -> None:
+    assert RULED_PASS.mask_reply(reply(body, media), LEASE).json is known
+    assert RULED_PASS.mask_reply(reply(gzip.compress(body), media, encoding="gzip"), LEASE).json is known
+    assert not FREE.mask_reply(reply(body, media), LEASE).json
+
+
+def test_only_what_has_rules_is_collected() -> None:
+    assert (RULED.collects, FREE.collects) == (True, False)
 
 
 def test_headers_and_trailers_are_masked_and_scrubbed() -> None:
