@@ -119,6 +119,54 @@ def test_one_turn_of_the_loop_is_one_batch(folder: Path, journal_in: Make) -> No
     assert asyncio.run(play()) == 1
 
 
+def test_a_loop_that_is_never_idle_lets_the_writer_come_to_its_turn(folder: Path, journal_in: Make) -> None:
+    async def play() -> None:
+        journal = journal_in(folder, sync="interval", every_s=0.001)
+        await journal.start()
+        written = 0
+        deadline = time.monotonic() + 20
+        while written < 50:
+            assert time.monotonic() < deadline
+            depth = journal.depth
+            for number in range(20):
+                await journal.append(entry(A, f"c{number}"))
+            await asyncio.sleep(0)
+            written += journal.depth < depth + 20
+        await journal.close()
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("callers", [4, 16])
+def test_callers_that_come_in_turn_after_turn_share_batches(
+    folder: Path, journal_in: Make, entries_of: Read, callers: int
+) -> None:
+    async def play() -> int:
+        journal = journal_in(folder)
+        await journal.start()
+        handed = journal._writer.put
+        batches = 0
+
+        def counting(batch: object) -> None:
+            nonlocal batches
+            batches += 1
+            handed(batch)  # type: ignore[arg-type]
+
+        journal._writer.put = counting  # type: ignore[method-assign]
+
+        async def caller(name: int) -> None:
+            for _ in range(name % 3):
+                await asyncio.sleep(0)
+            await journal.append(entry(A, f"c{name}"))
+
+        await asyncio.gather(*[caller(name) for name in range(callers)])
+        await journal.close()
+        return batches
+
+    assert asyncio.run(play()) == 1
+    assert len([one for one in entries_of(folder) if one.call]) == callers
+
+
 def test_a_second_process_is_refused(folder: Path, journal_in: Make) -> None:
     script = (
         "import asyncio, sys, pathlib\n"

@@ -25,6 +25,7 @@ from .opening import Repaired, open_folder, unusable
 from .repair import FORMAT
 from .segment import CHUNK_BYTES
 from .state import MOVES, State, Status
+from .way import Way
 from .writer import Recovered, Writer
 
 NOTE_LAG_S = 0.02
@@ -175,6 +176,7 @@ class FileJournal:
         self._writer = Writer(
             self._folder, self._number, opened.segment, self._min_free_bytes, self._segment_bytes, self, self._loop
         )
+        self._way = Way(self._loop)
         self._next = self._begin(roll=opened.segment is None)
         self._turn_by_space(opened.low)
         self._writer.start()
@@ -276,6 +278,7 @@ class FileJournal:
         self._size += self._flying_bytes
         self._next = self._begin(roll=self._size >= self._segment_bytes)
         self._writer.put(batch)
+        self._way.watch(batch)
 
     def _arm(self) -> None:
         if self._timer is None:
@@ -293,6 +296,7 @@ class FileJournal:
             self._writer.condemn(batch)
             return
         self._flying = None
+        self._way.done()
         self._flying_bytes = 0
         self._depth -= batch.count
         self._alone = len(batch.waiters) < 2
@@ -318,6 +322,7 @@ class FileJournal:
             return  # it comes back too, refused
         refused = [self._next] if batch is None else [batch, self._next]
         self._flying = None
+        self._way.done()
         self._flying_bytes = self._depth = 0
         self._seq = refused[0].first_seq - 1
         self._next = Batch(self._seq + 1)
