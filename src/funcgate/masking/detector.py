@@ -68,8 +68,8 @@ class Detector(Struct, frozen=True, kw_only=True):
     candidate that was refused, for patterns whose candidates are short. `numeric` says that a bare JSON number can hold
     the value. `digits` says that a candidate is digits, spaces and ``-.+()/`` only, so that stretches.py can find it; `twin` is
     a second form of the same value, found in its own way. `whole` is a quick way for its commonest shapes. Every value
-    holds the byte `sign` (-1 = there is none); then `string` matches a JSON string, as `Whole.all_are` takes it, that is a
-    value.
+    holds the byte `sign` (-1 = there is none); then `string` matches JSON strings, as `Whole.all_are` takes them, that are
+    values for sure.
     """
 
     name: str

@@ -37,6 +37,8 @@ _CHUNK = 1 << 18
 
 def kind_of(media: str, charset: str) -> Kind:
     """How a body of this media type (bare, lower case) is read."""
+    if media == "application/json" and not charset:
+        return Kind.JSON
     charset = charset.lower()
     if media in _JSON or media.endswith("+json"):
         return Kind.JSON if charset in _CHARSETS else Kind.UNREADABLE

@@ -41,12 +41,8 @@ def mask_json(raw: bytes, rules: Rules, counts: dict[str, int], opened: Sequence
         if len(opened) == 1:
             return raw
         if scanner.escapes not in opened and scanner.exponents not in opened:
-            counted: list[int] = []
-            masked = rules.values.mask(raw, opened, counted)
+            masked = rules.values.mask(raw, opened, counts)
             if masked is not None:
-                for index in set(counted):
-                    name = rules.names[index]
-                    counts[name] = counts.get(name, 0) + counted.count(index)
                 return masked
             hits = scanner.spans(raw, opened)
             if not hits:

@@ -4,6 +4,7 @@ It refuses (None) whatever it is not sure of: keys, numbers, overlaps, what othe
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from .actions import Replace
@@ -24,7 +25,8 @@ class Values:
     """The detectors of one scanner that find such values. `labels` are what replaces them, None where it depends on the value."""
 
     __slots__ = (
-        "_digits", "_labels", "_mail", "_numeric", "_readable", "_replaces", "_scanner", "_string", "_verdicts", "_wholes",
+        "_digits", "_labels", "_mail", "_names", "_numeric", "_readable", "_replaces", "_scanner", "_string", "_verdicts",
+        "_wholes",
     )  # fmt: skip
 
     def __init__(self, scanner: Scanner, replaces: Sequence[Replace], labels: Sequence[bytes | None]) -> None:
@@ -32,6 +34,7 @@ class Values:
         self._scanner = scanner
         self._replaces = tuple(replaces)
         self._labels = tuple(labels)
+        self._names = tuple(detector.name for detector in detectors)
         self._numeric = tuple(detector.numeric for detector in detectors)
         self._mail, self._string = next(
             ((at, detector.string.fullmatch) for at, detector in enumerate(detectors) if detector.string is not None),
@@ -42,64 +45,65 @@ class Values:
         self._wholes = {at: detector.whole for at, detector in enumerate(detectors) if detector.whole is not None}
         self._verdicts: dict[bytes, int] = {}
 
-    def mask(self, raw: bytes, opened: Sequence[int], counted: list[int]) -> bytes | None:
-        """Valid JSON with its values replaced, each noted in `counted` by its detector; the very object when there are none.
+    def mask(self, raw: bytes, opened: Sequence[int], counts: dict[str, int]) -> bytes | None:
+        """Valid JSON with its values replaced and counted; the very object when there are none.
 
-        None when this is not sure to be all. `opened` are the gates; with others than those of this class the answer is None.
+        None, and nothing counted, when this is not sure to be all; so where `opened`, the gates, has others than its own.
         """
         if not self._readable.issuperset(opened) or not all_plain(raw):
             return None
         folded = b"" if self._digits.isdisjoint(opened) else raw.translate(RUNS)
-        find, verdicts, labels, limit = folded.find, self._verdicts, self._labels, len(raw) - 2
+        find, verdicts, labels, string, size = folded.find, self._verdicts, self._labels, self._string, len(raw)
         start, mail = find(RUN), raw.find(b"@") if self._mail in opened else -1
-        at = last = 0
+        at = last = mails = 0
         pieces: list[bytes] = []
-        wholes: dict[int, list[bytes]] = {}
+        counted: list[int] = []
+        wholes: defaultdict[int, list[bytes]] = defaultdict(list)
         while True:
-            if start >= 0 and (start < mail or mail < 0):
+            limit = size if mail < 0 else mail
+            while -1 < start < limit:
                 end = find(END_OF_RUN, start)
-                if not 0 < start < end <= limit:
-                    return None
                 shown = raw[start - 1 : end + 2]
                 shape = shown.translate(_SHAPE)
-                verdict = verdicts.get(shape)
-                if verdict is None:
-                    verdict = self._judged(shape)
+                try:
+                    verdict = verdicts[shape]
+                except KeyError:
+                    if not 0 < start < end:
+                        return None
+                    verdict = self._judged(shape if end + 1 < size else shape + b"x")
                 if verdict >= 0:
+                    wholes[verdict].append(shown)
                     pieces += (raw[at:start], labels[verdict] or self._replaces[verdict](raw[start:end]))
                     at = end
-                    if verdict in wholes:
-                        wholes[verdict].append(shown)
-                    else:
-                        wholes[verdict] = [shown]
                 elif verdict == _LOOK and (at := self._loose(raw, start, end, at, pieces, counted)) < 0:
                     return None
                 start = find(RUN, end)
-            elif mail >= 0:
-                first = raw.rfind(b'"', at, mail)
-                if mail > last:
-                    last = raw.find(b'"', mail)
-                if first >= 0 and self._string(raw, first, last + 2):
-                    first += 1
-                    pieces += (raw[at:first], labels[self._mail] or self._replaces[self._mail](raw[first:last]))
-                    counted.append(self._mail)
-                    at = last
-                    while -1 < start < at:  # digits in the address
-                        start = find(RUN, find(END_OF_RUN, start))
-                    mail = raw.find(b"@", at)
-                else:
-                    before = at
-                    if first < 0 and b" " not in raw[at:mail]:
-                        return None  # the address may begin in what was replaced
-                    if (at := self._address(raw, max(first, at), last, start, at, pieces, counted)) < 0:
-                        return None
-                    mail = raw.find(b"@", at if at > before else last)
-            else:
+            if mail < 0:
                 break
+            first = raw.rfind(b'"', at, mail)
+            if mail > last:
+                last = raw.find(b'"', mail)
+            if first >= 0 and string(raw, first, last + 2):
+                first += 1
+                pieces += (raw[at:first], labels[self._mail] or self._replaces[self._mail](raw[first:last]))
+                at = last
+                mails += 1
+                while -1 < start < at:  # digits in the address
+                    start = find(RUN, find(END_OF_RUN, start))
+                mail = raw.find(b"@", at)
+            else:
+                before = at
+                if first < 0 and b" " not in raw[at:mail]:
+                    return None  # the address may begin in what was replaced
+                if (at := self._address(raw, max(first, at), last, start, at, pieces, counted)) < 0:
+                    return None
+                mail = raw.find(b"@", at if at > before else last)
         if not pieces:
             return raw
         pieces.append(raw[at:])
-        return b"".join(pieces) if self._are_values(wholes, counted) else None
+        if mails:
+            wholes[self._mail] = [b""] * mails
+        return b"".join(pieces) if self._count(wholes, counted, counts) else None
 
     def _judged(self, shape: bytes) -> int:
         """What a stretch of this shape is: clean, to be looked at, or the detector whose `whole` decides."""
@@ -115,11 +119,17 @@ class Values:
             self._verdicts[shape] = verdict
         return verdict
 
-    def _are_values(self, wholes: Mapping[int, list[bytes]], counted: list[int]) -> bool:
+    def _count(self, wholes: Mapping[int, list[bytes]], counted: Sequence[int], counts: dict[str, int]) -> bool:
+        """Whether the whole strings are values; then all is counted."""
+        checks = self._wholes
         for index, shown in wholes.items():
-            if not self._wholes[index].all_are(b"".join(shown)):
+            if index in checks and not checks[index].all_are(b"".join(shown)):
                 return False
-            counted += [index] * len(shown)
+        names = self._names
+        for index, shown in wholes.items():
+            counts[names[index]] = counts.get(names[index], 0) + len(shown)
+        for index in counted:
+            counts[names[index]] = counts.get(names[index], 0) + 1
         return True
 
     def _loose(self, raw: bytes, start: int, end: int, at: int, pieces: list[bytes], counted: list[int]) -> int:
