@@ -5,7 +5,6 @@ It decides nothing about a call; it turns slowness, noise and silence of a calle
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from enum import Enum
 from math import inf
 from typing import Protocol, cast
@@ -329,6 +328,3 @@ def broken(malformed: Malformed) -> Refused:
 
 def _too_large() -> Refused:
     return Refused(Code.REQUEST_TOO_LARGE, "The body is larger than this function takes.")
-
-
-ConnectionFactory = Callable[[], CallerConnection]
