@@ -251,6 +251,18 @@ def test_a_stream_that_breaks_is_cut_for_the_caller_too(
     assert entry["outcome"] in ("cut", "refused", "failed")
 
 
+def test_an_answer_refused_before_its_stream_is_read_gives_its_connection_back(
+    make_gate: Callable[..., Gate], target: Target, token: str
+) -> None:
+    """Else a target that answers in a coding nobody knows uses up its pool, and nobody can call it any more."""
+    target.answers["/read"] = answer(b"x" * 400_000, media="text/plain", extra=b"Content-Encoding: br\r\n")
+    gate = make_gate(target={"limits": {"max_connections": 2, "connect_timeout": "1s"}}).start()
+    for _ in range(5):
+        reply = call(gate, token)
+        assert (reply.status_code, code(reply)) == (502, "masking.refused")
+    assert call(gate, token, "/shop/items/1").status_code == 200
+
+
 def test_trailers_come_through(make_gate: Callable[..., Gate], target: Target, token: str) -> None:
     target.answers["/read"] = chunked([b"abc"], media="application/octet-stream", trailers=b"X-Sum: 900150983cd2\r\n")
     gate = make_gate().start()

@@ -24,6 +24,7 @@ from funcgate.wire.request_target import RequestTarget, parse_request_target
 
 from .forward import forward
 from .target import HttpSite, HttpTarget
+from .upstream import UpstreamConnection
 
 _SESSION = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -71,7 +72,7 @@ class HttpExchange:
         "request",
         "target",
         "target_s",
-        "traceparent",
+        "traceparent", "unread",
     )  # fmt: skip
 
     def __init__(self, connection: Caller, request: Request, site: HttpSite, broken: Refused | None) -> None:
@@ -91,6 +92,7 @@ class HttpExchange:
         self.forwarded: list[tuple[bytes, bytes]] = []
         self.body = b""
         self.traceparent = b""
+        self.unread: UpstreamConnection | None = None  # the answer's body is still on it
         self.target_s = 0.0  # the part of the call's time that the target took
 
     @property
@@ -182,6 +184,9 @@ class HttpExchange:
     async def refuse(self, refused: Refused) -> None:
         """See `core.ports.Exchange`. After the head has gone out there is only one honest no: to cut the connection."""
         connection = self._connection
+        if self.unread is not None and self.http_target is not None and not self.unread.streaming:
+            # Attack: answers that are refused for their head alone, each keeping a connection, until the pool is empty.
+            self.http_target.pool.discard(self.unread)
         if self._began:
             connection.abort()
             return

@@ -38,6 +38,7 @@ class Outgoing(Protocol):
     forwarded: list[tuple[bytes, bytes]]
     body: bytes
     traceparent: bytes
+    unread: UpstreamConnection | None
 
 
 async def forward(exchange: Outgoing, permit: Permit, lease: Lease) -> Reply:
@@ -62,7 +63,7 @@ async def forward(exchange: Outgoing, permit: Permit, lease: Lease) -> Reply:
         pool.discard(connection)  # also when the caller went away: nobody may get this answer later
         raise
     try:
-        return _reply(target, answer)
+        return _reply(exchange, target, answer)
     except Refused:
         pool.discard(answer.connection)
         raise
@@ -140,7 +141,7 @@ def _outbound(exchange: Outgoing, target: HttpTarget, injected: Injection) -> by
     return b"".join(parts)
 
 
-def _reply(target: HttpTarget, answer: Answer) -> Reply:
+def _reply(exchange: Outgoing, target: HttpTarget, answer: Answer) -> Reply:
     response, connection = answer.response, answer.connection
     limit = target.limits.max_response
     if response.length > limit and not response.head_only:
@@ -159,6 +160,7 @@ def _reply(target: HttpTarget, answer: Answer) -> Reply:
         body=answer.body,
     )
     if answer.body is None:
+        exchange.unread = connection
         reply.stream = _stream(target, connection, reply, response)
     else:
         reply.trailers = response.trailers
@@ -171,6 +173,7 @@ async def _stream(
 ) -> AsyncIterator[bytes]:
     """The answer's pieces. Gives the connection back at the end, and closes it on any other way out."""
     left = target.limits.max_response
+    connection.streaming = True
     try:
         async for piece in connection.stream():
             left -= len(piece)
