@@ -17,7 +17,6 @@ _PACKAGES = (
     "httptools",
     "msgspec",
     "google-re2",
-    "common-expression-language",
     "jsonschema-rs",
     "aiohttp",
 )
