@@ -2,7 +2,7 @@
 
 import typer
 
-from .audit import list_calls, show_call
+from .audit.reading import list_calls, show_call
 from .call import call
 from .check import check
 from .demo import demo

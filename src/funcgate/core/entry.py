@@ -37,13 +37,27 @@ class Decided(Struct, frozen=True, omit_defaults=True):
     version: str = ""
 
 
+class Sealed(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Fields of an entry, encrypted at rest: base64 of nonce, AES-256-GCM ciphertext and tag, and the name of the key.
+
+    `content` holds the arguments and the body, `meta` who called from where and why. Without its key either is gone.
+    """
+
+    content: str = ""
+    content_key: str = ""
+    meta: str = ""
+    meta_key: str = ""
+
+
 class Entry(Struct, omit_defaults=True, kw_only=True):
     """One line. `seq` and `at` (RFC 3339, UTC, microseconds) are set by the journal, in the order of the file.
 
     `args` and `body` are masked before they get here: JSON (as `msgspec.Raw`) where the content is JSON, else text.
     `body_bytes` is the body's full length, `body_cut` says that the entry holds less than all of it. `masked` counts what
     was masked, by detector. `timing_us` is in microseconds by step. `count` is set where one line stands for several
-    refusals of unknown callers.
+    refusals of unknown callers. `object` and `args_object` (``sha256:HEX``) name the content objects that hold the body or the
+    arguments where those are too large for a line. `sealed` holds the fields that are encrypted at rest. `crc` is the
+    journal's own: it tells a torn line from a whole one, and protects against nothing else.
     """
 
     seq: int = 0
@@ -71,6 +85,10 @@ class Entry(Struct, omit_defaults=True, kw_only=True):
     reason: str = ""
     count: int = 0
     change: Mapping[str, Any] = {}
+    object: str = ""
+    args_object: str = ""
+    sealed: Sealed | None = None
+    crc: str = ""
 
 
 _ABSENT = msgspec.Raw()

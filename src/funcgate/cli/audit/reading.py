@@ -1,22 +1,19 @@
 """`funcgate audit list|show`: what the journal tells of calls. Only reads; the gateway may run or not."""
 
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .say import DEFAULT_CONFIG, UNUSABLE, AsJson, ConfigFile, console, fail, plain, print_json, usable
+from funcgate.cli.say import DEFAULT_CONFIG, UNUSABLE, AsJson, ConfigFile, console, fail, plain, print_json
+
+from .folder import DataDir, journal_of, readable
 
 if TYPE_CHECKING:
     from funcgate.recording.calls import CallRecord
     from funcgate.recording.reader import Filters
-
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="The folder that holds the journal, instead of --config.")
-]
 
 
 def list_calls(
@@ -44,8 +41,8 @@ def list_calls(
         )  # fmt: skip
     except ValueError as error:
         raise fail(str(error), status=UNUSABLE, as_json=as_json) from None
-    folder = _journal(config, data_dir, as_json)
-    with _readable(folder, as_json) as damaged:
+    folder = journal_of(config, data_dir, as_json)
+    with readable(folder, as_json) as damaged:
         if admin:
             _list_changes(folder, filters, limit, damaged, as_json)
             return
@@ -65,8 +62,8 @@ def show_call(
     """Show everything that the journal holds of one call."""
     from funcgate.recording.reader import read_call
 
-    folder = _journal(config, data_dir, as_json)
-    with _readable(folder, as_json) as damaged:
+    folder = journal_of(config, data_dir, as_json)
+    with readable(folder, as_json) as damaged:
         record = read_call(folder, call, damaged=damaged.append)
     if record is None:
         raise fail(f"the journal has no call {call}", as_json=as_json)
@@ -74,32 +71,6 @@ def show_call(
         print_json(record)
     else:
         _print_call(record)
-
-
-def _journal(config: Path, data_dir: Path | None, as_json: bool) -> Path:
-    """The journal's folder. A configuration with problems elsewhere does not keep anyone from reading it."""
-    if data_dir is None:
-        from funcgate.config.glance import data_dir_of
-
-        with usable(as_json):
-            data_dir = data_dir_of(config)
-    return data_dir / "journal"
-
-
-@contextmanager
-def _readable(folder: Path, as_json: bool) -> Generator[list[str]]:
-    """Gives a list for the segments with lines that cannot be read, and tells of them at the end."""
-    damaged: list[str] = []
-    try:
-        yield damaged
-    except ValueError as error:
-        raise fail(str(error), status=UNUSABLE, as_json=as_json) from None
-    except OSError as error:
-        raise fail(f"{folder}: {error.strerror}", as_json=as_json) from None
-    # Attack: a line spoilt by whoever wants its call forgotten. It is never passed over in silence.
-    if damaged:
-        where = ", ".join(sorted(set(filter(None, damaged))))
-        typer.echo(f"warning: {len(damaged)} line(s) cannot be read{f' ({where})' if where else ''}", err=True)
 
 
 def _list_changes(folder: Path, filters: "Filters", limit: int, damaged: list[str], as_json: bool) -> None:
