@@ -21,6 +21,8 @@ from funcgate.policy import PolicySet, compile_policies
 from .load import Loaded, load, version_of
 from .parts import Options, Parts, Target, Where
 from .problems import Faulty, Located
+from .record import keeper_settings
+from .secrets import Secrets
 from .settings import Address, Reading, journal_settings, listen_limits, server_tls, target_limits, upstream_tls
 from .shape import HttpTargetSpec, TargetSpec, UpstreamTlsSpec
 from .whole import check_approval_url, check_effect, check_forwarded, check_reach, check_roles, read_hosts
@@ -80,7 +82,7 @@ class _Assembly:
             "server_tls": tls
             and server_tls(self._base / tls.cert, self._base / tls.key, ("listen", "tls"), self.problems),
             "limits": listen_limits(config.listen.limits, ("listen", "limits"), self.problems),
-            "journal": journal_settings(config.journal, ("journal",), self.problems),
+            **self._record(),
             "issuers": self._issuers(),
             "broker": self._broker(targets),
             "policies": self._policies(functions),
@@ -163,6 +165,15 @@ class _Assembly:
             return None
         self.problems += functions.warnings
         return Target(spec=spec, catalogue=functions, limits=limits, tls=tls)
+
+    def _record(self) -> dict[str, Any]:
+        secrets = Secrets(self._base, self.problems, needed=self._options.need_secrets)
+        spec = self._config.journal
+        at = spec.encryption
+        key = secrets.key(at.key, ("journal", "encryption", "key")) if at is not None else None
+        journal = journal_settings(spec, key, ("journal",), self.problems)
+        keeper = keeper_settings(self._loaded, journal, self._broken, secrets, self.problems)
+        return {"journal": journal, "keeper": keeper}
 
     def _issuers(self) -> Issuers | None:
         previous = self._options.previous

@@ -15,6 +15,7 @@ from funcgate.credentials import Broker
 from funcgate.identity import Issuers
 from funcgate.masking import MaskingPlan
 from funcgate.policy import PolicySet
+from funcgate.recording.keeper.settings import KeeperSettings
 
 from .load import Loaded
 from .problems import Located
@@ -52,6 +53,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     server_tls: ssl.SSLContext | None
     limits: ListenLimits
     journal: JournalSettings
+    keeper: KeeperSettings
     issuers: Issuers
     broker: Broker
     policies: PolicySet

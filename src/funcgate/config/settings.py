@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 
 from funcgate.core.function import Limits
 from funcgate.core.problem import Problem
+from funcgate.core.secret import Secret
 from funcgate.core.units import parse_size, parse_time
 
 from .shape import JournalSpec, ListenLimitsSpec, TargetLimitsSpec, UpstreamTlsSpec
@@ -50,14 +51,16 @@ class ListenLimits(Struct, frozen=True, kw_only=True):
 
 
 class JournalSettings(Struct, frozen=True, kw_only=True):
-    """`JournalSpec` in bytes and seconds."""
+    """`JournalSpec` in bytes and seconds. `encryption` is the key of the content at rest, 32 bytes in hex."""
 
     sync: Literal["always", "interval"]
     every_s: float
     segment_bytes: int
     keep_free_bytes: int
     queue: int
+    inline_bytes: int
     record_bytes: int
+    encryption: Secret | None = None
 
 
 class Reading:
@@ -148,7 +151,9 @@ def listen_limits(spec: ListenLimitsSpec, where: Where, problems: list[Problem])
     )
 
 
-def journal_settings(spec: JournalSpec, where: Where, problems: list[Problem]) -> JournalSettings:
+def journal_settings(
+    spec: JournalSpec, encryption: Secret | None, where: Where, problems: list[Problem]
+) -> JournalSettings:
     read = Reading(where, problems)
     return JournalSettings(
         sync=spec.sync,
@@ -156,7 +161,9 @@ def journal_settings(spec: JournalSpec, where: Where, problems: list[Problem]) -
         segment_bytes=read.size("segment", spec.segment, least=64 << 10),
         keep_free_bytes=read.size("keep_free", spec.keep_free, least=0),
         queue=read.count("queue", spec.queue),
-        record_bytes=read.size("record", spec.record, least=0),
+        inline_bytes=read.size("inline", spec.inline, least=0),
+        record_bytes=read.size("record", spec.record),
+        encryption=encryption,
     )
 
 

@@ -62,15 +62,78 @@ class ListenSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: ListenLimitsSpec = ListenLimitsSpec()
 
 
+class EncryptionSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the key is: ``env:NAME`` or ``file:PATH``."""
+
+    key: str
+
+
 class JournalSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When an entry counts as written: after its own sync, or after the last one in an interval."""
+    """When an entry counts as written (after its own sync, or after the last one in an interval), what is recorded and how
+    it is kept. `encryption` is the key of the content at rest."""
 
     sync: Literal["always", "interval"] = "always"
     every: Time = "5ms"
     segment: Size = "64MiB"
     keep_free: Size = "64MiB"
     queue: int = 20_000
-    record: Size = "64KiB"
+    inline: Size = "64KiB"
+    record: Size = "32MiB"
+    encryption: EncryptionSpec | None = None
+
+
+class ProofSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the record proves that it is whole: who signs it, how often, and where the checkpoints go besides."""
+
+    origin: str | None = None
+    every: Time = "10s"
+    key: str | None = None
+    copies: list[str] = []
+
+
+class IndexSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The search index; `text` says whether it holds the words of arguments and answers."""
+
+    enabled: bool = True
+    text: bool = True
+
+
+class KeepSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long some targets' content, metadata and decisions are kept. Nothing said: as long as the next of the three, and
+    decisions for ever."""
+
+    targets: list[str]
+    content: Time | None = None
+    metadata: Time | None = None
+    decisions: Time | None = None
+
+
+class SyslogSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="syslog"):
+    """RFC 5424 over TCP (``tcp://HOST:PORT``) or TLS (``tls://HOST:PORT``, RFC 5425)."""
+
+    name: str
+    address: str
+    ca: str | None = None
+    format: Literal["rfc5424", "cef", "ocsf"] = "rfc5424"
+
+
+class WebhookSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="webhook"):
+    """Signed batches over HTTP."""
+
+    name: str
+    url: str
+    secret: str
+
+
+class OtlpSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="otlp"):
+    """OpenTelemetry logs over HTTP. The values of `headers` are secrets."""
+
+    name: str
+    url: str
+    headers: dict[str, str] = {}
+
+
+ForwardSpec = SyslogSpec | WebhookSpec | OtlpSpec
 
 
 class TargetLimitsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -146,6 +209,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     listen: ListenSpec = ListenSpec()
     data_dir: str = DEFAULT_DATA_DIR
     journal: JournalSpec = JournalSpec()
+    proof: ProofSpec = ProofSpec()
+    index: IndexSpec = IndexSpec()
+    retention: list[KeepSpec] = []
+    forward: list[ForwardSpec] = []
     issuers: list[IssuerSpec] = []
     roles: dict[str, list[str]] = {}
     targets: list[TargetSpec] = []

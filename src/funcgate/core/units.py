@@ -1,9 +1,9 @@
-"""Sizes and times as the configuration spells them: ``1MiB``, ``500KB``, ``30s``, ``5ms``, ``15m``."""
+"""Sizes and times as the configuration spells them: ``1MiB``, ``500KB``, ``30s``, ``5ms``, ``15m``, ``7y`` (a year is 365 days)."""
 
 import re
 
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_TIMES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_TIMES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "y": 365 * 86400.0}
 _AMOUNT = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([A-Za-z]+)")
 
 

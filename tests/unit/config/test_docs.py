@@ -43,6 +43,12 @@ def test_the_example_loads(write: Callable[..., Path]) -> None:
         ("## `listen`", shape.ListenSpec),
         ("`listen.limits`:", shape.ListenLimitsSpec),
         ("## `journal`", shape.JournalSpec),
+        ("## `proof`", shape.ProofSpec),
+        ("## `index`", shape.IndexSpec),
+        ("## `retention`", shape.KeepSpec),
+        ("remembers how far it got. `type: syslog`:", shape.SyslogSpec),
+        ("`type: webhook`:", shape.WebhookSpec),
+        ("`type: otlp`:", shape.OtlpSpec),
         ("## `targets`", shape.HttpTargetSpec),
         ("`targets[].limits`:", shape.TargetLimitsSpec),
         ("## `logs`", shape.LogsSpec),
@@ -54,7 +60,7 @@ def test_a_table_has_all_keys_and_their_defaults(heading: str, spec: type[msgspe
     told = {name: default.strip().strip("`") for names, default in rows for name in re.findall(r"`(\w+)`", names)}
     fields = {field.encode_name: field for field in msgspec.structs.fields(spec)}
     tag = msgspec.inspect.type_info(spec)
-    assert set(told) == set(fields) | ({"protocol"} if getattr(tag, "tag", None) else set())
+    assert set(told) == set(fields) | ({getattr(tag, "tag_field", None)} - {None})
     for name, field in fields.items():
         if isinstance(field.default, str | int) and not isinstance(field.default, bool):
             assert told[name] == str(field.default), name
