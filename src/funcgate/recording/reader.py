@@ -72,7 +72,7 @@ def read_calls(folder: Path, filters: Filters, *, damaged: Damaged = ignore) -> 
 
     Calls under way at the same time may come out of order where one was refused before it arrived.
     """
-    wanted = _matcher(filters)
+    wanted = matcher(filters)
     gathering = _Gathering()
     if filters.call:
         found = read_call(folder, filters.call, damaged=damaged)
@@ -86,7 +86,7 @@ def read_call(folder: Path, call: str, *, damaged: Damaged = ignore) -> CallReco
     entries: list[Entry] = []
     for line in lines(folder, newest_first=True, damaged=damaged):
         if needle in line.line:
-            entry = _decode(line)
+            entry = read_line(line)
             if entry is not None and entry.call == call:
                 entries.append(entry)
                 if entry.kind is Kind.ARRIVED:
@@ -112,7 +112,7 @@ class _Gathering:
         for line in lines(folder, newest_first=True, damaged=damaged):
             if since and line.at.decode() < since:
                 break
-            entry = _decode(line)
+            entry = read_line(line)
             if entry is None:
                 damaged(line.segment)
                 continue
@@ -150,7 +150,8 @@ class _Gathering:
         return record_of(reversed(entries))
 
 
-def _matcher(filters: Filters) -> Callable[[CallRecord], bool]:
+def matcher(filters: Filters) -> Callable[[CallRecord], bool]:
+    """Whether a call is wanted. Raises `ValueError` for a filter that means nothing."""
     function = function_pattern(filters.function or "*")
     code = function_pattern(filters.code or "*")
     kind = Kind(filters.kind) if filters.kind else None
@@ -183,14 +184,15 @@ def _is(who: Who | None, selector: str) -> bool:
 
 def _decoded(found: Iterator[Line], damaged: Damaged) -> Iterator[Entry]:
     for line in found:
-        entry = _decode(line)
+        entry = read_line(line)
         if entry is None:
             damaged(line.segment)
         else:
             yield entry
 
 
-def _decode(line: Line) -> Entry | None:
+def read_line(line: Line) -> Entry | None:
+    """The entry on a line, None if it cannot be read."""
     try:
         return decode_line(line.line)
     except msgspec.MsgspecError:
