@@ -56,7 +56,8 @@ class Entry(Struct, omit_defaults=True, kw_only=True):
     `body_bytes` is the body's full length, `body_cut` says that the entry holds less than all of it. `masked` counts what
     was masked, by detector. `timing_us` is in microseconds by step. `count` is set where one line stands for several
     refusals of unknown callers. `object` and `args_object` (``sha256:HEX``) name the content objects that hold the body or the
-    arguments where those are too large for a line. `sealed` holds the fields that are encrypted at rest. `crc` is the
+    arguments where those are too large for a line. `sealed` holds the fields that are encrypted at rest.
+    `approval` names the held call that the entry belongs to. `crc` is the
     journal's own: it tells a torn line from a whole one, and protects against nothing else.
     """
 
@@ -88,6 +89,7 @@ class Entry(Struct, omit_defaults=True, kw_only=True):
     object: str = ""
     args_object: str = ""
     sealed: Sealed | None = None
+    approval: str = ""
     crc: str = ""
 
 

@@ -5,7 +5,7 @@ The code and the title are all that a caller learns; whatever names a policy, a 
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Code(StrEnum):
@@ -19,6 +19,8 @@ class Code(StrEnum):
     APPROVAL_PENDING = "approval.pending"
     APPROVAL_REJECTED = "approval.rejected"
     APPROVAL_EXPIRED = "approval.expired"
+    APPROVAL_USED = "approval.used"
+    APPROVAL_UNAVAILABLE = "approval.unavailable"
     REQUEST_INVALID = "request.invalid"
     REQUEST_TOO_LARGE = "request.too_large"
     REQUEST_TIMEOUT = "request.timeout"
@@ -49,6 +51,8 @@ MEANINGS: Mapping[Code, Meaning] = {
     Code.APPROVAL_PENDING: Meaning(403, "This call waits for an approval"),
     Code.APPROVAL_REJECTED: Meaning(403, "This call was rejected"),
     Code.APPROVAL_EXPIRED: Meaning(403, "The approval has expired"),
+    Code.APPROVAL_USED: Meaning(403, "The approval was used by the same call"),
+    Code.APPROVAL_UNAVAILABLE: Meaning(503, "Approvals cannot be asked for now"),
     Code.REQUEST_INVALID: Meaning(400, "The request is not valid"),
     Code.REQUEST_TOO_LARGE: Meaning(413, "The request is too large"),
     Code.REQUEST_TIMEOUT: Meaning(408, "The request took too long to arrive"),
@@ -67,7 +71,8 @@ class Refused(Exception):
 
     `public_detail` goes to the caller and must tell nothing about the configuration. `private_detail` goes to the
     journal and must hold no token, no secret and no unmasked value. `status` overrides the table's HTTP status,
-    for the few cases where HTTP has a more exact one (414, 417, 426, 431, 501).
+    for the few cases where HTTP has a more exact one (414, 417, 426, 431, 501). `public` are further members for the
+    caller (RFC 9457, 3.2), as public as the detail.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class Refused(Exception):
         private_detail: str = "",
         status: int = 0,
         retry_after_s: int = 0,
+        public: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(code.value)
         self.code = code
@@ -85,3 +91,4 @@ class Refused(Exception):
         self.private_detail = private_detail
         self.status = status or MEANINGS[code].status
         self.retry_after_s = retry_after_s
+        self.public = public or {}
