@@ -11,7 +11,7 @@ import pytest
 from funcgate.core.entry import Decided, Entry, Kind, Who, encode_line
 from funcgate.core.ids import new_id
 from funcgate.recording.calls import CallRecord
-from funcgate.recording.folder import BLOCK_BYTES, lines_from_the_end
+from funcgate.recording.folder import BLOCK_BYTES
 from funcgate.recording.reader import Filters, moment, read_call, read_calls, read_entries
 from funcgate.stores.journal_files import FileJournal
 
@@ -200,20 +200,6 @@ def test_a_tail_still_being_written_is_left_for_later(story: Story, tmp_path: Pa
             damaged: list[str] = []
             seen = [entry.call for entry in read_entries(folder, newest_first=newest_first, damaged=damaged.append)]
             assert (seen, damaged) == (["c1"], [])
-
-
-@pytest.mark.parametrize(
-    "length", [1, 7, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 2 * BLOCK_BYTES, 3 * BLOCK_BYTES]
-)
-def test_lines_from_the_end_are_those_from_the_start(tmp_path: Path, length: int) -> None:
-    path = tmp_path / "lines"
-    lines = [b"first", b"x" * length, b"", b"y" * (length - 1), b"last"]
-    path.write_bytes(b"\n".join(lines) + b"\n")
-    assert list(lines_from_the_end(path)) == lines[::-1]
-    path.write_bytes(b"\n".join(lines))
-    assert list(lines_from_the_end(path)) == lines[-2::-1]
-    path.write_bytes(b"")
-    assert list(lines_from_the_end(path)) == []
 
 
 def test_an_answer_nested_as_deep_as_it_could_be_written_can_be_read(tmp_path: Path) -> None:
