@@ -52,7 +52,8 @@ class Sealed(Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Entry(Struct, omit_defaults=True, kw_only=True):
     """One line. `seq` and `at` (RFC 3339, UTC, microseconds) are set by the journal, in the order of the file.
 
-    `args` and `body` are masked before they get here: JSON (as `msgspec.Raw`) where the content is JSON, else text.
+    `args` and `body` are masked before they get here: JSON (as `msgspec.Raw`) where the content is JSON, else text; then
+    `media` names its type. `piece` numbers the pieces of a streamed body from 1; 0 is a whole body.
     `body_bytes` is the body's full length, `body_cut` says that the entry holds less than all of it. `masked` counts what
     was masked, by detector. `timing_us` is in microseconds by step. `count` is set where one line stands for several
     refusals of unknown callers. `object` and `args_object` (``sha256:HEX``) name the content objects that hold the body or the
@@ -79,6 +80,8 @@ class Entry(Struct, omit_defaults=True, kw_only=True):
     body: msgspec.Raw | str | None = None
     body_bytes: int = 0
     body_cut: bool = False
+    media: str = ""
+    piece: int = 0
     masked: Mapping[str, int] = {}
     timing_us: Mapping[str, int] = {}
     client: str = ""

@@ -29,6 +29,7 @@ class Code(StrEnum):
     MASKING_REFUSED = "masking.refused"
     JOURNAL_UNAVAILABLE = "journal.unavailable"
     JOURNAL_OVERLOADED = "journal.overloaded"
+    JOURNAL_TOO_LARGE = "journal.too_large"
     GATEWAY_OVERLOADED = "gateway.overloaded"
     GATEWAY_ERROR = "gateway.error"
 
@@ -61,6 +62,7 @@ MEANINGS: Mapping[Code, Meaning] = {
     Code.MASKING_REFUSED: Meaning(502, "The answer cannot be shown"),
     Code.JOURNAL_UNAVAILABLE: Meaning(503, "Calls cannot be recorded now"),
     Code.JOURNAL_OVERLOADED: Meaning(503, "Too many calls are being recorded now"),
+    Code.JOURNAL_TOO_LARGE: Meaning(502, "The call is too large to be recorded"),
     Code.GATEWAY_OVERLOADED: Meaning(503, "Too many calls are under way now"),
     Code.GATEWAY_ERROR: Meaning(500, "The call could not be carried out"),
 }
