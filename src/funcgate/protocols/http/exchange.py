@@ -17,6 +17,7 @@ from funcgate.core.ports import CallerGone
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
+from funcgate.core.session import session_of, session_of_token
 from funcgate.wire.http1 import writing
 from funcgate.wire.http1.fields import media_type
 from funcgate.wire.http1.requests import Request
@@ -27,7 +28,9 @@ from .target import HttpSite, HttpTarget
 from .upstream import UpstreamConnection
 
 _SESSION = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+# W3C Trace Context, 3.2: no version ff; version 00 ends after the flags, a later one may go on after a dash.
+_IDS = rb"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+_TRACEPARENT = re.compile(rb"00%b|(?!00|ff)[0-9a-f]{2}%b(?:-[!-~]*)?" % (_IDS, _IDS))
 _MAX_TOKEN = 16 << 10
 
 
@@ -268,16 +271,20 @@ class HttpExchange:
         return fields
 
     def _session(self, principal: Principal) -> str:
+        """The name that the caller gave its run, else its trace, else token and target."""
         known = self.request.known
         parent = known.get(b"traceparent", b"")
         if parent and _TRACEPARENT.fullmatch(parent):
-            self.traceparent = parent
+            self.traceparent = (
+                parent if parent[:2] == b"00" else b"00" + parent[2:55]
+            )  # what is known of a later version
         named = known.get(b"funcgate-session")
         if named is not None:
             if not _SESSION.fullmatch(named):
                 raise Refused(Code.REQUEST_INVALID, "The Funcgate-Session field is not a session name.")
-            return named.decode()
-        return self.traceparent[3:35].decode() or f"{principal.token}.{self.target}"
+            return session_of(principal, named.decode())
+        trace = self.traceparent[3:35].decode()
+        return session_of(principal, trace) if trace else session_of_token(principal, self.target)
 
     def _digest(self, target: HttpTarget, content_type: bytes) -> str:
         """SHA-256 over the bytes that will be forwarded: method, target, path, query, content type, body."""
