@@ -9,14 +9,14 @@ from funcgate.core.decision import Allow, Terms
 from funcgate.core.function import Function
 from funcgate.core.problem import Problem
 from funcgate.core.selector import is_principal_selector, matching
-from funcgate.core.units import parse_time
 
+from .approval import read_terms
 from .condition import Types, compile_condition, types_of
 from .index import Entry, Policy, Rule
 from .language.check import nearest
 from .language.compile import Program
 from .language.operators import constant
-from .spec import ApprovalSpec, PolicySpec
+from .spec import PolicySpec
 
 Where = tuple[str | int, ...]
 _ALWAYS = Program(constant(True), 0, 0)
@@ -108,21 +108,6 @@ class _Builder:
         if spec.approval is None:
             self._wrong(place, "require_approval needs `approval` with its `approvers`")
             return None
-        return self._terms(spec.approval, place)
-
-    def _terms(self, approval: ApprovalSpec, where: Where) -> Terms:
-        approvers = approval.approvers
-        self._principals(approvers, (*where, "approvers"), "nobody could approve")
-        users = set(approvers)
-        if approval.count < 1:
-            self._wrong((*where, "count"), "at least one approver is needed")
-        elif users and all(name.startswith("user:") for name in users) and approval.count > len(users):
-            self._wrong((*where, "count"), f"{approval.count} approvers are wanted, but only {len(users)} named")
-        expires_s = 0.0
-        try:
-            expires_s = parse_time(approval.expires)
-            if not 0 < expires_s < float("inf"):
-                self._wrong((*where, "expires"), "an approval must last longer than no time, and not forever")
-        except ValueError as error:
-            self._wrong((*where, "expires"), str(error))
-        return Terms(approvers=tuple(approvers), count=approval.count, expires_s=expires_s)
+        terms, problems = read_terms(spec.approval, place)
+        self.problems += problems
+        return terms

@@ -124,8 +124,8 @@ def test_all_approvals_are_asked_for_and_all_allowing_policies_named(judge: Call
     asked = judge([policy("a", "require_approval"), policy("x", "allow"), policy("b", "require_approval")])
     assert isinstance(asked, RequireApproval)
     assert asked.policies == ("a", "b")
-    assert [terms.approvers for terms in asked.terms] == [("group:a",), ("group:b",)]
-    assert (asked.terms[0].count, asked.terms[0].expires_s) == (1, 900.0)
+    assert [terms.quorums[0].approvers for terms in asked.terms] == [("group:a",), ("group:b",)]
+    assert (asked.terms[0].quorums[0].count, asked.terms[0].expires_s) == (1, 900.0)
     allowed = judge([policy("a", "allow"), policy("no", "allow", "args.count == 2"), policy("b", "allow")])
     assert allowed == Allow(("a", "b"), "v7")
 

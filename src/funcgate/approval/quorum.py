@@ -1,0 +1,99 @@
+"""Who may answer, and when the answers are enough. Pure: no clock, no store, no channel."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from funcgate.core.approval import Answer, Approval
+from funcgate.core.decision import Hours, Terms
+
+
+class Person(Struct, frozen=True):
+    """Who wants to answer, as it was verified. `agent` is set when it is not the person but something that acts for one."""
+
+    issuer: str
+    subject: str
+    groups: frozenset[str]
+    agent: str = ""
+
+    @property
+    def selectors(self) -> frozenset[str]:
+        return frozenset({"*", f"user:{self.subject}", *(f"group:{group}" for group in self.groups)})
+
+
+class Unfit(Exception):
+    """This person's answer does not count; the text says why, to the person and to the journal."""
+
+
+def examine(approval: Approval, person: Person, now: float) -> None:
+    """Raises `Unfit` unless an answer of this person counts now, on at least one of the terms."""
+    who = approval.asked.principal
+    # Attack: an agent that approves what it asked for, or has its own human's token do so.
+    if person.agent:
+        raise Unfit("an approval is a person's: a token with which somebody acts for another cannot give one")
+    # Attack: approve one's own call, or that of the agent that acts for one; an administrator's too.
+    if person.subject in {who.subject, who.acts_for, who.actor}:
+        raise Unfit("nobody answers for their own call, or for that of whoever acts for them")
+    if any(answer.subject == person.subject and answer.issuer == person.issuer for answer in approval.answers):
+        raise Unfit("this person has answered already")
+    mine = [terms for terms in approval.terms if _asked(terms, person.selectors, approval.escalated)]
+    if not mine:
+        raise Unfit("this person is not among the approvers of this call")
+    if not any(terms.hours is None or within(terms.hours, now) for terms in mine):
+        raise Unfit("answers to this call do not count at this hour")
+
+
+def enough(approval: Approval, answers: Sequence[Answer], terms: tuple[Terms, ...] | None = None) -> bool:
+    """Whether the answers meet all of the terms: the approval's own, or others that are asked for by now."""
+    return not any(missing(each, answers, approval.escalated) for each in (terms or approval.terms))
+
+
+def missing(terms: Terms, answers: Sequence[Answer], escalated: bool) -> int:
+    """How many more people the terms need.
+
+    A person counts once, in whichever of the quorums needs them (a maximum matching): one who is in finance and in security
+    is not both.
+    """
+    seats = [index for index, quorum in enumerate(terms.quorums) for _ in range(quorum.count)]
+    people = {(answer.issuer, answer.subject): _selectors(answer) for answer in answers if answer.yes}
+    seated: dict[int, tuple[str, str]] = {}
+
+    def seat(person: tuple[str, str], tried: set[int]) -> bool:
+        for number, index in enumerate(seats):
+            wanted = terms.quorums[index].approvers + (terms.escalate_to if escalated else ())
+            if number in tried or people[person].isdisjoint(wanted):
+                continue
+            tried.add(number)
+            if number not in seated or seat(seated[number], tried):
+                seated[number] = person
+                return True
+        return False
+
+    for person in people:
+        seat(person, set())
+    # Terms that ask for nobody are met by nobody: such a call stays held.
+    return max(len(seats), 1) - len(seated)
+
+
+def within(hours: Hours, now: float) -> bool:
+    """Whether Unix time `now` is in the window."""
+    local = datetime.fromtimestamp(now, UTC).astimezone(ZoneInfo(hours.zone))
+    minute, day = local.hour * 60 + local.minute, local.weekday()
+    if hours.begin_min < hours.end_min:
+        return day in hours.days and hours.begin_min <= minute < hours.end_min
+    late, early = (
+        day in hours.days and minute >= hours.begin_min,
+        (day - 1) % 7 in hours.days and minute < hours.end_min,
+    )
+    return late or early
+
+
+def _asked(terms: Terms, selectors: frozenset[str], escalated: bool) -> bool:
+    wanted = {name for quorum in terms.quorums for name in quorum.approvers}
+    return not selectors.isdisjoint(wanted | set(terms.escalate_to if escalated else ()))
+
+
+def _selectors(answer: Answer) -> frozenset[str]:
+    return frozenset({"*", f"user:{answer.subject}", *(f"group:{group}" for group in answer.groups)})
