@@ -1,0 +1,14 @@
+"""Content beside the journal: large bodies as objects, and what is encrypted at rest, with the keys whose end is its end.
+
+Readers use `Opener`; retention uses `KeyStore` and `ContentStore`; the gateway puts `Contents` in front of its journal.
+"""
+
+from .errors import Altered, ContentError, Expired, Missing, WrongKey
+from .keystore import KeyInfo, KeyStore
+from .objects import ContentStore
+from .opener import Lost, Opened, Opener
+
+__all__ = [
+    "Altered", "ContentError", "ContentStore", "Expired", "KeyInfo", "KeyStore", "Lost", "Missing", "Opened", "Opener",
+    "WrongKey",
+]  # fmt: skip

@@ -1,0 +1,48 @@
+"""Files that are there whole or not at all, also after a crash. Blocking: never on the event loop."""
+
+import os
+import secrets
+from pathlib import Path
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder (and those above it) durably, readable by its owner only. Raises `OSError`."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make what was named in the folder durable. Raises `OSError`."""
+    number = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def write_whole(path: Path, data: bytes, beside: Path) -> None:
+    """Write a file under a temporary name in the folder `beside` (of the same file system), sync it, name it, sync the name.
+
+    Raises `OSError`; the file is then not there, or still the old one.
+    """
+    temporary = beside / f"{path.name[:16]}.{secrets.token_hex(8)}"
+    try:
+        number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(number, "wb", buffering=0) as file:
+            write_all(file.fileno(), data)
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_all(number: int, data: bytes) -> None:
+    """All of the data, however many writes that takes. Raises `OSError`."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(number, view) :]

@@ -1,0 +1,75 @@
+"""What of an entry is content and what is metadata, as bytes: for sealing, and for content objects.
+
+`encrypt` and `decrypt` bind the bytes to their place: those of one entry mean nothing in another.
+"""
+
+import secrets
+from typing import Literal
+
+import msgspec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Raw, Struct
+
+from funcgate.core.entry import Entry, Who
+
+CONTENT: Literal["content"] = "content"
+METADATA: Literal["metadata"] = "metadata"
+Part = Literal["content", "metadata", "args", "body"]
+_NONCE_BYTES = 12
+_ABSENT = Raw()
+
+
+class Content(Struct, omit_defaults=True):
+    args: Raw | None = None
+    body: Raw | str | None = None
+
+
+class Metadata(Struct, omit_defaults=True):
+    principal: Who | None = None
+    client: str = ""
+    trace: str = ""
+    reason: str = ""
+    detail: str = ""
+
+
+class _ContentRead(Struct):
+    args: Raw = _ABSENT
+    body: Raw = _ABSENT
+
+
+encode = msgspec.json.Encoder().encode
+_decode_content = msgspec.json.Decoder(_ContentRead).decode
+decode_metadata = msgspec.json.Decoder(Metadata).decode
+
+
+def decode_content(data: bytes) -> Content:
+    """Raises `msgspec.MsgspecError`."""
+    read = _decode_content(data)
+    args = None if read.args is _ABSENT else Raw(bytes(read.args))
+    return Content(args, None if read.body is _ABSENT else decode_body(bytes(read.body)))
+
+
+def encode_body(body: Raw | str) -> bytes:
+    """As it would stand in the line: JSON as it is, text as a JSON string."""
+    return bytes(body) if isinstance(body, Raw) else encode(body)
+
+
+def decode_body(data: bytes) -> Raw | str:
+    """Raises `msgspec.MsgspecError`, `UnicodeDecodeError`."""
+    return msgspec.json.decode(data, type=str) if data.startswith(b'"') else Raw(data)
+
+
+def encrypt(cipher: AESGCM, data: bytes, entry: Entry, part: Part) -> bytes:
+    """Nonce, ciphertext, tag. The nonces are random, 96 bits: a key is good for 2^32 messages (NIST SP 800-38D, 8.3)."""
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    return nonce + cipher.encrypt(nonce, data, _place(entry, part))
+
+
+def decrypt(cipher: AESGCM, sealed: bytes, entry: Entry, part: Part) -> bytes:
+    """Raises `InvalidTag`, `ValueError`."""
+    return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _place(entry, part))
+
+
+def _place(entry: Entry, part: Part) -> bytes:
+    # Attack: move what is sealed from one call to another, from a refusal to a permission, or from one piece to the next.
+    return f"{entry.call}\n{entry.kind}\n{entry.piece}\n{part}".encode()

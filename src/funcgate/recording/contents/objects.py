@@ -1,0 +1,103 @@
+"""Content objects: files named by the SHA-256 of what is in them, beside the journal. Blocking: never on the event loop.
+
+It knows neither entries nor keys. What it reads it verifies; what it deletes it has written down before.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import Altered, Expired, Missing
+from .files import make_folder, sync_folder, write_all, write_whole
+
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_NAME = re.compile(r"[0-9a-f]{64}")
+_SHARD = re.compile(r"[0-9a-f]{2}")
+_PREFIX = "sha256:"
+
+
+class ContentStore:
+    """``data_dir/objects/ab/abcdef…``. One process writes; any may read and delete."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.folder = data_dir / "objects"
+        self.unfinished = self.folder / "unfinished"
+        self._expired = self.folder / "expired"
+
+    def path(self, digest: str) -> Path:
+        """Where the object is, if it is there. Raises `Altered` for what is no digest."""
+        found = _DIGEST.fullmatch(digest)
+        if found is None:
+            # Attack: a forged line names `sha256:../../key`, and the reader shows what is there.
+            raise Altered("an entry names an object by something that is no SHA-256 digest")
+        return self.folder / found[1][:2] / found[1]
+
+    def write(self, data: bytes) -> str:
+        """Write the object durably and return its digest. The same content twice is one file. Raises `OSError`."""
+        digest = _PREFIX + hashlib.sha256(data).hexdigest()
+        path = self.path(digest)
+        if data and _size(path) == len(data):
+            sync_folder(path.parent)  # whoever is naming it just now may not have synced the name
+            return digest
+        make_folder(self.unfinished)
+        make_folder(path.parent)
+        write_whole(path, data, self.unfinished)
+        return digest
+
+    def read(self, digest: str) -> bytes:
+        """What is in the object. Raises `Missing`, `Expired`, `Altered` (also for one that cannot be read)."""
+        try:
+            data = self.path(digest).read_bytes()
+        except FileNotFoundError:
+            if self._is_expired(digest):
+                raise Expired(f"object {digest} has expired") from None
+            raise Missing(f"object {digest} is missing: it is not in {self.folder}, and has not expired") from None
+        except OSError as error:
+            raise Missing(f"object {digest} cannot be read: {error.strerror}") from None
+        if _PREFIX + hashlib.sha256(data).hexdigest() != digest:
+            raise Altered(f"object {digest} was altered: its content has another digest")
+        return data
+
+    def delete(self, digest: str) -> None:
+        """Write down that the object has expired, durably; then delete it, durably. Raises `OSError`. Twice is once."""
+        path = self.path(digest)
+        if not path.exists():
+            return
+        self._note_expired(digest)
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+    def digests(self) -> Iterator[str]:
+        """The objects that are there. Nothing else that lies in the folder is touched or told."""
+        if not self.folder.is_dir():
+            return
+        for shard in sorted(self.folder.iterdir()):
+            if _SHARD.fullmatch(shard.name) and shard.is_dir():
+                for name in sorted(os.listdir(shard)):
+                    if _NAME.fullmatch(name) and name.startswith(shard.name):
+                        yield _PREFIX + name
+
+    def _note_expired(self, digest: str) -> None:
+        number = os.open(self._expired, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            write_all(number, f"{digest}\n".encode())
+            os.fsync(number)
+        finally:
+            os.close(number)
+        sync_folder(self.folder)
+
+    def _is_expired(self, digest: str) -> bool:
+        try:
+            with self._expired.open("rb") as file:
+                return any(line.rstrip() == digest.encode() for line in file)
+        except OSError:
+            return False
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
