@@ -7,6 +7,7 @@ from .call import call
 from .check import check
 from .demo import demo
 from .functions import functions
+from .keep import keep
 from .policy import explain
 from .serve import serve
 
@@ -22,6 +23,7 @@ audit = typer.Typer(help="Read the journal.", no_args_is_help=True)
 
 for verb in (serve, check, demo, functions, call):
     application.command()(verb)
+application.command(hidden=True)(keep)
 policy.command()(explain)
 audit.command("list")(list_calls)
 audit.command("show")(show_call)
