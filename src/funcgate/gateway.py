@@ -24,7 +24,7 @@ from funcgate.core.reply import Outcome, Reply
 from funcgate.recording.tape import Tape, encode_args
 from funcgate.recording.unknowns import Unknowns
 
-_ARRIVED, _ALLOWED, _ASKED, _ENDED = Kind.ARRIVED, Kind.ALLOWED, Kind.ASKED, Kind.ENDED
+_ARRIVED, _ALLOWED, _ASKED, _CHUNK, _ENDED = Kind.ARRIVED, Kind.ALLOWED, Kind.ASKED, Kind.CHUNK, Kind.ENDED
 _SMALL = 64 << 10  # bytes; a larger body is masked beside the loop
 
 
@@ -113,8 +113,12 @@ class Gateway:
         else:
             masked = await _mask_large(masker, reply, lease)
         passage.step("mask")
-        passage.tape = Tape(masked, snapshot.record_bytes)
-        await exchange.deliver(passage.tape.reply)
+        passage.tape = tape = Tape(masked, passage.room, passage.chunk, self._journal.append)
+        if (
+            tape.size
+        ):  # what the caller will see is on the disk first, here or, of a stream, piece by piece in `deliver`
+            await self._journal.append(tape.chunk() if tape.size <= _SMALL else await asyncio.to_thread(tape.chunk))
+        await exchange.deliver(tape.reply)
         passage.outcome = masked.reply.outcome
         passage.step("deliver")
 
@@ -137,7 +141,7 @@ class Passage:
 
     __slots__ = (
         "_journal", "_marks", "_meter", "_since", "_who", "call", "code", "decision", "exchange", "open", "outcome", "principal",
-        "snapshot", "tape", "unwritten",
+        "room", "snapshot", "tape", "unwritten",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, snapshot: Snapshot, journal: Journal, meter: Meter) -> None:
@@ -153,6 +157,7 @@ class Passage:
         self.decision: Decision | None = None
         self.unwritten: Entry | None = None
         self.tape: Tape | None = None
+        self.room = snapshot.record_bytes  # for what is recorded of the call's content
         self.outcome = Outcome.FAILED
         self.code = ""
         self.open = False
@@ -163,11 +168,26 @@ class Passage:
 
     def arrived(self, call: Call, masker: Masker) -> Entry:
         self._who = who = _who(call.principal)
-        args = Raw(masker.mask_args(encode_args(call.args)))
-        return Entry(
+        args = masker.mask_args(encode_args(call.args))
+        entry = Entry(
             kind=_ARRIVED, call=call.id, session=call.session, principal=who, function=call.function,
-            target=call.target, args=args, digest=call.digest, client=call.client, trace=call.trace, reason=call.reason,
+            target=call.target, args=Raw(args), digest=call.digest, client=call.client, trace=call.trace, reason=call.reason,
         )  # fmt: skip
+        self.room -= len(args)
+        if self.room < 0:
+            entry.args, self.unwritten = None, entry
+            detail = (
+                f"the arguments alone are larger than may be recorded of a call ({self.snapshot.record_bytes} bytes)"
+            )
+            raise Refused(Code.JOURNAL_TOO_LARGE, private_detail=detail, status=413)
+        return entry
+
+    def chunk(self) -> Entry:
+        """An entry for what was answered, still without it."""
+        call = self.call
+        if call is None:
+            raise TypeError("an answer to a call that was never resolved")
+        return Entry(kind=_CHUNK, call=call.id, session=call.session, function=call.function)
 
     def entry(self, kind: Kind) -> Entry:
         """An entry of the decision (`allowed` or `asked`) or of the end."""
@@ -211,7 +231,7 @@ class Passage:
             return "(a detail that could not be masked)"
 
     def end(self) -> None:
-        """The last entry: outcome, timing and the masked content. Without waiting: nothing depends on it any more."""
+        """The last entry: outcome, timing, what was masked. Without waiting: nothing depends on it any more."""
         decision = _DECISIONS[type(self.decision)]
         self._meter.count(self.exchange.target, decision, self.code or ("" if self.tape else self.outcome))
         times = self._meter.observe(self._since, self._marks)

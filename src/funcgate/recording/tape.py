@@ -1,81 +1,117 @@
-"""What the journal keeps of an answer: the masked bytes as they went to the caller, up to a limit.
+"""What the journal keeps of an answer: the masked bytes, as they go to the caller, recorded before they go.
 
-On the data path. It changes nothing that passes, and never stops it.
+On the data path. It changes nothing that passes; what is more than may be recorded ends the call, never the record.
 """
 
 import base64
-import codecs
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from funcgate.core.entry import Entry
 from funcgate.core.ports import Masked
+from funcgate.core.refusal import Code, Refused
 
+MAX_PIECES = 100_000  # of one answer
 _encode = msgspec.json.Encoder().encode
 _whole_json = msgspec.json.Decoder(msgspec.Raw).decode
 _NEWLINE, _RETURN = 10, 13
+DATA = b"data:"
 
 
 class Tape:
-    """Runs along with one masked reply. `reply` is the one to deliver; `write_into` fills the entry afterwards."""
+    """Records one masked reply; `reply` is the one to deliver. A whole body is the caller's to record first: `chunk`. A
+    stream records each piece before it passes.
 
-    __slots__ = ("_kept", "_limit", "_masked", "_total", "reply")
+    `limit` is in bytes of the body. `blank` makes an entry with what is known of the call, `append` is the journal's.
+    """
 
-    def __init__(self, masked: Masked, limit: int) -> None:
+    __slots__ = ("_append", "_blank", "_counted", "_limit", "_masked", "_pieces", "begun", "recorded", "reply", "size")
+
+    def __init__(
+        self, masked: Masked, limit: int, blank: Callable[[], Entry], append: Callable[[Entry], Awaitable[None]]
+    ) -> None:
         self._masked = masked
         self._limit = limit
+        self._blank = blank
+        self._append = append
         self.reply = reply = masked.reply
-        self._kept: bytearray | None = None
-        self._total = 0
+        self.size = 0 if reply.body is None else len(reply.body)  # of a whole body
+        self.begun = False  # whether a piece of a stream has gone out
+        self.recorded = 0
         if reply.stream is not None:
-            self._kept = bytearray()
+            self._pieces = 0
+            self._counted: dict[str, int] = {}
             reply.stream = self._passing(reply.stream)
 
-    @property
-    def begun(self) -> bool:
-        """Whether a piece of a stream has gone out."""
-        return self._total > 0
+    def chunk(self) -> Entry:
+        """The entry of a whole body, which is not empty. Raises `Refused(journal.too_large)`."""
+        reply, masked = self.reply, self._masked
+        body, size = reply.body or b"", self.size
+        if size > self._limit:
+            raise _too_large(self._limit)
+        entry = self._blank()
+        entry.status = reply.status
+        entry.body_bytes = self.recorded = size
+        entry.masked = masked.counts
+        shown = as_json(body, reply.media, masked.json)
+        if shown is None:
+            entry.body, entry.media = as_text(body, reply.media), reply.media
+        else:
+            entry.body = shown
+        return entry
 
     async def _passing(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        kept = self._kept = bytearray()
-        limit = self._limit
         try:
             async for piece in stream:
-                self._total += len(piece)
-                if len(kept) < limit:
-                    kept += piece[: limit - len(kept)]
+                if piece:
+                    await self._append(self._piece(piece))  # before it leaves
+                    self.begun = True
                 yield piece
         finally:
             close = getattr(stream, "aclose", None)
             if close is not None:
                 await close()
 
+    def _piece(self, piece: bytes) -> Entry:
+        """The entry of one piece. A piece is text or base64, never JSON: only together are they a body."""
+        if self.recorded + len(piece) > self._limit:
+            raise _too_large(self._limit)
+        # Attack: an answer sent byte by byte makes a line of each, and a hundred times as much journal as answer.
+        if self._pieces >= MAX_PIECES:
+            raise Refused(Code.JOURNAL_TOO_LARGE, private_detail=f"the answer came in more than {MAX_PIECES} pieces")
+        self._pieces += 1
+        self.recorded += len(piece)
+        entry = self._blank()
+        entry.piece = self._pieces
+        entry.body, entry.body_bytes = as_text(piece, ""), len(piece)
+        if self._pieces == 1:
+            entry.status, entry.media = self.reply.status, self.reply.media
+        if self._masked.counts != self._counted:
+            entry.masked = _more(self._masked.counts, self._counted)
+            self._counted = dict(self._masked.counts)
+        return entry
+
     def write_into(self, entry: Entry) -> None:
-        """Set status, body, its length, whether it was cut, and what was masked."""
-        reply = self.reply
-        entry.status = reply.status
+        """Set status, how much was recorded of the body, and what was masked in all."""
+        entry.status = self.reply.status
         entry.masked = self._masked.counts
-        known = False
-        if self._kept is None:
-            known = self._masked.json
-            whole = reply.body or b""
-            entry.body_bytes = total = len(whole)
-            body = whole if total <= self._limit else whole[: self._limit]
-        else:
-            body, total = bytes(self._kept), self._total
-            entry.body_bytes = total
-        if not total:
-            return
-        cut = len(body) < total
-        entry.body_cut = cut
-        if body:
-            entry.body = (None if cut else _as_json(body, reply.media, known)) or _as_text(body, reply.media, cut)
+        entry.body_bytes = self.recorded
 
 
-def _as_json(body: bytes, media: str, known: bool) -> msgspec.Raw | None:
+def _too_large(limit: int) -> Refused:
+    return Refused(
+        Code.JOURNAL_TOO_LARGE, private_detail=f"the answer is larger than may be recorded of it ({limit} bytes)"
+    )
+
+
+def _more(counts: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
+    return {name: more for name, count in counts.items() if (more := count - before.get(name, 0))}
+
+
+def as_json(body: bytes, media: str, known: bool = False) -> msgspec.Raw | None:
     """The body as JSON on one line; None if it is not JSON. `known`: masking has found it to be one JSON text."""
     if media != "application/json" and not media.endswith("+json"):
         return None
@@ -92,15 +128,19 @@ def _as_json(body: bytes, media: str, known: bool) -> msgspec.Raw | None:
     return msgspec.Raw(body)
 
 
-def _as_text(body: bytes, media: str, cut: bool) -> str:
-    """UTF-8 as it is; other text with escapes for what is not UTF-8; anything else as a `data:` URL (RFC 2397)."""
-    try:
-        # A cut may have gone through a character: the decoder holds the torn one back.
-        return codecs.getincrementaldecoder("utf-8")().decode(body, final=not cut)
-    except UnicodeDecodeError:
-        if media.startswith("text/") or media.endswith(("json", "xml")):
-            return body.decode("utf-8", "backslashreplace")
-        return f"data:{media};base64,{base64.b64encode(body).decode()}"
+def as_text(body: bytes, media: str) -> str:
+    """UTF-8 as it is; other text with escapes for what is not UTF-8; anything else as a `data:` URL (RFC 2397).
+
+    Without a media type, all that is not UTF-8 becomes a `data:` URL, so that pieces can be put together again.
+    """
+    # Attack: an answer that looks like a `data:` URL would be shown as what that URL decodes to.
+    if not body.startswith(DATA):
+        try:
+            return body.decode()
+        except UnicodeDecodeError:
+            if media.startswith("text/") or media.endswith(("json", "xml")):
+                return body.decode("utf-8", "backslashreplace")
+    return f"data:{media};base64,{base64.b64encode(body).decode()}"
 
 
 def encode_args(args: Mapping[str, Any]) -> bytes:
