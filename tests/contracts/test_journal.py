@@ -143,7 +143,7 @@ def test_what_was_written_is_read_back(harness: Harness) -> None:
     asyncio.run(play())
     entries = [entry for entry in harness.read() if entry.call]
     for entry, given in zip(entries, (arrived("c1"), allowed("c1"), ended("c1")), strict=True):
-        given.seq, given.at = entry.seq, entry.at
+        given.seq, given.at, given.crc = entry.seq, entry.at, entry.crc
         assert encode_line(entry) == encode_line(given)
 
 

@@ -1,7 +1,8 @@
 """A journal's folder, read from outside: its lines in order, from either end, also while it is being written.
 
 Only reads; a compressed segment reads as it was before. Skips what is no line of the journal: other files, a tail still
-being written, zeros written ahead, and lines that were refused (their numbers are given anew in a later segment).
+being written, zeros written ahead, lines whose crc is wrong, and lines that were refused (their numbers are given anew in
+a later segment).
 """
 
 import errno
@@ -13,11 +14,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from funcgate.core.crc import crc_holds
+
 from .archive.seekable import Packed
 
 PACKED = ".zst"
 _SEGMENT = re.compile(r"(\d{8}\.jsonl)(?:\.zst)?\Z")
 _SEQ = re.compile(rb'\{"seq":(\d{1,18}),"at":"([0-9A-Za-z:.+-]{0,40})"')
+_FORMAT = re.compile(rb'"kind":"admin","call":"","change":\{"segment":\d+,"format":(\d{1,9})[,}]')
+_HEAD_BYTES = 400
+_FORMAT_WITH_CRC = 2
 BLOCK_BYTES = 256 << 10
 
 
@@ -83,8 +89,9 @@ def _forwards(folder: Path, after: int | Line, damaged: Damaged) -> Iterator[Lin
     for at in range(place, len(names)):
         below = _first_seq(folder, names[at + 1]) if at + 1 < len(names) else None
         with _opened(folder, names[at], damaged) as file:
+            checked = _checked(file)
             for offset, raw in _lines_from(file, start):
-                line = _line(raw, names[at], offset)
+                line = _line(raw, names[at], offset, checked)
                 if line is None:
                     damaged(names[at])
                 elif below is not None and line.seq >= below:
@@ -99,8 +106,9 @@ def _backwards(folder: Path, after: int | Line, damaged: Damaged) -> Iterator[Li
     ceiling: int | None = None
     for name in reversed(_names(folder)):
         with _opened(folder, name, damaged) as file:
-            for offset, raw in lines_from_the_end(file):
-                line = _line(raw, name, offset)
+            checked = _checked(file)
+            for offset, raw in _lines_to_the_start(file):
+                line = _line(raw, name, offset, checked)
                 if line is None:
                     damaged(name)
                 elif ceiling is None or line.seq < ceiling:
@@ -147,16 +155,27 @@ def _place(folder: Path, names: list[str], after: int | Line) -> tuple[int, int,
     return after, low, 0
 
 
-def _line(raw: bytes, name: str, offset: int) -> Line | None:
+def _checked(file: BinaryIO) -> bool:
+    """Whether each line of the segment has to end in a crc, as its first line tells."""
+    found = _FORMAT.search(file.read(_HEAD_BYTES))
+    file.seek(0)
+    return found is not None and int(found[1]) >= _FORMAT_WITH_CRC
+
+
+def _line(raw: bytes, name: str, offset: int, checked: bool) -> Line | None:
     head = _SEQ.match(raw)
     if head is None or not raw.endswith(b"}"):
+        return None
+    holds = crc_holds(raw)
+    if holds is False or (checked and holds is None):
         return None
     return Line(int(head[1]), head[2], raw, name, offset)
 
 
 def _first_seq(folder: Path, name: str) -> int | None:
     with _opened(folder, name, ignore) as file:
-        line = _line(file.readline().rstrip(b"\n"), name, 0)
+        checked = _checked(file)
+        line = _line(file.readline().rstrip(b"\n"), name, 0, checked)
     return None if line is None else line.seq
 
 
@@ -170,8 +189,15 @@ def _lines_from(file: BinaryIO, start: int) -> Iterator[tuple[int, bytes]]:
         offset += len(raw)
 
 
-def lines_from_the_end(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The same of the whole file, last first. Holds one block and one line at a time."""
+def lines_from_the_end(path: Path) -> Iterator[bytes]:
+    """The whole lines of a file, last first, without newlines. Holds one block and one line at a time."""
+    with path.open("rb") as file:
+        for _, raw in _lines_to_the_start(file):
+            yield raw
+
+
+def _lines_to_the_start(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Offset and bytes of each whole line, last first. What comes after the last newline is no line yet."""
     position = file.seek(0, os.SEEK_END)
     head = b""  # of the line that the block before may begin
     ended = False  # what comes after the last newline is no line yet

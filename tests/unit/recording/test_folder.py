@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from backports import zstd
 
+from funcgate.core.crc import crc_added
 from funcgate.core.entry import Entry, Kind, encode_line
-from funcgate.recording.archive.seekable import FRAME_BYTES, Packed, pack
+from funcgate.recording.archive.seekable import FRAME_BYTES, Packed, pack, zstd
 from funcgate.recording.folder import BLOCK_BYTES, Line, lines, lines_from_the_end, open_segment, read_at, segments
 
 
@@ -172,7 +172,7 @@ def test_reading_one_line_unpacks_one_frame(folder: Path, monkeypatch: pytest.Mo
     assert len(asked) <= 2
     asked.clear()
     list(lines(folder, newest_first=True))
-    assert sorted(asked) == [*range(max(asked) + 1)]  # each once
+    assert sorted(asked) == [0, *range(max(asked) + 1)]  # each once, and the first for the segment's own line
 
 
 @pytest.mark.parametrize("name", ["../00000001.jsonl", "lock", "1.jsonl", "00000001.jsonl\n"])
@@ -193,20 +193,14 @@ def test_lines_from_the_end_are_those_from_the_start(tmp_path: Path, length: int
     path = tmp_path / "lines"
     rows = [b"first", b"x" * length, b"", b"y" * (length - 1), b"last"]
 
-    def read() -> list[tuple[int, bytes]]:
-        with path.open("rb") as file:
-            return list(lines_from_the_end(file))
-
-    places = [sum(len(row) + 1 for row in rows[:at]) for at in range(len(rows))]
-    whole = list(zip(places, rows, strict=True))
     path.write_bytes(b"\n".join(rows) + b"\n")
-    assert read() == whole[::-1]
+    assert list(lines_from_the_end(path)) == rows[::-1]
     path.write_bytes(b"\n".join(rows) + b"\n" + bytes(BLOCK_BYTES + 5))
-    assert read() == whole[::-1]
+    assert list(lines_from_the_end(path)) == rows[::-1]
     path.write_bytes(b"\n".join(rows))
-    assert read() == whole[-2::-1]
+    assert list(lines_from_the_end(path)) == rows[-2::-1]
     path.write_bytes(b"")
-    assert read() == []
+    assert list(lines_from_the_end(path)) == []
 
 
 def test_lines_that_were_refused_do_not_count_after_a_number_either(folder: Path) -> None:
@@ -215,3 +209,32 @@ def test_lines_that_were_refused_do_not_count_after_a_number_either(folder: Path
     assert [line.seq for line in lines(folder, after=79)] == list(range(80, 201))
     line = Line(80, b"", b"", "00000003.jsonl", -1)
     assert next(lines(folder, after=line)).seq == 81
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_line_whose_crc_is_wrong_is_damaged_and_does_not_count(folder: Path, newest_first: bool) -> None:
+    path = folder / "00000006.jsonl"
+    header = Entry(seq=201, at="2026", kind=Kind.ADMIN, call="", change={"segment": 6, "format": 2})
+    rows = [crc_added(encode_line(header)[:-1])] + [crc_added(line_of(seq, 50)[:-1]) for seq in range(202, 230)]
+    whole = b"".join(rows)
+    path.write_bytes(whole)
+    assert [line.seq for line in lines(folder, after=200)] == list(range(201, 230))
+    for at in range(len(rows[0]), len(whole), 13):  # 13 and the length of a line have no common divisor
+        changed = bytearray(whole)
+        changed[at] ^= 1
+        path.write_bytes(changed)
+        told: list[str] = []
+        found = [line.line + b"\n" for line in lines(folder, after=200, newest_first=newest_first, damaged=told.append)]
+        bad = [row for row in rows if row not in found]
+        assert set(found) <= set(rows)
+        if at == len(whole) - 1:  # the last newline: a line that may still be being written
+            assert (len(bad), told) == (1, [])
+        else:
+            assert len(bad) == 1 + (changed[at] == ord(b"\n") ^ 1), at
+            assert set(told) == {path.name}
+
+
+def test_lines_of_a_format_that_had_no_crc_are_read(folder: Path) -> None:
+    header = Entry(seq=201, at="2026", kind=Kind.ADMIN, call="", change={"segment": 6, "format": 1})
+    (folder / "00000006.jsonl").write_bytes(encode_line(header) + line_of(202))
+    assert [line.seq for line in lines(folder, after=200)] == [201, 202]

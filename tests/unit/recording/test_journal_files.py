@@ -15,6 +15,7 @@ import pytest
 from funcgate.core.entry import Entry, Kind, decode_line
 from funcgate.core.problem import Unusable
 from funcgate.core.refusal import Code, Refused
+from funcgate.recording.folder import lines
 from funcgate.stores.journal_files import FileJournal, State
 
 Make = Callable[..., FileJournal]
@@ -77,6 +78,43 @@ def test_what_is_acknowledged_is_in_the_file_at_that_moment(folder: Path, journa
         for number in range(20):
             await journal.append(entry(A, f"c{number}"))
             assert f'"call":"c{number}"'.encode() in (folder / "00000001.jsonl").read_bytes()
+        await journal.close()
+
+    asyncio.run(play())
+
+
+def test_the_durable_seq_is_the_last_that_is_on_the_disk(folder: Path, journal_in: Make) -> None:
+    async def play() -> None:
+        journal = journal_in(folder, segment_bytes=2 << 10)
+        await journal.start()
+        for number in range(1, 20):
+            waiting = journal.append(entry(A, f"c{number}", 300))
+            before = journal.durable_seq
+            await waiting
+            assert before < journal.durable_seq == [line.seq for line in lines(folder)][-1]
+        journal.note(entry(E, "c1"))
+        last = journal.durable_seq
+        await journal.flush()
+        assert journal.durable_seq == last + 1
+        await journal.close()
+        again = journal_in(folder, segment_bytes=1 << 20)
+        await again.start()
+        assert again.durable_seq >= last + 1
+        await again.close()
+
+    asyncio.run(play())
+
+
+def test_a_refused_entry_is_never_durable(folder: Path, journal_in: Make) -> None:
+    async def play() -> None:
+        journal = journal_in(folder)
+        await journal.start()
+        await journal.append(entry(A, "c1"))
+        last = journal.durable_seq
+        (folder / "00000001.jsonl").unlink()
+        with pytest.raises(Refused):
+            await journal.append(entry(A, "c2"))
+        assert journal.durable_seq == last
         await journal.close()
 
     asyncio.run(play())
@@ -218,7 +256,7 @@ def test_a_folder_of_another_version_is_not_touched(folder: Path, journal_in: Ma
         "at": "2026-01-01T00:00:00.000000Z",
         "kind": "admin",
         "call": "",
-        "change": {"segment": 1, "format": 2},
+        "change": {"segment": 1, "format": 3},
     }
     content = json.dumps(header, separators=(",", ":")).encode() + b"\n\x00torn by nobody we know"
     (folder / "00000001.jsonl").write_bytes(content)

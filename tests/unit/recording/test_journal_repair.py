@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from funcgate.core.crc import crc_added
 from funcgate.core.entry import Entry, Kind, encode_line
+from funcgate.core.problem import Unusable
 from funcgate.stores.journal_files import FileJournal, Repaired
 from funcgate.stores.journal_files.repair import examine
 
@@ -159,10 +161,10 @@ def test_refused_lines_that_could_not_be_withdrawn_do_not_count(
     refused = entry(A, "refused")
     refused.seq, refused.at = last + 1, "2026-11-21T00:00:00.000000Z"
     with (folder / SEGMENT).open("ab") as file:
-        file.write(encode_line(refused))
-    header = Entry(kind=Kind.ADMIN, call="", change={"segment": 2, "format": 1, "open": ["c1"]})
+        file.write(crc_added(encode_line(refused)[:-1]))
+    header = Entry(kind=Kind.ADMIN, call="", change={"segment": 2, "format": 2, "open": ["c1"]})
     header.seq, header.at = last + 1, "2026-11-21T00:00:00.000000Z"
-    (folder / "00000002.jsonl").write_bytes(encode_line(header))
+    (folder / "00000002.jsonl").write_bytes(crc_added(encode_line(header)[:-1]))
     assert write(folder, journal_in).closed == ("c1",)
     assert {one.call for one in entries_of(folder)} == {"", "c1"}
 
@@ -199,3 +201,117 @@ def test_an_earlier_copy_of_a_torn_tail_is_not_overwritten(folder: Path, journal
     assert (folder / f"00000001.torn-{size}").read_bytes() == b"from before"
     assert (folder / repaired.saved_as).read_bytes() == b'{"seq":'
     assert repaired.foreign == ()
+
+
+def whole_folder(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "lock"}
+
+
+def rotten(path: Path, place: bytes) -> int:
+    """Change one byte at the last `place` in a file, so that only the crc can tell; returns where its line begins."""
+    content = bytearray(path.read_bytes())
+    at = content.rindex(place)
+    content[at] ^= 1
+    path.write_bytes(content)
+    return content.rfind(b"\n", 0, at) + 1
+
+
+def test_a_last_line_that_only_its_crc_shows_as_torn_is_cut(folder: Path, journal_in: Make, entries_of: Read) -> None:
+    write(folder, journal_in, entry(A, "c1"), entry(E, "c1", 500))
+    before = (folder / SEGMENT).read_bytes()
+    at = rotten(folder / SEGMENT, b"xxxx")
+    repaired = write(folder, journal_in)
+    assert (repaired.cut_bytes, repaired.saved_as) == (len(before) - at, f"00000001.torn-{at}")
+    assert repaired.closed == ("c1",)
+    assert (entries_of(folder)[-1].call, entries_of(folder)[-1].outcome) == ("c1", "unknown")
+
+
+def test_a_line_without_crc_among_lines_with_one_is_no_line(folder: Path, journal_in: Make) -> None:
+    write(folder, journal_in, entry(A, "c1"))
+    forged = entry(E, "c1")
+    forged.seq, forged.at = 3, "2026-11-21T00:00:00.000000Z"
+    with (folder / SEGMENT).open("ab") as file:
+        file.write(encode_line(forged))
+    assert write(folder, journal_in).closed == ("c1",)
+
+
+def test_a_journal_without_crc_goes_on_in_a_segment_of_its_own(
+    folder: Path, journal_in: Make, entries_of: Read
+) -> None:
+    folder.mkdir()
+    header = Entry(kind=Kind.ADMIN, call="", change={"segment": 1, "format": 1})
+    old = [header, entry(A, "c1"), entry(E, "c1"), entry(A, "c2")]
+    for seq, one in enumerate(old, 1):
+        one.seq, one.at = seq, "2026-11-21T00:00:00.000000Z"
+    content = b"".join(map(encode_line, old))
+    (folder / SEGMENT).write_bytes(content + b'{"seq":5,"at"' + bytes(5000))
+    repaired = write(folder, journal_in, entry(A, "c3"), entry(E, "c3"))
+    assert (repaired.cut_bytes, repaired.closed) == (13, ("c2",))
+    assert (folder / SEGMENT).read_bytes() == content
+    assert (folder / SEGMENT).stat().st_mode & 0o777 == 0o400
+    entries = entries_of(folder)
+    assert [one.call for one in entries] == ["", "c1", "c1", "c2", "", "", "c2", "c3", "c3"]
+    assert [bool(one.crc) for one in entries] == [False] * 4 + [True] * 5
+    assert write(folder, journal_in).closed == ()
+
+
+@pytest.mark.parametrize("how", ["cut", "older copy", "gone", "rotten"])
+def test_a_journal_that_ends_before_what_is_known_is_not_touched(folder: Path, journal_in: Make, how: str) -> None:
+    """Attack: cut the end off, or put an older copy back, and have the numbers given anew."""
+    write(folder, journal_in, entry(A, "c1"), entry(E, "c1"))
+    if how == "older copy":
+        older = (folder / SEGMENT).read_bytes()
+        write(folder, journal_in, entry(A, "c2"), entry(E, "c2"))
+        (folder / SEGMENT).write_bytes(older)
+    elif how == "gone":
+        (folder / SEGMENT).unlink()
+    elif how == "rotten":
+        rotten(folder / SEGMENT, b"ended")
+    elif how == "cut":
+        content = (folder / SEGMENT).read_bytes()
+        (folder / SEGMENT).write_bytes(content[:-5])
+    left = whole_folder(folder)
+    known = 5 if how == "older copy" else 3
+    with pytest.raises(Unusable) as unusable:
+        write(folder, journal_in, entry(A, "c3"), at_least=known)
+    ends = {"cut": 2, "older copy": 3, "gone": 0, "rotten": 2}[how]
+    text = unusable.value.problems[0].text
+    assert f"ends at entry {ends}, but a signed checkpoint covers entries up to {known}" in text
+    assert "start with a new one" in text
+    assert whole_folder(folder) == left
+
+
+def test_a_journal_that_goes_as_far_as_is_known_starts(folder: Path, journal_in: Make, entries_of: Read) -> None:
+    write(folder, journal_in, entry(A, "c1"), entry(E, "c1"))
+    with (folder / SEGMENT).open("ab") as file:
+        file.write(b'{"seq":4,"at"')
+    assert write(folder, journal_in, entry(A, "c2"), at_least=3).cut_bytes == 13
+    assert entries_of(folder)[-1].call == "c2"
+
+
+def test_damage_before_what_is_known_is_no_tear(folder: Path, journal_in: Make) -> None:
+    write(folder, journal_in, entry(A, "c1"), entry(E, "c1", 50), entry(A, "c2"), entry(E, "c2"))
+    at = rotten(folder / SEGMENT, b"xxxx")
+    repaired = write(folder, journal_in, at_least=5)
+    assert (repaired.cut_bytes, repaired.damaged) == (0, (f"{SEGMENT}:{at}",))
+
+
+def test_compressed_segments_are_known_and_their_numbers_not_given_anew(folder: Path, journal_in: Make) -> None:
+    write(folder, journal_in, *[entry(D, f"c{number}", 3000) for number in range(8)], segment_bytes=4 << 10)
+    names = sorted(path.name for path in folder.glob("*.jsonl"))
+    assert len(names) > 3
+    for name in names[:-2]:
+        (folder / name).rename(folder / f"{name}.zst")  # what is in them is not looked at
+    (folder / f"{names[-2]}.zst.part").write_bytes(b"half")
+    repaired = write(folder, journal_in, entry(D, "last"))
+    assert (repaired.foreign, repaired.damaged) == ((), ())
+    assert b'"call":"last"' in (folder / names[-1]).read_bytes()
+    for name in names[-2:]:
+        (folder / name).unlink()
+    left = whole_folder(folder)
+    with pytest.raises(Unusable) as unusable:
+        write(folder, journal_in, entry(D, "nobody"))
+    text = unusable.value.problems[0].text
+    assert f"ends in a compressed segment ({names[-3]}.zst)" in text
+    assert f"zstd -d --rm {names[-3]}.zst" in text
+    assert whole_folder(folder) == left

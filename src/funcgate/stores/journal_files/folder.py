@@ -11,8 +11,9 @@ from pathlib import Path
 
 LOCK = "lock"
 PROBE = "probe"
-_SEGMENT = re.compile(r"(\d{8})\.jsonl\Z")
-_OWN = re.compile(r"(?:lock|probe|\d{8}\.torn-\d+(?:-\d+)?)\Z")
+PACKED = ".zst"
+_SEGMENT = re.compile(r"(\d{8})\.jsonl(\.zst)?\Z")
+_OWN = re.compile(r"(?:lock|probe|\d{8}\.torn-\d+(?:-\d+)?|\d{8}\.jsonl\.zst\.part)\Z")
 
 
 class HeldElsewhere(Exception):
@@ -23,17 +24,18 @@ def segment_name(number: int) -> str:
     return f"{number:08d}.jsonl"
 
 
-def listing(folder: Path) -> tuple[list[int], list[str]]:
-    """The numbers of the segments, rising, and the names of files that are not the journal's."""
+def listing(folder: Path) -> tuple[list[int], list[int], list[str]]:
+    """The numbers of the segments, rising; those of the compressed ones; the names of files that are not the journal's."""
     segments: list[int] = []
+    packed: list[int] = []
     foreign: list[str] = []
     for name in sorted(os.listdir(folder)):
         found = _SEGMENT.match(name)
         if found is not None and (folder / name).is_file():
-            segments.append(int(found[1]))
+            (packed if found[2] else segments).append(int(found[1]))
         elif not _OWN.match(name):
             foreign.append(name)
-    return segments, foreign
+    return segments, packed, foreign
 
 
 def make_folder(folder: Path) -> None:

@@ -15,14 +15,13 @@ from typing import Any, Literal
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome
-from funcgate.stores.lines import add_lines
+from funcgate.stores.lines import FORMAT, add_lines
 
 from .batch import Batch
 from .clock import Clock
 from .folder import segment_name
 from .kept import Kept, thin
 from .opening import Repaired, open_folder, unusable
-from .repair import FORMAT
 from .segment import CHUNK_BYTES
 from .state import MOVES, State, Status
 from .way import Way
@@ -52,7 +51,8 @@ class FileJournal:
     """`core.ports.Journal` over a folder. `start` first; `close` last.
 
     `sync` is ``always`` (an append is done when it is on the disk) or ``interval`` (an append is done at once, and on the
-    disk `every_s` seconds later). `now` is Unix time in seconds.
+    disk `every_s` seconds later). `at_least` is an entry that is known to be durable, by a signed checkpoint say: a journal
+    that ends before it is refused. `now` is Unix time in seconds.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class FileJournal:
         max_queue_bytes: int = 64 << 20,
         segment_bytes: int = 64 << 20,
         min_free_bytes: int = 64 << 20,
+        at_least: int = 0,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._folder = folder
@@ -74,10 +75,12 @@ class FileJournal:
         self._max_queue_bytes = max_queue_bytes
         self._segment_bytes = segment_bytes
         self._min_free_bytes = min_free_bytes
+        self._at_least = at_least
         self._clock = Clock(now)
         self._status = Status(State.NEW, "not started")
         self._state = State.NEW
         self._seq = 0
+        self._durable_seq = 0
         self._number = 0  # of the last segment
         self._size = 0  # of that segment, with all that was handed over
         self._next = Batch(1)
@@ -158,6 +161,11 @@ class FileJournal:
         return self._depth + len(self._kept)
 
     @property
+    def durable_seq(self) -> int:
+        """The last entry that is on the disk for good; what comes after it may still be withdrawn."""
+        return self._durable_seq
+
+    @property
     def lost(self) -> int:
         """Notes dropped because too many were waiting for the disk."""
         return self._kept.lost
@@ -167,9 +175,9 @@ class FileJournal:
     async def start(self) -> Repaired:
         """Hold the folder, repair it, close the calls that a crash left open. Raises `Unusable`."""
         self._loop = asyncio.get_running_loop()
-        opened = await asyncio.to_thread(open_folder, self._folder, self._min_free_bytes)
+        opened = await asyncio.to_thread(open_folder, self._folder, self._min_free_bytes, self._at_least)
         found, self._lock = opened.found, opened.lock
-        self._seq = found.last_seq
+        self._seq = self._durable_seq = found.last_seq
         self._open = set(found.open)
         self._clock.not_before(found.last_at)
         if found.length:
@@ -301,6 +309,7 @@ class FileJournal:
         self._flying = None
         self._way.done()
         self._flying_bytes = 0
+        self._durable_seq = self._next.first_seq - 1
         self._depth -= batch.count
         self._alone = len(batch.waiters) < 2
         if low is not (self._state is _LOW):

@@ -11,7 +11,7 @@ from msgspec import Struct
 from funcgate.core.problem import Problem, Unusable
 
 from .folder import HeldElsewhere, free_bytes, lock, make_folder
-from .repair import Found, NewerFormat, examine
+from .repair import EndsTooSoon, Found, NewerFormat, OnlyPacked, examine
 from .segment import Segment
 from .writer import reason
 
@@ -43,21 +43,31 @@ class Opened(Struct):
         return Repaired(found.last_seq, closed, found.cut_bytes, found.saved_as, damaged, found.foreign)
 
 
-def open_folder(folder: Path, min_free_bytes: int) -> Opened:
+def open_folder(folder: Path, min_free_bytes: int, at_least: int = 0) -> Opened:
     """Lock the folder, repair the journal's end, open its last segment. Raises `Unusable`."""
     held = -1
     try:
         make_folder(folder)
         held = lock(folder)
-        found = examine(folder)
+        found = examine(folder, at_least)
         segment = None
         if found.length and not found.sealed:
             segment = Segment.reopen(folder, found.number, found.length)
+            if found.dated:  # a segment keeps to one format
+                segment.seal()
+                segment = None
         return Opened(held, found, segment, free_bytes(folder) < min_free_bytes)
     except HeldElsewhere as elsewhere:
         text = f"is in use by {elsewhere}; one data_dir serves one gateway: stop that one, or give this one its own"
     except NewerFormat as newer:
         text = f"has a segment of another version of funcgate ({newer}): start that version, or use another folder"
+    except OnlyPacked as packed:
+        text = f"ends in a compressed segment ({packed}), which funcgate never leaves: put back the segments that came "
+        text += f"after it; if there are none, unpack it (zstd -d --rm {packed}) and start again"
+    except EndsTooSoon as early:
+        text = f"ends at entry {early.last_seq}, but a signed checkpoint covers entries up to {at_least}: it was cut off or "
+        text += "put back to an older state. Nothing was changed. Put the missing segments back; if they are lost, keep this "
+        text += "data_dir as evidence (funcgate audit verify tells what is missing) and start with a new one"
     except OSError as error:
         text = f"cannot be opened: {reason(error)}"
     if held >= 0:

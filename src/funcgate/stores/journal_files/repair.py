@@ -1,6 +1,7 @@
 """What a start finds in the folder: where the journal ends, what a crash tore, which calls it left open.
 
-It removes nothing: what is cut off is saved beside first, and damage that no crash explains stays where it is.
+It removes nothing: what is cut off is saved beside first, and damage that no crash explains stays where it is. Compressed
+segments it need not read: the newest two are never compressed.
 """
 
 import os
@@ -13,12 +14,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from funcgate.core.crc import crc_holds
 from funcgate.core.entry import Kind
+from funcgate.stores.lines import FORMAT
 
-from .folder import listing, segment_name, sync_folder, write_all
+from .folder import PACKED, listing, segment_name, sync_folder, write_all
 from .segment import CHUNK_BYTES
 
-FORMAT = 1
+FORMAT_WITH_CRC = 2
 _HEAD = re.compile(
     rb'\{"seq":(\d{1,18}),"at":"([0-9A-Za-z:.+-]{0,40})","kind":"([a-z_]{1,40})","call":("[^"\\]*(?:\\.[^"\\]*)*")'
 )
@@ -27,6 +30,18 @@ _OPENS: frozenset[str] = frozenset({Kind.ARRIVED, Kind.ASKED, Kind.ALLOWED})
 
 class NewerFormat(Exception):
     """The journal was written by another version of funcgate. The text names the segment."""
+
+
+class OnlyPacked(Exception):
+    """What has to be read is compressed. The text names the file."""
+
+
+class EndsTooSoon(Exception):
+    """Entries that are known to have been there are missing. `last_seq` is the last that is left."""
+
+    def __init__(self, last_seq: int) -> None:
+        super().__init__(last_seq)
+        self.last_seq = last_seq
 
 
 class Mark(Struct):
@@ -44,11 +59,13 @@ class _Header(Struct):
 
 class Found(Struct):
     """The state of the folder, after the torn tail (if any) was cut. `length` is that of the last segment; 0 with
-    `number` 0 for a new journal. `damaged` are ``SEGMENT:BYTE`` of lines that cannot be read."""
+    `number` 0 for a new journal. `dated`: its lines have an older format, and it gets no more of them. `damaged` are
+    ``SEGMENT:BYTE`` of lines that cannot be read."""
 
     number: int = 0
     length: int = 0
     sealed: bool = False
+    dated: bool = False
     last_seq: int = 0
     last_at: str = ""
     open: set[str] = msgspec.field(default_factory=set)
@@ -58,58 +75,79 @@ class Found(Struct):
     foreign: tuple[str, ...] = ()
 
 
-def examine(folder: Path) -> Found:
-    """Read as much of the journal's end as is needed, and cut a torn tail. Raises `OSError` and `NewerFormat`."""
-    segments, foreign = listing(folder)
+def examine(folder: Path, at_least: int = 0) -> Found:
+    """Read as much of the journal's end as is needed, and cut a torn tail.
+
+    `at_least` is an entry that is known to be durable. Raises `OSError`, and with nothing touched `NewerFormat`,
+    `OnlyPacked` and `EndsTooSoon`.
+    """
+    segments, packed, foreign = listing(folder)
     found = Found(foreign=tuple(foreign))
-    if not segments:
-        return found
-    found.number = segments[-1]
-    last = folder / segment_name(found.number)
-    # Read-only is sealed. The mode counts, not whether we could write: root can always.
-    found.sealed = not last.stat().st_mode & 0o200
     begin = _begin(folder, segments)
-    _cut_tail(last, found)
-    for at in range(begin, len(segments)):
-        below = _first_seq(folder, segments[at + 1]) if at + 1 < len(segments) else None
-        _follow(folder, segments[at], below, found)
+    if packed and (begin is None or packed[-1] > segments[-1]):
+        raise OnlyPacked(segment_name(packed[-1]) + PACKED)
+    if segments:
+        last = folder / segment_name(segments[-1])
+        found.number = segments[-1]
+        # Read-only is sealed. The mode counts, not whether we could write: root can always.
+        found.sealed = not last.stat().st_mode & 0o200
+        _find_end(last, at_least, found)
+        for at in range(begin or 0, len(segments)):
+            below = _first_seq(folder, segments[at + 1]) if at + 1 < len(segments) else None
+            _follow(folder, segments[at], below, found)
+    # Attack: cut the journal's end off, or put an older copy in its place, and have the numbers given anew.
+    if found.last_seq < at_least:
+        raise EndsTooSoon(found.last_seq)
+    if found.cut_bytes:
+        _cut(last, found)
     return found
 
 
-def _begin(folder: Path, segments: list[int]) -> int:
+def _begin(folder: Path, segments: list[int]) -> int | None:
     """The place in `segments` from which on every open call is known: the last with a first line that names them."""
     for at in reversed(range(len(segments))):
         if _header(folder, segments[at]) is not None:
             return at
-    return 0
+    return None
 
 
 def _header(folder: Path, number: int) -> Mapping[str, Any] | None:
     """What the segment's first line tells; None if that line is not whole."""
     with (folder / segment_name(number)).open("rb") as file:
         line = file.readline()
-    mark = _mark(line)
+    mark = _mark(line, checked=False)
     if mark is None or mark.kind != Kind.ADMIN:
         return None  # unread: what a caller or a target wrote may nest deeper than can be followed
     try:
         change = msgspec.json.decode(line, type=_Header).change
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    if change.get("format", FORMAT) != FORMAT:
+    if change.get("format", FORMAT) not in range(1, FORMAT + 1):
         raise NewerFormat(segment_name(number))
     return change if "segment" in change else None
 
 
+def _format(header: Mapping[str, Any] | None) -> int:
+    """Of a segment's lines, as its first line tells; 1 where it tells nothing."""
+    return 1 if header is None else int(header.get("format", 1))
+
+
 def _first_seq(folder: Path, number: int) -> int | None:
     with (folder / segment_name(number)).open("rb") as file:
-        mark = _mark(file.readline())
+        mark = _mark(file.readline(), checked=False)
     return None if mark is None else mark.seq
 
 
-def _mark(line: bytes) -> Mark | None:
-    """The head of a whole line; None if the line is not whole. Looks at no content: deep nesting cannot hide a line."""
+def _mark(line: bytes, *, checked: bool) -> Mark | None:
+    """The head of a whole line; None if the line is not whole. Looks at no content: deep nesting cannot hide a line.
+
+    A crc has to be right, and with `checked` it has to be there.
+    """
     head = _HEAD.match(line)
     if head is None or not line.endswith(b"}\n") or b"\0" in line:
+        return None
+    holds = crc_holds(line[:-1])
+    if holds is False or (checked and holds is None):
         return None
     try:
         call = msgspec.json.decode(head[4], type=str)
@@ -118,31 +156,40 @@ def _mark(line: bytes) -> Mark | None:
     return Mark(int(head[1]), head[2].decode(), head[3].decode(), call)
 
 
-def _lines(path: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Offset and bytes of each line from `start` on; what comes after the last newline too, without zeros at its end."""
+def _lines(path: Path, start: int = 0, end: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Offset and bytes of each line from `start` to `end`; what comes after the last newline too, without zeros at its
+    end."""
     offset = start
     with path.open("rb") as file:
         file.seek(start)
         for line in file:
+            if offset == end:
+                return
             content = line if line.endswith(b"\n") else line.rstrip(b"\0")
             if content:
                 yield offset, content
             offset += len(line)
 
 
-def _cut_tail(path: Path, found: Found) -> None:
-    """Find the end of the last segment. What a crash tore is within the last write: cut there, at the first bad line."""
+def _find_end(path: Path, at_least: int, found: Found) -> None:
+    """Find the end of the last segment. What a crash tore is within the last write: it ends before the first bad line."""
+    form = _format(_header(path.parent, found.number))
+    found.dated = form < FORMAT
     end = _content_end(path)
     start = max(0, end - CHUNK_BYTES)
-    bad, last_good = _survey(path, start)
+    bad, last_good = _survey(path, start, form, at_least)
     if last_good < 0 and start:  # one line may be longer than a chunk
-        bad, last_good = _survey(path, 0)
+        bad, last_good = _survey(path, 0, form, at_least)
         bad = [offset for offset in bad if offset > last_good]
     if not bad or found.sealed:
         found.length = end
-        return
-    found.length, found.cut_bytes = bad[0], end - bad[0]
-    found.saved_as = _save(path, bad[0], end)
+    else:
+        found.length, found.cut_bytes = bad[0], end - bad[0]
+
+
+def _cut(path: Path, found: Found) -> None:
+    """Save what was torn beside the segment, then cut it off."""
+    found.saved_as = _save(path, found.length, found.length + found.cut_bytes)
     os.truncate(path, found.length)
     with path.open("rb") as file:
         os.fsync(file.fileno())
@@ -162,18 +209,24 @@ def _content_end(path: Path) -> int:
     return 0
 
 
-def _survey(path: Path, start: int) -> tuple[list[int], int]:
-    """Of the lines that begin at `start` or later: the offsets of those that are not whole, and of the last whole one."""
+def _survey(path: Path, start: int, form: int, at_least: int) -> tuple[list[int], int]:
+    """Of the lines that begin at `start` or later: the offsets of those that are not whole, and of the last whole one.
+
+    What comes before the entry `at_least` was durable: damage there is no tear.
+    """
     bad: list[int] = []
     last_good = -1
     lines = _lines(path, max(0, start - 1))
     if start:
         next(lines, None)  # the rest of a line that begins earlier
     for offset, line in lines:
-        if _mark(line) is None:
+        mark = _mark(line, checked=form >= FORMAT_WITH_CRC)
+        if mark is None:
             bad.append(offset)
         else:
             last_good = offset
+            if mark.seq <= at_least:
+                bad.clear()
     return bad, last_good
 
 
@@ -201,9 +254,11 @@ def _save(path: Path, start: int, end: int) -> str:
 def _follow(folder: Path, number: int, below: int | None, found: Found) -> None:
     """Follow one segment's calls. `below` is the next segment's first number: lines from it on were refused."""
     header = _header(folder, number)
+    checked = _format(header) >= FORMAT_WITH_CRC
     found.open.update(() if header is None else header.get("open", ()))
-    for offset, line in _lines(folder / segment_name(number)):
-        mark = _mark(line)
+    end = found.length if number == found.number else None
+    for offset, line in _lines(folder / segment_name(number), end=end):
+        mark = _mark(line, checked=checked)
         if mark is None:
             found.damaged.append(f"{segment_name(number)}:{offset}")
             continue

@@ -1,0 +1,158 @@
+"""`core.approval.ApprovalStore` in SQL. Each method is one transaction; who shares the database sees each change at once."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from funcgate.core.approval import Approval, Grant, State, TooManyPending
+
+from .database import Database
+from .tables import approvals, grants, notices
+
+_approval = msgspec.json.Decoder(Approval)
+_grant = msgspec.json.Decoder(Grant)
+
+
+class SqlApprovals:
+    """Over one `Database`, which it does not close."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def open(self, approval: Approval, max_pending: int = 0) -> Approval:
+        """See `core.approval.ApprovalStore`."""
+        async with self._database.write() as connection:
+            if approval.live:
+                found = await _one(connection, select(approvals.c.document).where(approvals.c.live_key == approval.key))
+                if found is not None:
+                    return found
+                if max_pending:
+                    await _count(connection, approval, max_pending)
+            await connection.execute(insert(approvals).values(id=approval.id, key=approval.key, **_columns(approval)))
+        return approval
+
+    async def get(self, approval: str) -> Approval | None:
+        async with self._database.read() as connection:
+            return await _one(connection, select(approvals.c.document).where(approvals.c.id == approval))
+
+    async def latest(self, key: str) -> Approval | None:
+        wanted = select(approvals.c.document).where(approvals.c.key == key).order_by(approvals.c.id.desc()).limit(1)
+        async with self._database.read() as connection:
+            return await _one(connection, wanted)
+
+    async def swap(self, approval: Approval) -> bool:
+        """See `core.approval.ApprovalStore`."""
+        expected = and_(approvals.c.id == approval.id, approvals.c.revision == approval.revision - 1)
+        async with self._database.write() as connection:
+            done = await connection.execute(update(approvals).where(expected).values(**_columns(approval)))
+        return bool(done.rowcount == 1)
+
+    async def states(self, wanted: Iterable[str]) -> dict[str, int]:
+        query = select(approvals.c.id, approvals.c.revision).where(approvals.c.id.in_(list(wanted)))
+        async with self._database.read() as connection:
+            return {row.id: row.revision for row in await connection.execute(query)}
+
+    async def due(self, now: float, limit: int = 100) -> Sequence[Approval]:
+        query = select(approvals.c.document).where(approvals.c.attention_at <= now)
+        async with self._database.read() as connection:
+            return await _all(connection, query.order_by(approvals.c.attention_at).limit(limit))
+
+    async def find(self, state: State | None = None, *, before: str = "", limit: int = 50) -> Sequence[Approval]:
+        query = select(approvals.c.document)
+        if state is not None:
+            query = query.where(approvals.c.state == state.value)
+        if before:
+            query = query.where(approvals.c.id < before)
+        async with self._database.read() as connection:
+            return await _all(connection, query.order_by(approvals.c.id.desc()).limit(limit))
+
+    # -- grants
+
+    async def add_grant(self, grant: Grant) -> None:
+        values = {
+            "id": grant.id, "function": grant.function, "subject": grant.subject, "expires_at": grant.expires_at,
+            "calls": grant.calls, "used": grant.used, "revoked": grant.revoked, "document": msgspec.json.encode(grant),
+        }  # fmt: skip
+        async with self._database.write() as connection:
+            await connection.execute(insert(grants).values(**values))
+
+    async def grants(self, function: str = "", subject: str = "", *, now: float = 0.0) -> Sequence[Grant]:
+        """See `core.approval.ApprovalStore`."""
+        usable = and_(grants.c.revoked.is_(False), grants.c.used < grants.c.calls, grants.c.expires_at > now)
+        query = select(grants.c.document, grants.c.used).where(usable)
+        if function:
+            query = query.where(grants.c.function == function)
+        if subject:
+            query = query.where(grants.c.subject == subject)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query.order_by(grants.c.id))).all()
+        return [msgspec.structs.replace(_grant.decode(row.document), used=row.used) for row in rows]
+
+    async def use_grant(self, grant: str, now: float) -> bool:
+        usable = and_(grants.c.id == grant, grants.c.revoked.is_(False), grants.c.expires_at > now)
+        # Attack: many calls at once on the last use of a grant. The comparison and the count are one step.
+        left = and_(usable, grants.c.used < grants.c.calls)
+        async with self._database.write() as connection:
+            done = await connection.execute(update(grants).where(left).values(used=grants.c.used + 1))
+        return bool(done.rowcount == 1)
+
+    async def revoke_grant(self, grant: str) -> bool:
+        wanted = and_(grants.c.id == grant, grants.c.revoked.is_(False))
+        async with self._database.write() as connection:
+            done = await connection.execute(update(grants).where(wanted).values(revoked=True))
+        return bool(done.rowcount == 1)
+
+    # -- how far channels have told
+
+    async def untold(self, channel: str, since: str, limit: int = 50) -> Sequence[tuple[Approval, str]]:
+        """Approvals from the id `since` on that have changed since the channel told of them; with where its message is, "" if
+        there is none yet."""
+        told = and_(notices.c.approval == approvals.c.id, notices.c.channel == channel)
+        query = (
+            select(approvals.c.document, notices.c.reference)
+            .select_from(approvals.outerjoin(notices, told))
+            .where(approvals.c.id >= since, func.coalesce(notices.c.revision, 0) < approvals.c.revision)
+            .order_by(approvals.c.id)
+            .limit(limit)
+        )
+        async with self._database.read() as connection:
+            return [(_approval.decode(row.document), row.reference or "") for row in await connection.execute(query)]
+
+    async def told(self, channel: str, approval: str, revision: int, reference: str) -> None:
+        """The channel has told of that revision; its message is at `reference`."""
+        mine = and_(notices.c.channel == channel, notices.c.approval == approval)
+        values = {"channel": channel, "approval": approval, "revision": revision, "reference": reference}
+        async with self._database.write() as connection:
+            await connection.execute(delete(notices).where(mine))
+            await connection.execute(insert(notices).values(**values))
+
+
+def _columns(approval: Approval) -> dict[str, Any]:
+    who = approval.asked.principal
+    return {
+        "live_key": approval.key if approval.live else None,
+        "state": approval.state.value,
+        "caller": f"{who.issuer}/{who.subject}",
+        "attention_at": approval.attention_at,
+        "revision": approval.revision,
+        "document": msgspec.json.encode(approval),
+    }
+
+
+async def _count(connection: AsyncConnection, approval: Approval, max_pending: int) -> None:
+    mine = and_(approvals.c.caller == _columns(approval)["caller"], approvals.c.state == State.PENDING.value)
+    found = await connection.execute(select(func.count()).select_from(approvals).where(mine))
+    if int(found.scalar_one()) >= max_pending:
+        raise TooManyPending
+
+
+async def _one(connection: AsyncConnection, query: Any) -> Approval | None:
+    row = (await connection.execute(query)).first()
+    return None if row is None else _approval.decode(row.document)
+
+
+async def _all(connection: AsyncConnection, query: Any) -> list[Approval]:
+    return [_approval.decode(row.document) for row in await connection.execute(query)]

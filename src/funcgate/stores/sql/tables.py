@@ -1,0 +1,50 @@
+"""The tables. What is asked for is a column; the rest of a record is its JSON document, which alone is believed."""
+
+from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table
+
+REVISION = "0001"  # of the newest migration, which makes exactly these tables
+
+metadata = MetaData()
+
+# `live_key` is the key while the approval is live, else NULL: two live approvals of one call cannot be. `attention_at` is when
+# it expires or wants to be escalated, NULL once it has ended.
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("key", String(71), nullable=False),
+    Column("live_key", String(71), unique=True),
+    Column("state", String(10), nullable=False),
+    Column("caller", String, nullable=False),
+    Column("attention_at", Float),
+    Column("revision", Integer, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Index("approvals_by_key", "key", "id"),
+    Index("approvals_by_state", "state", "id"),
+    Index("approvals_by_caller", "caller", "state"),
+    Index("approvals_by_attention", "attention_at"),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("function", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("calls", Integer, nullable=False),
+    Column("used", Integer, nullable=False),
+    Column("revoked", Boolean, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Index("grants_by_function", "function", "subject"),
+)
+
+# How far each channel has told of each approval: `reference` is where its message is.
+notices = Table(
+    "notices",
+    metadata,
+    Column("channel", String(64), primary_key=True),
+    Column("approval", String(26), primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("reference", String, nullable=False),
+)
