@@ -1,5 +1,5 @@
 """Held calls and the humans who judge them. In this version the desk is closed: nothing is held, everything waits."""
 
-from .desk import ClosedDesk
+from .closed import ClosedDesk
 
 __all__ = ["ClosedDesk"]

@@ -1,17 +1,290 @@
-"""Where held calls wait. This desk is closed: it takes no call in and lets none through."""
+"""Where held calls wait for humans. One desk a process; several may share one store, and each call still runs once.
 
-from typing import NoReturn
+It decides nothing alone: table.py says what may follow what, quorum.py whose answers count, the store that one step is one.
+"""
 
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from funcgate.core.approval import Approval, ApprovalStore, Asked, State, StoreFailed, TooManyPending
 from funcgate.core.call import Call
-from funcgate.core.decision import Decision
+from funcgate.core.decision import Decision, RequireApproval
+from funcgate.core.entry import Entry, Kind, who_is
+from funcgate.core.ids import new_id
+from funcgate.core.ports import Held, Journal, Patience
 from funcgate.core.refusal import Code, Refused
 
-RETRY_AFTER_S = 60
+from . import refusals
+from .canonical import key_of, schema_of
+from .grants import covers
+from .hold import Hold
+from .quorum import enough
+from .table import Event, NotNow, after
+from .waiting import Waiting
+
+_TRIES = 20  # of a compare-and-swap: as many others would have to come in between
 
 
-class ClosedDesk:
-    """The desk of a gateway that has no approvers to ask yet."""
+class HumanDesk:
+    """`core.ports.Desk` over a store. `told` is called with each approval that is new or has changed, and must not wait.
 
-    async def ask(self, call: Call, decision: Decision) -> NoReturn:
-        """Raises `Refused(approval.pending)`: without a human, what needs one is not done."""
-        raise Refused(Code.APPROVAL_PENDING, private_detail="no approval desk is open", retry_after_s=RETRY_AFTER_S)
+    `now` is Unix time in seconds.
+    """
+
+    def __init__(
+        self,
+        store: ApprovalStore,
+        journal: Journal,
+        told: Callable[[Approval], None],
+        *,
+        now: Callable[[], float] = time.time,
+        poll_s: float = 0.5,
+    ) -> None:
+        self.store = store
+        self.journal = journal
+        self.told = told
+        self.now = now
+        self._waiting = Waiting(store, poll_s)
+        self._cancelling: set[asyncio.Task[None]] = set()
+
+    # -- the port
+
+    async def open(
+        self, call: Call, decision: RequireApproval, args: Raw, schema: Mapping[str, Any], patience: Patience
+    ) -> Hold:
+        """Find the approval that this call joins, or make one. Nobody is told of it yet. Raises `Refused`."""
+        now = self.now()
+        if any(terms.reason_required for terms in decision.terms) and not call.reason.strip():
+            raise Refused(Code.REQUEST_INVALID, "This call needs a reason: send it in the Funcgate-Reason field.")
+        try:
+            key = key_of(call)
+        except ValueError as error:
+            raise Refused(Code.REQUEST_INVALID, "This call cannot be held.", private_detail=str(error)) from None
+        with _store_failures():
+            if patience.approval:
+                return Hold(call=call, patience=patience, approval=await self._named(patience.approval, key, now))
+            found = await self._joined(key, decision, now)
+            if found is not None:
+                return Hold(call=call, patience=patience, approval=found)
+            name = schema_of(schema)
+            for grant in await self.store.grants(call.function, call.principal.subject, now=now):
+                if covers(grant, call, name, now) and enough(decision.terms, grant.answers, escalated=True):
+                    return Hold(call=call, patience=patience, grant=grant)
+            asked = Asked(
+                call=call.id, function=call.function, target=call.target, principal=who_is(call.principal), args=args,
+                masked=_is_masked(call, args), digest=call.digest, schema=name, version=decision.version,
+                policies=decision.policies, reason=call.reason, session=call.session, client=call.client,
+            )  # fmt: skip
+            return await self._opened(asked, key, decision, now, patience, call)
+
+    async def wait(self, held: Held) -> None:
+        """Until the call may run. Raises `Refused(approval.…)` when it may not, or the caller's patience is over."""
+        hold = _mine(held)
+        approval = hold.approval
+        if approval is None:
+            return
+        if hold.new:
+            self.told(approval)
+        if hold.broken_glass:
+            await self._record_answer(approval, hold.call.id, outcome="break_glass", detail=hold.call.reason)
+            return
+        if hold.patience.detached and approval.state is State.PENDING:
+            raise refusals.pending(approval, self.now(), accepted=True)
+        try:
+            with _store_failures():
+                hold.approval = approval = await self._waiting.until_answered(approval, hold.patience.wait_s, self.now)
+        except asyncio.CancelledError:
+            if all(terms.cancel_on_disconnect for terms in approval.terms) and not self._waiting.others(approval.id):
+                self._begin_cancel(approval.id)
+            raise
+        if approval.state is not State.APPROVED:
+            raise refusals.of(approval, self.now())
+
+    async def use(self, held: Held, decision: Decision) -> None:
+        """Take the approval for this call: once, whoever else tries. `decision` is what the policies say by now.
+
+        Raises `Refused` when others were faster, or more is asked for than was given.
+        """
+        hold = _mine(held)
+        with _store_failures():
+            if hold.grant is not None:
+                await self._use_grant(hold, decision)
+            elif hold.approval is not None and not hold.broken_glass:
+                await self._use(hold.approval.id, hold.call, decision)
+
+    # -- what happens to approvals
+
+    async def change(
+        self, approval: str, make: Callable[[Approval], Approval], record: Callable[[Approval], Entry] | None = None
+    ) -> Approval:
+        """Change an approval by `make` in one step; recorded first, if `record` says how. Wakes who waits for it.
+
+        Raises `KeyError` when there is none, whatever `make` raises, `Refused` and `StoreFailed`.
+        """
+        for _ in range(_TRIES):
+            found = await self.store.get(approval)
+            if found is None:
+                raise KeyError(approval)
+            changed = make(found)
+            if record is not None:
+                await self.journal.append(record(changed))
+            if await self.store.swap(changed):
+                self._waiting.wake(changed)
+                self.told(changed)
+                return changed
+        raise StoreFailed("the approval changed too often")
+
+    async def run(self) -> None:
+        """Look at the store until cancelled: for answers given elsewhere, for what expires and what escalates."""
+        while True:
+            await asyncio.sleep(self._waiting.poll_s)
+            with contextlib.suppress(StoreFailed, Refused):  # both are told where calls are refused
+                await self._waiting.look()
+                await self._attend()
+
+    def close(self) -> None:
+        """Nobody waits on: who is held is told that the call is pending."""
+        self._waiting.close()
+
+    async def _attend(self) -> None:
+        now = self.now()
+        for approval in await self.store.due(now):
+            event = Event.EXPIRE if now >= approval.expires_at else Event.ESCALATE
+            with contextlib.suppress(NotNow, KeyError):  # somebody was faster
+                await self.change(
+                    approval.id,
+                    lambda found, event=event: after(found, event, now),  # type: ignore[misc]
+                    lambda changed, event=event: _entry(changed, changed.asked.call, outcome=event.value),  # type: ignore[misc]
+                )
+
+    # -- how a call comes to its approval
+
+    async def _named(self, approval: str, key: str, now: float) -> Approval:
+        found = await self.store.get(approval)
+        # Attack: name somebody else's approval, or one's own for another call. What was approved is in the key.
+        if found is None or found.key != key:
+            raise Refused(Code.REQUEST_INVALID, "The approval that was named is not for this call.")
+        if not found.live or now >= found.expires_at:
+            raise refusals.of(found, now)
+        return found
+
+    async def _joined(self, key: str, decision: RequireApproval, now: float) -> Approval | None:
+        """The approval that the same call of the same caller has already; None if it needs a new one."""
+        found = await self.store.latest(key)
+        if found is None or now >= found.expires_at:
+            return None
+        if found.state is State.REJECTED:
+            # Attack: ask again and again until somebody tires of saying no.
+            raise refusals.of(found, now)
+        if not found.live:
+            return None
+        if found.terms != decision.terms:
+            with contextlib.suppress(NotNow):
+                await self.change(found.id, lambda each: after(each, Event.CANCEL, now, why="the policies changed"))
+            return None
+        return found
+
+    async def _opened(
+        self, asked: Asked, key: str, decision: RequireApproval, now: float, patience: Patience, call: Call
+    ) -> Hold:
+        terms = decision.terms
+        broken_glass = bool(call.reason.strip()) and all(
+            not call.principal.selectors.isdisjoint(each.break_glass) for each in terms
+        )
+        new = Approval(
+            id=new_id(now), key=key, state=State.USED if broken_glass else State.PENDING, created_at=now,
+            expires_at=now + min(each.expires_s for each in terms), asked=asked, terms=terms,
+            used_by=call.id if broken_glass else "", why="break_glass" if broken_glass else "",
+        )  # fmt: skip
+        limits = [each.max_pending for each in terms if each.max_pending]
+        try:
+            kept = await self.store.open(new, min(limits, default=0))
+        except TooManyPending:
+            # Attack: so many questions that the approvers stop reading them.
+            text = "Too many calls of this caller wait for an approval already."
+            raise Refused(Code.APPROVAL_PENDING, text, status=429, retry_after_s=refusals.RETRY_AFTER_S) from None
+        return Hold(call=call, patience=patience, approval=kept, new=kept.id == new.id, broken_glass=broken_glass)
+
+    # -- how it is used
+
+    async def _use(self, approval: str, call: Call, decision: Decision) -> None:
+        def used(found: Approval) -> Approval:
+            if isinstance(decision, RequireApproval) and not enough(
+                decision.terms, found.answers, escalated=found.escalated
+            ):
+                return after(found, Event.CANCEL, self.now(), why="the policies ask for more than was given")
+            return after(found, Event.USE, self.now(), used_by=call.id)
+
+        try:
+            taken = await self.change(approval, used)
+        except (NotNow, KeyError):
+            found = await self.store.get(approval)
+            raise refusals.of(found, self.now()) if found is not None else Refused(Code.APPROVAL_EXPIRED) from None
+        # Attack: copies of one approved call, sent at once: whoever is named here runs, and nobody else.
+        if taken.used_by != call.id:
+            raise refusals.of(taken, self.now())
+
+    async def _use_grant(self, hold: Hold, decision: Decision) -> None:
+        grant, call = hold.grant, hold.call
+        if grant is None or not (
+            isinstance(decision, RequireApproval) and enough(decision.terms, grant.answers, escalated=True)
+        ):
+            raise Refused(Code.APPROVAL_EXPIRED, private_detail="the policies changed since the grant was given")
+        if not await self.store.use_grant(grant.id, self.now()):
+            raise Refused(Code.APPROVAL_EXPIRED, "The standing approval is used up.")
+        change = {"grant": grant.id, "approval": grant.approval}
+        entry = Entry(kind=Kind.ANSWERED, call=call.id, function=call.function, outcome="granted", change=change)
+        await self.journal.append(entry)
+
+    async def _record_answer(self, approval: Approval, call: str, *, outcome: str, detail: str = "") -> None:
+        await self.journal.append(_entry(approval, call, outcome=outcome, detail=detail))
+
+    def _begin_cancel(self, approval: str) -> None:
+        task = asyncio.ensure_future(self._cancel(approval, "the caller went away"))
+        self._cancelling.add(task)
+        task.add_done_callback(self._cancelling.discard)
+
+    async def _cancel(self, approval: str, why: str) -> None:
+        with contextlib.suppress(NotNow, KeyError, StoreFailed, Refused):
+            await self.change(
+                approval,
+                lambda found: after(found, Event.CANCEL, self.now(), why=why),
+                lambda changed: _entry(changed, changed.asked.call, outcome="cancel", detail=why),
+            )
+
+
+def _entry(approval: Approval, call: str, *, outcome: str, detail: str = "") -> Entry:
+    asked = approval.asked
+    return Entry(
+        kind=Kind.ANSWERED, call=call, approval=approval.id, session=asked.session, function=asked.function,
+        outcome=outcome, detail=detail,
+    )  # fmt: skip
+
+
+def _mine(held: Held) -> Hold:
+    if not isinstance(held, Hold):
+        raise TypeError("a hold of another desk")
+    return held
+
+
+def _is_masked(call: Call, shown: Raw) -> bool:
+    """Whether approvers see less than what will run. In doubt they do."""
+    try:
+        return msgspec.json.encode(call.args) != bytes(shown)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return True
+
+
+@contextlib.contextmanager
+def _store_failures() -> Generator[None]:
+    try:
+        yield
+    except StoreFailed as failed:
+        # P3: a store that cannot be asked holds every call that needs it.
+        raise Refused(Code.APPROVAL_UNAVAILABLE, private_detail=str(failed)) from None

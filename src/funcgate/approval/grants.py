@@ -27,14 +27,17 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ranges: dict[str, dict[str, int | float]] = {}
 
 
-def make_grant(approval: Approval, args: Mapping[str, Any], wish: Wish, now: float) -> Grant:
-    """The grant that goes with an approved call. `args` are the call's own. Raises `TooWide`."""
+def make_grant(approval: Approval, wish: Wish, now: float) -> Grant:
+    """The grant that goes with an approved call. Raises `TooWide`."""
     terms = approval.terms
     most_calls = min((each.grant_max_calls for each in terms), default=0)
     longest_s = min((each.grant_max_s for each in terms), default=0.0)
     # Attack: an approver talked into "allow always". What may be granted at most is said by the policy, and 0 is nothing.
     if not 1 <= wish.calls <= most_calls or not 0 < wish.for_s <= longest_s:
         raise TooWide(f"at most {most_calls} calls within {longest_s:g} s may be granted")
+    if approval.asked.masked:
+        raise TooWide("an argument is masked: a grant for what nobody can see is none")
+    args = msgspec.json.decode(approval.asked.args)
     rules: dict[str, Any] = {name: {"is": value} for name, value in args.items()}
     for name, span in wish.ranges.items():
         rules[name] = _range(name, args.get(name), span)

@@ -45,12 +45,12 @@ def examine(approval: Approval, person: Person, now: float) -> None:
         raise Unfit("answers to this call do not count at this hour")
 
 
-def enough(approval: Approval, answers: Sequence[Answer], terms: tuple[Terms, ...] | None = None) -> bool:
-    """Whether the answers meet all of the terms: the approval's own, or others that are asked for by now."""
-    return not any(missing(each, answers, approval.escalated) for each in (terms or approval.terms))
+def enough(terms: Sequence[Terms], answers: Sequence[Answer], *, escalated: bool) -> bool:
+    """Whether the answers meet all of the terms."""
+    return not any(missing(each, answers, escalated=escalated) for each in terms)
 
 
-def missing(terms: Terms, answers: Sequence[Answer], escalated: bool) -> int:
+def missing(terms: Terms, answers: Sequence[Answer], *, escalated: bool) -> int:
     """How many more people the terms need.
 
     A person counts once, in whichever of the quorums needs them (a maximum matching): one who is in finance and in security

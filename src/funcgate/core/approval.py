@@ -78,6 +78,15 @@ class Approval(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def live(self) -> bool:
         return self.state in LIVE
 
+    @property
+    def attention_at(self) -> float | None:
+        """When it expires, or wants to be escalated before; None once it has ended."""
+        if not self.live:
+            return None
+        climbs = self.state is State.PENDING and not self.escalated
+        escalations = [self.created_at + terms.escalate_after_s for terms in self.terms if terms.escalate_to and climbs]
+        return min([self.expires_at, *escalations])
+
 
 class Grant(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A standing approval, always narrow: this principal, this function, arguments within `args` (JSON, see approval/grants.py),
@@ -147,6 +156,15 @@ class ApprovalStore(Protocol):
         ...
 
     async def revoke_grant(self, grant: str) -> bool: ...
+
+    async def untold(self, channel: str, since: str, limit: int = 50) -> Sequence[tuple[Approval, str]]:
+        """Approvals from the id `since` on that have changed since the channel told of them; with where its message is, "" if
+        there is none yet."""
+        ...
+
+    async def told(self, channel: str, approval: str, revision: int, reference: str) -> None:
+        """The channel has told of that revision; its message is at `reference`."""
+        ...
 
 
 class StoreFailed(Exception):

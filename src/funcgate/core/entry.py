@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from .principal import Principal
+
 
 class Kind(StrEnum):
     ARRIVED = "arrived"
@@ -28,6 +30,12 @@ class Who(Struct, frozen=True, omit_defaults=True):
     acts_for: str | None = None
     token: str = ""
     actor: str | None = None
+
+
+def who_is(principal: Principal) -> Who:
+    """The principal without claims."""
+    groups = tuple(sorted(principal.groups))
+    return Who(principal.issuer, principal.subject, groups, principal.acts_for, principal.token, principal.actor)
 
 
 class Decided(Struct, frozen=True, omit_defaults=True):

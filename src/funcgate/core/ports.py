@@ -1,10 +1,12 @@
 """The narrow doors between the gateway and its parts. Each has one contract suite that every adapter passes."""
 
-from collections.abc import Awaitable
-from typing import Protocol
+from collections.abc import Awaitable, Mapping
+from typing import Any, Protocol
+
+from msgspec import Raw, Struct
 
 from .call import Call, Permit
-from .decision import Decision
+from .decision import Decision, RequireApproval
 from .entry import Entry
 from .lease import Lease
 from .principal import Principal, RawToken
@@ -87,10 +89,38 @@ class Broker(Protocol):
         ...
 
 
-class Desk(Protocol):
-    """Where held calls wait. `ask` returns when the call is approved, and raises `Refused(approval.…)` else."""
+class Patience(Struct, frozen=True):
+    """How a caller wants to be held: for `wait_s` seconds at most; `detached`: not at all, it asks again. `approval` names one
+    that the call is to join, "" if it does not say."""
 
-    async def ask(self, call: Call, decision: Decision) -> None: ...
+    wait_s: float = 0.0
+    detached: bool = False
+    approval: str = ""
+
+
+class Held(Protocol):
+    """A call at the desk. `id` is the approval's."""
+
+    @property
+    def id(self) -> str: ...
+
+
+class Desk(Protocol):
+    """Where held calls wait. Every step raises `Refused(approval.…)` for a call that may not go on."""
+
+    async def open(
+        self, call: Call, decision: RequireApproval, args: Raw, schema: Mapping[str, Any], patience: Patience
+    ) -> Held:
+        """Find or make the approval of this call. `args` is the masked JSON that approvers see, `schema` the function's."""
+        ...
+
+    async def wait(self, held: Held) -> None:
+        """Ask, and wait until the call is approved."""
+        ...
+
+    async def use(self, held: Held, decision: Decision) -> None:
+        """Take the approval, once and for all; `decision` is what the policies say after the wait."""
+        ...
 
 
 class Exchange(Protocol):
@@ -103,6 +133,16 @@ class Exchange(Protocol):
     @property
     def token(self) -> RawToken | None:
         """What the caller sent as its token. Raises `Refused` when the message cannot even be read."""
+        ...
+
+    @property
+    def patience(self) -> Patience:
+        """How the caller wants to be held, should it come to that. Raises `Refused` for what cannot be read."""
+        ...
+
+    def renew(self) -> bool:
+        """After a wait: whether the message still means the same function at the same place, under the configuration that
+        serves now. Sending goes by that configuration from here on."""
         ...
 
     async def resolve(self, principal: Principal) -> Call:
