@@ -114,9 +114,7 @@ class Gateway:
             masked = await _mask_large(masker, reply, lease)
         passage.step("mask")
         passage.tape = tape = Tape(masked, passage.room, passage.chunk, self._journal.append)
-        if (
-            tape.size
-        ):  # what the caller will see is on the disk first, here or, of a stream, piece by piece in `deliver`
+        if tape.size:  # on the disk before it leaves; so is each piece of a stream, in `deliver`
             await self._journal.append(tape.chunk() if tape.size <= _SMALL else await asyncio.to_thread(tape.chunk))
         await exchange.deliver(tape.reply)
         passage.outcome = masked.reply.outcome
@@ -176,9 +174,8 @@ class Passage:
         self.room -= len(args)
         if self.room < 0:
             entry.args, self.unwritten = None, entry
-            detail = (
-                f"the arguments alone are larger than may be recorded of a call ({self.snapshot.record_bytes} bytes)"
-            )
+            # Attack: arguments too large for the record, so that it says less than what was done.
+            detail = f"the arguments are larger than may be recorded of a call ({self.snapshot.record_bytes} bytes)"
             raise Refused(Code.JOURNAL_TOO_LARGE, private_detail=detail, status=413)
         return entry
 

@@ -12,7 +12,9 @@ import pytest
 from funcgate.core.entry import Entry, Kind, decode_line, encode_line
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
+from funcgate.recording.calls import CallRecord, record_of
 from funcgate.recording.tape import Tape, encode_args
+from funcgate.stores.memory import MemoryJournal
 
 
 class Masked:
@@ -22,15 +24,74 @@ class Masked:
         self.json = json
 
 
-def recorded(body: bytes | None, media: str, limit: int = 1000, *, known: bool = False, **more: Any) -> Entry:
-    """The entry as it is read back from its line, so that a broken line cannot pass."""
-    tape = Tape(Masked(Reply(status=200, headers=[], media=media, body=body, **more), known), limit)
-    entry = Entry(kind=Kind.ENDED, call="c1")
-    tape.write_into(entry)
-    line = encode_line(entry)
-    assert line.count(b"\n") == 1
-    json.loads(line)  # every line is JSON, whatever the target said
-    return decode_line(line)
+def blank() -> Entry:
+    return Entry(kind=Kind.CHUNK, call="c1")
+
+
+def lines_of(*entries: Entry) -> list[Entry]:
+    """The entries as they are read back from their lines, so that a broken line cannot pass."""
+    lines = [encode_line(entry) for entry in entries]
+    for line in lines:
+        assert line.count(b"\n") == 1
+        json.loads(line)  # every line is JSON, whatever the target said
+    return [decode_line(line) for line in lines]
+
+
+def recorded(body: bytes, media: str, limit: int = 200_000, *, known: bool = False) -> Entry:
+    """The entry of a whole body."""
+    journal = MemoryJournal()
+    tape = Tape(Masked(Reply(status=200, headers=[], media=media, body=body), known), limit, blank, journal.append)
+    assert tape.size == len(body)
+    (entry,) = lines_of(tape.chunk())
+    assert (entry.status, entry.body_bytes, entry.piece) == (200, len(body), 0)
+    return entry
+
+
+class Streamed:
+    """One streamed reply played through a tape: what passed, what was in the journal by then, how it ended."""
+
+    def __init__(self, *pieces: bytes | Exception, media: str = "text/plain", limit: int = 1000) -> None:
+        self.pieces = pieces
+        self.journal = MemoryJournal()
+        self.passed: list[bytes] = []
+        self.closed = 0
+        self.refused: Refused | None = None
+        self.reply = Reply(status=206, headers=[], media=media, stream=self._stream())
+        self.masked = Masked(self.reply)
+        self.tape = Tape(self.masked, limit, blank, self.journal.append)
+
+    async def _stream(self) -> AsyncIterator[bytes]:
+        try:
+            for number, piece in enumerate(self.pieces):
+                if isinstance(piece, Exception):
+                    raise piece
+                self.masked.counts["credential"] = number // 2
+                yield piece
+        finally:
+            self.closed += 1
+
+    async def play(self, up_to: int = 1000) -> "Streamed":
+        stream: Any = self.reply.stream
+        try:
+            for _ in range(up_to):
+                self.passed.append(await anext(stream))
+                assert len(self.journal.lines) == len([one for one in self.passed if one])
+        except StopAsyncIteration:
+            pass
+        except Refused as refused:
+            self.refused = refused
+        await stream.aclose()
+        return self
+
+    def ended(self) -> Entry:
+        entry = Entry(kind=Kind.ENDED, call="c1")
+        self.tape.write_into(entry)
+        return entry
+
+    def record(self) -> CallRecord:
+        ended = self.ended()
+        ended.outcome = "complete"
+        return record_of([*self.journal.entries, ended])
 
 
 def shown(entry: Entry) -> Any:
@@ -50,8 +111,7 @@ def shown(entry: Entry) -> Any:
 )
 def test_json_is_kept_as_json(body: bytes, kept: bytes, known: bool) -> None:
     entry = recorded(body, "application/json", known=known)
-    assert shown(entry) == kept
-    assert (entry.status, entry.body_bytes, entry.body_cut) == (200, len(body), False)
+    assert (shown(entry), entry.media) == (kept, "")
 
 
 @pytest.mark.parametrize(
@@ -62,20 +122,15 @@ def test_json_is_kept_as_json(body: bytes, kept: bytes, known: bool) -> None:
     ],
 )  # fmt: skip
 def test_what_only_says_that_it_is_json_is_kept_as_text(body: bytes) -> None:
-    entry = recorded(body, "application/json", limit=200_000)
-    assert shown(entry) == body.decode()
-    assert entry.kind is Kind.ENDED
+    entry = recorded(body, "application/json")
+    assert (shown(entry), entry.media) == (body.decode(), "application/json")
+    assert entry.kind is Kind.CHUNK
     assert entry.call == "c1"
 
 
 @pytest.mark.parametrize("known", [False, True])
 def test_json_that_is_not_utf_8_is_kept_with_escapes(known: bool) -> None:
     assert shown(recorded(b'{"a":"\xff"}', "application/problem+json", known=known)) == '{"a":"\\xff"}'
-
-
-def test_json_that_masking_knows_but_that_is_cut_is_kept_as_text() -> None:
-    entry = recorded(b'{"a":[1,2]}', "application/json", limit=6, known=True)
-    assert (shown(entry), entry.body_cut) == ('{"a":[', True)
 
 
 @pytest.mark.parametrize(
@@ -86,88 +141,117 @@ def test_json_that_masking_knows_but_that_is_cut_is_kept_as_text() -> None:
         (b"<a>\xe9</a>", "application/xml", "<a>\\xe9</a>"),
         (b"\x89PNG\xff", "image/png", "data:image/png;base64," + base64.b64encode(b"\x89PNG\xff").decode()),
         (b"plain all the same", "application/octet-stream", "plain all the same"),
+        (
+            b"data:;base64,QUJD",
+            "text/plain",
+            "data:text/plain;base64," + base64.b64encode(b"data:;base64,QUJD").decode(),
+        ),
     ],
 )
 def test_other_bodies(body: bytes, media: str, kept: str) -> None:
-    assert shown(recorded(body, media)) == kept
+    entry = recorded(body, media)
+    assert (shown(entry), entry.media) == (kept, media)
 
 
 @pytest.mark.parametrize("body", [None, b""])
-def test_no_body(body: bytes | None) -> None:
-    entry = recorded(body, "application/json")
-    assert (entry.body, entry.body_bytes, entry.body_cut) == (None, 0, False)
+def test_no_body_needs_no_entry(body: bytes | None) -> None:
+    tape = Tape(Masked(Reply(status=204, headers=[], body=body)), 10, blank, MemoryJournal().append)
+    assert tape.size == 0
 
 
 @pytest.mark.parametrize("limit", range(12))
-def test_a_long_body_is_cut_and_says_so(limit: int) -> None:
-    whole = "aé€𝄞z"  # 1, 2, 3, 4 and 1 bytes
-    entry = recorded(whole.encode(), "text/plain", limit)
-    assert entry.body_bytes == 11
-    assert entry.body_cut is (limit < 11)
-    kept = shown(entry) or ""
-    assert whole.startswith(kept)
-    assert limit - 3 <= len(kept.encode()) <= limit
+def test_a_body_that_is_too_large_is_refused_whole(limit: int) -> None:
+    body = b"0123456789"
+    tape = Tape(
+        Masked(Reply(status=200, headers=[], media="text/plain", body=body)), limit, blank, MemoryJournal().append
+    )
+    if limit >= len(body):
+        assert tape.chunk().body == body.decode()
+        return
+    with pytest.raises(Refused) as refused:
+        tape.chunk()
+    assert (refused.value.code, refused.value.status) == (Code.JOURNAL_TOO_LARGE, 502)
+    assert tape.recorded == 0
 
 
-def test_cut_json_is_text() -> None:
-    entry = recorded(b'{"a":[1,2,3]}', "application/json", limit=6)
-    assert (shown(entry), entry.body_bytes, entry.body_cut) == ('{"a":[', 13, True)
+def test_each_piece_of_a_stream_is_in_the_journal_before_it_passes() -> None:
+    streamed = asyncio.run(Streamed(b"abc", b"", b"def", b"ghi", b"j").play())
+    assert streamed.passed == [b"abc", b"", b"def", b"ghi", b"j"]
+    entries = streamed.journal.entries
+    assert [(entry.piece, entry.body, entry.body_bytes) for entry in entries] == [
+        (1, "abc", 3), (2, "def", 3), (3, "ghi", 3), (4, "j", 1),
+    ]  # fmt: skip
+    assert [(entry.status, entry.media) for entry in entries] == [(206, "text/plain"), (0, ""), (0, ""), (0, "")]
+    assert [dict(entry.masked) for entry in entries] == [{}, {"credential": 1}, {}, {"credential": 1}]
+    assert (streamed.ended().body_bytes, dict(streamed.ended().masked)) == (10, {"credential": 2})
+    assert (streamed.record().body, streamed.record().body_bytes) == ("abcdefghij", 10)
 
 
-@pytest.mark.parametrize("limit", [0, 1, 5, 6, 10, 100])
-def test_a_stream_passes_unchanged_and_is_kept_up_to_the_limit(limit: int) -> None:
-    pieces = [b"abc", b"", b"def", b"ghi", b"j"]
+@pytest.mark.parametrize("limit", [0, 1, 2, 3, 5, 6, 9, 10])
+def test_a_stream_that_grows_too_large_is_cut_and_all_that_passed_is_recorded(limit: int) -> None:
+    streamed = asyncio.run(Streamed(b"abc", b"def", b"ghi", b"j", limit=limit).play())
+    assert sum(map(len, streamed.passed)) <= limit
+    assert "".join(str(entry.body) for entry in streamed.journal.entries) == b"".join(streamed.passed).decode()
+    assert (streamed.refused is None) == (limit >= 10)
+    assert streamed.refused is None or streamed.refused.code is Code.JOURNAL_TOO_LARGE
+    assert streamed.tape.begun == (limit >= 3)
+    assert streamed.closed == (1 if streamed.passed or streamed.refused else 0)
 
-    async def stream() -> AsyncIterator[bytes]:
-        for piece in pieces:
-            yield piece
 
-    async def play() -> tuple[list[bytes], Entry]:
-        tape = Tape(Masked(Reply(status=206, headers=[], media="text/plain", stream=stream())), limit)
-        assert tape.reply.stream is not None
-        passed = [piece async for piece in tape.reply.stream]
-        entry = Entry(kind=Kind.ENDED, call="c1")
-        tape.write_into(entry)
-        return passed, entry
+def test_a_stream_of_too_many_pieces_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("funcgate.recording.tape.MAX_PIECES", 3)
+    streamed = asyncio.run(Streamed(*[b"x"] * 5).play())
+    assert streamed.passed == [b"x"] * 3
+    assert streamed.refused is not None
+    assert streamed.refused.code is Code.JOURNAL_TOO_LARGE
 
-    passed, entry = asyncio.run(play())
-    assert passed == pieces
-    assert (shown(entry) or "") == "abcdefghij"[:limit]
-    assert (entry.status, entry.body_bytes, entry.body_cut) == (206, 10, limit < 10)
+
+def test_a_piece_that_cannot_be_recorded_does_not_pass() -> None:
+    streamed = Streamed(b"one", b"two")
+    streamed.journal.fail()
+    asyncio.run(streamed.play())
+    assert (streamed.passed, streamed.closed, streamed.tape.begun) == ([], 1, False)
+    assert streamed.refused is not None
+    assert streamed.refused.code is Code.JOURNAL_UNAVAILABLE
 
 
 def test_a_stream_that_fails_or_is_left_keeps_what_passed_and_is_closed() -> None:
-    closed = []
+    left = asyncio.run(Streamed(b"one", b"two").play(up_to=1))
+    failed = asyncio.run(Streamed(b"one", b"two", Refused(Code.TARGET_UNREACHABLE)).play())
+    assert (left.record().body, left.closed) == ("one", 1)
+    assert (failed.record().body, failed.closed) == ("onetwo", 1)
 
-    async def stream() -> AsyncIterator[bytes]:
-        try:
-            yield b"one"
-            yield b"two"
-            raise Refused(Code.TARGET_UNREACHABLE)
-        finally:
-            closed.append(True)
 
-    async def play(stop_after: int) -> Entry:
-        tape = Tape(Masked(Reply(status=200, headers=[], media="text/plain", stream=stream())), 100)
-        source: Any = tape.reply.stream
-        try:
-            for _ in range(stop_after):
-                await anext(source)
-        except Refused:
-            pass
-        await source.aclose()
-        entry = Entry(kind=Kind.ENDED, call="c1")
-        tape.write_into(entry)
-        return entry
+@pytest.mark.parametrize(
+    ("body", "media", "joined"),
+    [
+        ('{"a":[1,2], "name":"Zoë €𝄞"}'.encode(), "application/json", '{"a":[1,2], "name":"Zoë €𝄞"}'.encode()),
+        ("aé€𝄞z".encode(), "text/plain", "aé€𝄞z"),
+        (b"caf\xe9 data: x", "text/plain", "caf\\xe9 data: x"),
+        (b"\x89PNG\xff\x00", "image/png", "data:image/png;base64," + base64.b64encode(b"\x89PNG\xff\x00").decode()),
+        (b"data:;base64,QUJD", "application/json", "data:application/json;base64,ZGF0YTo7YmFzZTY0LFFVSkQ="),
+    ],
+)  # fmt: skip
+def test_pieces_are_put_together_however_they_were_cut(body: bytes, media: str, joined: str | bytes) -> None:
+    for first in range(len(body) + 1):
+        for second in range(first, len(body) + 1):
+            cuts = (body[:first], body[first:second], body[second:])
+            record = asyncio.run(Streamed(*cuts, media=media).play()).record()
+            assert shown(record) == joined  # type: ignore[arg-type]
+            assert not record.body_cut
 
-    assert shown(asyncio.run(play(1))) == "one"
-    assert shown(asyncio.run(play(3))) == "onetwo"
-    assert closed == [True, True]
+
+def test_a_piece_that_is_not_here_is_not_passed_over_in_silence() -> None:
+    streamed = asyncio.run(Streamed(b'{"a":', b"1", b"}", media="application/json").play())
+    entries = streamed.journal.entries
+    entries[1].body = None
+    record = record_of(entries)
+    assert (record.body, record.body_cut, record.body_bytes) == ('{"a":}', True, 7)
 
 
 def test_the_reply_is_the_masked_one_so_that_its_outcome_is_seen() -> None:
     masked = Masked(Reply(status=200, headers=[], body=b"x"))
-    assert Tape(masked, 10).reply is masked.reply
+    assert Tape(masked, 10, blank, MemoryJournal().append).reply is masked.reply
 
 
 @pytest.mark.parametrize(
