@@ -18,6 +18,7 @@ from funcgate.core.refusal import Refused
 from funcgate.logs import logger
 
 from .building import Built, read_parts
+from .changes import by_file, by_signal, configuration, remember, version_of
 from .watching import Watch
 
 LOOK_EVERY_S = 1.0
@@ -30,6 +31,8 @@ _FIXED: tuple[tuple[tuple[str, ...], Callable[[Parts], Any]], ...] = (
     (("listen", "tls"), lambda parts: parts.loaded.config.listen.tls),
     (("data_dir",), lambda parts: parts.loaded.data_dir),
     (("journal",), lambda parts: parts.journal),
+    (("proof", "origin"), lambda parts: parts.keeper.proof.origin),
+    (("proof", "key"), lambda parts: parts.keeper.proof.key),
     (("logs", "calls"), lambda parts: parts.loaded.config.logs.calls),
 )
 
@@ -56,12 +59,14 @@ class Reloader:
         self._gauges = gauges
         self._steps = steps
         self._asked = asyncio.Event()
+        self._by: dict[str, Any] = {}
         self._watch = Watch(watched(parts))
         self._log = logger()
         gauges.version = parts.version
 
     def ask(self) -> None:
         """Reload now, whether the files changed or not (SIGHUP)."""
+        self._by = by_signal()
         self._asked.set()
 
     async def run(self) -> None:
@@ -72,6 +77,7 @@ class Reloader:
             except TimeoutError:
                 if not await asyncio.to_thread(self._watch.changed):
                     continue
+                self._by = by_file(self._path)
             self._asked.clear()
             await self._reload()
 
@@ -82,7 +88,7 @@ class Reloader:
             _refuse_fixed(self._parts, parts)
             built = await self._steps.prepare(parts)
             try:
-                await self._record(parts.version)
+                await self._record(parts)
             except BaseException:
                 await self._steps.drop(built)
                 raise
@@ -116,13 +122,15 @@ class Reloader:
         self._gauges.reloads_failed += 1
         self._gauges.last_reload_failed = True
         self._log.error("configuration refused; the old one serves on", version=self._parts.version, problems=texts)
-        change = {**_change(self._parts.version, ""), "problems": texts[:100]}
+        change = {"what": "configuration", "old": self._parts.version, "problems": texts[:100], "by": self._by}
         self._journal.note(Entry(kind=Kind.ADMIN, call="", outcome="refused", change=change))
 
-    async def _record(self, new: str) -> None:
-        """Durable before it takes effect: whichever version an entry names, the journal tells when it came."""
-        change = _change(self._parts.version, new)
+    async def _record(self, parts: Parts) -> None:
+        """Durable before it takes effect: whichever version an entry names, the journal tells when it came, and its text."""
+        new = version_of(parts.loaded)
+        change = {**configuration(new, version_of(self._parts.loaded)), "by": self._by}
         await self._journal.append(Entry(kind=Kind.ADMIN, call="", outcome="complete", change=change))
+        await asyncio.to_thread(remember, parts.loaded.data_dir, new)
 
 
 def watched(parts: Parts) -> tuple[Path, ...]:
@@ -148,10 +156,6 @@ def _refuse_fixed(old: Parts, new: Parts) -> None:
         raise Faulty(
             source.problem(source.locate(where), f"a change of {'.'.join(where)} needs a restart") for where in changed
         )
-
-
-def _change(old: str, new: str) -> dict[str, Any]:
-    return {"what": "configuration", "old": old, **({"new": new} if new else {})}
 
 
 def _plain(error: Exception) -> str:

@@ -6,6 +6,7 @@ import gc
 import signal
 import socket
 from collections.abc import Awaitable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,8 +15,9 @@ from msgspec import structs
 
 from funcgate.approval import ClosedDesk
 from funcgate.config.parts import Parts
+from funcgate.config.secrets import secret_variables
 from funcgate.config.settings import Address
-from funcgate.console import ConsoleServer, Gauges, Health, bind, make_console, make_registry
+from funcgate.console import ConsoleServer, Gauges, Health, KeeperGauges, bind, make_console, make_registry
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.meter import Meter
 from funcgate.core.ports import Journal
@@ -32,6 +34,9 @@ from funcgate.stores.journal_files import FileJournal
 from funcgate.wire.http1.limits import HeadLimits
 
 from .building import Built, StartFailed, build, read_parts
+from .changes import by_process, configuration, remember, remembered, version_of
+from .keeping import Keeping, checkpoint_age_s
+from .ordering import Ordering
 from .reloading import Reloader, Steps
 
 T = TypeVar("T")
@@ -79,7 +84,12 @@ class Serving:
             segment_bytes=settings.segment_bytes,
             min_free_bytes=settings.keep_free_bytes,
         )
-        self._gauges = Gauges(lambda: self._journal.depth)
+        data_dir = parts.loaded.data_dir
+        keeper = KeeperGauges(lambda: self._journal.durable_seq, partial(checkpoint_age_s, data_dir))
+        self._gauges = Gauges(lambda: self._journal.depth, keeper)
+        self._keeping = Keeping(
+            parts.keeper, self._journal, keeper.durable, keeper, hide=secret_variables(parts.loaded.config)
+        )
         self._unknowns = Unknowns(self._journal)
         self._sweeper = Sweeper()
         self._pools = HttpPools(self._sweeper)
@@ -96,10 +106,14 @@ class Serving:
         """In this order; `ending` undoes it in the reverse order, also when it gets only half-way."""
         parts = self._parts
         await self._open_journal()
+        ending.push_async_callback(self._keeping.stop)  # when the last line is durable: the proof covers it
         ending.push_async_callback(self._journal.close)
         await self._record_start()
+        ending.push_async_callback(self._record_stop)
+        self._keeping.start()
         ending.push_async_callback(self._end_tasks)
         self._begin(self._unknowns.run(), "unknowns")
+        self._begin(Ordering(parts.loaded.data_dir, self._journal).run(), "inbox")
         await parts.issuers.start()
         ending.push_async_callback(self._close_issuers)
         for problem in [*parts.issuers.problems(), *parts.issuers.warnings()]:
@@ -142,11 +156,23 @@ class Serving:
 
     async def _record_start(self) -> None:
         """The version in force opens the record: without it, the first entries would name an unknown one."""
-        change = {"what": "start", "new": self._parts.version}
+        data_dir = self._parts.loaded.data_dir
+        version, by = version_of(self._parts.loaded), by_process()
+        start = {"what": "start", "new": version.version, "by": by}
+        before = await asyncio.to_thread(remembered, data_dir)
+        text = {**configuration(version, before), "by": by}
+        entries = [Entry(kind=Kind.ADMIN, call="", outcome="complete", change=change) for change in (start, text)]
         try:
-            await self._journal.append(Entry(kind=Kind.ADMIN, call="", outcome="complete", change=change))
+            await self._journal.append(*entries)
         except Refused as refused:
             raise StartFailed(f"the journal cannot be written: {refused.private_detail or refused.code}") from None
+        await asyncio.to_thread(remember, data_dir, version)
+
+    async def _record_stop(self) -> None:
+        """The last line, if the disk takes it."""
+        change = {"what": "stop", "old": self._parts.version, "by": by_process()}
+        with contextlib.suppress(Refused):
+            await self._journal.append(Entry(kind=Kind.ADMIN, call="", outcome="complete", change=change))
 
     def _watch(self) -> None:
         """Signals and reloads, from here on."""
@@ -170,7 +196,9 @@ class Serving:
         self._listener.site = built.site  # one assignment: a call sees the old version or the new one, never both
         self._pools.keep_only({target.pool for target in built.site.targets.values()})
         self._renew_certificate(built.parts)
-        logs = built.parts.loaded.config.logs
+        config = built.parts.loaded.config
+        self._keeping.reload(built.parts.keeper, secret_variables(config))
+        logs = config.logs
         set_up(logs.level, logs.format)
         self._begin(old.issuers.close(), "old issuers")
 
@@ -246,6 +274,7 @@ class Serving:
         warnings = ["the configuration file was refused; an older version serves"] if gauges.last_reload_failed else []
         if failing and checks["keys"] == "ok":
             warnings.append("the keys of some issuers cannot be had")
+        warnings += self._keeping.warnings()
         ready = all(found == "ok" for found in checks.values())
         return Health(ready=ready, version=self._parts.version, checks=checks, warnings=warnings)
 

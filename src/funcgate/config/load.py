@@ -21,8 +21,9 @@ from .source import Source, Where
 class Loaded(Struct, frozen=True, kw_only=True):
     """One reading of the file. When `problems` holds an error, `config` may be looked at but not used.
 
-    `version` is the SHA-256, in hex, over the file and the files that it names. `files` are all of these; `lost` are the
-    paths of values that had to be left out of `config`.
+    `version` is the SHA-256, in hex, over the file and the files that it names. `files` are all of these, `digests` the
+    SHA-256 of each in hex ("" for one that is not there), `text` is the first one's. `lost` are the paths of values that
+    had to be left out of `config`.
     """
 
     path: Path
@@ -30,6 +31,8 @@ class Loaded(Struct, frozen=True, kw_only=True):
     config: Config
     version: str
     files: tuple[Path, ...]
+    digests: tuple[str, ...]
+    text: str
     problems: tuple[Located, ...]
     lost: tuple[Where, ...]
     fitting: Fitting
@@ -81,8 +84,10 @@ def load(path: Path) -> Loaded:
         problems.append(Located(file=name, line=1, column=1, text=str(error)))
         raise Faulty(problems) from None
     files = (path, *named_files(config, path.parent))
+    digests = _digests(data, files[1:])
     return Loaded(
-        path=path, source=source, config=config, version=_digest(data, files[1:]), files=files,
+        path=path, source=source, config=config, version=_version(digests), files=files,
+        digests=digests, text=data.decode(),
         problems=tuple(problems), lost=tuple(fitting.lost), fitting=fitting,
     )  # fmt: skip
 
@@ -100,17 +105,24 @@ def named_files(config: Config, base: Path) -> tuple[Path, ...]:
 def version_of(path: Path, named: tuple[Path, ...]) -> str:
     """What the version would be if the files were read now; "" when the first of them is gone."""
     try:
-        return _digest(path.read_bytes(), named)
+        return _version(_digests(path.read_bytes(), named))
     except OSError:
         return ""
 
 
-def _digest(data: bytes, named: tuple[Path, ...]) -> str:
-    """SHA-256 over the digests of the files, in order: no file's end can pass for another's beginning."""
-    whole = hashlib.sha256(hashlib.sha256(data).digest())
+def _digests(data: bytes, named: tuple[Path, ...]) -> tuple[str, ...]:
+    found = [hashlib.sha256(data).hexdigest()]
     for path in named:
         try:
-            whole.update(hashlib.sha256(path.read_bytes()).digest())
+            found.append(hashlib.sha256(path.read_bytes()).hexdigest())
         except OSError:
-            whole.update(b"absent")
+            found.append("")
+    return tuple(found)
+
+
+def _version(digests: tuple[str, ...]) -> str:
+    """SHA-256 over the digests of the files, in order: no file's end can pass for another's beginning."""
+    whole = hashlib.sha256()
+    for digest in digests:
+        whole.update(bytes.fromhex(digest) or b"absent")
     return whole.hexdigest()

@@ -1,7 +1,7 @@
 """The operator's side, on an address of its own: health, readiness and metrics. It decides nothing and changes nothing."""
 
 from .app import Health, make_console
-from .metrics import Gauges, make_registry
+from .metrics import ChoreGauge, Gauges, KeeperGauges, make_registry
 from .serving import ConsoleServer, bind
 
-__all__ = ["ConsoleServer", "Gauges", "Health", "bind", "make_console", "make_registry"]
+__all__ = ["ChoreGauge", "ConsoleServer", "Gauges", "Health", "KeeperGauges", "bind", "make_console", "make_registry"]

@@ -1,6 +1,7 @@
 """The meter's plain numbers as Prometheus metrics, rendered when somebody asks, never on the data path."""
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -9,11 +10,30 @@ from prometheus_client.registry import Collector
 from funcgate.core.meter import BOUNDS_S, Durations, Meter
 
 
+class ChoreGauge(NamedTuple):
+    """How far a chore of the keeper is, and why it cannot go on, "" if it can."""
+
+    position: int
+    trouble: str
+
+
+class KeeperGauges:
+    """The keeper as its gateway sees it. `durable` is the number of the last line that is on the disk."""
+
+    def __init__(self, durable: Callable[[], int], checkpoint_age_s: Callable[[], float | None]) -> None:
+        self.durable = durable
+        self.checkpoint_age_s = checkpoint_age_s
+        self.up = False
+        self.restarts = 0
+        self.chores: dict[str, ChoreGauge] = {}
+
+
 class Gauges:
     """What the meter does not know, filled by the composition root."""
 
-    def __init__(self, journal_depth: Callable[[], int]) -> None:
+    def __init__(self, journal_depth: Callable[[], int], keeper: KeeperGauges) -> None:
         self.journal_depth = journal_depth
+        self.keeper = keeper
         self.version = ""
         self.reloads = 0
         self.reloads_failed = 0
@@ -33,6 +53,7 @@ class MeterCollector(Collector):
         yield self._masked()
         yield from self._now()
         yield from self._configuration()
+        yield from self._keeper()
 
     def _calls(self) -> Metric:
         calls = CounterMetricFamily(
@@ -75,6 +96,23 @@ class MeterCollector(Collector):
             "Whether the file as it stands was refused, so that an older version serves.",
             value=float(gauges.last_reload_failed),
         )
+
+    def _keeper(self) -> Iterable[Metric]:
+        keeper = self._gauges.keeper
+        yield GaugeMetricFamily("funcgate_keeper_up", "Whether the keeper runs.", value=float(keeper.up))
+        yield CounterMetricFamily("funcgate_keeper_restarts", "Keepers that died.", value=keeper.restarts)
+        position = GaugeMetricFamily("funcgate_keeper_position", "The last entry dealt with.", labels=["chore"])
+        lag = GaugeMetricFamily("funcgate_keeper_lag_entries", "Durable entries not yet dealt with.", labels=["chore"])
+        stuck = GaugeMetricFamily("funcgate_keeper_trouble", "Whether the chore cannot go on.", labels=["chore"])
+        durable = keeper.durable()
+        for name, chore in list(keeper.chores.items()):
+            position.add_metric([name], chore.position)
+            lag.add_metric([name], max(durable - chore.position, 0))
+            stuck.add_metric([name], float(bool(chore.trouble)))
+        yield from (position, lag, stuck)
+        age_s = keeper.checkpoint_age_s()
+        if age_s is not None:
+            yield GaugeMetricFamily("funcgate_checkpoint_age_seconds", "Since the last checkpoint.", value=age_s)
 
 
 def make_registry(meter: Meter, gauges: Gauges) -> CollectorRegistry:

@@ -10,7 +10,7 @@ import pytest
 from litestar.testing import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from funcgate.console import ConsoleServer, Gauges, Health, bind, make_console, make_registry
+from funcgate.console import ChoreGauge, ConsoleServer, Gauges, Health, KeeperGauges, bind, make_console, make_registry
 from funcgate.core.meter import Meter
 
 
@@ -20,7 +20,8 @@ class Room:
     def __init__(self) -> None:
         self.meter = Meter()
         self.depth = 0
-        self.gauges = Gauges(lambda: self.depth)
+        self.keeper = KeeperGauges(lambda: 10, lambda: None)
+        self.gauges = Gauges(lambda: self.depth, self.keeper)
         self.health = Health(ready=True, version="v", checks={"journal": "ok"})
         self.application = make_console(make_registry(self.meter, self.gauges), lambda: self.health)
 
@@ -123,3 +124,21 @@ def test_an_address_that_is_taken() -> None:
             bind("127.0.0.1", bound.getsockname()[1])
     finally:
         bound.close()
+
+
+def test_the_keeper_s_metrics(client: TestClient[Any], room: Room) -> None:
+    found = samples(client)
+    assert found["funcgate_keeper_up", ()] == 0
+    assert not any(name == "funcgate_checkpoint_age_seconds" for name, _ in found)
+    room.keeper.up, room.keeper.restarts = True, 2
+    room.keeper.checkpoint_age_s = lambda: 7.5
+    room.keeper.chores = {"proof": ChoreGauge(10, ""), "forward hook": ChoreGauge(3, "it does not answer")}
+    found = samples(client)
+    assert found["funcgate_keeper_up", ()] == 1
+    assert found["funcgate_keeper_restarts_total", ()] == 2
+    assert found["funcgate_checkpoint_age_seconds", ()] == 7.5
+    assert found["funcgate_keeper_lag_entries", (("chore", "proof"),)] == 0
+    assert found["funcgate_keeper_lag_entries", (("chore", "forward hook"),)] == 7
+    assert found["funcgate_keeper_position", (("chore", "forward hook"),)] == 3
+    assert found["funcgate_keeper_trouble", (("chore", "forward hook"),)] == 1
+    assert found["funcgate_keeper_trouble", (("chore", "proof"),)] == 0

@@ -66,6 +66,10 @@ class Record(Struct, frozen=True, kw_only=True, tag="record"):
     change: Mapping[str, Any]
 
 
+class Begun(Struct, frozen=True, tag="begun"):
+    """The keeper has the folder to itself, and runs."""
+
+
 class Refused(Struct, frozen=True, tag="refused"):
     """The keeper cannot begin; `text` is for the operator."""
 
@@ -73,7 +77,7 @@ class Refused(Struct, frozen=True, tag="refused"):
 
 
 ToKeeper = Begin | Durable | Reload | Recorded | Stop
-ToGateway = Status | Record | Refused
+ToGateway = Begun | Status | Record | Refused
 
 
 def _reveal(value: Any) -> str:

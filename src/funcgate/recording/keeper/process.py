@@ -19,7 +19,20 @@ import msgspec
 
 from funcgate.recording.chore import ChoreFailed
 
-from .messages import Begin, Durable, Record, Recorded, Refused, Reload, Status, Stop, ToGateway, encode, for_keeper
+from .messages import (
+    Begin,
+    Begun,
+    Durable,
+    Record,
+    Recorded,
+    Refused,
+    Reload,
+    Status,
+    Stop,
+    ToGateway,
+    encode,
+    for_keeper,
+)
 from .settings import KeeperSettings
 from .worker import Planned, Worker
 
@@ -55,6 +68,7 @@ def run(plan: Plan, source: BinaryIO, sink: BinaryIO) -> int:
     if lock is None:
         # Attack: two keepers of one folder, each undoing the other's work.
         return _refused(link, f"another keeper holds {begin.settings.data_dir}")
+    link.tell(Begun())
     keeper = Keeper(plan, link, begin)
     keeper.end(keeper.work(source))
     os.close(lock)
