@@ -87,7 +87,7 @@ def _forwards(folder: Path, after: int | Line, damaged: Damaged) -> Iterator[Lin
     names = _names(folder)
     last, place, start = _place(folder, names, after)
     for at in range(place, len(names)):
-        below = _first_seq(folder, names[at + 1]) if at + 1 < len(names) else None
+        below = first_seq(folder, names[at + 1]) if at + 1 < len(names) else None
         with _opened(folder, names[at], damaged) as file:
             checked = _checked(file)
             for offset, raw in _lines_from(file, start):
@@ -144,10 +144,10 @@ def _place(folder: Path, names: list[str], after: int | Line) -> tuple[int, int,
     low, high = 0, len(names)
     while after and high - low > 1:  # the last segment that begins with the next number or before it
         at = (low + high) // 2
-        first = _first_seq(folder, names[at])
+        first = first_seq(folder, names[at])
         while first is None and at > low:
             at -= 1
-            first = _first_seq(folder, names[at])
+            first = first_seq(folder, names[at])
         if at > low and first is not None and first <= after + 1:
             low = at
         else:
@@ -172,7 +172,8 @@ def _line(raw: bytes, name: str, offset: int, checked: bool) -> Line | None:
     return Line(int(head[1]), head[2], raw, name, offset)
 
 
-def _first_seq(folder: Path, name: str) -> int | None:
+def first_seq(folder: Path, name: str) -> int | None:
+    """The number of a segment's first line, None if that line is not whole. Raises `OSError`."""
     with _opened(folder, name, ignore) as file:
         checked = _checked(file)
         line = _line(file.readline().rstrip(b"\n"), name, 0, checked)
