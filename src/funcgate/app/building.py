@@ -55,7 +55,7 @@ def build(parts: Parts, pools: HttpPools) -> Built:
         maskers=_maskers(parts).__getitem__,
         broker=parts.broker,
         functions=parts.functions,
-        record_bytes=parts.journal.inline_bytes,
+        record_bytes=parts.journal.record_bytes,
     )
     targets = {name: _http_target(target, pools) for name, target in parts.targets.items()}
     site = HttpSite(snapshot, targets, parts.hosts, parts.loaded.config.approval_url or "")

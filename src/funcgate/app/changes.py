@@ -65,19 +65,19 @@ def configuration(new: Version, old: Version | None) -> Change:
 
 def by_signal() -> Change:
     """Only root and the gateway's own user can send it one; which of them did is not told to a process in a loop."""
-    return {"via": "signal", "user": user_name(os.getuid())}
+    return {"who": user_name(os.getuid()), "via": "signal"}
 
 
 def by_file(path: Path) -> Change:
     """Whoever owns the file that changed."""
     try:
-        return {"via": "file", "file": str(path), "user": user_name(path.stat().st_uid)}
+        return {"who": user_name(path.stat().st_uid), "via": "file"}
     except OSError:
-        return {"via": "file", "file": str(path)}
+        return {"via": "file"}
 
 
 def by_process() -> Change:
-    return {"via": "process", "user": user_name(os.getuid()), "pid": os.getpid()}
+    return {"who": user_name(os.getuid()), "via": "process", "pid": os.getpid()}
 
 
 def user_name(uid: int) -> str:

@@ -23,6 +23,9 @@ from funcgate.logs import logger
 from funcgate.recording.keeper import messages
 from funcgate.recording.keeper.messages import Begin, Begun, Durable, Record, Recorded, Reload, Status, Stop
 from funcgate.recording.keeper.settings import KeeperSettings
+from funcgate.recording.proof import ProofTrouble, latest_size
+
+from .building import StartFailed
 
 POLL_S = 0.1
 FIRST_PAUSE_S = 1.0
@@ -223,7 +226,7 @@ class Keeping:
 def _change(asked: Record) -> Mapping[str, Any]:
     if len(msgspec.json.encode(asked.change)) > MAX_CHANGE_BYTES:
         raise ValueError(f"the entry is larger than {MAX_CHANGE_BYTES >> 10} KiB")
-    return {**asked.change, "by": {"via": "keeper", "chore": asked.chore}}
+    return {**asked.change, "via": f"keeper {asked.chore}"}
 
 
 def checkpoint_age_s(data_dir: Path) -> float | None:
@@ -232,3 +235,12 @@ def checkpoint_age_s(data_dir: Path) -> float | None:
         return max(time.time() - (data_dir / "proof" / "checkpoint").stat().st_mtime, 0.0)
     except OSError:
         return None
+
+
+def proven(data_dir: Path) -> int:
+    """How many entries the latest checkpoint covers. Raises `StartFailed` when it cannot be relied upon."""
+    try:
+        return latest_size(data_dir)
+    except ProofTrouble as trouble:
+        # Attack: spoil the proof, so that a journal that was rolled back is taken for whole.
+        raise StartFailed(str(trouble)) from None

@@ -35,7 +35,7 @@ from funcgate.wire.http1.limits import HeadLimits
 
 from .building import Built, StartFailed, build, read_parts
 from .changes import by_process, configuration, remember, remembered, version_of
-from .keeping import Keeping, checkpoint_age_s
+from .keeping import Keeping, checkpoint_age_s, proven
 from .ordering import Ordering
 from .reloading import Reloader, Steps
 
@@ -75,16 +75,16 @@ class Serving:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        settings = parts.journal
+        settings, data_dir = parts.journal, parts.loaded.data_dir
         self._journal = FileJournal(
-            parts.loaded.data_dir / "journal",
+            data_dir / "journal",
             sync=settings.sync,
             every_s=settings.every_s,
             max_queue=settings.queue,
             segment_bytes=settings.segment_bytes,
             min_free_bytes=settings.keep_free_bytes,
+            at_least=proven(data_dir),
         )
-        data_dir = parts.loaded.data_dir
         keeper = KeeperGauges(lambda: self._journal.durable_seq, partial(checkpoint_age_s, data_dir))
         self._gauges = Gauges(lambda: self._journal.depth, keeper)
         self._keeping = Keeping(
@@ -158,9 +158,9 @@ class Serving:
         """The version in force opens the record: without it, the first entries would name an unknown one."""
         data_dir = self._parts.loaded.data_dir
         version, by = version_of(self._parts.loaded), by_process()
-        start = {"what": "start", "new": version.version, "by": by}
+        start = {"what": "start", "new": version.version, **by}
         before = await asyncio.to_thread(remembered, data_dir)
-        text = {**configuration(version, before), "by": by}
+        text = {**configuration(version, before), **by}
         entries = [Entry(kind=Kind.ADMIN, call="", outcome="complete", change=change) for change in (start, text)]
         try:
             await self._journal.append(*entries)
@@ -170,7 +170,7 @@ class Serving:
 
     async def _record_stop(self) -> None:
         """The last line, if the disk takes it."""
-        change = {"what": "stop", "old": self._parts.version, "by": by_process()}
+        change = {"what": "stop", "old": self._parts.version, **by_process()}
         with contextlib.suppress(Refused):
             await self._journal.append(Entry(kind=Kind.ADMIN, call="", outcome="complete", change=change))
 

@@ -23,7 +23,7 @@ MAX_WAITING = 1000
 _NAME = re.compile(r"([0-9A-HJKMNP-TV-Z]{26})\.json")
 
 # What may be ordered. Attack: an order that looks like an entry which only the gateway itself may write.
-ORDERS = frozenset({"hold", "release", "export"})
+ORDERS = frozenset({"hold", "release", "export", "clock"})
 
 
 class BadOrder(ValueError):
