@@ -23,10 +23,10 @@ def canonical(call: Call) -> bytes:
     who = call.principal
     said = {
         "issuer": who.issuer, "subject": who.subject, "acts_for": who.acts_for, "actor": who.actor,
-        "target": call.target, "function": call.function, "args": _exact(call.args), "digest": call.digest,
+        "target": call.target, "function": call.function, "digest": call.digest,
     }  # fmt: skip
     try:
-        return rfc8785.dumps(said)
+        return rfc8785.dumps({**said, "args": _exact(call.args)})
     except (rfc8785.CanonicalizationError, RecursionError) as error:
         raise ValueError(f"no canonical form: {type(error).__name__}") from None
 
