@@ -2,6 +2,7 @@
 
 import typer
 
+from .audit.export import export_calls
 from .audit.reading import list_calls, show_call
 from .call import call
 from .check import check
@@ -27,6 +28,7 @@ application.command(hidden=True)(keep)
 policy.command()(explain)
 audit.command("list")(list_calls)
 audit.command("show")(show_call)
+audit.command("export")(export_calls)
 application.add_typer(policy, name="policy")
 application.add_typer(audit, name="audit")
 

@@ -1,0 +1,223 @@
+"""Exports of a range: chosen, fixed at the beginning, and broken off at any point without a gap or a duplicate."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+from msgspec import Raw
+
+from funcgate.core.entry import Entry, Kind
+from funcgate.recording.contents import Opened
+from funcgate.recording.export.cursor import Unfit
+from funcgate.recording.export.places import FilePlace, Place, StreamPlace
+from funcgate.recording.export.run import Export, Exported, Wanted
+from funcgate.recording.export.units import Calls
+from funcgate.recording.filters import Filters
+from funcgate.recording.reader import moment, read_calls
+from funcgate.stores.journal_files import FileJournal
+
+from .conftest import ADA, T0, Written
+
+ALL = Filters()
+
+
+class BrokenOff(Exception):
+    """The process is killed."""
+
+
+def export(
+    story: Written, place: Place, form: str = "jsonl", filters: Filters = ALL, resume: bool = False, **options: str
+) -> Exported:  # fmt: skip
+    wanted = Wanted(format=form, filters=filters, options={"format": form, **options})
+    damaged: list[str] = []
+    done = Export(story.journal, wanted, place, resume=resume, opened=Opened).run(damaged.append, lambda done, of: None)
+    assert damaged == []
+    return done
+
+
+def ids(out: Path) -> list[str]:
+    """The calls of a CSV."""
+    return [line.split(",")[0] for line in out.read_text().splitlines()[1:] if line.startswith("0")]
+
+
+@pytest.fixture
+def busy(make_written: Callable[[], Written]) -> Written:
+    """Two hundred calls in many segments, ten under way at any time, none of them in the order of its arrival."""
+    story = make_written()
+
+    async def play(journal: FileJournal) -> None:
+        under_way: list[str] = []
+        for number in range(200):
+            name = f"c{number}"
+            await journal.append(story.arrived(name, ADA), story.then(name, Kind.ALLOWED))
+            under_way.append(name)
+            if len(under_way) == 10:
+                await journal.append(story.then(under_way.pop((number * 7) % 10), Kind.ENDED, outcome="complete"))
+        for name in reversed(under_way):
+            await journal.append(story.then(name, Kind.ENDED, outcome="complete", body=Raw(b"1")))
+
+    story.write(play, segment_bytes=8000)
+    return story
+
+
+def test_jsonl_without_a_choice_is_every_line_in_order(written: Written, tmp_path: Path) -> None:
+    done = export(written, FilePlace(tmp_path / "out"))
+    out = (tmp_path / "out").read_bytes()
+    seqs = [json.loads(line)["seq"] for line in out.splitlines()]
+    assert seqs == list(range(1, done.through + 1))
+    assert (done.rows, done.bytes, done.sha256) == (len(seqs), len(out), hashlib.sha256(out).hexdigest())
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out"]
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o600
+
+
+def test_calls_come_in_the_order_of_their_ends_and_the_open_ones_last(written: Written, tmp_path: Path) -> None:
+    export(written, FilePlace(tmp_path / "out"), "csv")
+    assert ids(tmp_path / "out") == [written.ids[name] for name in ("paid", "held", "stranger", "cut", "open")]
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"principal": "ada"}, {"function": "shop.*"}, {"decision": "deny"}, {"code": "identity.*"}, {"session": "s-cut"},
+        {"since": 2}, {"since": 3}, {"until": 3}, {"since": 3, "until": 5}, {"until": 0},
+    ],
+)  # fmt: skip
+def test_an_export_chooses_what_the_list_shows(written: Written, tmp_path: Path, filters: dict[str, object]) -> None:
+    at = {name: moment_at(value) if isinstance(value, int) else str(value) for name, value in filters.items()}
+    chosen = Filters(**at)
+    export(written, FilePlace(tmp_path / "out"), "csv", chosen)
+    assert sorted(ids(tmp_path / "out")) == sorted(record.id for record in read_calls(written.journal, chosen))
+
+
+def moment_at(second: int) -> str:
+    from datetime import UTC, datetime
+
+    return moment(datetime.fromtimestamp(T0 + second, UTC).isoformat())
+
+
+def test_ranges_that_meet_share_no_call_and_lose_none(busy: Written, tmp_path: Path) -> None:
+    cuts = ["", *(moment_at(second) for second in (20, 77, 78, 150)), ""]
+    found: list[str] = []
+    for number, (since, until) in enumerate(pairwise(cuts)):
+        out = tmp_path / f"out{number}"
+        export(busy, FilePlace(out), "csv", Filters(since=since, until=until))
+        found += ids(out)
+    assert len(found) == 200
+    assert sorted(found) == sorted(busy.ids.values())
+
+
+# -- broken off
+
+
+class Killed(FilePlace):
+    """A file whose process dies after so many rows, before or after it settles, what the system had not written lost."""
+
+    step_bytes = 2000
+
+    def __init__(self, path: Path, rows: int) -> None:
+        super().__init__(path)
+        self._rows = rows
+
+    def add(self, data: bytes) -> None:
+        super().add(data)
+        self._rows -= 1
+        if self._rows < 0:
+            raise BrokenOff
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "ocsf", "cef"])
+@pytest.mark.parametrize("filters", [Filters(), Filters(principal="ada"), Filters(since=moment_at(40))])
+def test_an_export_that_was_broken_off_goes_on(busy: Written, tmp_path: Path, form: str, filters: Filters) -> None:
+    export(busy, FilePlace(tmp_path / "whole"), form, filters)
+    whole = (tmp_path / "whole").read_bytes()
+    out = tmp_path / "out"
+    for rows in (1, 20, 21, 35, 50):
+        with pytest.raises(BrokenOff):
+            export(busy, Killed(out, rows), form, filters, resume=True)
+    done = export(busy, FilePlace(out), form, filters, resume=True)
+    assert out.read_bytes() == whole
+    assert done.sha256 == hashlib.sha256(whole).hexdigest()
+
+
+def test_it_goes_on_with_the_range_that_it_began_with(busy: Written, tmp_path: Path) -> None:
+    export(busy, FilePlace(tmp_path / "whole"), "csv")
+    with pytest.raises(BrokenOff):
+        export(busy, Killed(tmp_path / "out", 50), "csv")
+
+    async def more(journal: FileJournal) -> None:
+        await journal.append(busy.arrived("later", ADA), busy.then("later", Kind.ENDED))
+
+    busy.write(more)
+    export(busy, FilePlace(tmp_path / "out"), "csv", resume=True)
+    assert (tmp_path / "out").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_a_parquet_file_begins_again(busy: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("funcgate.recording.export.formats.parquet.GROUP_ROWS", 10)
+    with pytest.raises(BrokenOff):
+        export(busy, Killed(tmp_path / "out", 100), "parquet")
+    export(busy, FilePlace(tmp_path / "out"), "parquet", resume=True)
+    assert pyarrow.parquet.read_table(tmp_path / "out").num_rows == 200
+
+
+def test_nothing_that_is_there_is_overwritten(written: Written, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(Unfit, match="there already"):
+            export(written, FilePlace(out), resume=resume)
+    assert out.read_text() == "mine"
+
+
+def test_only_the_same_export_goes_on(busy: Written, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(BrokenOff):
+        export(busy, Killed(out, 50), "csv", since="1h")
+    with pytest.raises(Unfit, match="--resume"):
+        export(busy, FilePlace(out), "csv", since="1h")
+    with pytest.raises(Unfit, match="other options"):
+        export(busy, FilePlace(out), "csv", since="2h", resume=True)
+    kept = out.read_bytes()
+    out.write_bytes(kept[:100] + b"x" + kept[101:])
+    with pytest.raises(Unfit, match="not what was written"):
+        export(busy, FilePlace(out), "csv", since="1h", resume=True)
+    out.write_bytes(kept[:100])
+    with pytest.raises(Unfit, match="shorter"):
+        export(busy, FilePlace(out), "csv", since="1h", resume=True)
+    (tmp_path / "out.cursor").write_text("{}")
+    with pytest.raises(Unfit, match="no cursor"):
+        export(busy, FilePlace(out), "csv", since="1h", resume=True)
+
+
+def test_standard_output(written: Written) -> None:
+    stream = io.BytesIO()
+    done = export(written, StreamPlace(stream), "csv")
+    assert (done.rows, done.sha256) == (5, hashlib.sha256(stream.getvalue()).hexdigest())
+
+
+# -- in bounded memory
+
+
+def fat(calls: int) -> Iterator[Entry]:
+    seq = 0
+    for number in range(calls):
+        for kind in (Kind.ARRIVED, Kind.CHUNK):
+            seq += 1
+            yield Entry(seq=seq, at="2026-11-21T00:00:00Z", kind=kind, call=f"c{number}", body="x" * 10_000)
+
+
+def test_answers_that_never_end_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("funcgate.recording.export.units.MAX_OPEN_BYTES", 1 << 20)
+    monkeypatch.setattr("funcgate.recording.export.units.MAX_OPEN", 300)
+    units = Calls(Opened, content=True, admin=False)
+    early = [unit for entry in fat(1000) for unit in units.take(entry)]
+    rest = list(units.rest(2000))
+    calls = [unit.what.id for unit in (*early, *rest) if not isinstance(unit.what, Entry)]
+    assert calls == [f"c{number}" for number in range(1000)]
+    assert len(rest) <= 300
+    assert any(unit.what.body_cut for unit in early)  # and says so
