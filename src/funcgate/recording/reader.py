@@ -6,44 +6,24 @@ A scan from the end, not an index; it reads beside a running gateway and changes
 import heapq
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 
-from funcgate.core.entry import Entry, Kind, Who, decode_line
-from funcgate.core.selector import function_pattern
+from funcgate.core.entry import Entry, Kind, decode_line
 from funcgate.core.units import parse_time
 
 from .calls import CallRecord, record_of
+from .filters import Filters, matcher
 from .folder import Damaged, Line, ignore, lines
 
 MAX_PENDING = 10_000
 MAX_PENDING_BYTES = 64 << 20
+__all__ = ["Filters", "matcher", "moment", "read_call", "read_calls", "read_entries", "read_line"]
 _CROCKFORD = {letter: value for value, letter in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
 _SLACK = timedelta(seconds=5)
-
-
-class Filters(Struct, frozen=True, kw_only=True):
-    """Which calls. Empty means all.
-
-    `principal` is a subject, ``user:SUBJECT`` or ``group:NAME``; `function` and `code` may hold ``*``; `kind` is of any
-    entry of the call; `decision` is ``allow``, ``deny``, ``ask`` or ``none``. `since` and `until` are times as `moment`
-    gives them, and hold for the call's arrival: from `since` on, before `until`.
-    """
-
-    principal: str = ""
-    function: str = ""
-    target: str = ""
-    decision: str = ""
-    kind: str = ""
-    code: str = ""
-    session: str = ""
-    call: str = ""
-    since: str = ""
-    until: str = ""
 
 
 def moment(text: str, now: datetime | None = None) -> str:
@@ -148,38 +128,6 @@ class _Gathering:
         entries = self._pending.pop(call)
         self._bytes -= sum(map(_body_size, entries))
         return record_of(reversed(entries))
-
-
-def matcher(filters: Filters) -> Callable[[CallRecord], bool]:
-    """Whether a call is wanted. Raises `ValueError` for a filter that means nothing."""
-    function = function_pattern(filters.function or "*")
-    code = function_pattern(filters.code or "*")
-    kind = Kind(filters.kind) if filters.kind else None
-    if filters.decision not in ("", "allow", "deny", "ask", "none"):
-        raise ValueError(f"{filters.decision!r} is no decision: allow, deny, ask or none")
-
-    def matches(record: CallRecord) -> bool:
-        return (
-            function.match(record.function) is not None
-            and code.match(record.code) is not None
-            and (not filters.principal or _is(record.principal, filters.principal))
-            and (not filters.target or record.target == filters.target)
-            and (not filters.decision or record.decision == filters.decision)
-            and (not filters.session or record.session == filters.session)
-            and (kind is None or any(entry.kind is kind for entry in record.entries))
-            and (not filters.since or record.at >= filters.since)
-            and (not filters.until or record.at < filters.until)
-        )
-
-    return matches
-
-
-def _is(who: Who | None, selector: str) -> bool:
-    if who is None:
-        return False
-    if selector.startswith("group:"):
-        return selector.removeprefix("group:") in who.groups
-    return selector.removeprefix("user:") in (who.subject, f"{who.issuer}/{who.subject}", who.acts_for)
 
 
 def _decoded(found: Iterator[Line], damaged: Damaged) -> Iterator[Entry]:

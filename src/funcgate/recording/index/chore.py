@@ -1,0 +1,84 @@
+"""The index as a chore of the keeper: fed with durable lines, never in a call's way, made anew when it is of no use."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from funcgate.recording.chore import ChoreFailed
+from funcgate.recording.folder import Line
+
+from .database import NAME, Locked, locked, remove
+from .following import catch_up, is_broken, open_indexer
+from .indexer import Indexer, Open
+
+
+class IndexChore:
+    """Keeps ``data_dir/index.db``, and the right to, from the first line or look at `position` until `close`.
+
+    `secret` keys the index where the journal is encrypted; `opened` then gives entries with what was sealed.
+    """
+
+    name = "index"
+
+    def __init__(self, data_dir: Path, *, secret: bytes = b"", text: bool = True, opened: Open | None = None) -> None:
+        self._data_dir = data_dir
+        self._secret, self._text, self._opened = secret, text, opened
+        self._held = contextlib.ExitStack()
+        self._indexer: Indexer | None = None
+        self._position = 0
+        self._closed = False
+
+    @property
+    def position(self) -> int:
+        if not self._closed:
+            with self._failing():
+                self._position = self._ready().position
+        return self._position
+
+    def take(self, lines: Sequence[Line]) -> None:
+        """As the chore says. What lies between the index and the first line is read from the journal: an index that was
+        made anew needs no other start."""
+        with self._failing():
+            indexer = self._ready()
+            if lines[0].seq > indexer.position + 1:
+                catch_up(self._data_dir / "journal", indexer, below=lines[0].seq)
+            indexer.add(lines)
+            self._position = indexer.position
+
+    def tick(self) -> None:
+        """Nothing depends on time."""
+
+    def close(self) -> None:
+        self._closed = True
+        with contextlib.suppress(sqlite3.Error):
+            self._drop()
+        self._held.close()
+
+    def _ready(self) -> Indexer:
+        if self._indexer is None:
+            self._held.close()
+            self._held.enter_context(locked(self._data_dir))
+            self._indexer = open_indexer(self._data_dir, secret=self._secret, text=self._text, opened=self._opened)
+        return self._indexer
+
+    def _drop(self) -> None:
+        indexer, self._indexer = self._indexer, None
+        if indexer is not None:
+            indexer.close()
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except Locked as error:
+            raise ChoreFailed(str(error)) from None
+        except (sqlite3.Error, OSError, ValueError) as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._drop()
+            anew = ""
+            if isinstance(error, ValueError) or (isinstance(error, sqlite3.Error) and is_broken(error)):
+                with contextlib.suppress(OSError):
+                    remove(self._data_dir / NAME)
+                anew = "; it is made anew"
+            raise ChoreFailed(f"the index {self._data_dir / NAME}: {error}{anew}") from None

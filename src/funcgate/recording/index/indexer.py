@@ -1,0 +1,181 @@
+"""Writes the index: lines of the journal in, one transaction a batch, with the position that they bring it to.
+
+It holds nothing in memory that is not in the file too, so that it may die at any time.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from funcgate.core.entry import Entry
+from funcgate.recording.folder import Line
+
+from .bits import CHUNK, SHIFT
+from .database import Unfit, connect, create, last_of, mark_of, meta, transaction
+from .fold import Fold, Row, microseconds
+from .keys import Fact, Keys
+from .seen import Seen, decode, filled, is_elsewhere, whole_entry
+from .sets import change_sets, marks, portions
+from .texts import Texts
+
+Open = Callable[[Entry], Entry]
+_MAX_CHANGE = 64 << 10  # bytes of an administrator's change that are kept
+
+
+class Indexer:
+    """An index that is being written. `opened` gives an entry with the parts that are encrypted or kept elsewhere.
+
+    Every method may raise `sqlite3.DatabaseError`: what was not committed is not there.
+    """
+
+    def __init__(
+        self, path: Path, *, secret: bytes = b"", text: bool | None = None, opened: Open | None = None
+    ) -> None:
+        """Opens the index, or makes a new one. `text` is whether words are kept; None: as they are. Raises `Unfit` for
+        one that has to be removed first."""
+        self.path = path
+        self._keys = Keys(secret)
+        self._texts = Texts(secret)
+        self._opened = opened
+        self._named: set[tuple[Fact, str]] = set()
+        try:
+            self._db = connect(path, writing=True)
+        except FileNotFoundError:
+            self._db = create(path, self._keys.check(), text=text is not False)
+        self._text = bool(meta(self._db, "text"))
+        self._fold = Fold(self._keys, text=self._text)
+        if meta(self._db, "check") != self._keys.check() or text not in (None, self._text):
+            self._db.close()
+            raise Unfit(f"{path} was made with another key, or with other options")
+        self._next = int(self._db.execute("SELECT coalesce(max(n), 0) + 1 FROM calls").fetchone()[0])
+        self.last = last_of(self._db)
+
+    @property
+    def position(self) -> int:
+        """The last line that is in the index."""
+        return self.last.seq
+
+    def close(self) -> None:
+        self._db.close()
+
+    def add(self, lines: Sequence[Line]) -> None:
+        """The next lines; those that the index has already are passed over."""
+        lines = [line for line in lines if line.seq > self.position] if lines[0].seq <= self.position else lines
+        if not lines:
+            return
+        with transaction(self._db):
+            rows, admin = self._gather(lines)
+            self._write_rows(rows)
+            self._write_sets(rows)
+            self._write_words(rows)
+            self._db.executemany("INSERT OR REPLACE INTO admin VALUES (?, ?, ?, ?, ?, ?)", admin)
+            last = mark_of(lines[-1])
+            self._db.execute("UPDATE meta SET value = ? WHERE name = 'last'", (msgspec.msgpack.encode(last),))
+        self.last = last
+        self._next += sum(1 for row in rows if not row.old)
+
+    def _gather(self, lines: Sequence[Line]) -> tuple[list[Row], list[tuple[object, ...]]]:
+        """The calls that the lines are of, each with what they add; and the administrators' entries."""
+        seen = [(entry, line) for line in lines if (entry := self._read(line)) is not None]
+        rows = self._stored({entry.call for entry, _ in seen})
+        admin: list[tuple[object, ...]] = []
+        number = self._next
+        add = self._fold.add
+        for entry, line in seen:
+            if entry.kind == "admin":
+                admin.append(_admin(line))
+            call = entry.call
+            if not call:
+                continue
+            row = rows.get(call)
+            if row is None:
+                row = rows[call] = Row(number, call, line.seq, entry.at)
+                number += 1
+            add(row, entry, line)
+            if entry.function or entry.code:
+                self._name(entry)
+        for row in rows.values():
+            self._fold.finish(row)
+        return list(rows.values()), admin
+
+    def _read(self, line: Line) -> Seen | None:
+        """None for a line that cannot be read: the scan tells of it, and `verify`."""
+        try:
+            seen = decode(line.line)
+            if self._opened is not None and is_elsewhere(seen):
+                return filled(seen, self._opened(whole_entry(line)))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        return seen
+
+    def _stored(self, calls: set[str]) -> dict[str, Row]:
+        rows: dict[str, Row] = {}
+        for some in portions(sorted(calls)):
+            found = self._db.execute(f"SELECT n, call, keys, places FROM calls WHERE call IN ({marks(some)})", some)  # noqa: S608
+            rows.update((call, Row.stored(n, call, keys, places)) for n, call, keys, places in found)
+        if self._text and rows:
+            by_number = {row.n: row for row in rows.values()}
+            for numbers in portions(list(by_number)):
+                for n, text in self._db.execute(f"SELECT n, text FROM texts WHERE n IN ({marks(numbers)})", numbers):  # noqa: S608
+                    by_number[n].text = by_number[n].was_text = self._texts.unpacked(text)
+        return rows
+
+    def _name(self, entry: Seen) -> None:
+        for fact, name in ((Fact.FUNCTION, entry.function), (Fact.CODE, entry.code)):
+            if name and (fact, name) not in self._named:
+                self._named.add((fact, name))
+                self._db.execute("INSERT OR IGNORE INTO names VALUES (?, ?)", (self._keys.key(fact, name), name))
+
+    def _write_rows(self, rows: Iterable[Row]) -> None:
+        fresh, known = [], []
+        times: dict[str, int] = {}
+        for row in rows:
+            if row.old:
+                known.append((row.packed_keys(), row.packed_places(), row.n))
+            else:
+                at = times.get(row.at)
+                if at is None:
+                    at = times[row.at] = microseconds(row.at)
+                fresh.append((row.n, row.call, row.seq, at, row.packed_keys(), row.packed_places()))
+        self._db.executemany("INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?)", fresh)
+        self._db.executemany("UPDATE calls SET keys = ?, places = ? WHERE n = ?", known)
+
+    def _write_sets(self, rows: Iterable[Row]) -> None:
+        adding: dict[tuple[int, int], list[int]] = {}
+        removing: dict[tuple[int, int], list[int]] = {}
+        for row in rows:
+            chunk, member = row.n >> SHIFT, row.n & CHUNK - 1
+            for key in row.keys - row.old if row.old else row.keys:
+                adding.setdefault((chunk, key), []).append(member)
+            for key in row.old - row.keys:
+                removing.setdefault((chunk, key), []).append(member)
+        change_sets(self._db, adding, removing)
+
+    def _write_words(self, rows: Iterable[Row]) -> None:
+        altered = [row for row in rows if row.text != row.was_text]
+        if not altered:
+            return
+        words = self._keys.words
+        taken = [(row.n, words(_text(row.was_text))) for row in altered if row.was_text]
+        self._db.executemany("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", taken)
+        self._db.executemany(
+            "INSERT INTO words (rowid, text) VALUES (?, ?)", [(row.n, words(_text(row.text))) for row in altered]
+        )
+        self._db.executemany(
+            "INSERT OR REPLACE INTO texts VALUES (?, ?)", [(row.n, self._texts.packed(row.text)) for row in altered]
+        )
+
+
+def _text(words: bytes) -> str:
+    return words.decode("utf-8", "ignore")  # the last character may be cut
+
+
+def _admin(line: Line) -> tuple[object, ...]:
+    entry = whole_entry(line)
+    who = entry.principal
+    change = msgspec.json.encode(entry.change)
+    name = str(entry.change.get("who", "")) if who is None else f"{who.issuer}/{who.subject}"
+    place = msgspec.msgpack.encode([int(line.segment[:8]), line.offset])
+    kept = change if len(change) <= _MAX_CHANGE else b"{}"
+    return line.seq, microseconds(entry.at), str(entry.change.get("what", ""))[:200], name[:200], kept, place

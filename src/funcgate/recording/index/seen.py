@@ -1,0 +1,69 @@
+"""What the index looks at in a line of the journal. Read without the rest, which most of the time goes into."""
+
+import msgspec
+from msgspec import Raw, Struct
+
+from funcgate.core.entry import Decided, Entry, Who, decode_line
+from funcgate.recording.folder import Line
+from funcgate.recording.words import add_part, from_json, from_text
+
+_NOTHING = Raw()
+
+
+class Seen(Struct):
+    """One entry, as far as the index cares."""
+
+    kind: str
+    call: str
+    seq: int = 0
+    at: str = ""
+    session: str = ""
+    principal: Raw = _NOTHING
+    function: str = ""
+    target: str = ""
+    policy: Raw = _NOTHING
+    code: str = ""
+    client: str = ""
+    args: Raw = _NOTHING
+    body: Raw = _NOTHING
+    media: str = ""
+    piece: int = 0
+    object: str = ""
+    args_object: str = ""
+    sealed: Raw = _NOTHING
+
+
+decode = msgspec.json.Decoder(Seen).decode
+decode_who = msgspec.json.Decoder(Who).decode
+decode_decided = msgspec.json.Decoder(Decided).decode
+
+
+def is_elsewhere(seen: Seen) -> bool:
+    """Whether a part of the entry is encrypted, or kept beside the journal."""
+    return bool(seen.sealed or seen.object or seen.args_object)
+
+
+def filled(seen: Seen, entry: Entry) -> Seen:
+    """The same with what was elsewhere."""
+    seen.principal = _NOTHING if entry.principal is None else Raw(msgspec.json.encode(entry.principal))
+    seen.client = entry.client
+    seen.args = _NOTHING if entry.args is None else entry.args
+    body = entry.body
+    seen.body = _NOTHING if body is None else Raw(msgspec.json.encode(body)) if isinstance(body, str) else body
+    return seen
+
+
+def add_words(text: bytes, seen: Seen) -> bytes:
+    """`text` with the words of an entry more: the same as `words_of` finds in it."""
+    if seen.args:
+        text = add_part(text, from_json(bytes(seen.args)))
+    if seen.body:
+        raw = bytes(seen.body)
+        said = from_text(msgspec.json.decode(raw, type=str), seen.media) if raw.startswith(b'"') else from_json(raw)
+        text = add_part(text, said, joined=seen.piece > 1)
+    return text
+
+
+def whole_entry(line: Line) -> Entry:
+    """Raises `msgspec.MsgspecError`."""
+    return decode_line(line.line)
