@@ -25,9 +25,13 @@ def test_an_answer_is_masked_and_recorded_as_masked(gate: Gate, target: Target, 
     shown = reply.json()
     assert shown["kept"] == "plain"
     assert not {CARD, MAIL, SSN} & set(shown.values())
-    ended = gate.ended(reply.headers["funcgate-call-id"])
-    assert ended["body"] == shown
-    assert ended["masked"] == {"credit_card": 1, "email": 1, "us_ssn": 1}
+    call = reply.headers["funcgate-call-id"]
+    masked = {"credit_card": 1, "email": 1, "us_ssn": 1}
+    ended = gate.ended(call)
+    assert ("body" not in ended, ended["masked"], ended["body_bytes"]) == (True, masked, len(reply.content))
+    (chunk,) = [entry for entry in gate.call_entries(call) if entry["kind"] == "chunk"]
+    assert (chunk["body"], chunk["masked"], chunk["status"]) == (shown, masked, 200)
+    assert (chunk["body_bytes"], chunk["function"]) == (len(reply.content), "shop.read")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +50,8 @@ def test_json_is_masked_by_structure(gate: Gate, target: Target, token: str, bod
     reply = get(gate, token)
     assert reply.status_code == 200
     assert MAIL not in json.dumps(reply.json())
-    assert MAIL not in json.dumps(gate.ended(reply.headers["funcgate-call-id"]))
+    gate.ended(reply.headers["funcgate-call-id"])
+    assert MAIL not in json.dumps(gate.call_entries(reply.headers["funcgate-call-id"]))
 
 
 @pytest.mark.parametrize("number", ["4111111111111111", "4.111111111111111e15", "4111111111111111.0"])

@@ -1,4 +1,6 @@
-"""P1: nothing is sent to a target without a stored, durable "allowed". P2: every "arrived" gets exactly one "ended"."""
+"""P1: nothing is sent to a target without a stored, durable "allowed", and nothing to a caller that is not in the journal.
+P2: every "arrived" gets exactly one "ended".
+"""
 
 import ast
 import collections
@@ -61,6 +63,7 @@ def test_kill_9_under_load_loses_no_forwarded_call(make_gate: Callable[..., Gate
     """The target's own ledger against the journal, five times over on one data folder."""
     gate = make_gate()
     chance = random.Random(4)
+    answered: list[str] = []
     for _ in range(5):
         gate.start()
         load = Load(gate, token)
@@ -68,6 +71,7 @@ def test_kill_9_under_load_loses_no_forwarded_call(make_gate: Callable[..., Gate
         time.sleep(chance.uniform(0, 0.1))
         gate.kill()
         load.stop()
+        answered += load.answered
     gate.start()
     assert gate.stop() == 0
     recorded = kinds(gate)
@@ -80,6 +84,8 @@ def test_kill_9_under_load_loses_no_forwarded_call(make_gate: Callable[..., Gate
         if "arrived" in found:
             assert found.count("ended") == 1, (call, found)
             assert found[-1] == "ended"
+    for call in answered:
+        assert "chunk" in recorded[call], f"{call} was answered, and its answer is not in the journal"
     outcomes = collections.Counter(entry.get("outcome") for entry in gate.entries() if entry["kind"] == "ended")
     assert set(outcomes) <= {"complete", "unknown", "cancelled", "refused", "failed"}
     sequence = [entry["seq"] for entry in gate.entries()]
@@ -132,7 +138,7 @@ def test_every_end_is_written_whatever_the_end(make_gate: Callable[..., Gate], t
         gate.ended(call)
         seen[f"{path} {body}"] = (reply.status_code, kinds(gate)[call])
     assert seen == {
-        "/shop/read None": (200, ["arrived", "allowed", "ended"]),
+        "/shop/read None": (200, ["arrived", "allowed", "chunk", "ended"]),
         "/shop/orders {'amount': 13}": (403, ["arrived", "denied", "ended"]),
         "/shop/orders {'amount': 1000}": (403, ["arrived", "asked", "denied", "ended"]),
         "/shop/items/broken None": (502, ["arrived", "allowed", "denied", "ended"]),

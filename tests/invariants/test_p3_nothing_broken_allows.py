@@ -9,13 +9,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from funcgate.approval import ClosedDesk
 from funcgate.core.call import Call, Permit, PermitError
-from funcgate.core.decision import Allow, RequireApproval, Terms
+from funcgate.core.decision import Allow, Deny, Quorum, RequireApproval, Terms
 from funcgate.core.entry import Entry
+from funcgate.core.function import Function
 from funcgate.core.lease import NO_LEASE, Lease
 from funcgate.core.meter import Meter
+from funcgate.core.ports import Patience
 from funcgate.core.principal import Principal, RawToken, make_principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
@@ -25,6 +28,10 @@ from funcgate.recording.unknowns import Unknowns
 from funcgate.stores.memory import MemoryJournal
 
 ANSWER = b'{"answer":"of the target"}'
+
+
+FUNCTION = Function(target="shop", name="read", full_name="shop.read", args_schema={})
+HELD = RequireApproval((Terms(quorums=(Quorum(("group:f",)),)),), ("p",), "v")
 
 
 class Wire:
@@ -57,6 +64,11 @@ class Wire:
     async def refuse(self, refused: Refused) -> None:
         self.refused.append(refused.code)
 
+    patience = Patience()
+
+    def renew(self) -> bool:
+        return True
+
 
 class Parts:
     """Every part of a snapshot, sound; a test replaces one method by one that fails."""
@@ -64,6 +76,7 @@ class Parts:
     collects = False
 
     def __init__(self) -> None:
+        self.functions = {"shop.read": FUNCTION}
         self.principal = make_principal("corp", "ann", frozenset({"agents"}), {}, "t", 9e9)
         self.decision: Any = Allow(("p",), "v")
         plan = compile_rules([], ["shop.read"], hash_key=b"k" * 32)
@@ -95,7 +108,7 @@ class Parts:
             policies=parts,
             maskers=lambda name: parts,
             broker=parts,
-            functions={},
+            functions=self.functions,
             record_bytes=1000,
         )
 
@@ -121,7 +134,7 @@ def fails_later(error: BaseException) -> Callable[..., Awaitable[Any]]:
 
 async def carry(parts: Parts, wire: Wire, journal: Any = None) -> None:
     record = journal or MemoryJournal()
-    gateway = Gateway(record, ClosedDesk(), Meter(), Unknowns(record))
+    gateway = Gateway(record, ClosedDesk(), Meter(), Unknowns(record), parts.snapshot)
     await gateway.carry(wire, parts.snapshot())
 
 
@@ -166,7 +179,7 @@ def test_a_decision_that_is_none_is_no_allow(decision: object) -> None:
 
 def test_a_held_call_is_never_sent() -> None:
     parts, wire = Parts(), Wire()
-    parts.decision = RequireApproval((Terms(approvers=("group:f",)),), ("p",), "v")
+    parts.decision = HELD
     asyncio.run(carry(parts, wire))
     assert (wire.sent, wire.refused) == (0, [Code.APPROVAL_PENDING])
 
@@ -204,18 +217,22 @@ def test_a_journal_that_breaks_for_the_refusal_too_still_ends_in_a_refusal() -> 
     assert (wire.sent, wire.delivered, wire.refused) == (0, [], [Code.GATEWAY_ERROR])
 
 
+@pytest.mark.parametrize("kind", ["allowed", "chunk"])
 @pytest.mark.parametrize("how", ["at once", "later", "by surprise", "never"])
-def test_a_journal_that_fails_lets_nothing_through(how: str) -> None:
+def test_a_journal_that_fails_lets_nothing_through(how: str, kind: str) -> None:
+    """Without an "allowed" nothing goes to the target; without a record of the answer nothing goes to the caller."""
+
     async def attempt(wire: Wire) -> None:
         try:
             async with asyncio.timeout(0.2):
-                await carry(Parts(), wire, FailingJournal(how, "allowed"))
+                await carry(Parts(), wire, FailingJournal(how, kind))
         except TimeoutError:
             assert how == "never"
 
     wire = Wire()
     asyncio.run(attempt(wire))
-    assert (wire.sent, wire.delivered) == (0, [])
+    assert (wire.sent, wire.delivered) == (int(kind == "chunk"), [])
+    assert len(wire.refused) == (how != "never")
 
 
 def test_cancelling_a_call_at_any_step_lets_nothing_through_half() -> None:
@@ -234,6 +251,7 @@ def test_cancelling_a_call_at_any_step_lets_nothing_through_half() -> None:
         wire, journal = asyncio.run(attempt(turns))
         written = [entry.kind for entry in journal.entries]
         assert not wire.sent or "allowed" in written
+        assert not wire.delivered or "chunk" in written
         assert written.count("arrived") == written.count("ended")
 
 
@@ -244,3 +262,93 @@ def test_a_permit_is_for_one_use_and_for_its_bytes() -> None:
     permit.spend("sha256:1")
     with pytest.raises(PermitError):
         permit.spend("sha256:1")
+
+
+class OpenDesk:
+    """A desk that lets everything through, but for the step that a test breaks."""
+
+    id = "01APPROVAL"
+
+    async def open(self, *arguments: Any) -> Any:
+        return self
+
+    async def wait(self, held: Any) -> None:
+        pass
+
+    async def use(self, held: Any, decision: Any) -> None:
+        pass
+
+
+async def hold(parts: Parts, wire: Wire, desk: Any, after: Snapshot | None = None) -> None:
+    """Carry a call that has to be held; the world is `after` once it was approved."""
+    record = MemoryJournal()
+    parts.decision = HELD
+    before = parts.snapshot()
+    gateway = Gateway(record, desk, Meter(), Unknowns(record), lambda: after or before)
+    await gateway.carry(wire, before)
+
+
+def test_an_open_desk_lets_a_held_call_through() -> None:
+    wire = Wire()
+    asyncio.run(hold(Parts(), wire, OpenDesk()))
+    assert (wire.sent, wire.delivered) == (1, [ANSWER])
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("step", ["open", "wait", "use"])
+def test_a_desk_that_fails_lets_nothing_through(step: str, error: BaseException) -> None:
+    wire, desk = Wire(), OpenDesk()
+    setattr(desk, step, fails_later(error))
+    asyncio.run(hold(Parts(), wire, desk))
+    assert (wire.sent, wire.delivered) == (0, [])
+    assert len(wire.refused) == 1
+
+
+def _other(**changes: Any) -> Principal:
+    plain = {
+        "issuer": "corp",
+        "subject": "ann",
+        "groups": frozenset({"agents"}),
+        "claims": {},
+        "token": "t",
+        "expires_at": 9e9,
+    }
+    return make_principal(**{**plain, **changes})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda parts: setattr(parts, "decision", Deny(Code.POLICY_DENIED, "no", ("p",), "v2")),
+        lambda parts: setattr(parts, "identify", fails_later(Refused(Code.IDENTITY_EXPIRED))),
+        lambda parts: setattr(parts, "principal", _other(subject="bea")),
+        lambda parts: setattr(parts, "principal", _other(issuer="other")),
+        lambda parts: setattr(parts, "principal", _other(acts_for="bea")),
+        lambda parts: setattr(parts, "functions", {}),
+        lambda parts: setattr(parts, "functions", {"shop.read": replace(FUNCTION, args_schema={"type": "object"})}),
+        lambda parts: setattr(parts, "decide", fails(Boom("x"))),
+    ],
+    ids=[
+        "denied",
+        "expired",
+        "another subject",
+        "another issuer",
+        "acts for another",
+        "function gone",
+        "schema",
+        "broken",
+    ],
+)
+def test_a_world_that_changed_while_a_call_was_held_stops_it(change: Callable[[Parts], None]) -> None:
+    parts, later, wire = Parts(), Parts(), Wire()
+    later.decision = HELD
+    change(later)
+    asyncio.run(hold(parts, wire, OpenDesk(), later.snapshot()))
+    assert (wire.sent, wire.delivered, len(wire.refused)) == (0, [], 1)
+
+
+def test_a_place_that_moved_while_a_call_was_held_stops_it() -> None:
+    wire = Wire()
+    wire.renew = lambda: False  # type: ignore[method-assign]
+    asyncio.run(hold(Parts(), wire, OpenDesk()))
+    assert (wire.sent, wire.refused) == (0, [Code.APPROVAL_EXPIRED])

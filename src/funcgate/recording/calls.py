@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from funcgate.core.entry import Decided, Entry, Kind, Who
 
-from .tape import as_json, as_text
+from .tape import PIECE_URL, as_json, as_text
 
 
 class CallRecord(Struct, kw_only=True, omit_defaults=True):
@@ -95,9 +95,9 @@ def _bytes_of(body: msgspec.Raw | str) -> bytes:
     """A piece as it went to the caller: text, or the `data:` URL of what is not UTF-8 (or begins like one)."""
     if isinstance(body, msgspec.Raw):
         return bytes(body)
-    if body.startswith("data:"):
+    if body.startswith(PIECE_URL):
         try:
-            return base64.b64decode(body.partition(";base64,")[2], validate=True)
+            return base64.b64decode(body.removeprefix(PIECE_URL), validate=True)
         except binascii.Error:
             pass  # not written by this version: shown as it stands
     return body.encode("utf-8", "surrogatepass")

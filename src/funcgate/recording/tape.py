@@ -5,6 +5,7 @@ On the data path. It changes nothing that passes; what is more than may be recor
 
 import base64
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,8 @@ MAX_PIECES = 100_000  # of one answer
 _encode = msgspec.json.Encoder().encode
 _whole_json = msgspec.json.Decoder(msgspec.Raw).decode
 _NEWLINE, _RETURN = 10, 13
-DATA = b"data:"
+PIECE_URL = "data:;base64,"
+_DATA_URL = re.compile(rb"data:[^\s,]{0,200};base64,")
 
 
 class Tape:
@@ -131,10 +133,10 @@ def as_json(body: bytes, media: str, known: bool = False) -> msgspec.Raw | None:
 def as_text(body: bytes, media: str) -> str:
     """UTF-8 as it is; other text with escapes for what is not UTF-8; anything else as a `data:` URL (RFC 2397).
 
-    Without a media type, all that is not UTF-8 becomes a `data:` URL, so that pieces can be put together again.
+    Without a media type, all that is not UTF-8 becomes `PIECE_URL` and base64, so that pieces can be put together again.
     """
     # Attack: an answer that looks like a `data:` URL would be shown as what that URL decodes to.
-    if not body.startswith(DATA):
+    if not _DATA_URL.match(body):
         try:
             return body.decode()
         except UnicodeDecodeError:

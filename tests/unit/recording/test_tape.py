@@ -141,6 +141,7 @@ def test_json_that_is_not_utf_8_is_kept_with_escapes(known: bool) -> None:
         (b"<a>\xe9</a>", "application/xml", "<a>\\xe9</a>"),
         (b"\x89PNG\xff", "image/png", "data:image/png;base64," + base64.b64encode(b"\x89PNG\xff").decode()),
         (b"plain all the same", "application/octet-stream", "plain all the same"),
+        (b'data: {"a":1}\n\n', "text/event-stream", 'data: {"a":1}\n\n'),
         (
             b"data:;base64,QUJD",
             "text/plain",
