@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from funcgate.core.call import Call, Permit
 from funcgate.core.decision import Allow, Decision, Deny, RequireApproval
-from funcgate.core.entry import Decided, Entry, Kind, Who
+from funcgate.core.entry import Decided, Entry, Kind, Who, who_is
 from funcgate.core.function import Function
 from funcgate.core.lease import Lease
 from funcgate.core.meter import Meter
@@ -44,11 +44,14 @@ class Snapshot(Struct, frozen=True):
 
 
 class Gateway:
-    """Carries calls. One for the process; the snapshot comes with each call."""
+    """Carries calls. One for the process; the snapshot comes with each call, `current` gives the one that serves now."""
 
-    def __init__(self, journal: Journal, desk: Desk, meter: Meter, unknowns: Unknowns) -> None:
+    def __init__(
+        self, journal: Journal, desk: Desk, meter: Meter, unknowns: Unknowns, current: Callable[[], Snapshot]
+    ) -> None:
         self._journal = journal
         self._desk = desk
+        self._current = current
         self._meter = meter
         self._unknowns = unknowns
 
@@ -94,9 +97,9 @@ class Gateway:
             await passage.write(arrived, passage.entry(_ALLOWED))
         elif isinstance(decision, RequireApproval):
             passage.decision = decision
-            await passage.write(arrived, passage.entry(_ASKED))
-            await self._desk.ask(call, decision)
-            await passage.write(passage.entry(_ALLOWED))
+            await self._hold(passage, arrived, decision)
+            snapshot = passage.snapshot
+            masker = snapshot.maskers(call.function)
         else:
             passage.unwritten = arrived
             raise _denied(passage, decision)
@@ -120,6 +123,32 @@ class Gateway:
         passage.outcome = masked.reply.outcome
         passage.step("deliver")
 
+    async def _hold(self, passage: "Passage", arrived: Entry, decision: RequireApproval) -> None:
+        """Until humans have said yes, and the world has been looked at again. "allowed" is on the disk on return."""
+        exchange, snapshot, call = passage.exchange, passage.snapshot, _known(passage.call)
+        schema = snapshot.functions[call.function].args_schema
+        args = arrived.args or Raw(b"{}")
+        held = await self._desk.open(call, decision, args, schema, exchange.patience)
+        passage.approval = held.id
+        await passage.write(arrived, passage.entry(_ASKED))
+        await self._desk.wait(held)
+        passage.step("hold")
+
+        # Attack: what was approved in one world runs in another: a token revoked or expired, a policy, a schema, a place changed.
+        passage.snapshot = now = self._current()
+        token = exchange.token
+        principal = None if token is None else now.identity.recall(token)
+        passage.principal = call.principal = _same(call, principal or await now.identity.identify(token))
+        function = now.functions.get(call.function)
+        if function is None or function.args_schema != schema or not exchange.renew():
+            raise Refused(Code.APPROVAL_EXPIRED, private_detail="the function changed while the call was held")
+        decided = now.policies.decide(call)
+        if isinstance(decided, Deny):
+            raise _denied(passage, decided)
+        await self._desk.use(held, decided)
+        passage.decision = decided
+        await passage.write(passage.entry(_ALLOWED))
+
     async def _refuse(self, passage: "Passage", refused: Refused) -> None:
         """Record the refusal, then say it. The entry comes first here too: a refusal announces itself."""
         if passage.call is None and passage.principal is None and not self._unknowns.admit(refused.code):
@@ -138,8 +167,8 @@ class Passage:
     """One call on its way: what is known of it so far, and its entries."""
 
     __slots__ = (
-        "_journal", "_marks", "_meter", "_since", "_who", "call", "code", "decision", "exchange", "open", "outcome", "principal",
-        "room", "snapshot", "tape", "unwritten",
+        "_journal", "_marks", "_meter", "_since", "_who", "approval", "call", "code", "decision", "exchange", "open", "outcome",
+        "principal", "room", "snapshot", "tape", "unwritten",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, snapshot: Snapshot, journal: Journal, meter: Meter) -> None:
@@ -159,13 +188,14 @@ class Passage:
         self.outcome = Outcome.FAILED
         self.code = ""
         self.open = False
+        self.approval = ""
 
     def step(self, name: str) -> None:
         """The named step is done."""
         self._marks[name] = perf_counter_ns()
 
     def arrived(self, call: Call, masker: Masker) -> Entry:
-        self._who = who = _who(call.principal)
+        self._who = who = who_is(call.principal)
         args = masker.mask_args(encode_args(call.args))
         entry = Entry(
             kind=_ARRIVED, call=call.id, session=call.session, principal=who, function=call.function,
@@ -191,6 +221,7 @@ class Passage:
         entry = Entry(kind=kind, call=self.exchange.call_id)
         if self.call is not None:
             entry.session, entry.function = self.call.session, self.call.function
+        entry.approval = self.approval
         if self.decision is not None:
             entry.policy = Decided(self.decision.policies, self.snapshot.version)
         return entry
@@ -213,7 +244,7 @@ class Passage:
         entry.target, entry.client = self.exchange.target, self.exchange.client
         self.code, self.outcome = refused.code, Outcome.CUT if self.tape and self.tape.begun else Outcome.REFUSED
         if self.call is None and self.principal is not None:
-            entry.principal = _who(self.principal)
+            entry.principal = who_is(self.principal)
         if self.unwritten is not None:
             await self.write(self.unwritten, entry)
         else:
@@ -245,9 +276,20 @@ class Passage:
 _DECISIONS: Mapping[type, str] = {Allow: "allow", Deny: "deny", RequireApproval: "ask", type(None): "none"}
 
 
-def _who(principal: Principal) -> Who:
-    groups = tuple(sorted(principal.groups))
-    return Who(principal.issuer, principal.subject, groups, principal.acts_for, principal.token, principal.actor)
+def _known(call: Call | None) -> Call:
+    if call is None:
+        raise TypeError("no call to hold")
+    return call
+
+
+def _same(call: Call, principal: Principal) -> Principal:
+    """The principal as verified now. Its groups may have changed; whoever it is must not have."""
+    before = call.principal
+    if (before.issuer, before.subject, before.acts_for, before.actor) != (
+        principal.issuer, principal.subject, principal.acts_for, principal.actor,
+    ):  # fmt: skip
+        raise Refused(Code.IDENTITY_INVALID, private_detail="the token names somebody else by now")
+    return principal
 
 
 def _denied(passage: Passage, decision: Deny) -> Refused:

@@ -42,7 +42,16 @@ def answer(subject: str, *groups: str, yes: bool = True, at: float = NOW + 1) ->
 
 
 def principal(subject: str = "agent-7", *groups: str, acts_for: str | None = "alice") -> Principal:
-    return make_principal("corp", subject, frozenset(groups or ("agents",)), {}, "f00d", NOW + 3600, acts_for=acts_for)
+    return make_principal(
+        "corp",
+        subject,
+        frozenset(groups or ("agents",)),
+        {},
+        "f00d",
+        NOW + 3600,
+        acts_for,
+        subject if acts_for else None,
+    )
 
 
 def call(**changes: Any) -> Call:

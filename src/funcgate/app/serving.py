@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import uvloop
 from msgspec import structs
 
-from funcgate.approval import ClosedDesk
 from funcgate.config.parts import Parts
 from funcgate.config.secrets import secret_variables
 from funcgate.config.settings import Address
@@ -33,6 +32,7 @@ from funcgate.recording.unknowns import Unknowns
 from funcgate.stores.journal_files import FileJournal
 from funcgate.wire.http1.limits import HeadLimits
 
+from .approving import Approving
 from .building import Built, StartFailed, build, read_parts
 from .changes import by_process, configuration, remember, remembered, version_of
 from .keeping import Keeping, checkpoint_age_s, proven
@@ -91,6 +91,7 @@ class Serving:
             parts.keeper, self._journal, keeper.durable, keeper, hide=secret_variables(parts.loaded.config)
         )
         self._unknowns = Unknowns(self._journal)
+        self._approving = Approving(data_dir, self._journal, lambda approval: None)
         self._sweeper = Sweeper()
         self._pools = HttpPools(self._sweeper)
 
@@ -113,6 +114,8 @@ class Serving:
         self._keeping.start()
         ending.push_async_callback(self._end_tasks)
         self._begin(self._unknowns.run(), "unknowns")
+        ending.push_async_callback(self._approving.close)
+        self._begin(self._approving.run(), "approvals")
         self._begin(Ordering(parts.loaded.data_dir, self._journal).run(), "inbox")
         await parts.issuers.start()
         ending.push_async_callback(self._close_issuers)
@@ -149,7 +152,7 @@ class Serving:
         which = self._parts.loaded.config.logs.calls
         if which != "none":
             journal = CallLog(journal, which)
-        gateway = Gateway(journal, ClosedDesk(), self._meter, self._unknowns)
+        gateway = Gateway(journal, self._approving.desk, self._meter, self._unknowns, lambda: self._built.site.snapshot)
         limits = _listener_limits(self._parts)
         self._listener = HttpListener(gateway, self._meter, limits, built.site, self._sweeper)
         await self._listener.start(self._parts.calls.host, self._parts.calls.port, self._server_tls)
@@ -226,6 +229,7 @@ class Serving:
     async def _drain(self) -> None:
         limit_s = self._parts.limits.drain_timeout_s
         self._draining = True
+        self._approving.desk.close()  # who is held is told that the call is pending
         self._log.info("draining", open_calls=self._meter.open_calls, limit_s=limit_s)
         draining = asyncio.ensure_future(self._listener.drain(limit_s))
         hurry = asyncio.ensure_future(self._hurry.wait())

@@ -15,7 +15,7 @@ from funcgate.core.call import Call
 _EXACT = (1 << 53) - 1  # the largest integer that RFC 8785 carries as a number
 
 
-def canonical(call: Call) -> bytes:
+def canonical(call: Call, also: str = "") -> bytes:
     """The call in the JSON Canonicalization Scheme: who, what, with which arguments, as which bytes.
 
     Raises `ValueError` for arguments that have no canonical form; such a call cannot be held, only refused.
@@ -23,7 +23,7 @@ def canonical(call: Call) -> bytes:
     who = call.principal
     said = {
         "issuer": who.issuer, "subject": who.subject, "acts_for": who.acts_for, "actor": who.actor,
-        "target": call.target, "function": call.function, "digest": call.digest,
+        "target": call.target, "function": call.function, "digest": call.digest, "also": also,
     }  # fmt: skip
     try:
         return rfc8785.dumps({**said, "args": _exact(call.args)})
@@ -31,9 +31,9 @@ def canonical(call: Call) -> bytes:
         raise ValueError(f"no canonical form: {type(error).__name__}") from None
 
 
-def key_of(call: Call) -> str:
+def key_of(call: Call, also: str = "") -> str:
     """``sha256:HEX`` of the canonical call. Raises `ValueError`."""
-    return "sha256:" + hashlib.sha256(canonical(call)).hexdigest()
+    return "sha256:" + hashlib.sha256(canonical(call, also)).hexdigest()
 
 
 def schema_of(schema: Mapping[str, Any]) -> str:

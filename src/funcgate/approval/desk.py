@@ -63,7 +63,7 @@ class HumanDesk:
         if any(terms.reason_required for terms in decision.terms) and not call.reason.strip():
             raise Refused(Code.REQUEST_INVALID, "This call needs a reason: send it in the Funcgate-Reason field.")
         try:
-            key = key_of(call)
+            key = key_of(call, patience.also)
         except ValueError as error:
             raise Refused(Code.REQUEST_INVALID, "This call cannot be held.", private_detail=str(error)) from None
         with _store_failures():

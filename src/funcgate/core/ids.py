@@ -4,6 +4,7 @@ import os
 import time
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 
 
@@ -44,3 +45,14 @@ _names = _Names()
 def new_id(at: float | None = None) -> str:
     """A new name. `at` is Unix time in seconds, now if None. Names of one process and millisecond sort by their making."""
     return _names.next(int((time.time() if at is None else at) * 1000))
+
+
+def made_at(name: str) -> float | None:
+    """When a name was made, by the clock of that moment: Unix time in seconds. None for a name of another kind."""
+    letters = [_VALUES.get(letter, -1) for letter in name[:10]]
+    if len(name) != 26 or min(letters) < 0:
+        return None
+    milliseconds = 0
+    for value in letters:
+        milliseconds = milliseconds << 5 | value
+    return milliseconds / 1000

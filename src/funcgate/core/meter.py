@@ -5,7 +5,7 @@ It knows no metrics library; the console renders it for Prometheus.
 
 from collections.abc import Mapping
 
-STEPS = ("identify", "resolve", "decide", "record", "lease", "send", "mask", "deliver")
+STEPS = ("identify", "resolve", "decide", "hold", "record", "lease", "send", "mask", "deliver")
 BOUNDS_S = tuple((1 << power) / 1e6 for power in range(26))  # 1 µs to 33 s, each twice the one before
 
 

@@ -91,11 +91,13 @@ class Broker(Protocol):
 
 class Patience(Struct, frozen=True):
     """How a caller wants to be held: for `wait_s` seconds at most; `detached`: not at all, it asks again. `approval` names one
-    that the call is to join, "" if it does not say."""
+    that the call is to join, "" if it does not say. `also` stands for what the target gets beside the bytes in the call's
+    digest, such as header fields: another one is another call."""
 
     wait_s: float = 0.0
     detached: bool = False
     approval: str = ""
+    also: str = ""
 
 
 class Held(Protocol):

@@ -155,6 +155,10 @@ class CallerConnection(asyncio.Protocol):
     # What the exchange uses.
 
     @property
+    def site(self) -> HttpSite:
+        return self._listener.site
+
+    @property
     def writable(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 

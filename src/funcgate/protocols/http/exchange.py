@@ -13,13 +13,14 @@ from typing import Protocol
 from funcgate.core.call import Call, Permit
 from funcgate.core.ids import new_id
 from funcgate.core.lease import Lease
-from funcgate.core.ports import CallerGone
+from funcgate.core.ports import CallerGone, Patience
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
 from funcgate.core.session import session_of, session_of_token
 from funcgate.wire.http1 import writing
-from funcgate.wire.http1.fields import media_type
+from funcgate.wire.http1.fields import INCIDENTAL, media_type
+from funcgate.wire.http1.prefer import read_prefer
 from funcgate.wire.http1.requests import Request
 from funcgate.wire.request_target import RequestTarget, parse_request_target
 
@@ -38,6 +39,11 @@ class Caller(Protocol):
     """What an exchange asks of the caller's connection."""
 
     client: str
+
+    @property
+    def site(self) -> HttpSite:
+        """What serves now; the exchange keeps to the one that it began with."""
+        ...
 
     @property
     def may_stay(self) -> bool:
@@ -113,6 +119,34 @@ class HttpExchange:
         if len(value) > _MAX_TOKEN:
             raise Refused(Code.IDENTITY_INVALID, private_detail="the token is longer than any token may be")
         return RawToken(value) if value else None
+
+    @property
+    def patience(self) -> Patience:
+        """See `core.ports.Exchange`. At most as long as the target's `max_wait`."""
+        known = self.request.known
+        wait_s, detached = read_prefer(known.get(b"prefer", b""))
+        limit_s = self.http_target.limits.max_wait_s if self.http_target is not None else 0.0
+        named = known.get(b"funcgate-approval", b"")[:64].decode("latin-1")
+        return Patience(
+            limit_s if wait_s is None else min(float(wait_s), limit_s), detached, named, self._fields_digest()
+        )
+
+    def renew(self) -> bool:
+        """See `core.ports.Exchange`."""
+        old, call = self.http_target, self.call
+        new = self._connection.site.targets.get(self.target)
+        if old is None or call is None or new is None:
+            return False
+        # Attack: get a call approved, and have a reload send its bytes to another place, or mean another function by them.
+        if (new.url, new.forward) != (old.url, old.forward):
+            return False
+        located = parse_request_target(self.request.target, self.request.known.get(b"host", b""))
+        segments = located.segments if self._by_host(located) else located.segments[1:]
+        found = new.catalog.find(self.request.method.decode("ascii"), segments, self.path)
+        if found is None or found.binding.function.full_name != call.function:
+            return False
+        self.http_target = new
+        return True
 
     async def resolve(self, principal: Principal) -> Call:
         """See `core.ports.Exchange`. The order: place, function, then the body, then the arguments."""
@@ -200,13 +234,18 @@ class HttpExchange:
             keep_alive=connection.may_stay,
             head_only=self.request.method == b"HEAD",
             spent_ms=self._spent_ms(),
-            approval_url=self._site.approval_url,
+            approval_url=self._approval_url(refused),
         )
         try:
             connection.write(data)
         except CallerGone:
             return
         await connection.drain()
+
+    def _approval_url(self, refused: Refused) -> str:
+        """Where the approval is: below the configured address, by its id."""
+        base, approval = self._site.approval_url, refused.public.get("approval")
+        return f"{base.rstrip('/')}/{approval['id']}" if base and approval else base
 
     async def _deliver_pieces(self, head: list[bytes], reply: Reply) -> None:
         async with aclosing(_pieces(reply)) as pieces:
@@ -239,7 +278,7 @@ class HttpExchange:
     def _locate(self, located: RequestTarget) -> tuple[HttpTarget, tuple[str, ...], str]:
         """The target that the host or the first segment names, and the segments and the path below it."""
         site = self._site
-        by_host = site.hosts.get(located.authority.rpartition(":")[0] or located.authority) if site.hosts else None
+        by_host = self._by_host(located)
         name = by_host or (located.segments[0] if located.segments else "")
         target = site.targets.get(name)
         if target is None:
@@ -250,6 +289,10 @@ class HttpExchange:
             return target, located.segments, located.path
         below = located.path.find("/", 1)
         return target, located.segments[1:], located.path[below:] if below > 0 else "/"
+
+    def _by_host(self, located: RequestTarget) -> str | None:
+        hosts = self._site.hosts
+        return hosts.get(located.authority.rpartition(":")[0] or located.authority) if hosts else None
 
     def _check_head(self) -> None:
         known = self.request.known
@@ -291,6 +334,14 @@ class HttpExchange:
         line = f"{target.url}\n{self.path}?{self.query}\n".encode()
         head = b"%b %b%b\n" % (self.request.method, line, content_type)
         return "sha256:" + hashlib.sha256(head + self.body).hexdigest()
+
+    def _fields_digest(self) -> str:
+        """SHA-256 over the fields that the target gets, but for those in which the same call differs when it is sent again."""
+        # Attack: have a call approved, and send it again with a field more that changes what the target does.
+        lines = [
+            b"%b: %b\n" % (name.lower(), value) for name, value in self.forwarded if name.lower() not in INCIDENTAL
+        ]
+        return hashlib.sha256(b"".join(lines)).hexdigest()
 
     def _spent_ms(self) -> float:
         return (perf_counter() - self._started - self.target_s) * 1000.0

@@ -17,10 +17,13 @@ _grant = msgspec.json.Decoder(Grant)
 
 
 class SqlApprovals:
-    """Over one `Database`, which it does not close."""
+    """Over one `Database`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def close(self) -> None:
+        await self._database.close()
 
     async def open(self, approval: Approval, max_pending: int = 0) -> Approval:
         """See `core.approval.ApprovalStore`."""

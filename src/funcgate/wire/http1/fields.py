@@ -57,6 +57,22 @@ FUNCGATE = frozenset(
 
 NEVER_FORWARDED = HOP_BY_HOP | IMPERSONATING | CREDENTIALS | REWRITTEN | FUNCGATE
 
+# What clients write anew each time they send the same call, and no target's function depends on.
+INCIDENTAL = frozenset(
+    {
+        b"accept",
+        b"accept-language",
+        b"baggage",
+        b"cache-control",
+        b"date",
+        b"dnt",
+        b"pragma",
+        b"priority",
+        b"tracestate",
+    }
+    | {b"user-agent", b"x-correlation-id", b"x-request-id"}
+)
+
 # Fields that the gateway reads itself. Attack: send one twice, so that two readers believe different ones.
 SINGLE = FUNCGATE | {
     b"host",

@@ -1,6 +1,7 @@
 """Writes messages as bytes: heads, chunks, and refusals as RFC 9457 problem details."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -42,31 +43,21 @@ def last_chunk(trailers: list[tuple[bytes, bytes]]) -> bytes:
     return b"0\r\n" + fields_block(trailers) + b"\r\n" if trailers else LAST_CHUNK
 
 
-class Problem(msgspec.Struct, omit_defaults=True):
-    """RFC 9457, 3.1. The same shape for every refusal; nothing in it comes from the configuration."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    call_id: str
-    detail: str = ""
-    approval_url: str = ""
-
-
 def problem_body(refused: Refused, call_id: str, approval_url: str = "") -> bytes:
-    """The body of a refusal."""
+    """The body of a refusal: RFC 9457, 3.1, with members of its own (3.2). The same shape for every refusal; nothing in it
+    comes from the configuration but who may approve."""
     title = MEANINGS[refused.code].title
-    problem = Problem(
-        type=f"urn:funcgate:refusal:{refused.code.value}",
-        title=title,
-        status=refused.status,
-        detail=refused.public_detail or f"{title}.",
-        code=refused.code.value,
-        call_id=call_id,
-        approval_url=approval_url if refused.code is Code.APPROVAL_PENDING else "",
-    )
-    return msgspec.json.encode(problem)
+    problem: dict[str, Any] = {
+        "type": f"urn:funcgate:refusal:{refused.code.value}",
+        "title": title,
+        "status": refused.status,
+        "code": refused.code.value,
+        "call_id": call_id,
+        "detail": refused.public_detail or f"{title}.",
+    }
+    if approval_url and refused.code is Code.APPROVAL_PENDING:
+        problem["approval_url"] = approval_url
+    return msgspec.json.encode({**problem, **refused.public})
 
 
 _CHALLENGES = {
@@ -84,12 +75,17 @@ def refusal(
     body = problem_body(refused, call_id, approval_url)
     parts = [
         status_line(refused.status),
-        b"Content-Type: application/problem+json\r\nCache-Control: no-store\r\nContent-Length: %d\r\n" % len(body),
+        b"Content-Type: application/%bjson\r\nCache-Control: no-store\r\nContent-Length: %d\r\n"
+        % (b"problem+" if refused.status >= 400 else b"", len(body)),
         own_fields(call_id, spent_ms),
         _CHALLENGES.get(refused.code, b"") if refused.status == 401 else b"",
     ]
     if refused.retry_after_s:
         parts.append(b"Retry-After: %d\r\n" % refused.retry_after_s)
+    if refused.status == 202:  # only ever when it was asked for
+        parts.append(b"Preference-Applied: respond-async\r\n")
+        if approval_url:
+            parts.append(b"Location: %b\r\n" % approval_url.encode("ascii", "ignore"))
     parts.append(b"\r\n" if keep_alive else b"Connection: close\r\n\r\n")
     if not head_only:
         parts.append(body)
