@@ -207,10 +207,12 @@ class _Record:
         if isinstance(spec, SyslogSpec):
             return self._syslog(spec, where)
         self._check_url(spec.url, (*where, "url"))
+        ca = self._ca(spec.ca, spec.url.startswith("https://"), where)
         if isinstance(spec, WebhookSpec):
             secret = self._secrets.read(spec.secret, (*where, "secret"))
-            return WebhookSettings(name=spec.name, url=spec.url, secret=secret)
-        return OtlpSettings(name=spec.name, url=spec.url, headers=self._headers(spec, where))
+            return WebhookSettings(name=spec.name, url=spec.url, secret=secret, ca=ca, content=spec.content)
+        headers = self._headers(spec, where)
+        return OtlpSettings(name=spec.name, url=spec.url, headers=headers, ca=ca, content=spec.content)
 
     def _headers(self, spec: OtlpSpec, where: Where) -> dict[str, Secret]:
         headers = {}
@@ -236,18 +238,20 @@ class _Record:
                 self._say(
                     (*where, "address"), "the record goes in clear; use tls:// unless a tunnel carries it", warning=True
                 )
-        if spec.ca is not None:
-            self._check_ca(spec.ca, scheme, where)
-        ca = str((self._base / spec.ca).absolute()) if spec.ca is not None else ""
+        ca = self._ca(spec.ca, scheme == "tls", where)
         return SyslogSettings(
-            name=spec.name, host=address.host, port=address.port, tls=scheme == "tls", ca=ca, format=spec.format
-        )
+            name=spec.name, host=address.host, port=address.port, tls=scheme == "tls", ca=ca, format=spec.format,
+            content=spec.content,
+        )  # fmt: skip
 
-    def _check_ca(self, ca: str, scheme: str, where: Where) -> None:
-        if scheme != "tls":
-            self._say((*where, "ca"), "the address is not tls://, so 'ca' would do nothing")
-            return
-        upstream_tls(UpstreamTlsSpec(ca=ca), self._base, where, self._problems)
+    def _ca(self, ca: str | None, secured: bool, where: Where) -> str:
+        if ca is None:
+            return ""
+        if secured:
+            upstream_tls(UpstreamTlsSpec(ca=ca), self._base, where, self._problems)
+        else:
+            self._say((*where, "ca"), "the address is not tls:// or https://, so 'ca' would do nothing")
+        return str((self._base / ca).absolute())
 
 
 def _too_long(name: str, spec: KeepSpec) -> str:

@@ -115,6 +115,7 @@ class SyslogSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     address: str
     ca: str | None = None
     format: Literal["rfc5424", "cef", "ocsf"] = "rfc5424"
+    content: bool = False
 
 
 class WebhookSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="webhook"):
@@ -123,6 +124,8 @@ class WebhookSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     name: str
     url: str
     secret: str
+    ca: str | None = None
+    content: bool = False
 
 
 class OtlpSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="otlp"):
@@ -131,6 +134,8 @@ class OtlpSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     name: str
     url: str
     headers: dict[str, str] = {}
+    ca: str | None = None
+    content: bool = False
 
 
 ForwardSpec = SyslogSpec | WebhookSpec | OtlpSpec

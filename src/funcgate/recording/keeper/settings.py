@@ -42,7 +42,8 @@ class KeepRule(Struct, frozen=True, kw_only=True):
 
 
 class SyslogSettings(Struct, frozen=True, kw_only=True, tag_field="type", tag="syslog"):
-    """`ca` is the path of a PEM file, "" for the system's authorities; without `tls` it goes in clear."""
+    """`ca` is the path of a PEM file, "" for the system's authorities; without `tls` it goes in clear. `content` says that
+    arguments and answers go too."""
 
     name: str
     host: str
@@ -50,18 +51,23 @@ class SyslogSettings(Struct, frozen=True, kw_only=True, tag_field="type", tag="s
     tls: bool
     ca: str = ""
     format: Tells = "rfc5424"
+    content: bool = False
 
 
 class WebhookSettings(Struct, frozen=True, kw_only=True, tag_field="type", tag="webhook"):
     name: str
     url: str
     secret: Secret
+    ca: str = ""
+    content: bool = False
 
 
 class OtlpSettings(Struct, frozen=True, kw_only=True, tag_field="type", tag="otlp"):
     name: str
     url: str
     headers: Mapping[str, Secret] = {}
+    ca: str = ""
+    content: bool = False
 
 
 ForwardSettings = SyslogSettings | WebhookSettings | OtlpSettings
