@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
+from litestar import Litestar
 from msgspec import structs
 
 from funcgate.config.parts import Parts
 from funcgate.config.secrets import secret_variables
 from funcgate.config.settings import Address
 from funcgate.console import ConsoleServer, Gauges, Health, KeeperGauges, bind, make_console, make_registry
+from funcgate.console.access import Access
+from funcgate.console.routes import approvals
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.meter import Meter
 from funcgate.core.ports import Journal
@@ -124,7 +127,7 @@ class Serving:
         ending.callback(self._close_pools)
         self._built = build(parts, self._pools)
         console = _bound(parts.console)
-        server = ConsoleServer(make_console(make_registry(self._meter, self._gauges), self._health), console)
+        server = ConsoleServer(self._console(), console)
         server.start()
         ending.push_async_callback(server.close)
         await _or_fail("listen.calls", parts.calls, self._listen(self._built))
@@ -135,6 +138,11 @@ class Serving:
         gc.set_threshold(*_GC_THRESHOLDS)
         calls, reached = Address(parts.calls.host, self._listener.port), Address(parts.console.host, server.port)
         self._log.info("serving", calls=str(calls), console=str(reached), version=parts.version)
+
+    def _console(self) -> Litestar:
+        self._access = Access(self._parts.issuers, self._parts.loaded.config.roles)
+        api = [approvals.routes(self._approving.answers, self._approving.store, self._access)]
+        return make_console(make_registry(self._meter, self._gauges), self._health, api)
 
     async def _open_journal(self) -> None:
         try:
@@ -198,6 +206,7 @@ class Serving:
         old, self._parts, self._built = self._parts, built.parts, built
         self._listener.site = built.site  # one assignment: a call sees the old version or the new one, never both
         self._pools.keep_only({target.pool for target in built.site.targets.values()})
+        self._access.identity, self._access.roles = built.parts.issuers, built.parts.loaded.config.roles
         self._renew_certificate(built.parts)
         config = built.parts.loaded.config
         self._keeping.reload(built.parts.keeper, secret_variables(config))

@@ -90,6 +90,11 @@ def within(hours: Hours, now: float) -> bool:
     return late or early
 
 
+def eligible(approval: Approval, selectors: frozenset[str]) -> bool:
+    """Whether somebody with these selectors is among those who are asked."""
+    return any(_asked(terms, selectors, approval.escalated) for terms in approval.terms)
+
+
 def _asked(terms: Terms, selectors: frozenset[str], escalated: bool) -> bool:
     wanted = {name for quorum in terms.quorums for name in quorum.approvers}
     return not selectors.isdisjoint(wanted | set(terms.escalate_to if escalated else ()))

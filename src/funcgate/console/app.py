@@ -1,13 +1,21 @@
 """The console as an application: /healthz, /readyz, /metrics. No names, no secrets, no calls: whoever reaches the
 address may ask, so it tells no more than a load balancer and a monitoring system need."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 
-from litestar import Litestar, MediaType, Response, get
+from litestar import Litestar, MediaType, Response, Router, get
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from funcgate.core.refusal import Refused
+
+from .access import render
+
+MAX_BODY_BYTES = 256 << 10
 _FRESH = {"Cache-Control": "no-store"}
 
 
@@ -20,7 +28,7 @@ class Health(Struct, frozen=True, kw_only=True):
     warnings: list[str] = []
 
 
-def make_console(registry: CollectorRegistry, health: Callable[[], Health]) -> Litestar:
+def make_console(registry: CollectorRegistry, health: Callable[[], Health], api: Sequence[Router] = ()) -> Litestar:
     """An ASGI application. `health` is asked at each request for readiness and must not wait for anything."""
 
     @get("/healthz", media_type=MediaType.TEXT, sync_to_thread=False)
@@ -39,4 +47,10 @@ def make_console(registry: CollectorRegistry, health: Callable[[], Health]) -> L
         """The Prometheus text format, version 0.0.4."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4, headers=_FRESH)
 
-    return Litestar(route_handlers=[healthz, readyz, metrics], openapi_config=None, debug=False)
+    return Litestar(
+        route_handlers=[healthz, readyz, metrics, *api],
+        exception_handlers={Refused: render},
+        request_max_body_size=MAX_BODY_BYTES,
+        openapi_config=OpenAPIConfig("funcgate", version("funcgate"), path="/api", render_plugins=[JsonRenderPlugin()]),
+        debug=False,
+    )

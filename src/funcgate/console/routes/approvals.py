@@ -1,0 +1,135 @@
+"""`/api/v1/approvals` and `/api/v1/grants`: held calls, seen and answered by people with their own tokens."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.params import Parameter
+
+from funcgate.approval.answers import Answers, Unanswered
+from funcgate.approval.grants import Wish
+from funcgate.approval.quorum import Person, eligible
+from funcgate.console.access import Access, problem
+from funcgate.core.approval import Approval, ApprovalStore, Grant, State
+from funcgate.core.principal import Principal
+
+_FRESH = {"Cache-Control": "no-store"}
+_PAGE = 50
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an answer says. `grant` asks for a standing approval beside it."""
+
+    reason: str = ""
+    grant: Wish | None = None
+
+
+def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
+    """The routes, over one desk."""
+
+    @get("/approvals")
+    async def listed(
+        request: Request[Any, Any, Any], state: State | None = None, cursor: str = Parameter(default="", max_length=64)
+    ) -> Response[dict[str, Any]]:
+        """Held calls that concern whoever asks, newest first: theirs to answer, theirs to wait for, or all for an auditor."""
+        principal = await access.principal(request)
+        found = await store.find(state, before=cursor, limit=_PAGE)
+        seen = [shown(each) for each in found if _concerns(each, principal, access)]
+        more = {"cursor": found[-1].id} if len(found) == _PAGE else {}
+        return Response({"approvals": seen, **more}, headers=_FRESH)
+
+    @get("/approvals/{approval:str}")
+    async def one(request: Request[Any, Any, Any], approval: str) -> Response[dict[str, Any]]:
+        principal = await access.principal(request)
+        found = await store.get(approval[:64])
+        # Attack: learn from the difference which approvals there are. Not there and not yours look the same.
+        if found is None or not _concerns(found, principal, access):
+            return problem(404, "Not Found", "There is no such approval for you.")
+        return Response(shown(found), headers=_FRESH)
+
+    @post("/approvals/{approval:str}/{verb:str}", status_code=200)
+    async def answer(request: Request[Any, Any, Any], approval: str, verb: str) -> Response[dict[str, Any]]:
+        """`approve`, `reject` or `cancel`; the body may hold `reason` and, with `approve`, `grant`."""
+        principal = await access.principal(request)
+        found = await store.get(approval[:64])
+        if verb not in ("approve", "reject", "cancel") or found is None or not _concerns(found, principal, access):
+            return problem(404, "Not Found", "There is no such approval for you.")
+        body = await request.body()
+        try:
+            said = msgspec.json.decode(body, type=Said) if body.strip() else Said()
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return problem(400, "Bad Request", f"The body cannot be read: {error}")
+        who = person(principal)
+        try:
+            if verb == "cancel":
+                changed = await answers.cancel(found.id, who, "api")
+            else:
+                changed = await answers.give(found.id, who, verb == "approve", "api", said.reason, said.grant)
+        except Unanswered as why:
+            return problem(409, "Conflict", str(why))
+        return Response(shown(changed), headers=_FRESH)
+
+    @get("/grants")
+    async def granted(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+        """Standing grants that can still be used: those that whoever asks gave or has, or all for an auditor."""
+        principal = await access.principal(request)
+        found = await store.grants(now=datetime.now(UTC).timestamp())
+        mine = [
+            _grant(grant) for grant in found if _owns(grant, principal) or access.has(principal, "admin", "auditor")
+        ]
+        return Response({"grants": mine}, headers=_FRESH)
+
+    @post("/grants/{grant:str}/revoke", status_code=200)
+    async def revoke(request: Request[Any, Any, Any], grant: str) -> Response[dict[str, Any]]:
+        """Ends a grant: for those who gave it, and for administrators."""
+        principal = await access.principal(request)
+        found = [each for each in await store.grants(now=0.0) if each.id == grant]
+        if not found or not (_gave(found[0], principal) or access.has(principal, "admin")):
+            return problem(404, "Not Found", "There is no such grant for you to revoke.")
+        await answers.revoke(grant, person(principal), "api")
+        return Response({"id": grant, "revoked": True}, headers=_FRESH)
+
+    return Router("/api/v1", route_handlers=[listed, one, answer, granted, revoke])
+
+
+def person(principal: Principal) -> Person:
+    """Who answers. A token with which something acts for somebody is no person's."""
+    agent = principal.actor or (principal.subject if principal.acts_for else "")
+    return Person(principal.issuer, principal.subject, principal.groups, agent)
+
+
+def shown(approval: Approval) -> dict[str, Any]:
+    """An approval as the API shows it: times in RFC 3339, arguments masked as they are kept."""
+    asked = approval.asked
+    return {
+        "id": approval.id, "state": approval.state.value, "created_at": _time(approval.created_at),
+        "expires_at": _time(approval.expires_at), "function": asked.function, "target": asked.target,
+        "principal": asked.principal, "args": asked.args, "masked": asked.masked, "digest": asked.digest,
+        "reason": asked.reason, "policies": asked.policies, "version": asked.version, "session": asked.session,
+        "call": asked.call, "terms": approval.terms, "used_by": approval.used_by, "why": approval.why,
+        "answers": [{**msgspec.structs.asdict(each), "at": _time(each.at)} for each in approval.answers],
+    }  # fmt: skip
+
+
+def _concerns(approval: Approval, principal: Principal, access: Access) -> bool:
+    who = approval.asked.principal
+    mine = principal.issuer == who.issuer and principal.subject in {who.subject, who.acts_for}
+    return mine or eligible(approval, principal.selectors) or access.has(principal, "admin", "auditor")
+
+
+def _owns(grant: Grant, principal: Principal) -> bool:
+    return (grant.issuer, grant.subject) == (principal.issuer, principal.subject) or _gave(grant, principal)
+
+
+def _gave(grant: Grant, principal: Principal) -> bool:
+    return any((each.issuer, each.subject) == (principal.issuer, principal.subject) for each in grant.answers)
+
+
+def _grant(grant: Grant) -> dict[str, Any]:
+    times = {"created_at": _time(grant.created_at), "expires_at": _time(grant.expires_at)}
+    return {**msgspec.structs.asdict(grant), **times, "answers": [each.subject for each in grant.answers]}
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
