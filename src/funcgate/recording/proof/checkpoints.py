@@ -83,11 +83,14 @@ def kept_lines(proof: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def note_in(line: bytes) -> bytes:
-    """The note on a line. Raises `NoteInvalid`."""
+    """The note on a line, which has to be in the one form that `save` writes. Raises `NoteInvalid`."""
     try:
-        return msgspec.json.decode(line, type=Kept).note.encode()
+        kept = msgspec.json.decode(line, type=Kept)
     except (msgspec.MsgspecError, UnicodeError):
-        raise NoteInvalid('the line is not of the form {"size":…,"note":…}') from None
+        kept = Kept(-1, "")
+    if kept.note.split("\n", 2)[1:2] != [str(kept.size)] or msgspec.json.encode(kept) != line:
+        raise NoteInvalid('the line is not of the form {"size":…,"note":…}')
+    return kept.note.encode()
 
 
 def _note_of(path: Path, line: bytes) -> bytes:

@@ -45,7 +45,7 @@ class VerifierKey(Struct, frozen=True):
     @classmethod
     def parse(cls, text: str) -> "VerifierKey":
         """Raises `NoteInvalid`."""
-        name, _, rest = text.strip().partition("+")
+        name, _, rest = text.removesuffix("\n").partition("+")
         digest, _, encoded = rest.partition("+")
         raw = _decoded(encoded)
         if not _NAME.fullmatch(name) or raw is None or len(raw) != 33 or raw[:1] != _ED25519:

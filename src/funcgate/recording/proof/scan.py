@@ -1,0 +1,268 @@
+"""One segment of the journal, looked at line by line: its numbers, its checksums, its leaf hashes, its part of the tree.
+
+It runs in a process of its own beside others, and judges only what one segment can tell; verify.py puts them together.
+"""
+
+import os
+import re
+import sys
+from bisect import bisect_right
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from funcgate.core.crc import crc_holds
+from funcgate.recording.folder import open_segment
+
+from .leaves import Leaves
+from .merkle import Range, split
+
+HEAD = re.compile(rb'\{"seq":(\d{1,18}),"at":"[0-9A-Za-z:.+-]{0,40}",')
+_ADMIN = b'"kind":"admin",'
+_FORMAT = re.compile(rb'"change":\{"segment":\d+,"format":(\d{1,9})[,}]')
+_FORMAT_WITH_CRC = 2
+_NAMES_OBJECT = b'object":"sha256:'
+_BLOCK_BYTES = 1 << 20
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+Shape = TypeVar("Shape")
+
+
+class Fault(Struct, frozen=True, omit_defaults=True):
+    """Something that is not as it was recorded. `seq` 0: of no one entry. `offset` is a byte of the uncompressed segment."""
+
+    text: str
+    seq: int = 0
+    segment: str = ""
+    offset: int = -1
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """What to look at. `below` is the first number of the next segment, 0 for the last one; `known` leaves are to be compared
+    with; `sizes` are those of the checkpoints, rising."""
+
+    journal: Path
+    segment: str
+    below: int
+    leaves: Path
+    known: int
+    sizes: Sequence[int]
+    objects: bool
+
+
+class Difference(Struct, frozen=True):
+    """The first entry whose hash is not the one in `proof/leaves`."""
+
+    seq: int
+    segment: str
+    offset: int
+
+
+class Scanned(Struct, kw_only=True):
+    """What was found. The entries `first` to `last` follow each other; `stopped` says where and why no more do.
+
+    `nodes` is the saved `Range` over their leaves, `heads` the saved ranges that end at a checkpoint's size. `tail` is where
+    bytes begin that belong to no entry (-1: there are none); `whole_after` says that a whole line comes after `stopped`.
+    """
+
+    segment: str
+    first: int = 0
+    last: int = 0
+    size: int = 0
+    nodes: bytes = b""
+    heads: list[tuple[int, bytes]] = field(default_factory=list)
+    stopped: Fault | None = None
+    whole_after: bool = False
+    tail: int = -1
+    difference: Difference | None = None
+    changes: list[tuple[int, bytes]] = field(default_factory=list)
+    objects: set[str] = field(default_factory=set)
+
+
+def scan(job: Job) -> Scanned:
+    """Raises `OSError` for a segment that cannot be read at all."""
+    with open_segment(job.journal, job.segment) as file:
+        return _Scan(job, file).run()
+
+
+class _Scan:
+    def __init__(self, job: Job, file: BinaryIO) -> None:
+        self._job = job
+        self._file = file
+        self._found = Scanned(segment=job.segment)
+        self._leaves = Leaves(job.leaves) if job.known else None
+        self._range = Range()
+        self._checked = False  # whether each line has to end in a crc
+        self._offset = 0
+        self._next = 0  # the number that the next line must have
+
+    def run(self) -> Scanned:
+        found = self._found
+        try:
+            while self._block(self._file.readlines(_BLOCK_BYTES)):
+                pass
+        finally:
+            if self._leaves is not None:
+                self._leaves.close()
+        found.size = self._offset
+        if found.first:
+            found.last = self._next - 1
+            found.nodes = self._range.save()
+        return found
+
+    def _block(self, lines: list[bytes]) -> bool:
+        """Take lines; False at the end, or where they cease to be entries."""
+        if not lines:
+            return False
+        begin, hashes, offsets = self._next, [], []
+        for raw in lines:
+            if not self._is_next(raw):
+                break
+            hashes.append(sha256(b"\0" + raw[:-1]).digest())
+            offsets.append(self._offset)
+            self._offset += len(raw)
+            self._next += 1
+        if hashes:
+            self._take(begin or self._found.first, hashes, offsets)
+        if len(hashes) < len(lines):
+            self._stop(lines[len(hashes) :])
+            return False
+        return True
+
+    def _is_next(self, raw: bytes) -> bool:
+        head = HEAD.match(raw)
+        if head is None or raw[-2:] != b"}\n":
+            return False
+        seq = int(head[1])
+        if seq != self._next:
+            if self._next:
+                return False
+            self._begin(seq, raw)
+        elif seq == self._job.below:
+            return False
+        holds = crc_holds(raw[:-1])
+        if holds is False or (holds is None and self._checked):
+            return False
+        if raw.startswith(_ADMIN, head.end()):
+            self._found.changes.append((seq, raw[:-1]))
+        if self._job.objects and _NAMES_OBJECT in raw:
+            self._found.objects.update(_objects(raw))
+        return True
+
+    def _begin(self, seq: int, raw: bytes) -> None:
+        self._found.first = self._next = seq
+        self._range = Range(seq - 1)
+        form = _FORMAT.search(raw, 0, 400)
+        self._checked = form is not None and int(form[1]) >= _FORMAT_WITH_CRC
+
+    def _take(self, begin: int, hashes: list[bytes], offsets: list[int]) -> None:
+        """Hashes of the entries from `begin` on: compared, and put into the tree up to each checkpoint in turn."""
+        job, found = self._job, self._found
+        if found.difference is None and self._leaves is not None and begin <= job.known:
+            known = self._leaves.read(begin - 1, min(begin - 1 + len(hashes), job.known))
+            if not b"".join(hashes).startswith(known):
+                at = next(at for at, (one, two) in enumerate(zip(split(known), hashes, strict=False)) if one != two)
+                found.difference = Difference(begin + at, found.segment, offsets[at])
+        done = 0
+        for size in job.sizes[bisect_right(job.sizes, self._range.end) :]:
+            upto = size - (begin - 1)
+            if upto > len(hashes):
+                break
+            self._range.extend(hashes[done:upto])
+            found.heads.append((size, self._range.save()))
+            done = upto
+        self._range.extend(hashes[done:])
+
+    def _stop(self, rest: list[bytes]) -> None:
+        """`rest` begins with what is not the next entry: lines that were refused, the end, or something that was done to it."""
+        raw, found = rest[0], self._found
+        if not raw.endswith(b"\n") and not raw.strip(b"\0"):
+            return  # zeros written ahead
+        head = HEAD.match(raw)
+        whole = head is not None and raw.endswith(b"}\n")
+        seq = int(head[1]) if head is not None else 0
+        below, place = self._job.below, self._offset
+        if whole and below and self._next == below and seq >= below:
+            found.tail = place
+            return
+        if not self._next:
+            text = "it does not begin with an entry"
+        elif whole and seq != self._next:
+            text = f"entry {self._next} is missing: entry {seq} stands in its place"
+        elif whole:
+            text = f"entry {self._next} is damaged: its checksum is wrong"
+        else:
+            text = f"entry {self._next} is damaged: what stands in its place is no entry"
+        found.stopped = Fault(text, self._next, found.segment, place)
+        found.tail = place
+        found.whole_after = any(_is_whole(line) for line in rest[1:]) or self._whole_line_follows()
+
+    def _whole_line_follows(self) -> bool:
+        while lines := self._file.readlines(_BLOCK_BYTES):
+            if any(map(_is_whole, lines)):
+                return True
+        return False
+
+
+def _is_whole(raw: bytes) -> bool:
+    return raw.endswith(b"}\n") and HEAD.match(raw) is not None and crc_holds(raw[:-1]) is not False
+
+
+class _Names(Struct):
+    object: str = ""
+    args_object: str = ""
+
+
+class _Change(Struct):
+    change: dict[str, Any] = {}
+
+
+def _objects(raw: bytes) -> list[str]:
+    """The objects that an entry names; the words alone may also stand in an answer."""
+    names = _decoded(raw, _Names)
+    return [] if names is None else [name for name in (names.object, names.args_object) if _DIGEST.fullmatch(name)]
+
+
+def change_in(raw: bytes) -> dict[str, Any]:
+    """The `change` of an admin entry."""
+    found = _decoded(raw, _Change)
+    return {} if found is None else found.change
+
+
+def _decoded(raw: bytes, shape: type[Shape]) -> Shape | None:
+    try:
+        return msgspec.json.decode(raw, type=shape)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    except RecursionError:
+        pass
+    # Attack: hide what an entry names behind content nested so deeply that its line can be written but not read.
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit + 5000)
+    try:
+        return msgspec.json.decode(raw, type=shape)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def check_objects(data_dir: Path, digests: Sequence[str]) -> list[tuple[str, str]]:
+    """Of these content objects those that are ``missing`` or ``altered``."""
+    wrong = []
+    for digest in digests:
+        name = digest.removeprefix("sha256:")
+        try:
+            with (data_dir / "objects" / name[:2] / name).open("rb") as file:
+                summed = sha256()
+                while piece := os.read(file.fileno(), _BLOCK_BYTES):
+                    summed.update(piece)
+        except FileNotFoundError:
+            wrong.append((digest, "missing"))
+        else:
+            if summed.hexdigest() != name:
+                wrong.append((digest, "altered"))
+    return wrong
