@@ -3,12 +3,15 @@
 Readers use `Opener`; retention uses `KeyStore` and `ContentStore`; the gateway puts `Contents` in front of its journal.
 """
 
+from .contents import Contents
 from .errors import Altered, ContentError, Expired, Missing, WrongKey
 from .keystore import KeyInfo, KeyStore
 from .objects import ContentStore
 from .opener import Lost, Opened, Opener
+from .orphans import orphans
+from .rewrap import rewrap
 
 __all__ = [
-    "Altered", "ContentError", "ContentStore", "Expired", "KeyInfo", "KeyStore", "Lost", "Missing", "Opened", "Opener",
-    "WrongKey",
+    "Altered", "ContentError", "ContentStore", "Contents", "Expired", "KeyInfo", "KeyStore", "Lost", "Missing", "Opened",
+    "Opener", "WrongKey", "orphans", "rewrap",
 ]  # fmt: skip

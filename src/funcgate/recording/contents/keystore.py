@@ -4,6 +4,7 @@ It never sees a key in the clear. A name says where its line is, so that one key
 """
 
 import base64
+import errno
 import os
 import re
 import secrets
@@ -82,7 +83,7 @@ class KeyStore:
         line, place = self.line(name), _place(name)
         if line is None or place is None or line.wrapped == SHREDDED:
             return False
-        at = place.offset + len(_line(line)) - len('"}\n') - WRAPPED_CHARS
+        at = place.offset + len(encode_key(line)) - len('"}\n') - WRAPPED_CHARS
         number = os.open(self._path(place.day), os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.pwrite(number, SHREDDED.encode(), at)
@@ -97,14 +98,14 @@ class KeyStore:
         number = None if place is None else self._file(place.day)
         if place is None or number is None:
             return None
-        line = _read(os.pread(number, 1024, place.offset)) or _read(os.pread(number, MAX_LINE, place.offset))
+        line = read_key(os.pread(number, 1024, place.offset)) or read_key(os.pread(number, MAX_LINE, place.offset))
         return line if line is not None and line.name == name else None
 
     def lines(self, day: str) -> Iterator[KeyLine]:
         """The lines of one day; what is none is passed over. Raises `OSError`."""
         with self._path(day).open("rb") as file:
             while raw := file.readline(MAX_LINE):
-                if (line := _read(raw)) is not None:
+                if (line := read_key(raw)) is not None:
                     yield line
 
     def days(self) -> Sequence[str]:
@@ -152,7 +153,7 @@ class DayFile:
         return KeyInfo(name=name, session=session, target=target, day=self.day, cls=cls)
 
     def put(self, info: KeyInfo, wrapped: bytes) -> None:
-        self._new += _line(line_of(info, wrapped))
+        self._new += encode_key(line_of(info, wrapped))
 
     def write(self) -> None:
         """Raises `OSError`; then none of the keys may be used, and the next attempt begins where this one did."""
@@ -160,6 +161,8 @@ class DayFile:
         end, self._end = self._end, -1
         number = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
+            if os.fstat(number).st_size != end:  # the names say where the lines are
+                raise OSError(errno.EBUSY, "somebody else writes to the file of content keys")
             write_all(number, new)
             os.fsync(number)
         finally:
@@ -191,11 +194,13 @@ def line_of(info: KeyInfo, wrapped: bytes) -> KeyLine:
     )  # fmt: skip
 
 
-def _line(line: KeyLine) -> bytes:
+def encode_key(line: KeyLine) -> bytes:
+    """The line, newline included."""
     return _encode(line) + b"\n"
 
 
-def _read(raw: bytes) -> KeyLine | None:
+def read_key(raw: bytes) -> KeyLine | None:
+    """The key whose line the bytes begin with, None if it is no whole line."""
     raw, newline, _ = raw.partition(b"\n")
     try:
         line = _decode(raw) if newline else None

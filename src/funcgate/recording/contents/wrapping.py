@@ -58,6 +58,11 @@ def begin_with(data_dir: Path, wrapping: Wrapping) -> None:
         write_check(data_dir, wrapping)
 
 
+def is_known(data_dir: Path, wrapping: Wrapping) -> bool:
+    """Whether it is the key that the folder was begun with."""
+    return hmac.compare_digest(_known(data_dir), wrapping.check.encode())
+
+
 def write_check(data_dir: Path, wrapping: Wrapping) -> None:
     make_folder(data_dir / "keys")
     write_whole(_check_file(data_dir), wrapping.check.encode() + b"\n", data_dir / "keys")
