@@ -65,19 +65,19 @@ def configuration(new: Version, old: Version | None) -> Change:
 
 def by_signal() -> Change:
     """Only root and the gateway's own user can send it one; which of them did is not told to a process in a loop."""
-    return {"who": user_name(os.getuid()), "via": "signal"}
+    return {"via": "signal", "user": user_name(os.getuid())}
 
 
 def by_file(path: Path) -> Change:
     """Whoever owns the file that changed."""
     try:
-        return {"who": user_name(path.stat().st_uid), "via": "file"}
+        return {"via": "file", "user": user_name(path.stat().st_uid)}
     except OSError:
         return {"via": "file"}
 
 
 def by_process() -> Change:
-    return {"who": user_name(os.getuid()), "via": "process", "pid": os.getpid()}
+    return {"via": "process", "user": user_name(os.getuid()), "pid": os.getpid()}
 
 
 def user_name(uid: int) -> str:

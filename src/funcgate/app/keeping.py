@@ -226,7 +226,7 @@ class Keeping:
 def _change(asked: Record) -> Mapping[str, Any]:
     if len(msgspec.json.encode(asked.change)) > MAX_CHANGE_BYTES:
         raise ValueError(f"the entry is larger than {MAX_CHANGE_BYTES >> 10} KiB")
-    return {**asked.change, "via": f"keeper {asked.chore}"}
+    return {**asked.change, "by": {"via": "keeper", "chore": asked.chore}}
 
 
 def checkpoint_age_s(data_dir: Path) -> float | None:

@@ -60,13 +60,14 @@ class Ordering:
             await self._refuse(path, str(bad))
             return True
         # Attack: an order that says itself who gave it.
-        change = {**order.change, "who": order.owner, "uid": order.uid, "via": "inbox", "order": order.id}
+        by = {"via": "inbox", "user": order.owner, "uid": order.uid}
+        change = {**order.change, "order": order.id, "by": by}
         try:
             await self._journal.append(Entry(kind=Kind.ADMIN, call="", outcome="complete", change=change))
         except Refused:
             return False
         await asyncio.to_thread(inbox.done, path)
-        self._log.info("ordered", what=order.change["what"], order=order.id, who=order.owner)
+        self._log.info("ordered", what=order.change["what"], order=order.id, user=order.owner)
         return True
 
     async def _refuse(self, path: Path, why: str) -> None:

@@ -122,13 +122,13 @@ class Reloader:
         self._gauges.reloads_failed += 1
         self._gauges.last_reload_failed = True
         self._log.error("configuration refused; the old one serves on", version=self._parts.version, problems=texts)
-        change = {"what": "configuration", "old": self._parts.version, "problems": texts[:100], **self._by}
+        change = {"what": "configuration", "old": self._parts.version, "problems": texts[:100], "by": self._by}
         self._journal.note(Entry(kind=Kind.ADMIN, call="", outcome="refused", change=change))
 
     async def _record(self, parts: Parts) -> None:
         """Durable before it takes effect: whichever version an entry names, the journal tells when it came, and its text."""
         new = version_of(parts.loaded)
-        change = {**configuration(new, version_of(self._parts.loaded)), **self._by}
+        change = {**configuration(new, version_of(self._parts.loaded)), "by": self._by}
         await self._journal.append(Entry(kind=Kind.ADMIN, call="", outcome="complete", change=change))
         await asyncio.to_thread(remember, parts.loaded.data_dir, new)
 

@@ -43,6 +43,11 @@ def fact_of(key: int) -> int:
     return key >> _BITS
 
 
+def secret_of(encryption: bytes) -> bytes:
+    """The index's own secret, from the key that the journal is encrypted with."""
+    return hmac.digest(encryption, b"funcgate index", "sha256")
+
+
 def keys_of(fact: Fact) -> tuple[int, int]:
     """The least and the greatest key of a kind of fact."""
     return fact << _BITS, fact << _BITS | _VALUE

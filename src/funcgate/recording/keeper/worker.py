@@ -136,7 +136,6 @@ class Worker:
             return
         try:
             chore.close()
-            self.position = chore.position
         except Exception as error:
             self.trouble = f"broke at its end: {_place(error)}"
 
