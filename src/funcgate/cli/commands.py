@@ -3,7 +3,9 @@
 import typer
 
 from .audit.export import export_calls
+from .audit.prove import prove_call
 from .audit.reading import list_calls, show_call
+from .audit.verify import verify_journal
 from .call import call
 from .check import check
 from .demo import demo
@@ -29,6 +31,8 @@ policy.command()(explain)
 audit.command("list")(list_calls)
 audit.command("show")(show_call)
 audit.command("export")(export_calls)
+audit.command("verify")(verify_journal)
+audit.command("prove")(prove_call)
 application.add_typer(policy, name="policy")
 application.add_typer(audit, name="audit")
 

@@ -25,3 +25,17 @@ def data_dir_of(path: Path) -> Path:
     if not isinstance(named, str):
         raise Faulty([Located(file=str(path), text="'data_dir' is not text; say where the journal is with --data-dir")])
     return path.parent / named
+
+
+def copies_of(path: Path) -> list[str]:
+    """Where copies of checkpoints go, as URLs; also of a configuration that could not be served. Raises `Faulty`."""
+    tree = Source(str(path), read_file(path)).tree
+    proof = tree.get("proof") if isinstance(tree, dict) else None
+    named = proof.get("copies") if isinstance(proof, dict) else None
+    copies = [copy for copy in named if isinstance(copy, str)] if isinstance(named, list) else []
+    return [_absolute(copy, path.parent) if copy.startswith("file:") else copy for copy in copies]
+
+
+def _absolute(copy: str, base: Path) -> str:
+    rest = copy.removeprefix("file:")
+    return (base / (rest.removeprefix("//") if rest.startswith("///") else rest)).absolute().as_uri()

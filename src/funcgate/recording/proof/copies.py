@@ -4,6 +4,7 @@ Each of them refuses to put an older head over a newer one, or another of the sa
 """
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 TIMEOUT_S = 10.0
+MAX_FETCHED = 1000
+_NAME = re.compile(r"\d{15}")
 
 
 class CopyFailed(Exception):
@@ -36,6 +39,7 @@ class _Place(Protocol):
 
     def get(self, name: str) -> bytes | None: ...
     def put(self, name: str, note: bytes, *, fresh: bool) -> None: ...
+    def names(self) -> list[str]: ...
 
 
 def destination(url: str, key: VerifierKey) -> Destination:
@@ -48,6 +52,14 @@ def destination(url: str, key: VerifierKey) -> Destination:
     if parts.scheme in ("http", "https"):
         return _Webhook(url)
     raise ValueError(f"no copy can be sent to {parts.scheme or url}: expected file:, s3: or https:")
+
+
+def fetch(url: str, key: VerifierKey) -> list[tuple[str, bytes]]:
+    """The copies in a folder or a bucket, as (where from, note): the newest and `MAX_FETCHED` before. Raises `CopyFailed`."""
+    place = destination(url, key)
+    if not isinstance(place, Kept):
+        raise CopyFailed("only a folder or a bucket gives copies back")
+    return [(f"{url.rstrip('/')}/{name}", note) for name, note in place.all()]
 
 
 def name_of(size: int) -> str:
@@ -69,6 +81,17 @@ class Kept:
             raise
         except Exception as error:  # whatever the store raises: its classes are many
             raise CopyFailed(_plain(error)) from None
+
+    def all(self) -> list[tuple[str, bytes]]:
+        """`latest` and the newest `MAX_FETCHED`. Raises `CopyFailed`, also when there is none."""
+        try:
+            names = sorted(name for name in self._place.names() if _NAME.fullmatch(name))[-MAX_FETCHED:]
+            found = [(name, note) for name in (*names, LATEST) if (note := self._place.get(name)) is not None]
+        except Exception as error:  # whatever the store raises: its classes are many
+            raise CopyFailed(_plain(error)) from None
+        if not found:
+            raise CopyFailed("there is no checkpoint")
+        return found
 
     def _put(self, signed: Signed) -> None:
         size, place = signed.size, self._place
@@ -108,6 +131,9 @@ class _Folder:
         except FileNotFoundError:
             return None
 
+    def names(self) -> list[str]:
+        return os.listdir(self._folder)
+
     def put(self, name: str, note: bytes, *, fresh: bool) -> None:
         make_folder(self._folder)
         if fresh:
@@ -135,6 +161,11 @@ class _Bucket:
         import obstore
 
         obstore.put(self._opened(), name, note, mode="create" if fresh else "overwrite", use_multipart=False)
+
+    def names(self) -> list[str]:
+        import obstore
+
+        return [str(each["path"]) for page in obstore.list(self._opened()) for each in page]
 
     def _opened(self) -> "S3Store":
         from datetime import timedelta

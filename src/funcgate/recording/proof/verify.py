@@ -73,9 +73,14 @@ def verify(
     public key as it is known elsewhere, else that of `proof/public.vkey`.
     """
     since = time.monotonic()
+    if not (data_dir / "journal").is_dir():
+        raise ProofTrouble(f"{data_dir / 'journal'}: there is no journal")
     used = key or public_key(data_dir / "proof")
     if used is None:
-        raise ProofTrouble(f"{data_dir / 'proof' / PUBLIC} is missing: bring it back, or give the key with --key")
+        raise ProofTrouble(
+            f"{data_dir / 'proof' / PUBLIC} is missing: bring it back, or give the key with --key; "
+            "if this gateway has never signed, it does so within proof.every of its start"
+        )
     heads = local_heads(data_dir / "proof", used)
     given = [copy for path in checkpoints for copy in copies_in(path)]
     add_outside(heads, used, [*given, *copies])
