@@ -1,7 +1,7 @@
 """`/api/v1/approvals` and `/api/v1/grants`: held calls, seen and answered by people with their own tokens."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post
@@ -30,11 +30,13 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
 
     @get("/approvals")
     async def listed(
-        request: Request[Any, Any, Any], state: State | None = None, cursor: str = Parameter(default="", max_length=64)
+        request: Request[Any, Any, Any],
+        wanted: Annotated[State | None, Parameter(query="state")] = None,
+        cursor: Annotated[str, Parameter(max_length=64)] = "",
     ) -> Response[dict[str, Any]]:
         """Held calls that concern whoever asks, newest first: theirs to answer, theirs to wait for, or all for an auditor."""
         principal = await access.principal(request)
-        found = await store.find(state, before=cursor, limit=_PAGE)
+        found = await store.find(wanted, before=cursor, limit=_PAGE)
         seen = [shown(each) for each in found if _concerns(each, principal, access)]
         more = {"cursor": found[-1].id} if len(found) == _PAGE else {}
         return Response({"approvals": seen, **more}, headers=_FRESH)

@@ -128,7 +128,7 @@ class HttpExchange:
         limit_s = self.http_target.limits.max_wait_s if self.http_target is not None else 0.0
         named = known.get(b"funcgate-approval", b"")[:64].decode("latin-1")
         return Patience(
-            limit_s if wait_s is None else min(float(wait_s), limit_s), detached, named, self._fields_digest()
+            limit_s if wait_s is None else min(float(wait_s), limit_s), detached, named, self._beside_digest()
         )
 
     def renew(self) -> bool:
@@ -335,13 +335,14 @@ class HttpExchange:
         head = b"%b %b%b\n" % (self.request.method, line, content_type)
         return "sha256:" + hashlib.sha256(head + self.body).hexdigest()
 
-    def _fields_digest(self) -> str:
-        """SHA-256 over the fields that the target gets, but for those in which the same call differs when it is sent again."""
+    def _beside_digest(self) -> str:
+        """SHA-256 over the path as it was spelled, and the fields that the target gets, but for those in which the same call
+        differs when it is sent again."""
         # Attack: have a call approved, and send it again with a field more that changes what the target does.
         lines = [
             b"%b: %b\n" % (name.lower(), value) for name, value in self.forwarded if name.lower() not in INCIDENTAL
         ]
-        return hashlib.sha256(b"".join(lines)).hexdigest()
+        return hashlib.sha256(b"".join([self.request.target, b"\n", *lines])).hexdigest()
 
     def _spent_ms(self) -> float:
         return (perf_counter() - self._started - self.target_s) * 1000.0
