@@ -1,0 +1,105 @@
+"""Carries out what an `expired` entry says: shreds keys, deletes objects and segments. Done twice is done once.
+
+It keeps, and tells, what a hold or an open call covers by now; what is still in use it just leaves.
+"""
+
+import os
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from funcgate.recording.contents.keystore import SHREDDED, KeyStore
+from funcgate.recording.contents.objects import ContentStore
+from funcgate.recording.folder import PACKED, first_seq, segments
+from funcgate.recording.proof.leaves import LEAVES, Leaves
+
+from .coverage import Coverage
+from .orders import WITHHELD, Gone, Key, Order, without
+from .rules import end_of, seconds_of
+from .state import State
+
+
+class Carrying:
+    """For one data folder. Raises `OSError`."""
+
+    def __init__(self, data_dir: Path, state: State, keys: KeyStore, objects: ContentStore) -> None:
+        self._journal = data_dir / "journal"
+        self._leaves = data_dir / "proof" / LEAVES
+        self._state = state
+        self._keys = keys
+        self._objects = objects
+
+    def carry_out(self, order: Order, coverage: Coverage) -> Order:
+        """Delete what the order names. What of it is kept after all, as the order that says so; empty if nothing is."""
+        keys = tuple(key for key in order.keys if self._shred(key, order, coverage))
+        objects = tuple(digest for digest in order.objects if self._delete(digest, order, coverage))
+        segments = tuple(one for one in order.segments if self._remove(one, coverage))
+        gone = self._state.gone
+        for one in segments:
+            gone = without(gone, (one.first, one.last))
+        kept = replace(order, what=WITHHELD, keys=keys, objects=objects, segments=segments)
+        return replace(kept, gone=gone if segments else ())
+
+    def hashed(self) -> int:
+        """The number of the last line that is in the tree. What is not must not go."""
+        try:
+            leaves = Leaves(self._leaves)
+        except FileNotFoundError:
+            return 0
+        try:
+            return leaves.count()
+        finally:
+            leaves.close()
+
+    def sweep(self) -> None:
+        """Remove segments that had expired when a crash, or their compression, brought them back."""
+        for path in segments(self._journal):
+            name = path.name.removesuffix(PACKED)
+            first = None if self._state.knows(name) else first_seq(self._journal, name)
+            if first is not None and any(begin <= first <= end for begin, end in self._state.gone):
+                self._unlink(name)
+
+    # -- one thing each; whether it is kept although it was ordered
+
+    def _shred(self, key: Key, order: Order, coverage: Coverage) -> bool:
+        line = self._keys.line(key.name)
+        if line is None or line.wrapped == SHREDDED or (line.session, line.target, line.day, line.cls) != (
+            key.session, order.target, key.day, order.cls,
+        ):  # fmt: skip
+            return False  # gone already, or nothing that the order is about
+        if coverage.span(key.session, order.target):
+            return True
+        self._keys.shred(key.name)
+        return False
+
+    def _delete(self, digest: str, order: Order, coverage: Coverage) -> bool:
+        places = self._state.places_of(digest)
+        if not self._objects.path(digest).exists():
+            return False
+        if any(coverage.span(place.session, place.target) for place in places):
+            return True
+        before = seconds_of(order.before)
+        if all(end_of(place.day) <= before for place in places):  # else the same content was recorded again meanwhile
+            self._objects.delete(digest)
+        return False
+
+    def _remove(self, gone: Gone, coverage: Coverage) -> bool:
+        if not any(path.exists() for path in self._files(gone.segment)):
+            return False
+        if gone.last > self.hashed() or coverage.lines(gone.first, gone.last):
+            return True
+        self._unlink(gone.segment)
+        return False
+
+    def _unlink(self, name: str) -> None:
+        """The plain one first: whoever compresses it just now then removes the other one."""
+        for path in self._files(name):
+            path.unlink(missing_ok=True)
+        number = os.open(self._journal, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+    def _files(self, name: str) -> tuple[Path, Path]:
+        return self._journal / name, self._journal / f"{name}{PACKED}"

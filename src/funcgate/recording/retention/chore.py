@@ -1,0 +1,124 @@
+"""Expiry as a chore of the keeper: says in the journal what will be deleted, and deletes what the journal says.
+
+It refuses to delete anything for which it has not read its own entry back. A crash at any point repeats what was begun.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from funcgate.recording.chore import ChoreFailed
+from funcgate.recording.contents.errors import ContentError
+from funcgate.recording.contents.keystore import KeyStore
+from funcgate.recording.contents.objects import ContentStore
+from funcgate.recording.contents.opener import Opener
+from funcgate.recording.folder import Line, lines
+from funcgate.recording.keeper.settings import KeepRule
+
+from .carrying import Carrying
+from .coverage import Coverage, scan_of
+from .expire import plan
+from .orders import CHORE, split
+from .rules import Rules
+from .state import State
+
+EVERY_S = 3600.0
+STATE = "retention.db"
+
+Ask = Callable[[Mapping[str, Any]], None]
+
+
+class RetentionChore:
+    """`recording.chore.Chore`. `ask` returns when its entry is durable. `key` is the journal's encryption key, if any.
+
+    `clock` is Unix time. Raises `ChoreFailed`.
+    """
+
+    name = CHORE
+
+    def __init__(
+        self,
+        data_dir: Path,
+        rules: Sequence[KeepRule],
+        ask: Ask,
+        *,
+        key: bytes | None = None,
+        clock: Callable[[], float] = time.time,
+        every_s: float = EVERY_S,
+    ) -> None:
+        self._journal = data_dir / "journal"
+        self._rules = Rules(rules)
+        self._ask = ask
+        self._clock = clock
+        self._every_s = every_s
+        self._due_at = 0.0
+        with _told():
+            self._opener = Opener(data_dir, key)
+            self._state = State(data_dir / STATE)
+            newest = next(lines(self._journal, newest_first=True), None)
+        # What is deleted must be named by nothing newer: not before all lines have been read that are there now.
+        self._caught_up_at = 0 if newest is None else newest.seq
+        self._keys = KeyStore(data_dir)
+        self._carrying = Carrying(data_dir, self._state, self._keys, ContentStore(data_dir))
+
+    @property
+    def position(self) -> int:
+        return self._state.position
+
+    def take(self, lines: Sequence[Line]) -> None:
+        with _told():
+            self._state.take(lines)
+
+    def tick(self) -> None:
+        if self._state.position < self._caught_up_at:
+            return
+        with _told():
+            self._carry_out()
+            if time.monotonic() >= self._due_at:
+                self._due_at = time.monotonic() + self._every_s
+                self._order()
+
+    def close(self) -> None:
+        self._state.close()
+        self._keys.close()
+        self._opener.close()
+
+    def _order(self) -> None:
+        """Have the journal say what will be deleted. It comes back as lines to take, and only then is it."""
+        now = self._state.clock.now(self._clock())
+        planned = plan(self._state, self._rules, self._keys.list(), now, self._coverage(), self._carrying.hashed())
+        for order in planned.orders:
+            for piece in split(order):
+                self._ask(piece.change())
+        self._carrying.sweep()
+
+    def _carry_out(self) -> None:
+        pending = self._state.pending()
+        if not pending:
+            return
+        coverage = self._coverage()
+        for seq, order in pending:
+            withheld = self._carrying.carry_out(order, coverage)
+            if not withheld.empty:
+                self._ask(withheld.change())
+            self._state.carried_out(seq, order)
+
+    def _coverage(self) -> Coverage:
+        return Coverage(self._state.holds, self._state.open_calls, scan_of(self._journal, self._opener))
+
+
+@contextmanager
+def _told() -> Generator[None]:
+    """What can go wrong here, for the operator."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise ChoreFailed(f"{STATE}: {error}") from error
+    except ContentError as error:
+        raise ChoreFailed(str(error)) from error
+    except OSError as error:
+        raise ChoreFailed(f"{error.filename or 'a file'}: {error.strerror or os.strerror(error.errno or 0)}") from error
