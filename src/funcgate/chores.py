@@ -6,18 +6,43 @@ Each is imported when it is made: a chore that is not configured costs nothing.
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from funcgate.recording.chore import Chore
+from funcgate.recording.chore import Chore, ChoreFailed
 from funcgate.recording.keeper.process import Ask
-from funcgate.recording.keeper.settings import KeeperSettings
+from funcgate.recording.keeper.settings import ForwardSettings, KeeperSettings
 from funcgate.recording.keeper.worker import Planned
+
+if TYPE_CHECKING:
+    from funcgate.recording.contents import Opener
 
 
 def plan(settings: KeeperSettings, asker: Callable[[str], Ask]) -> Sequence[Planned]:
     """`recording.keeper.process.Plan`."""
     return [
         Planned("proof", settings.proof, partial(_proof, settings)),
+        *(
+            [Planned("index", (settings.index, settings.encryption), partial(_index, settings))]
+            if settings.index.enabled
+            else []
+        ),
         Planned("archive", None, partial(_archive, settings)),
+        *(
+            [
+                Planned(
+                    "retention",
+                    (settings.retention, settings.encryption),
+                    partial(_retention, settings, asker("retention")),
+                )
+            ]
+            if settings.retention  # without rules all is kept for ever
+            else []
+        ),
+        *(
+            Planned(name, (to, settings.encryption), partial(_forwarder, settings, to, asker(name)))
+            for to in settings.forward
+            for name in [f"forward-{to.name}"]
+        ),
     ]
 
 
@@ -35,8 +60,42 @@ def _proof(settings: KeeperSettings) -> Chore:
     )
 
 
+def _index(settings: KeeperSettings) -> Chore:
+    from funcgate.recording.index.chore import IndexChore
+    from funcgate.recording.index.keys import secret_of
+
+    data_dir, key = Path(settings.data_dir), _key(settings)
+    secret = secret_of(key) if key is not None else b""
+    return IndexChore(data_dir, secret=secret, text=settings.index.text, opened=_opener(settings).open)
+
+
 def _archive(settings: KeeperSettings) -> Chore:
     from funcgate.recording.archive.archivist import Archivist
     from funcgate.recording.archive.chore import ArchiveChore
 
     return ArchiveChore(Path(settings.data_dir) / "journal", Archivist())
+
+
+def _retention(settings: KeeperSettings, ask: Ask) -> Chore:
+    from funcgate.recording.retention.chore import RetentionChore
+
+    return RetentionChore(Path(settings.data_dir), settings.retention, ask, key=_key(settings))
+
+
+def _forwarder(settings: KeeperSettings, to: ForwardSettings, ask: Ask) -> Chore:
+    from funcgate.recording.forward.build import forwarder
+
+    return forwarder(settings, to, ask)
+
+
+def _opener(settings: KeeperSettings) -> "Opener":
+    from funcgate.recording.contents import ContentError, Opener
+
+    try:
+        return Opener(Path(settings.data_dir), _key(settings))
+    except ContentError as error:
+        raise ChoreFailed(str(error)) from None
+
+
+def _key(settings: KeeperSettings) -> bytes | None:
+    return bytes.fromhex(settings.encryption.reveal()) if settings.encryption is not None else None

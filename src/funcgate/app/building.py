@@ -8,9 +8,10 @@ from msgspec import Struct
 from funcgate.catalog import HttpCatalog
 from funcgate.config.assemble import read
 from funcgate.config.parts import Options, Parts, Target, hash_key
-from funcgate.core.ports import Masker
+from funcgate.core.ports import Journal, Masker
 from funcgate.gateway import Snapshot
 from funcgate.protocols.http.target import HttpPools, HttpSite, HttpTarget, UpstreamTls
+from funcgate.recording.contents import Contents
 from funcgate.registry import PROTOCOLS
 
 
@@ -60,6 +61,18 @@ def build(parts: Parts, pools: HttpPools) -> Built:
     targets = {name: _http_target(target, pools) for name, target in parts.targets.items()}
     site = HttpSite(snapshot, targets, parts.hosts, parts.loaded.config.approval_url or "")
     return Built(parts=parts, site=site)
+
+
+def contents_of(parts: Parts, journal: Journal) -> Contents:
+    """What stands before the journal, as the configuration says."""
+    settings = parts.journal
+    return Contents(
+        journal,
+        parts.loaded.data_dir,
+        inline_bytes=settings.inline_bytes,
+        key=None if settings.encryption is None else bytes.fromhex(settings.encryption.reveal()),
+        keep_free_bytes=settings.keep_free_bytes,
+    )
 
 
 def _maskers(parts: Parts) -> dict[str, Masker]:

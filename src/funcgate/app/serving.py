@@ -31,12 +31,13 @@ from funcgate.protocols.http.limits import ListenerLimits
 from funcgate.protocols.http.listener import HttpListener
 from funcgate.protocols.http.sweeper import Sweeper
 from funcgate.protocols.http.target import HttpPools
+from funcgate.recording.contents import WrongKey
 from funcgate.recording.unknowns import Unknowns
 from funcgate.stores.journal_files import FileJournal
 from funcgate.wire.http1.limits import HeadLimits
 
 from .approving import Approving
-from .building import Built, StartFailed, build, read_parts
+from .building import Built, StartFailed, build, contents_of, read_parts
 from .changes import by_process, configuration, remember, remembered, version_of
 from .keeping import Keeping, checkpoint_age_s, proven
 from .ordering import Ordering
@@ -93,8 +94,9 @@ class Serving:
         self._keeping = Keeping(
             parts.keeper, self._journal, keeper.durable, keeper, hide=secret_variables(parts.loaded.config)
         )
-        self._unknowns = Unknowns(self._journal)
-        self._approving = Approving(data_dir, self._journal, lambda approval: None)
+        self._contents = contents_of(parts, self._journal)
+        self._unknowns = Unknowns(self._contents)
+        self._approving = Approving(data_dir, self._contents, lambda approval: None)
         self._sweeper = Sweeper()
         self._pools = HttpPools(self._sweeper)
 
@@ -112,6 +114,7 @@ class Serving:
         await self._open_journal()
         ending.push_async_callback(self._keeping.stop)  # when the last line is durable: the proof covers it
         ending.push_async_callback(self._journal.close)
+        ending.push_async_callback(self._contents.close)
         await self._record_start()
         ending.push_async_callback(self._record_stop)
         self._keeping.start()
@@ -146,17 +149,20 @@ class Serving:
 
     async def _open_journal(self) -> None:
         try:
+            self._contents.check()
             repaired = await self._journal.start()
         except Unusable as unusable:
             # The file is sound; the folder is in use, full or not ours. The next try may well succeed.
             raise StartFailed("; ".join(problem.text for problem in unusable.problems)) from None
+        except WrongKey as wrong:
+            raise StartFailed(str(wrong)) from None
         self._log.info("journal", last_seq=repaired.last_seq, calls_closed_as_unknown=len(repaired.closed))
         if repaired.cut_bytes or repaired.damaged or repaired.foreign:
             told = {name: value for name, value in structs.asdict(repaired).items() if name != "closed" and value}
             self._log.warning("the journal was mended", **told)
 
     async def _listen(self, built: Built) -> None:
-        journal: Journal = self._journal
+        journal: Journal = self._contents
         which = self._parts.loaded.config.logs.calls
         if which != "none":
             journal = CallLog(journal, which)
@@ -169,9 +175,9 @@ class Serving:
         """The version in force opens the record: without it, the first entries would name an unknown one."""
         data_dir = self._parts.loaded.data_dir
         version, by = version_of(self._parts.loaded), by_process()
-        start = {"what": "start", "new": version.version, **by}
+        start = {"what": "start", "new": version.version, "by": by}
         before = await asyncio.to_thread(remembered, data_dir)
-        text = {**configuration(version, before), **by}
+        text = {**configuration(version, before), "by": by}
         entries = [Entry(kind=Kind.ADMIN, call="", outcome="complete", change=change) for change in (start, text)]
         try:
             await self._journal.append(*entries)
@@ -181,7 +187,7 @@ class Serving:
 
     async def _record_stop(self) -> None:
         """The last line, if the disk takes it."""
-        change = {"what": "stop", "old": self._parts.version, **by_process()}
+        change = {"what": "stop", "old": self._parts.version, "by": by_process()}
         with contextlib.suppress(Refused):
             await self._journal.append(Entry(kind=Kind.ADMIN, call="", outcome="complete", change=change))
 
