@@ -1,4 +1,4 @@
-"""`python -m bench [compare|growth|profile|parts|all]`: the doors of the harness. It writes nothing outside its own folder."""
+"""`python -m bench [compare|growth|profile|parts|search|all]`: the doors of the harness. It writes nothing outside its own folder."""
 
 import argparse
 import contextlib
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import compare, growth, parts, steps
+from . import compare, growth, parts, search, steps
 from .bed import Options, lay
 from .processes import BenchError
 from .rounds import FULL, QUICK
@@ -20,6 +20,7 @@ VERBS = {
     "growth": (growth.run,),
     "profile": (steps.run,),
     "parts": (parts.run,),
+    "search": (search.run,),
     "all": (compare.run, growth.run),
 }
 

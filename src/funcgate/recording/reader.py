@@ -6,9 +6,10 @@ A scan from the end, not an index; it reads beside a running gateway and changes
 import heapq
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -21,7 +22,20 @@ from .folder import Damaged, Line, ignore, lines
 
 MAX_PENDING = 10_000
 MAX_PENDING_BYTES = 64 << 20
-__all__ = ["Filters", "matcher", "moment", "read_call", "read_calls", "read_entries", "read_line"]
+__all__ = [
+    "Filters",
+    "Open",
+    "as_it_is",
+    "matcher",
+    "moment",
+    "read_call",
+    "read_calls",
+    "read_entries",
+    "read_line",
+    "with_room",
+]
+_Read = TypeVar("_Read")
+Open = Callable[[Entry], Entry]
 _CROCKFORD = {letter: value for value, letter in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
 _SLACK = timedelta(seconds=5)
 
@@ -42,25 +56,34 @@ def moment(text: str, now: datetime | None = None) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def as_it_is(entry: Entry) -> Entry:
+    """For `opened`, where nothing is encrypted or beside the journal, or where it does not matter."""
+    return entry
+
+
 def read_entries(folder: Path, *, newest_first: bool = False, damaged: Damaged = ignore) -> Iterator[Entry]:
     """Every entry of the journal. `damaged` is told the segment of each line that cannot be read. Raises `OSError`."""
     return _decoded(lines(folder, newest_first=newest_first, damaged=damaged), damaged)
 
 
-def read_calls(folder: Path, filters: Filters, *, damaged: Damaged = ignore) -> Iterator[CallRecord]:
-    """The calls that match, newest first by arrival. Raises `OSError`, and `ValueError` for a filter that means nothing.
+def read_calls(
+    folder: Path, filters: Filters, *, damaged: Damaged = ignore, opened: Open = as_it_is
+) -> Iterator[CallRecord]:
+    """The calls that match, newest first by arrival. `opened` restores what an entry holds elsewhere or encrypted.
+
+    Raises `OSError`, and `ValueError` for a filter that means nothing.
 
     Calls under way at the same time may come out of order where one was refused before it arrived.
     """
     wanted = matcher(filters)
-    gathering = _Gathering()
+    gathering = _Gathering(opened)
     if filters.call:
-        found = read_call(folder, filters.call, damaged=damaged)
+        found = read_call(folder, filters.call, damaged=damaged, opened=opened)
         return iter([found] if found is not None and wanted(found) else [])
     return (record for record in gathering.records(folder, filters.since, damaged) if wanted(record))
 
 
-def read_call(folder: Path, call: str, *, damaged: Damaged = ignore) -> CallRecord | None:
+def read_call(folder: Path, call: str, *, damaged: Damaged = ignore, opened: Open = as_it_is) -> CallRecord | None:
     """The call of that name, None if the journal has none. Raises `OSError`."""
     needle, arrived = call.encode(), _not_before(call).encode()
     entries: list[Entry] = []
@@ -73,7 +96,7 @@ def read_call(folder: Path, call: str, *, damaged: Damaged = ignore) -> CallReco
                     break
         if line.at < arrived:
             break  # the name holds the time: nothing older can be of this call
-    return record_of(reversed(entries)) if entries else None
+    return record_of(map(opened, reversed(entries))) if entries else None
 
 
 class _Gathering:
@@ -83,7 +106,8 @@ class _Gathering:
     either, which shows only when the scan has come to a time before the call.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, opened: Open) -> None:
+        self._opened = opened
         self._pending: dict[str, list[Entry]] = {}
         self._due: list[tuple[int, str, str]] = []
         self._bytes = 0
@@ -127,7 +151,7 @@ class _Gathering:
     def _finish(self, call: str) -> CallRecord:
         entries = self._pending.pop(call)
         self._bytes -= sum(map(_body_size, entries))
-        return record_of(reversed(entries))
+        return record_of(map(self._opened, reversed(entries)))
 
 
 def _decoded(found: Iterator[Line], damaged: Damaged) -> Iterator[Entry]:
@@ -142,18 +166,22 @@ def _decoded(found: Iterator[Line], damaged: Damaged) -> Iterator[Entry]:
 def read_line(line: Line) -> Entry | None:
     """The entry on a line, None if it cannot be read."""
     try:
-        return decode_line(line.line)
-    except msgspec.MsgspecError:
+        return with_room(decode_line, line.line)
+    except (msgspec.MsgspecError, RecursionError):
         return None
+
+
+def with_room(decode: Callable[[bytes], _Read], raw: bytes) -> _Read:
+    """What `decode` makes of the bytes. Raises what it raises."""
+    try:
+        return decode(raw)
     except RecursionError:
         pass
     # Attack: an answer nested so deeply that its line can be written but not read. There is room: read it with more.
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(limit + 5000)
     try:
-        return decode_line(line.line)
-    except (msgspec.MsgspecError, RecursionError):
-        return None
+        return decode(raw)
     finally:
         sys.setrecursionlimit(limit)
 

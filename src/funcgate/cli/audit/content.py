@@ -14,14 +14,15 @@ def opener_of(data: Path, config: Path, as_json: bool) -> "Opener":
     """Opens what is encrypted at rest if `config` is there and names the key; else that stays sealed, and is told as such."""
     from funcgate.recording.contents import ContentError, Opener
 
-    key = _key_of(config, as_json) if config.exists() else None
+    key = key_of(config, as_json) if config.exists() else None
     try:
         return Opener(data, None if key is None else bytes.fromhex(key.reveal()))
     except ContentError as error:
         raise fail(str(error), as_json=as_json) from None
 
 
-def _key_of(config: Path, as_json: bool) -> "Secret | None":
+def key_of(config: Path, as_json: bool) -> "Secret | None":
+    """The key that the configuration names for the record, in hex; None if it names none."""
     from funcgate.config.glance import read_file
     from funcgate.config.secrets import Secrets
     from funcgate.config.source import Source

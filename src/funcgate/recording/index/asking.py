@@ -11,14 +11,15 @@ from typing import BinaryIO
 import msgspec
 from msgspec import Struct
 
+from funcgate.core.crc import crc_holds
 from funcgate.core.entry import Entry, decode_line
 from funcgate.recording.calls import CallRecord, record_of
 from funcgate.recording.filters import Filters, matcher
 from funcgate.recording.folder import Damaged, ignore, lines, open_segment
+from funcgate.recording.reader import Open, as_it_is, with_room
 
-from .database import NAME, Locked, connect, last_of, locked, meta
+from .database import NAME, Locked, Unfit, connect, last_of, locked, meta
 from .following import Progress, catch_up, open_indexer
-from .indexer import Open
 from .keys import Keys
 from .search import Hit, Search, cursor_after
 
@@ -41,7 +42,7 @@ class Answers:
     """Reads one index. To be closed. Raises `FileNotFoundError` if there is none, and `Unfit`."""
 
     def __init__(
-        self, data_dir: Path, *, secret: bytes = b"", opened: Open | None = None, damaged: Damaged = ignore
+        self, data_dir: Path, *, secret: bytes = b"", opened: Open = as_it_is, damaged: Damaged = ignore
     ) -> None:
         self._journal = data_dir / "journal"
         self.db = connect(data_dir / NAME, writing=False)
@@ -100,7 +101,7 @@ class Answers:
 class _Telling:
     """Reads the lines of calls by their places, a few segments open at a time."""
 
-    def __init__(self, journal: Path, opened: Open | None, damaged: Damaged) -> None:
+    def __init__(self, journal: Path, opened: Open, damaged: Damaged) -> None:
         self._journal = journal
         self._opened = opened
         self._damaged = damaged
@@ -121,15 +122,12 @@ class _Telling:
         if file is None:
             return None  # its segment has expired
         file.seek(offset)
-        try:
-            entry = decode_line(file.readline())
-        except (msgspec.MsgspecError, RecursionError):
-            entry = None
+        entry = _entry(file.readline())
         if entry is None or entry.call != call:
             # Attack: a line spoilt by whoever wants its call forgotten. It is told, as the scan tells it.
             self._damaged(f"{segment:08d}.jsonl")
             return None
-        return entry if self._opened is None else self._opened(entry)
+        return self._opened(entry)
 
     def _file(self, segment: int) -> BinaryIO | None:
         if segment not in self._files:
@@ -142,11 +140,21 @@ class _Telling:
         return self._files[segment]
 
 
+def _entry(raw: bytes) -> Entry | None:
+    line = raw.removesuffix(b"\n")
+    try:
+        return with_room(decode_line, line) if crc_holds(line) is not False else None
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
 def bring_up_to_date(
-    data_dir: Path, *, secret: bytes = b"", opened: Open | None = None, progress: Progress | None = None
+    data_dir: Path, *, secret: bytes = b"", opened: Open = as_it_is, progress: Progress | None = None
 ) -> int:
     """See to it that the index holds what the journal held at this moment: index it, if nobody else does, or wait for
-    whoever does. Returns how many lines are missing still. Raises `OSError`, `sqlite3.Error`, `FileNotFoundError`."""
+    whoever does. Returns how many lines are missing still. Raises `OSError`, `sqlite3.Error`, `Unsearchable`."""
+    if not secret:
+        _refuse_keyed(data_dir)
     end = last_seq(data_dir / "journal")
     deadline = time.monotonic() + PATIENCE_S
     while True:
@@ -161,6 +169,19 @@ def bring_up_to_date(
         if missing <= 0 or time.monotonic() > deadline:
             return max(0, missing)
         time.sleep(0.05)
+
+
+def _refuse_keyed(data_dir: Path) -> None:
+    """An index that takes a key is not made anew by whoever has none."""
+    try:
+        with contextlib.closing(connect(data_dir / NAME, writing=False)) as db:
+            keyed = bool(meta(db, "check"))
+    except (Unfit, FileNotFoundError):
+        return
+    if keyed:
+        raise Unsearchable(
+            "the index is keyed, as the journal is encrypted: --config names the configuration with the key"
+        )
 
 
 def position(data_dir: Path) -> int:

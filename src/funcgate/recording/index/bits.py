@@ -52,8 +52,8 @@ def between(low: int, high: int) -> int:
     return (1 << high + 1) - (1 << low) if high >= low else 0
 
 
-def _members(data: bytes) -> array[int]:
-    members = array("H")
+def _members(data: bytes) -> "array[int]":
+    members: array[int] = array("H")
     members.frombytes(data)
     return members
 

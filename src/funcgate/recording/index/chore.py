@@ -7,10 +7,11 @@ from pathlib import Path
 
 from funcgate.recording.chore import ChoreFailed
 from funcgate.recording.folder import Line
+from funcgate.recording.reader import Open, as_it_is
 
 from .database import NAME, Locked, locked, remove
 from .following import catch_up, is_broken, open_indexer
-from .indexer import Indexer, Open
+from .indexer import Indexer
 
 
 class IndexChore:
@@ -21,7 +22,7 @@ class IndexChore:
 
     name = "index"
 
-    def __init__(self, data_dir: Path, *, secret: bytes = b"", text: bool = True, opened: Open | None = None) -> None:
+    def __init__(self, data_dir: Path, *, secret: bytes = b"", text: bool = True, opened: Open = as_it_is) -> None:
         self._data_dir = data_dir
         self._secret, self._text, self._opened = secret, text, opened
         self._held = contextlib.ExitStack()

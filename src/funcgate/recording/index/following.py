@@ -6,18 +6,17 @@ from itertools import islice
 from pathlib import Path
 
 from funcgate.recording.folder import Damaged, Line, ignore, lines, open_segment, segments
+from funcgate.recording.reader import Open, as_it_is
 
 from .database import NAME, Mark, Unfit, mark_of, remove
-from .indexer import Indexer, Open
+from .indexer import Indexer
 
 BATCH = 8000  # lines; one transaction
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 Progress = Callable[[Line, int], None]
 
 
-def open_indexer(
-    data_dir: Path, *, secret: bytes = b"", text: bool | None = None, opened: Open | None = None
-) -> Indexer:
+def open_indexer(data_dir: Path, *, secret: bytes = b"", text: bool | None = None, opened: Open = as_it_is) -> Indexer:
     """The index of the data folder, ready to go on. One that is damaged, of another version or of another journal is
     made anew. To be called by whoever holds the lock. Raises `OSError`."""
     path = data_dir / NAME

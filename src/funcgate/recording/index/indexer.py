@@ -3,13 +3,13 @@
 It holds nothing in memory that is not in the file too, so that it may die at any time.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from funcgate.core.entry import Entry
 from funcgate.recording.folder import Line
+from funcgate.recording.reader import Open, as_it_is, with_room
 
 from .bits import CHUNK, SHIFT
 from .database import Unfit, connect, create, last_of, mark_of, meta, transaction
@@ -19,7 +19,6 @@ from .seen import Seen, decode, filled, is_elsewhere, whole_entry
 from .sets import change_sets, marks, portions
 from .texts import Texts
 
-Open = Callable[[Entry], Entry]
 _MAX_CHANGE = 64 << 10  # bytes of an administrator's change that are kept
 
 
@@ -29,9 +28,7 @@ class Indexer:
     Every method may raise `sqlite3.DatabaseError`: what was not committed is not there.
     """
 
-    def __init__(
-        self, path: Path, *, secret: bytes = b"", text: bool | None = None, opened: Open | None = None
-    ) -> None:
+    def __init__(self, path: Path, *, secret: bytes = b"", text: bool | None = None, opened: Open = as_it_is) -> None:
         """Opens the index, or makes a new one. `text` is whether words are kept; None: as they are. Raises `Unfit` for
         one that has to be removed first."""
         self.path = path
@@ -102,8 +99,8 @@ class Indexer:
     def _read(self, line: Line) -> Seen | None:
         """None for a line that cannot be read: the scan tells of it, and `verify`."""
         try:
-            seen = decode(line.line)
-            if self._opened is not None and is_elsewhere(seen):
+            seen = with_room(decode, line.line)
+            if is_elsewhere(seen):
                 return filled(seen, self._opened(whole_entry(line)))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None

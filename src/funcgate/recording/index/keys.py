@@ -18,6 +18,11 @@ _LEVELS = {4: (8, 16, 24, 32), 6: (16, 24, 32, 40, 48, 56, 64, 128)}
 MAX_SUBNETS = 256
 
 
+def secret_of(key: bytes | None) -> bytes:
+    """What the index is keyed by, of the journal's own key; nothing where there is none."""
+    return b"" if key is None else hmac.digest(key, b"funcgate index", "sha256")
+
+
 class Fact(IntEnum):
     WHO = 1  # ISSUER/SUBJECT
     SUBJECT = 2
@@ -41,11 +46,6 @@ METADATA = frozenset({Fact.WHO, Fact.SUBJECT, Fact.ACTS_FOR, Fact.GROUP, Fact.CL
 def fact_of(key: int) -> int:
     """Which kind of fact a key is of."""
     return key >> _BITS
-
-
-def secret_of(encryption: bytes) -> bytes:
-    """The index's own secret, from the key that the journal is encrypted with."""
-    return hmac.digest(encryption, b"funcgate index", "sha256")
 
 
 def keys_of(fact: Fact) -> tuple[int, int]:

@@ -144,7 +144,9 @@ class Search:
 
     def _range(self, filters: Filters, before: int | None) -> tuple[int, int]:
         """The first and the last number that come into question. Times and line numbers rise with the numbers of calls."""
-        [low, high] = self._db.execute("SELECT coalesce(min(n), 1), coalesce(max(n), 0) FROM calls").fetchone()
+        low, high = self._db.execute("SELECT (SELECT min(n) FROM calls), (SELECT max(n) FROM calls)").fetchone()
+        if low is None:
+            return 1, 0
         if filters.since:
             low = self._first("at", microseconds(filters.since), low, high)
         end = high + 1
