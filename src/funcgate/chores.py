@@ -19,31 +19,20 @@ if TYPE_CHECKING:
 
 def plan(settings: KeeperSettings, asker: Callable[[str], Ask]) -> Sequence[Planned]:
     """`recording.keeper.process.Plan`."""
-    return [
+    key = settings.encryption
+    planned = [
         Planned("proof", settings.proof, partial(_proof, settings)),
-        *(
-            [Planned("index", (settings.index, settings.encryption), partial(_index, settings))]
-            if settings.index.enabled
-            else []
-        ),
         Planned("archive", None, partial(_archive, settings)),
-        *(
-            [
-                Planned(
-                    "retention",
-                    (settings.retention, settings.encryption),
-                    partial(_retention, settings, asker("retention")),
-                )
-            ]
-            if settings.retention  # without rules all is kept for ever
-            else []
-        ),
-        *(
-            Planned(name, (to, settings.encryption), partial(_forwarder, settings, to, asker(name)))
-            for to in settings.forward
-            for name in [f"forward-{to.name}"]
-        ),
     ]
+    if settings.index.enabled:
+        planned.append(Planned("index", (settings.index, key), partial(_index, settings)))
+    if settings.retention:  # without a rule all is kept for ever
+        part = (settings.retention, key)
+        planned.append(Planned("retention", part, partial(_retention, settings, asker("retention"))))
+    for to in settings.forward:
+        name = f"forward-{to.name}"
+        planned.append(Planned(name, (to, key), partial(_forwarder, settings, to, asker(name))))
+    return planned
 
 
 def _proof(settings: KeeperSettings) -> Chore:
