@@ -4,7 +4,6 @@ It carries none of them out. What is no order is set aside, with a warning.
 """
 
 import asyncio
-import contextlib
 from pathlib import Path
 
 from funcgate.core.entry import Entry, Kind
@@ -72,6 +71,13 @@ class Ordering:
 
     async def _refuse(self, path: Path, why: str) -> None:
         # Attack: leave rubbish, or what would break the gateway. It is kept for whoever looks into it, and goes no further.
-        with contextlib.suppress(FileNotFoundError):
+        try:
             aside = await asyncio.to_thread(inbox.set_aside, path)
+        except OSError as error:
+            if path not in self._warned:
+                self._warned.add(path)
+                self._log.warning(
+                    "an order was refused and is in the way", why=why, path=str(path), kept=error.strerror
+                )
+        else:
             self._log.warning("an order was refused", why=why, path=str(aside))

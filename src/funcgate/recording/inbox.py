@@ -4,6 +4,7 @@ A gateway records them within about a second, with the file's owner as the one w
 It carries nothing out: whoever follows the journal does, once the entry is in it.
 """
 
+import errno
 import os
 import pwd
 import re
@@ -20,6 +21,7 @@ FOLDER = "inbox"
 REFUSED = "refused"
 MAX_ORDER_BYTES = 64 << 10
 MAX_WAITING = 1000
+_LATER = (errno.ENOENT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)  # no fault of the file's
 _NAME = re.compile(r"([0-9A-HJKMNP-TV-Z]{26})\.json")
 
 # What may be ordered. Attack: an order that looks like an entry which only the gateway itself may write.
@@ -80,17 +82,19 @@ def read(path: Path) -> Order:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
-        if path.is_symlink():
-            raise BadOrder("it is a link") from None
-        raise error
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
+        if error.errno in _LATER:
+            raise
+        raise BadOrder(f"it cannot be read ({error.strerror})") from None
+    try:
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise BadOrder("it is no ordinary file")
         if found.st_mode & 0o022:
             # Attack: somebody else writes what the owner then seems to have ordered.
             raise BadOrder("others than its owner may write it")
-        data = file.read(MAX_ORDER_BYTES + 1)
+        data = os.read(descriptor, MAX_ORDER_BYTES + 1)
+    finally:
+        os.close(descriptor)
     try:
         change = msgspec.json.decode(data, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
