@@ -84,7 +84,8 @@ class PackVerdict(Struct, kw_only=True):
 def make_pack(data_dir: Path, call: str) -> Pack:
     """Everything of one call. Raises `LookupError` when the journal has no such call, `ProofTrouble` and `OSError`."""
     journal, proof = data_dir / "journal", data_dir / "proof"
-    record = read_call(journal, call)
+    damaged: list[str] = []
+    record = read_call(journal, call, damaged=damaged.append)
     if record is None:
         raise LookupError(call)
     key, signed = public_key(proof), latest(proof)
@@ -99,6 +100,8 @@ def make_pack(data_dir: Path, call: str) -> Pack:
     config = _configuration(journal, record.entries)
     decided = any(entry.policy is not None for entry in record.entries)
     notes = ["the journal holds no text of the configuration that decided"] if decided and config is None else []
+    if damaged:
+        notes.append(f"{len(damaged)} line(s) of the journal cannot be read; entries of this call may be among them")
     objects, absent = _objects(data_dir, record.entries)
     leaves = Leaves(proof / LEAVES)
     try:

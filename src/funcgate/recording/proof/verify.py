@@ -33,7 +33,7 @@ _TRIES = 3
 class Verdict(Struct, kw_only=True):
     """What came out. `sound` is True when nothing is wrong; else `first_bad` is what is wrong with the lowest entry.
 
-    `entries` are there, `expired` were removed by retention, `signed` of all are under the latest local checkpoint and
+    `entries` are there, `expired` were removed by retention, `signed` of all are under the latest checkpoint and
     `unsigned` entries are not yet. `faults` holds the first 100 of `fault_count`. `key` is the verifier key that was used.
     """
 
@@ -112,13 +112,14 @@ def _verdict(
 ) -> Verdict:
     heads, faults = weighing.heads, weighing.faults
     size = sum(each.size for each in found)
+    signed = max((head.size for head in heads.found), default=0)
     faults.sort(key=lambda fault: (fault.seq == 0, fault.seq))
     return Verdict(
         sound=not faults,
         entries=weighing.entries,
         expired=weighing.expired,
-        signed=heads.latest,
-        unsigned=max(0, weighing.end - heads.latest),
+        signed=signed,
+        unsigned=max(0, weighing.end - signed),
         checkpoints=sum(not head.outside for head in heads.found),
         outside=sum(head.outside for head in heads.found),
         segments=len(names),

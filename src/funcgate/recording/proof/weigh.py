@@ -160,6 +160,13 @@ class Weighing:
 
     def _against_leaves(self) -> None:
         latest = max(self._sizes, default=0)
+        if self._sizes and not self.heads.latest:
+            if self.known:
+                self.faults.append(Fault("there is no checkpoint in the data folder, but leaves that were hashed"))
+            else:
+                self.notes.append(
+                    "the data folder has no proof of its own: it is held against the given checkpoints alone"
+                )
         if self.known < self.heads.latest:
             text = f"proof/{LEAVES} has {self.known} of the {self.heads.latest} leaves that were signed"
             self.faults.append(Fault(text, self.known + 1))
