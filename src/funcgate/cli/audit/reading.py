@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from funcgate.cli.say import DEFAULT_CONFIG, UNUSABLE, AsJson, ConfigFile, console, fail, plain, print_json
+from funcgate.cli.say import DEFAULT_CONFIG, AsJson, ConfigFile, console, plain, print_json
 
-from .folder import DataDir, journal_of, readable
+from .finding import Finder, Scan, filters_of, found_call
+from .folder import DataDir, data_of, readable
 
 if TYPE_CHECKING:
     from funcgate.recording.calls import CallRecord
@@ -18,55 +19,57 @@ if TYPE_CHECKING:
 
 def list_calls(
     principal: Annotated[str, typer.Option("--principal", help="SUBJECT, user:SUBJECT or group:NAME.")] = "",
+    group: Annotated[str, typer.Option("--group", help="A group that the caller was in.")] = "",
     function: Annotated[str, typer.Option("--function", help="TARGET.FUNCTION, with * as a wildcard.")] = "",
     target: Annotated[str, typer.Option("--target")] = "",
     decision: Annotated[str, typer.Option("--decision", help="allow, deny, ask or none.")] = "",
     code: Annotated[str, typer.Option("--code", help="Why it was refused, such as policy.denied or identity.*.")] = "",
+    policy: Annotated[str, typer.Option("--policy", help="A policy that decided.")] = "",
     session: Annotated[str, typer.Option("--session")] = "",
+    client: Annotated[str, typer.Option("--client", help="An address, or a network: 10.1.0.0/16.")] = "",
+    approver: Annotated[str, typer.Option("--approver", help="Somebody who answered for the call.")] = "",
+    text: Annotated[
+        str, typer.Option("--text", help='Words of arguments and answers: all, "in order", or begin*.')
+    ] = "",
     since: Annotated[str, typer.Option("--since", help="A time (RFC 3339), a date, or how long ago: 15m.")] = "",
     until: Annotated[str, typer.Option("--until", help="As --since; calls before it.")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
+    cursor: Annotated[str, typer.Option("--cursor", help="Where the page before this one ended.")] = "",
     admin: Annotated[bool, typer.Option("--admin", help="List changes of the gateway instead of calls.")] = False,
+    scan: Scan = False,
     config: ConfigFile = DEFAULT_CONFIG,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """List calls, newest first."""
-    from funcgate.recording.reader import Filters, moment, read_calls
-
-    try:
-        filters = Filters(
-            principal=principal, function=function, target=target, decision=decision, code=code, session=session,
-            since=moment(since) if since else "", until=moment(until) if until else "",
-        )  # fmt: skip
-    except ValueError as error:
-        raise fail(str(error), status=UNUSABLE, as_json=as_json) from None
-    folder = journal_of(config, data_dir, as_json)
-    with readable(folder, as_json) as damaged:
+    filters = filters_of(
+        as_json, principal=principal, group=group, function=function, target=target, decision=decision, code=code,
+        policy=policy, session=session, client=client, approver=approver, text=text, since=since, until=until,
+    )  # fmt: skip
+    data = data_of(config, data_dir, as_json)
+    with readable(data / "journal", as_json) as damaged:
         if admin:
-            _list_changes(folder, filters, limit, damaged, as_json)
+            _list_changes(data / "journal", filters, limit, damaged, as_json)
             return
-        found = list(islice(read_calls(folder, filters, damaged=damaged.append), limit))
+        page = Finder(data, config, damaged, scan=scan, as_json=as_json).page(filters, limit, cursor)
     if as_json:
-        print_json(found)
+        print_json(page.calls)
     else:
-        _print_list(found)
+        _print_list(page.calls)
+    if page.cursor:
+        typer.echo(f"more: --cursor {page.cursor}", err=True)
 
 
 def show_call(
     call: Annotated[str, typer.Argument(help="The call's id: Funcgate-Call-Id, or as `audit list` prints it.")],
+    scan: Scan = False,
     config: ConfigFile = DEFAULT_CONFIG,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Show everything that the journal holds of one call."""
-    from funcgate.recording.reader import read_call
-
-    folder = journal_of(config, data_dir, as_json)
-    with readable(folder, as_json) as damaged:
-        record = read_call(folder, call, damaged=damaged.append)
-    if record is None:
-        raise fail(f"the journal has no call {call}", as_json=as_json)
+    data = data_of(config, data_dir, as_json)
+    record = found_call(data, call, config, scan=scan, as_json=as_json)
     if as_json:
         print_json(record)
     else:

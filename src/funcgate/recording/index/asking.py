@@ -21,6 +21,7 @@ from funcgate.recording.reader import Open, as_it_is, with_room
 from .database import NAME, Locked, Unfit, connect, last_of, locked, meta
 from .following import Progress, catch_up, open_indexer
 from .keys import Keys
+from .people import Caller, callers_in, most_first, tallies
 from .search import Hit, Search, cursor_after
 
 PATIENCE_S = 2.0
@@ -46,7 +47,7 @@ class Answers:
     ) -> None:
         self._journal = data_dir / "journal"
         self.db = connect(data_dir / NAME, writing=False)
-        keys = Keys(secret)
+        self._keys = keys = Keys(secret)
         if meta(self.db, "check") != keys.check():
             self.db.close()
             raise Unsearchable("the index is keyed by another key than the configured one")
@@ -80,22 +81,42 @@ class Answers:
         return self._calls(self.search.hits(filters, cursor), matches)
 
     def _calls(self, hits: Iterator[Hit], matches: Callable[[CallRecord], bool]) -> Iterator[tuple[Hit, CallRecord]]:
-        # One state of the index for the whole answer, and no open transaction behind it.
-        self.db.execute("BEGIN")
-        try:
+        with self._one_state():
             for hit in hits:
                 record = self._tell.record(hit)
                 # Attack: a session named so that its hash is that of another one. Only what the journal says counts.
                 if record is not None and matches(record):
                     yield hit, record
-        finally:
-            with contextlib.suppress(sqlite3.Error):
-                self.db.execute("COMMIT")
 
     def record(self, call: str) -> CallRecord | None:
         """The call of that name, None if the index has none."""
         found = next(iter(self.calls(Filters(call=call))), None)
         return None if found is None else found[1]
+
+    def callers(self, filters: Filters) -> list[Caller]:
+        """Who made the calls that match, most calls first. Counted in the index, which is exact but for two principals of
+        one hash. Raises like `page`."""
+        if filters.text or filters.call:
+            return callers_in(record for _, record in self.calls(filters))
+        matcher(filters)
+        with self._one_state():
+            return most_first(
+                tally.caller(self._numbered(tally.oldest), self._numbered(tally.newest))
+                for tally in tallies(self.search, self._keys, filters)
+            )
+
+    def _numbered(self, n: int) -> CallRecord | None:
+        return next((self._tell.record(hit) for hit in self.search.hits_of([n])), None)
+
+    @contextlib.contextmanager
+    def _one_state(self) -> Iterator[None]:
+        """One state of the index for the whole answer, and no open transaction behind it."""
+        self.db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with contextlib.suppress(sqlite3.Error):
+                self.db.execute("COMMIT")
 
 
 class _Telling:

@@ -9,7 +9,7 @@ from funcgate.recording.chore import ChoreFailed
 from funcgate.recording.folder import Line
 from funcgate.recording.reader import Open, as_it_is
 
-from .database import NAME, Locked, locked, remove
+from .database import NAME, REBUILD, Locked, locked, remove
 from .following import catch_up, is_broken, open_indexer
 from .indexer import Indexer
 
@@ -48,7 +48,16 @@ class IndexChore:
             self._position = indexer.position
 
     def tick(self) -> None:
-        """Nothing depends on time."""
+        """Make the index anew if somebody asked for it."""
+        asked = self._data_dir / REBUILD
+        if not asked.exists():
+            return
+        with self._failing():
+            self._ready()
+            self._drop()
+            remove(self._data_dir / NAME)
+            asked.unlink(missing_ok=True)
+        raise ChoreFailed("the index is made anew, as was asked")
 
     def close(self) -> None:
         self._closed = True

@@ -15,6 +15,7 @@ from funcgate.recording.folder import Line
 
 NAME = "index.db"
 LOCK = "index.lock"
+REBUILD = "index.rebuild"  # its being there asks whoever keeps the index to make it anew
 VERSION = 1  # of the tables, and of how facts and words become keys: another one is rebuilt
 _APPLICATION = 0x66676978
 BUSY_S = 10.0

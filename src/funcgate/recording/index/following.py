@@ -13,7 +13,7 @@ from .indexer import Indexer
 
 BATCH = 8000  # lines; one transaction
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
-Progress = Callable[[Line, int], None]
+Progress = Callable[[int], None]  # told how many lines more
 
 
 def open_indexer(data_dir: Path, *, secret: bytes = b"", text: bool | None = None, opened: Open = as_it_is) -> Indexer:
@@ -47,7 +47,7 @@ def catch_up(
     while batch := list(islice(left, BATCH)):
         indexer.add(batch)
         if progress is not None:
-            progress(batch[-1], len(batch))
+            progress(len(batch))
 
 
 def belongs(journal: Path, last: Mark) -> bool:

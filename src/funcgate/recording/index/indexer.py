@@ -53,6 +53,11 @@ class Indexer:
         """The last line that is in the index."""
         return self.last.seq
 
+    @property
+    def calls(self) -> int:
+        """How many calls the index holds."""
+        return int(self._db.execute("SELECT count(*) FROM calls").fetchone()[0])
+
     def close(self) -> None:
         self._db.close()
 

@@ -53,7 +53,7 @@ class Search:
     """Asks one index. `db` may be read while it is written: each question sees one state of it."""
 
     def __init__(self, db: sqlite3.Connection, keys: Keys) -> None:
-        self._db = db
+        self.db = db
         self._keys = keys
 
     def hits(self, filters: Filters, cursor: str = "") -> Iterator[Hit]:
@@ -83,9 +83,9 @@ class Search:
         for n in wanted_numbers:
             some.append(n)
             if len(some) >= size:
-                yield from self._hits(some)
+                yield from self.hits_of(some)
                 some, size = [], min(size * 4, _PAGE)
-        yield from self._hits(some)
+        yield from self.hits_of(some)
 
     def _wanted(self, filters: Filters) -> list[list[int]]:
         """For each filter the keys of which a call has to have one."""
@@ -128,7 +128,7 @@ class Search:
         if "*" not in pattern:
             return [self._keys.key(fact, pattern)]
         matches = function_pattern(pattern).match
-        names = self._db.execute("SELECT key, name FROM names WHERE key BETWEEN ? AND ?", keys_of(fact))
+        names = self.db.execute("SELECT key, name FROM names WHERE key BETWEEN ? AND ?", keys_of(fact))
         return [key for key, name in names if matches(name)]
 
     def _query(self, wanted: Sequence[Term]) -> str:
@@ -144,7 +144,7 @@ class Search:
 
     def _range(self, filters: Filters, before: int | None) -> tuple[int, int]:
         """The first and the last number that come into question. Times and line numbers rise with the numbers of calls."""
-        low, high = self._db.execute("SELECT (SELECT min(n) FROM calls), (SELECT max(n) FROM calls)").fetchone()
+        low, high = self.db.execute("SELECT (SELECT min(n) FROM calls), (SELECT max(n) FROM calls)").fetchone()
         if low is None:
             return 1, 0
         if filters.since:
@@ -161,26 +161,36 @@ class Search:
         statement = f"SELECT {column} FROM calls WHERE n >= ? ORDER BY n LIMIT 1"  # noqa: S608
         while low <= high:
             middle = (low + high) // 2
-            found = self._db.execute(statement, (middle,)).fetchone()
+            found = self.db.execute(statement, (middle,)).fetchone()
             if found is None or found[0] >= value:
                 high = middle - 1
             else:
                 low = middle + 1
         return low
 
-    def _cut(self, low: int, high: int, wanted: list[list[int]], query: str) -> Iterator[int]:
+    def sets(self, filters: Filters) -> Iterator[tuple[int, int]]:
+        """The calls that match, chunk by chunk, newest first: the chunk, and its members as bits. Words are not looked at."""
+        return self._sets(*self._range(filters, None), self._wanted(filters))
+
+    def _sets(self, low: int, high: int, wanted: list[list[int]]) -> Iterator[tuple[int, int]]:
         for chunk in range(high >> SHIFT, (low >> SHIFT) - 1, -1):
             start = chunk << SHIFT
             bits = between(max(low - start, 0), min(high - start, CHUNK - 1))
             for keys in wanted:
-                bits = bits and bits & any_of(self._db, chunk, keys)
-            if bits and query:
+                bits = bits and bits & any_of(self.db, chunk, keys)
+            if bits:
+                yield chunk, bits
+
+    def _cut(self, low: int, high: int, wanted: list[list[int]], query: str) -> Iterator[int]:
+        for chunk, bits in self._sets(low, high, wanted):
+            start = chunk << SHIFT
+            if query:
                 yield from self._said_of(query, start, bits)
             else:
                 yield from (start + member for member in newest_first(bits))
 
     def _said(self, query: str, low: int, high: int) -> Iterator[int]:
-        found = self._db.execute(
+        found = self.db.execute(
             "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC",
             (query, low, high),
         )
@@ -190,7 +200,7 @@ class Search:
         """Of one chunk. The members are told to the database as a string of 0 and 1, so that it passes over the others."""
         low = (bits & -bits).bit_length() - 1
         mask = format(bits, "b")[::-1].encode()
-        found = self._db.execute(
+        found = self.db.execute(
             "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ?"
             " AND substr(?, rowid - ? + 1, 1) = x'31' ORDER BY rowid DESC",
             (query, start + low, start + bits.bit_length() - 1, mask, start),
@@ -198,18 +208,19 @@ class Search:
         return (n for (n,) in found)
 
     def _all(self, low: int, high: int) -> Iterator[int]:
-        found = self._db.execute("SELECT n FROM calls WHERE n BETWEEN ? AND ? ORDER BY n DESC", (low, high))
+        found = self.db.execute("SELECT n FROM calls WHERE n BETWEEN ? AND ? ORDER BY n DESC", (low, high))
         return (n for (n,) in found)
 
     def _found(self, call: str, low: int, high: int) -> list[int]:
-        found = self._db.execute("SELECT n FROM calls WHERE call = ? AND n BETWEEN ? AND ?", (call, low, high))
+        found = self.db.execute("SELECT n FROM calls WHERE call = ? AND n BETWEEN ? AND ?", (call, low, high))
         return [n for (n,) in found]
 
     def _fits(self, n: int, wanted: list[list[int]], query: str) -> bool:
         return n in self._cut(n, n, wanted, query) if wanted else not query or n in self._said(query, n, n)
 
-    def _hits(self, numbers: list[int]) -> Iterator[Hit]:
+    def hits_of(self, numbers: list[int]) -> Iterator[Hit]:
+        """The calls of these numbers, newest first in each portion."""
         for some in portions(numbers):
             statement = f"SELECT seq, call, places FROM calls WHERE n IN ({marks(some)}) ORDER BY n DESC"  # noqa: S608
-            for seq, call, places in self._db.execute(statement, some):
+            for seq, call, places in self.db.execute(statement, some):
                 yield Hit(seq, call, places_of(places))

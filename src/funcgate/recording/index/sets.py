@@ -37,6 +37,14 @@ def any_of(db: sqlite3.Connection, chunk: int, keys: Sequence[int]) -> int:
     return bits
 
 
+def all_between(db: sqlite3.Connection, chunk: int, least: int, greatest: int) -> Iterator[tuple[int, int]]:
+    """The keys of a chunk from `least` to `greatest`, each with its calls as bits."""
+    found = db.execute(
+        "SELECT key, members FROM sets WHERE chunk = ? AND key BETWEEN ? AND ?", (chunk, least, greatest)
+    )
+    return ((key, load(members)) for key, members in found)
+
+
 def portions(values: Sequence[_Value]) -> Iterator[Sequence[_Value]]:
     """The values, so many at a time as one statement takes."""
     for start in range(0, len(values), _SOME):
