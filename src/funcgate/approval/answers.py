@@ -34,7 +34,7 @@ class Answers:
         )  # fmt: skip
 
         def answered(found: Approval) -> Approval:
-            examine(found, person, now)
+            examine(found, person, now, yes=yes)
             if wish is not None:
                 _try_grant(found, answer, wish, now)
             if not yes:

@@ -27,8 +27,8 @@ class Unfit(Exception):
     """This person's answer does not count; the text says why, to the person and to the journal."""
 
 
-def examine(approval: Approval, person: Person, now: float) -> None:
-    """Raises `Unfit` unless an answer of this person counts now, on at least one of the terms."""
+def examine(approval: Approval, person: Person, now: float, *, yes: bool = True) -> None:
+    """Raises `Unfit` unless an answer of this person counts now, on at least one of the terms. A yes may be taken back."""
     who = approval.asked.principal
     # Attack: an agent that approves what it asked for, or has its own human's token do so.
     if person.agent:
@@ -36,7 +36,7 @@ def examine(approval: Approval, person: Person, now: float) -> None:
     # Attack: approve one's own call, or that of the agent that acts for one; an administrator's too.
     if person.subject in {who.subject, who.acts_for, who.actor}:
         raise Unfit("nobody answers for their own call, or for that of whoever acts for them")
-    if any(answer.subject == person.subject and answer.issuer == person.issuer for answer in approval.answers):
+    if yes and any((answer.issuer, answer.subject) == (person.issuer, person.subject) for answer in approval.answers):
         raise Unfit("this person has answered already")
     mine = [terms for terms in approval.terms if _asked(terms, person.selectors, approval.escalated)]
     if not mine:

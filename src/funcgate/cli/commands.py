@@ -2,10 +2,15 @@
 
 import typer
 
+from .approvals.answer import approve, cancel, grants, reject, revoke
+from .approvals.show import list_approvals, show_approval, watch
 from .audit.export import export_calls
 from .audit.prove import prove_call
 from .audit.reading import list_calls, show_call
+from .audit.reindex import reindex
 from .audit.verify import verify_journal
+from .audit.who import who_called
+from .audit.why import why_so
 from .call import call
 from .check import check
 from .demo import demo
@@ -23,6 +28,7 @@ application = typer.Typer(
 )
 policy = typer.Typer(help="Look at how calls are decided.", no_args_is_help=True)
 audit = typer.Typer(help="Read the journal.", no_args_is_help=True)
+approvals = typer.Typer(help="Held calls of a running gateway: see them, answer them.", no_args_is_help=True)
 
 for verb in (serve, check, demo, functions, call):
     application.command()(verb)
@@ -30,9 +36,17 @@ application.command(hidden=True)(keep)
 policy.command()(explain)
 audit.command("list")(list_calls)
 audit.command("show")(show_call)
+audit.command("who")(who_called)
+audit.command("why")(why_so)
+audit.command()(reindex)
 audit.command("export")(export_calls)
 audit.command("verify")(verify_journal)
 audit.command("prove")(prove_call)
+approvals.command("list")(list_approvals)
+approvals.command("show")(show_approval)
+for answer in (approve, reject, cancel, watch, grants, revoke):
+    approvals.command()(answer)
+application.add_typer(approvals, name="approvals")
 application.add_typer(policy, name="policy")
 application.add_typer(audit, name="audit")
 

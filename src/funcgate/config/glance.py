@@ -6,6 +6,7 @@ from .problems import Faulty, Located
 from .source import Source
 
 DEFAULT_DATA_DIR = "./funcgate-data"
+DEFAULT_CONSOLE = "127.0.0.1:8090"
 
 
 def read_file(path: Path) -> bytes:
@@ -25,6 +26,18 @@ def data_dir_of(path: Path) -> Path:
     if not isinstance(named, str):
         raise Faulty([Located(file=str(path), text="'data_dir' is not text; say where the journal is with --data-dir")])
     return path.parent / named
+
+
+def console_of(path: Path) -> str:
+    """``HOST:PORT`` of the console; also of a configuration that could not be served. Raises `Faulty`."""
+    tree = Source(str(path), read_file(path)).tree
+    listen = tree.get("listen") if isinstance(tree, dict) else None
+    named = listen.get("console", DEFAULT_CONSOLE) if isinstance(listen, dict) else DEFAULT_CONSOLE
+    if not isinstance(named, str):
+        raise Faulty(
+            [Located(file=str(path), text="'listen.console' is not text; say where the gateway is with --url")]
+        )
+    return named
 
 
 def copies_of(path: Path) -> list[str]:

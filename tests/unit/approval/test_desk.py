@@ -207,6 +207,17 @@ def test_what_is_asked_for_by_now_counts(run: Callable[[Test], None]) -> None:
     run(test)
 
 
+def test_a_yes_can_be_taken_back_before_the_call_has_run(run: Callable[[Test], None]) -> None:
+    async def test(place: Place) -> None:
+        name = await place.pending()
+        await place.answers.give(name, BOB, True, "test")
+        assert (await place.answers.give(name, BOB, False, "test", "I misread it")).state is State.REJECTED
+        with refused(Code.APPROVAL_REJECTED):
+            await place.hold()
+
+    run(test)
+
+
 def test_changed_terms_ask_anew(run: Callable[[Test], None]) -> None:
     async def test(place: Place) -> None:
         name = await place.pending()

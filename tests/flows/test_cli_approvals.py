@@ -1,0 +1,110 @@
+"""`funcgate approvals` against a real gateway: a caller waits, a person answers from the command line."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from support.authority import Authority
+from support.gate import Gate, until
+from support.target import Target
+
+FUNCGATE = str(Path(sys.executable).parent / "funcgate")
+POLICY = {
+    "name": "orders", "effect": "require_approval", "functions": ["shop.order"], "principals": ["group:agents"],
+    "approval": {"approvers": ["group:finance"], "expires": "10m", "grants": {"calls": 3, "expires": "1h"}},
+}  # fmt: skip
+
+
+@pytest.fixture
+def gate(make_gate: Callable[..., Gate]) -> Gate:
+    return make_gate(policies=[POLICY], target={"limits": {"max_wait": "20s"}}).start()
+
+
+def cli(gate: Gate, token: str, *command: str, status: int = 0) -> str:
+    where = ["--url", f"http://127.0.0.1:{gate.console}", "--token", token]
+    done = subprocess.run([FUNCGATE, "approvals", *command, *where], capture_output=True, text=True, timeout=30)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def order(gate: Gate, token: str, body: dict[str, Any], wait: int = 0, reason: str = "") -> httpx.Response:
+    headers = {"authorization": f"Bearer {token}", "prefer": f"wait={wait}", "funcgate-reason": reason}
+    return httpx.post(f"{gate.url}/shop/orders", json=body, headers=headers, timeout=30)
+
+
+def test_a_waiting_call_is_approved_from_the_command_line(gate: Gate, authority: Authority, target: Target) -> None:
+    agent, bob = authority.token("agent-7"), authority.token("bob", ("finance",))
+    with ThreadPoolExecutor(1) as callers:
+        note = "pay \u202e00052\u202c now"
+        waiting = callers.submit(order, gate, agent, {"amount": 250, "note": note}, 20, "invoice 7")
+        (one,) = until(lambda: json.loads(cli(gate, bob, "list", "--state", "pending", "--json"))["approvals"])
+        assert target.ledger == []
+        card = cli(gate, bob, "show", one["id"])
+        for text in (
+            "agent-7",
+            "shop.order",
+            "invoice 7",
+            "amount = 250",
+            "pay ⟨U+202E⟩00052⟨U+202C⟩ now",
+            "1 of group:finance",
+            "waiting",
+        ):
+            assert text in card
+        assert "approved by bob" in cli(gate, bob, "approve", one["id"], "--reason", "fine")
+        assert waiting.result().status_code == 200
+    assert "ran as" in cli(gate, bob, "show", one["id"])
+    assert len(target.ledger) == 1
+    assert one["id"] in cli(gate, bob, "list")
+
+
+def test_who_may_not_is_told_so(gate: Gate, authority: Authority) -> None:
+    agent, eve, bob = (
+        authority.token("agent-7"),
+        authority.token("eve", ("marketing",)),
+        authority.token("bob", ("finance",)),
+    )
+    name = order(gate, agent, {"amount": 1}).json()["approval"]["id"]
+    assert "no such approval" in cli(gate, eve, "approve", name, status=1)
+    assert "own call" in cli(gate, agent, "approve", name, status=1)
+    assert "token" in cli(gate, "nonsense", "list", status=1)
+    assert "rejected by bob" in cli(gate, bob, "reject", name, "--reason", "no")
+    assert "already" in cli(gate, bob, "approve", name, status=1)
+    assert order(gate, agent, {"amount": 1}).json()["code"] == "approval.rejected"
+    missing = subprocess.run(
+        [FUNCGATE, "approvals", "list", "--url", "http://127.0.0.1:1"], capture_output=True, text=True
+    )
+    assert (missing.returncode, "FUNCGATE_TOKEN" in missing.stderr) == (2, True)
+
+
+def test_a_grant_and_its_end(gate: Gate, authority: Authority, target: Target) -> None:
+    agent, bob = authority.token("agent-7"), authority.token("bob", ("finance",))
+    name = order(gate, agent, {"amount": 5}).json()["approval"]["id"]
+    assert "At most 3 calls" in cli(gate, bob, "approve", name, "--calls", "4", "--for", "10m", status=1)
+    cli(gate, bob, "approve", name, "--calls", "3", "--for", "10m", "--range", "amount=1..10")
+    assert [order(gate, agent, {"amount": amount}).status_code for amount in (5, 7, 11)] == [200, 200, 403]
+    (grant,) = json.loads(cli(gate, bob, "grants", "--json"))["grants"]
+    assert grant["used"] == 1
+    assert "from 1.0 to 10.0" in cli(gate, bob, "grants")
+    cli(gate, bob, "revoke", grant["id"])
+    assert order(gate, agent, {"amount": 7}).status_code == 403
+    assert len(target.ledger) == 2
+
+
+def test_what_is_pending_survives_a_restart(gate: Gate, authority: Authority, target: Target) -> None:
+    agent, bob = authority.token("agent-7"), authority.token("bob", ("finance",))
+    first, second = (order(gate, agent, {"amount": amount}).json()["approval"]["id"] for amount in (1, 2))
+    cli(gate, bob, "approve", second)
+    gate.kill()
+    gate.start()
+    assert order(gate, agent, {"amount": 1}).json()["approval"]["id"] == first
+    assert [order(gate, agent, {"amount": 2}).status_code for _ in range(2)] == [200, 403]
+    cli(gate, bob, "approve", first)
+    assert order(gate, agent, {"amount": 1}).status_code == 200
+    assert len(target.ledger) == 2
