@@ -189,6 +189,7 @@ class Keeping:
                 return
             if isinstance(message, Begun):
                 self._gauges.up, self._down_since = True, float("inf")
+                self._gauges.chores.clear()
             elif isinstance(message, Status):
                 self._note(message)
             elif isinstance(message, Record):
