@@ -11,7 +11,7 @@ from funcgate.core.meter import BOUNDS_S, Durations, Meter
 
 
 class ChoreGauge(NamedTuple):
-    """How far a chore of the keeper is, and why it cannot go on, "" if it can."""
+    """How far a chore of the keeper is, and what goes wrong with it, "" if nothing does."""
 
     position: int
     trouble: str
@@ -103,7 +103,9 @@ class MeterCollector(Collector):
         yield CounterMetricFamily("funcgate_keeper_restarts", "Keepers that died.", value=keeper.restarts)
         position = GaugeMetricFamily("funcgate_keeper_position", "The last entry dealt with.", labels=["chore"])
         lag = GaugeMetricFamily("funcgate_keeper_lag_entries", "Durable entries not yet dealt with.", labels=["chore"])
-        stuck = GaugeMetricFamily("funcgate_keeper_trouble", "Whether the chore cannot go on.", labels=["chore"])
+        stuck = GaugeMetricFamily(
+            "funcgate_keeper_trouble", "Whether something goes wrong with the chore.", labels=["chore"]
+        )
         durable = keeper.durable()
         for name, chore in list(keeper.chores.items()):
             position.add_metric([name], chore.position)
