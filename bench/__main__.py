@@ -1,4 +1,4 @@
-"""`python -m bench [compare|growth|profile|parts|search|all]`: the doors of the harness. It writes nothing outside its own folder."""
+"""The doors: `python -m bench [compare|growth|durability|profile|parts|search|verify|all]`. Writes only into its own folder."""
 
 import argparse
 import contextlib
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import compare, growth, parts, search, steps
+from . import compare, durability, growth, parts, search, steps, verify
 from .bed import Options, lay
 from .processes import BenchError
 from .rounds import FULL, QUICK
@@ -18,9 +18,11 @@ from .rounds import FULL, QUICK
 VERBS = {
     "compare": (compare.run,),
     "growth": (growth.run,),
+    "durability": (durability.run,),
     "profile": (steps.run,),
     "parts": (parts.run,),
     "search": (search.run,),
+    "verify": (verify.run,),
     "all": (compare.run, growth.run),
 }
 

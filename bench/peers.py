@@ -114,7 +114,8 @@ def _guards(peer: Peer, work: Workload, heard: Heard, seen: dict[str, int]) -> N
         "an argument of another type": (make_body().replace(b'"EUR"', b"[1]"), lambda status: status == 400),
     }
     for what, (body, good) in tries.items():
-        status = ask(peer.port, make_request(peer.path, work.good, body, host)).status
+        request = make_request(peer.path, work.good, body, host)
+        status = ask(peer.port, request.replace(b"Accept:", b"Prefer: wait=0\r\nAccept:", 1)).status  # nobody approves
         _claim(peer, good(status), f"answers {what} with {status}")
 
 

@@ -1,0 +1,52 @@
+"""`funcgate serve` that records nothing, so that it can be told what recording costs. For the harness only.
+
+Run as `python -m bench.unrecorded nothing|memory serve --config FILE`: with `memory` each line is made and forgotten.
+"""
+
+import sys
+from collections.abc import Awaitable, Generator
+
+from funcgate import cli
+from funcgate.app import serving
+from funcgate.core.entry import Entry
+from funcgate.stores.journal_files import FileJournal
+from funcgate.stores.lines import add_lines
+
+
+class _NextTurn:
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+_NEXT_TURN = _NextTurn()
+
+
+class Nothing(FileJournal):
+    """Says "written" and writes nothing, not even in memory."""
+
+    def append(self, *entries: Entry) -> Awaitable[None]:
+        return _NEXT_TURN
+
+    def note(self, *entries: Entry) -> None:
+        return
+
+
+class Memory(FileJournal):
+    """Makes the lines and forgets them."""
+
+    def append(self, *entries: Entry) -> Awaitable[None]:
+        self.note(*entries)
+        return _NEXT_TURN
+
+    def note(self, *entries: Entry) -> None:
+        self._seq = add_lines(bytearray(), entries, self._seq, self._clock.stamp())
+
+
+def main() -> None:
+    kind = {"nothing": Nothing, "memory": Memory}[sys.argv.pop(1)]
+    vars(serving)["FileJournal"] = kind  # the one place that makes a journal
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()
