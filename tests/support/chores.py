@@ -59,6 +59,14 @@ class Breaking(Noting):
         super().take(lines)
 
 
+class Complaining(Noting):
+    """Goes on, and complains as long as there is a file ``broken``."""
+
+    @property
+    def complaint(self) -> str:
+        return "copies do not arrive" if (self.folder / "broken").exists() else ""
+
+
 class Stuck(Noting):
     """Never comes back."""
 
@@ -86,7 +94,7 @@ class Dying(Noting):
 
 
 KINDS: dict[str, Callable[..., Any]] = {
-    "noting": Noting, "failing": Failing, "breaking": Breaking, "stuck": Stuck, "dying": Dying,
+    "noting": Noting, "failing": Failing, "breaking": Breaking, "stuck": Stuck, "dying": Dying, "complaining": Complaining,
 }  # fmt: skip
 
 

@@ -103,7 +103,7 @@ class Keeping:
         if time.monotonic() - self._down_since > DOWN_S:
             return ["the keeper does not run: proof, index, retention and forwarding stand still"]
         stuck = sorted(name for name, chore in self._gauges.chores.items() if chore.trouble)
-        return [f"the keeper cannot go on with {', '.join(stuck)}; the log says why"] if stuck else []
+        return [f"the keeper has trouble with {', '.join(stuck)}; the log says which"] if stuck else []
 
     def _ending(self) -> bool:
         return self._stopping
@@ -208,9 +208,9 @@ class Keeping:
         chores[status.chore] = ChoreGauge(status.position, status.trouble)
         old = before.trouble if before is not None else ""
         if status.trouble and status.trouble != old:
-            self._log.warning("the keeper cannot go on with a chore", chore=status.chore, why=status.trouble)
+            self._log.warning("the keeper has trouble", chore=status.chore, why=status.trouble)
         elif old and not status.trouble:
-            self._log.info("the keeper goes on with a chore", chore=status.chore)
+            self._log.info("the keeper's trouble is over", chore=status.chore)
 
     async def _record(self, asked: Record) -> None:
         problem = ""

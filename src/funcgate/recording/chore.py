@@ -1,7 +1,7 @@
 """What the keeper runs beside the gateway: chores, each fed with the journal's durable lines, each at its own pace."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from .folder import Line
 
@@ -32,4 +32,14 @@ class Chore(Protocol):
 
     def close(self) -> None:
         """The keeper ends. Never raises."""
+        ...
+
+
+@runtime_checkable
+class Complains(Protocol):
+    """A chore that goes on, and yet has something to say to the operator."""
+
+    @property
+    def complaint(self) -> str:
+        """What goes wrong beside the chore's own way, "" if nothing does. Never raises."""
         ...

@@ -84,7 +84,7 @@ def test_the_chores_that_are_stuck_are_named_and_no_more(tmp_path: Path) -> None
 
     async def check(one: Keeping, gauges: KeeperGauges) -> None:
         await until(lambda: gauges.chores)
-        assert one.warnings() == ["the keeper cannot go on with proof; the log says why"]
+        assert one.warnings() == ["the keeper has trouble with proof; the log says which"]
         assert gauges.chores["proof"].position == 3
 
     kept(tmp_path, (sys.executable, "-S", "-c", SAYS.format(said)), check)

@@ -50,7 +50,7 @@ class Stop(Struct, frozen=True, kw_only=True, tag="stop"):
 
 
 class Status(Struct, frozen=True, kw_only=True, tag="status"):
-    """How far a chore is. `trouble` says why it cannot go on, "" if it can. `gone` when there is no such chore any more."""
+    """How far a chore is. `trouble` says what goes wrong, "" if nothing does. `gone` when there is no such chore any more."""
 
     chore: str
     position: int = 0

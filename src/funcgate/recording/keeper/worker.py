@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
-from funcgate.recording.chore import Chore, ChoreFailed
+from funcgate.recording.chore import Chore, ChoreFailed, Complains
 from funcgate.recording.follow import Follow
 
 TICK_S = 1.0
@@ -73,7 +73,7 @@ class Worker:
     def _run(self) -> None:
         while not self._stopping:
             if self._guarded(self._take_all):
-                self._pause_s, self.trouble = FIRST_PAUSE_S, ""
+                self._pause_s, self.trouble = FIRST_PAUSE_S, self._complaint()
                 self._wait(self._tick_at - monotonic(), lambda: self._durable > self._tried)
             else:
                 self._wait(self._pause_s, lambda: False)
@@ -109,6 +109,9 @@ class Worker:
         if self._chore is not None:
             self._chore.tick()
             self.position = self._chore.position
+
+    def _complaint(self) -> str:
+        return self._chore.complaint[:1000] if isinstance(self._chore, Complains) else ""
 
     def _guarded(self, work: Callable[[], None]) -> bool:
         """Whether it went well. The lines that were not dealt with are read again."""

@@ -79,6 +79,11 @@ class ProofChore:
         at = growth.signed.checkpoint.at if growth.signed is not None else ""
         return ProofStatus(growth.size, growth.signed_size, at, problem, copies)
 
+    @property
+    def complaint(self) -> str:
+        """Copies that do not arrive; the proof goes on without them."""
+        return next((f"copies to {copy.to}: {copy.problem}" for copy in self.status.copies if copy.problem), "")
+
     def take(self, lines: Sequence[Line]) -> None:
         with self._failing("take"):
             self._opened().take(lines)

@@ -69,6 +69,18 @@ def test_one_that_fails_is_told_tried_again_and_stops_no_other(
     assert keeper.stop(9) == 0
 
 
+def test_one_that_complains_goes_on(child: Child, write: Write, data_dir: Path) -> None:
+    (data_dir / "broken").touch()
+    write(1, 5)
+    keeper = child("complaining", durable=3)
+    assert keeper.troubled("complaining") == "copies do not arrive"
+    keeper.say(Durable(5))
+    keeper.reached("complaining", 5)
+    (data_dir / "broken").unlink()
+    keeper.hear_until(lambda m: isinstance(m, Status) and m.chore == "complaining" and not m.trouble)
+    assert keeper.stop(5) == 0
+
+
 def test_one_that_never_comes_back_is_left_behind_at_the_end(child: Child, write: Write) -> None:
     write(1, 5)
     keeper = child("stuck", "noting", durable=3)
