@@ -53,9 +53,8 @@ def _index(settings: KeeperSettings) -> Chore:
     from funcgate.recording.index.chore import IndexChore
     from funcgate.recording.index.keys import secret_of
 
-    data_dir, key = Path(settings.data_dir), _key(settings)
-    secret = secret_of(key) if key is not None else b""
-    return IndexChore(data_dir, secret=secret, text=settings.index.text, opened=_opener(settings).open)
+    secret, opened = secret_of(_key(settings)), _opener(settings).open
+    return IndexChore(Path(settings.data_dir), secret=secret, text=settings.index.text, opened=opened)
 
 
 def _archive(settings: KeeperSettings) -> Chore:
