@@ -3,7 +3,7 @@
 `encrypt` and `decrypt` bind the bytes to their place: those of one entry mean nothing in another.
 """
 
-import secrets
+from os import urandom
 from typing import Literal
 
 import msgspec
@@ -61,7 +61,7 @@ def decode_body(data: bytes) -> Raw | str:
 
 def encrypt(cipher: AESGCM, data: bytes, entry: Entry, part: Part) -> bytes:
     """Nonce, ciphertext, tag. The nonces are random, 96 bits: a key is good for 2^32 messages (NIST SP 800-38D, 8.3)."""
-    nonce = secrets.token_bytes(_NONCE_BYTES)
+    nonce = urandom(_NONCE_BYTES)
     return nonce + cipher.encrypt(nonce, data, _place(entry, part))
 
 
@@ -72,4 +72,4 @@ def decrypt(cipher: AESGCM, sealed: bytes, entry: Entry, part: Part) -> bytes:
 
 def _place(entry: Entry, part: Part) -> bytes:
     # Attack: move what is sealed from one call to another, from a refusal to a permission, or from one piece to the next.
-    return f"{entry.call}\n{entry.kind}\n{entry.piece}\n{part}".encode()
+    return "\n".join((entry.call, entry.kind, str(entry.piece), part)).encode()

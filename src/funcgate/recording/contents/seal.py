@@ -3,7 +3,7 @@
 What stays in the clear is what the record is searched and judged by: when, which call, function, session, decision, outcome.
 """
 
-import base64
+from binascii import b2a_base64
 
 from funcgate.core.entry import Entry, Kind, Sealed
 
@@ -26,14 +26,14 @@ def seal(entry: Entry, keys: Keys) -> None:
     content = content_name = metadata = metadata_name = ""
     if entry.args is not None or entry.body is not None:
         data = encode(Content(entry.args, entry.body))
-        content = base64.b64encode(encrypt(keys.content, data, entry, CONTENT)).decode()
+        content = b2a_base64(encrypt(keys.content, data, entry, CONTENT), newline=False).decode()
         content_name = keys.content_name
         entry.args = entry.body = None
     elif entry.object or entry.args_object:
         content_name = keys.content_name
     if entry.principal is not None or entry.client or entry.detail or entry.trace or entry.reason:
         data = encode(Metadata(entry.principal, entry.client, entry.trace, entry.reason, entry.detail))
-        metadata = base64.b64encode(encrypt(keys.metadata, data, entry, METADATA)).decode()
+        metadata = b2a_base64(encrypt(keys.metadata, data, entry, METADATA), newline=False).decode()
         metadata_name = keys.metadata_name
         entry.principal = None
         entry.client = entry.trace = entry.reason = entry.detail = ""
