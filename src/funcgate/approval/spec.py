@@ -24,7 +24,7 @@ class SlackSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, t
 
 
 class TeamsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="teams"):
-    """A Microsoft Teams bot: `app_id`, `password` and `tenant` get its tokens, `service_url` and `conversation` are where it posts.
+    """A Microsoft Teams bot: `app_id`, `password` and `tenant` get its tokens; it posts to `conversation` at `service_url`.
 
     `login_url` and `keys_url` are the Bot Framework's."""
 

@@ -30,12 +30,13 @@ class Forged(Exception):
 
 
 class Heard(Struct, frozen=True, kw_only=True):
-    """An answer whose sender is verified: `yes` to `approval`, by `person`."""
+    """An answer whose sender is verified: `yes` to `approval`, by `person`. `back` is the channel's own way back to the sender."""
 
     approval: str
     yes: bool
     person: Person
     reason: str = ""
+    back: str = ""
 
 
 class Said(Struct, frozen=True, kw_only=True):
@@ -65,8 +66,8 @@ class Channel(Protocol):
         """
         ...
 
-    def reply(self, approval: Approval | None, refusal: str) -> Said:
-        """What the sender of an answer is told: how the approval stands, or why the answer does not count."""
+    async def reply(self, heard: Heard, approval: Approval | None, refusal: str) -> Said:
+        """Tell the sender of an answer how the approval stands, or why the answer does not count. Raises nothing."""
         ...
 
     async def close(self) -> None: ...

@@ -32,13 +32,13 @@ def routes(answers: Answers, channels: Callable[[], Mapping[str, Channel]]) -> R
         try:
             changed = await answers.give(found.approval, found.person, found.yes, name, found.reason)
         except Unanswered as why:
-            return _said(channel.reply(None, str(why)))
+            return _said(await channel.reply(found, None, str(why)))
         except KeyError:
             await answers.refuse(found.approval, name, "there is no such approval", found.person)
-            return _said(channel.reply(None, "There is no such approval."))
+            return _said(await channel.reply(found, None, "There is no such approval."))
         except Refused as refused:
-            return _said(channel.reply(None, f"The answer cannot be recorded now ({refused.code})."))
-        return _said(channel.reply(changed, ""))
+            return _said(await channel.reply(found, None, f"The answer cannot be recorded now ({refused.code})."))
+        return _said(await channel.reply(found, changed, ""))
 
     return Router("/channels", route_handlers=[heard])
 
