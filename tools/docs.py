@@ -178,7 +178,8 @@ def commands() -> dict[str, set[str]]:
             options |= {*parameter.opts, *parameter.secondary_opts} if parameter.param_type_name == "option" else set()
         found[name] = options
         for verb, below in getattr(command, "commands", {}).items():
-            walk(below, f"{name} {verb}".strip())
+            if not below.hidden:  # what only the program itself calls
+                walk(below, f"{name} {verb}".strip())
 
     walk(typer.main.get_command(application), "")
     return found
