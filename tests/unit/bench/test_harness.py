@@ -98,6 +98,20 @@ def test_a_sampled_gateway_does_all_that_its_row_says(tmp_path: Path) -> None:
         assert any("Gateway.carry" in name for name, _ in found["samples"]["within"])
 
 
+@pytest.mark.slow
+def test_the_cost_of_durability_is_told_for_each_way_to_record(tmp_path: Path) -> None:
+    result = tmp_path / "result.json"
+    command = [sys.executable, "-m", "bench", "durability", "--quick", "--connections", "4"]
+    done = subprocess.run(
+        [*command, "--data", str(tmp_path / "data"), "--json", str(result)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    samples = json.loads(result.read_text())["durability"]["samples"]
+    assert {sample["peer"] for sample in samples} == {"always", "interval", "memory", "nothing"}
+    assert all(sample["calls"] > 0 for sample in samples)
+    assert "4 connections" in done.stdout
+
+
 def test_a_run_that_is_stopped_takes_its_children_with_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench", "compare", "--only", "aiohttp", "--connections", "2"]
     with subprocess.Popen([*command, "--data", str(tmp_path)], stderr=subprocess.PIPE, text=True) as run:
