@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ import pytest
 
 from funcgate.core.entry import Kind
 from funcgate.recording.calls import record_of
+from funcgate.recording.contents import Opener
 from funcgate.recording.reader import read_entries
 from support.authority import Authority
 from support.gate import Gate, settings, until
@@ -114,20 +116,31 @@ def to_the_end(sock: socket.socket) -> bytes:
     return received
 
 
-def recorded(gate: Gate, calls: set[str]) -> dict[str, Any]:
+def recorded(gate: Gate, calls: set[str], key: bytes | None = None) -> dict[str, Any]:
     found: dict[str, list[Any]] = {call: [] for call in calls}
+    opener = Opener(gate.data, key)
     for entry in read_entries(gate.data / "journal"):
         if entry.call in found:
-            found[entry.call].append(entry)
+            opened = opener.look(entry)
+            assert opened.lost == ()
+            found[entry.call].append(opened.entry)
     return {call: entries for call, entries in found.items() if entries}
 
 
-@pytest.mark.parametrize(("path", "behaviour", "rounds"), [("/read", echo, 3), ("/items/stream", drip, 2)])
+@pytest.mark.parametrize(
+    ("path", "behaviour", "rounds", "beside"),
+    [("/read", echo, 3, False), ("/items/stream", drip, 2, False), ("/read", echo, 2, True)],
+)
 def test_kill_9_never_leaves_a_caller_with_what_is_not_recorded(
-    make_gate: Callable[..., Gate], target: Target, token: str, path: str, behaviour: Any, rounds: int
-) -> None:
+    make_gate: Callable[..., Gate], target: Target, token: str, tmp_path: Path, path: str, behaviour: Any, rounds: int,
+    beside: bool,
+) -> None:  # fmt: skip
+    """`beside`: every answer is a content object of its own, and encrypted."""
+    key = bytes(range(32)) if beside else None
+    (tmp_path / "key").write_text(bytes(range(32)).hex())
+    journal = {"inline": "20B", "encryption": {"key": f"file:{tmp_path / 'key'}"}} if beside else {}
     target.answers[path] = behaviour
-    gate = make_gate()
+    gate = make_gate(journal=journal)
     chance = random.Random(7)
     received: list[bytes] = []
     for _ in range(rounds):
@@ -139,12 +152,13 @@ def test_kill_9_never_leaves_a_caller_with_what_is_not_recorded(
         received += reading.stop()
     got = [one for one in map(taken_apart, received) if one[0] == 200 and one[2]]
     assert len(got) > 10
-    entries = recorded(gate, {call for _, call, _ in got})
+    entries = recorded(gate, {call for _, call, _ in got}, key)
     for _, call, body in got:
         assert call in entries, f"{call} was answered, and is not in the journal"
         pieces = [entry for entry in entries[call] if entry.kind is Kind.CHUNK]
         if behaviour is echo:
             (chunk,) = pieces
+            assert bool(chunk.object) == beside
             assert bytes(chunk.body).startswith(body)
         else:
             assert [piece.piece for piece in pieces] == list(range(1, len(pieces) + 1))
