@@ -72,7 +72,7 @@ class House:
 
     def admin(self, **change: Any) -> str:
         """An administrator's order, as the gateway records it; its id."""
-        order = new_id(self.now)
+        order = str(change.pop("order", "")) or new_id(self.now)
         by = {"via": "inbox", "user": "root", "uid": 0}
         self.write(Entry(kind=Kind.ADMIN, call="", change={**change, "order": order, "by": by}))
         return order

@@ -4,10 +4,13 @@ import typer
 
 from .approvals.answer import approve, cancel, grants, reject, revoke
 from .approvals.show import list_approvals, show_approval, watch
+from .audit.expire import expire
 from .audit.export import export_calls
+from .audit.hold import hold
 from .audit.prove import prove_call
 from .audit.reading import list_calls, show_call
 from .audit.reindex import reindex
+from .audit.replay import replay_session
 from .audit.verify import verify_journal
 from .audit.who import who_called
 from .audit.why import why_so
@@ -39,7 +42,10 @@ audit.command("show")(show_call)
 audit.command("who")(who_called)
 audit.command("why")(why_so)
 audit.command()(reindex)
+audit.command("replay")(replay_session)
 audit.command("export")(export_calls)
+audit.command("expire")(expire)
+audit.add_typer(hold, name="hold")
 audit.command("verify")(verify_journal)
 audit.command("prove")(prove_call)
 approvals.command("list")(list_approvals)

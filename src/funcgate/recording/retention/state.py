@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
@@ -95,6 +96,21 @@ class State:
             call: OpenCall(*rest) for call, *rest in self._rows("SELECT call, session, target, seq FROM open")
         }
 
+    @classmethod
+    def copy_of(cls, path: Path) -> "State":
+        """The view that the keeper has by now, in memory; an empty one if it has none. Changes nothing on the disk."""
+        state = cls(":memory:")
+        try:
+            with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as source:
+                source.backup(state._sql)
+            facts = cls._read_facts(state._sql)
+        except (sqlite3.Error, msgspec.MsgspecError):
+            return cls(":memory:")
+        if facts.version != VERSION:
+            return cls(":memory:")
+        state._facts, state._open = facts, state._open_calls()
+        return state
+
     # -- what is known
 
     @property
@@ -173,12 +189,6 @@ class State:
                 self._sql.execute("DELETE FROM segment WHERE name = ?", (gone.segment,))
                 self._sql.execute("DELETE FROM age WHERE segment = ?", (gone.segment,))
             self._sql.executemany("DELETE FROM used WHERE key = ?", [(key.name,) for key in order.keys])
-
-    def backup_to(self, other: "State") -> None:
-        """Make the other one the same as this one."""
-        self._sql.backup(other._sql)
-        other._facts = other._read_facts(other._sql)
-        other._open = dict(self._open)
 
     def close(self) -> None:
         self._sql.close()
@@ -292,6 +302,9 @@ class State:
     def _read_facts(sql: sqlite3.Connection) -> _Facts:
         found = sql.execute("SELECT value FROM fact WHERE name = 'facts'").fetchone()
         return _Facts() if found is None else _decode_facts(found[0])
+
+    def _open_calls(self) -> dict[str, OpenCall]:
+        return {call: OpenCall(*rest) for call, *rest in self._rows("SELECT call, session, target, seq FROM open")}
 
     def _rows(self, query: str) -> Iterator[Any]:
         return iter(self._sql.execute(query).fetchall())

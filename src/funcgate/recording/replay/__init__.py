@@ -1,0 +1,1 @@
+"""A session played back from the record, and two of them compared. Only reads; calls nothing again."""
