@@ -63,7 +63,7 @@ class Lines:
 
 
 class Calls:
-    """Each call when it has ended, and each entry of an administrator if `admin`.
+    """Each call when it has ended, and if `admin` each act of an administrator, or of an approver when the call had ended.
 
     Without `content` no arguments and no bodies are kept. `admin` leaves out what the journal writes for itself at the head
     of a segment. With `bounded`, calls that were open when the first segment began are not told: they are not in the range.
@@ -90,6 +90,10 @@ class Calls:
                 self._foreign = set(entry.change.get("open", ()))
             if self._admin and "segment" not in entry.change:
                 yield Unit(entry.seq, 0, entry)
+        elif entry.kind is Kind.ANSWERED and entry.call not in self._open:
+            # An approver who takes longer than the call waits: an act of its own.
+            if self._admin:
+                yield Unit(entry.seq, 0, *self._opened(entry))
         elif not self._foreign or entry.call not in self._foreign:
             for nth, (what, lost) in enumerate(self._of_call(entry)):
                 yield Unit(entry.seq, nth, what, lost)
@@ -126,7 +130,9 @@ class Calls:
         entries = self._open.pop(call)
         self._bytes -= sum(map(_size, entries))
         opened = [self._opened(entry) for entry in entries]
-        return record_of(one.entry for one in opened), tuple(lost for one in opened for lost in one.lost)
+        record = record_of(one.entry for one in opened)
+        record.body_cut &= self._content  # else nothing of it is meant to be here
+        return record, tuple(lost for one in opened for lost in one.lost)
 
 
 def without_content(entry: Entry) -> Entry:

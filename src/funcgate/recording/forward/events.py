@@ -1,4 +1,4 @@
-"""An event as JSON: one for each call when it has ended, one for each thing that an administrator did."""
+"""An event as JSON: one for each call when it has ended, one for each thing that an administrator or approver did."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import msgspec
 
 from funcgate.core.entry import Entry
 from funcgate.recording.calls import CallRecord
-from funcgate.recording.export.formats.form import change_of
+from funcgate.recording.export.formats.form import change_of, who_of
 
 _encode = msgspec.json.Encoder().encode
 
@@ -16,8 +16,9 @@ def event_of(what: CallRecord | Entry) -> dict[str, Any]:
     empty members and without the entries."""
     if isinstance(what, Entry):
         return {"type": "admin", "id": id_of(what), "at": what.at, "what": change_of(what)} | _full(
-            seq=what.seq, outcome=what.outcome, change=dict(what.change)
-        )
+            seq=what.seq, who=who_of(what), outcome=what.outcome, change=dict(what.change), call=what.call,
+            approval=what.approval, detail=what.detail,
+        )  # fmt: skip
     members = {name: getattr(what, name) for name in what.__struct_fields__ if name not in ("entries", "id", "at")}
     return {"type": "call", "id": what.id, "at": what.at} | _full(**members)
 

@@ -78,6 +78,7 @@ async def everything(story: Written, journal: FileJournal) -> None:
         )
     )
     await journal.append(
+        Entry(kind=Kind.ANSWERED, call=story.ids["held"], approval="a-1", principal=ADA, outcome="approve"),
         story.arrived("cut", ADA), story.then("cut", Kind.ALLOWED, policy=allow),
         story.then("cut", Kind.ENDED, outcome="cut", status=200, body="text", body_bytes=9000, body_cut=True),
     )  # fmt: skip

@@ -51,7 +51,7 @@ def valid() -> jsonschema_rs.Validator:
 
 def test_ocsf_is_valid_by_its_schema(written: Written, valid: jsonschema_rs.Validator) -> None:
     lines = written_as("ocsf", units(written)).splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 7
     for line in lines:
         assert [error.message for error in valid.iter_errors(json.loads(line))] == []
 
@@ -131,11 +131,11 @@ def parsed(line: str) -> tuple[list[str], dict[str, str]]:
 
 def test_cef_can_be_read_back(written: Written) -> None:
     lines = written_as("cef", units(written)).decode().splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 7
     headers = [parsed(line)[0] for line in lines]
     assert all(header[:3] == ["CEF:0", "funcgate", "funcgate"] and len(header) == 7 for header in headers)
     assert [header[4] for header in headers] == [
-        "admin", "call.allow", "call.approval.pending", "call.identity.missing", "call.allow", "call.allow",
+        "admin", "call.allow", "call.approval.pending", "call.identity.missing", "admin", "call.allow", "call.allow",
     ]  # fmt: skip
 
 

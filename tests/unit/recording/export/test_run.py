@@ -12,8 +12,10 @@ import pytest
 from msgspec import Raw
 
 from funcgate.core.entry import Entry, Kind
+from funcgate.recording.calls import CallRecord
 from funcgate.recording.contents import Opened
 from funcgate.recording.export.cursor import Unfit
+from funcgate.recording.export.formats import FORMATS
 from funcgate.recording.export.places import FilePlace, Place, StreamPlace
 from funcgate.recording.export.run import Export, Exported, Wanted
 from funcgate.recording.export.units import Calls
@@ -221,3 +223,22 @@ def test_answers_that_never_end_do_not_fill_the_memory(monkeypatch: pytest.Monke
     assert calls == [f"c{number}" for number in range(1000)]
     assert len(rest) <= 300
     assert any(unit.what.body_cut for unit in early)  # and says so
+
+
+def test_an_answer_after_the_call_is_an_act_of_its_own() -> None:
+    """Else it would stand for a call that never ends, and hold the position for ever."""
+    at = "2026-11-21T00:00:00Z"
+    entries = [
+        Entry(seq=1, at=at, kind=Kind.ARRIVED, call="c"),
+        Entry(seq=2, at=at, kind=Kind.ANSWERED, call="c", principal=ADA, outcome="approve"),
+        Entry(seq=3, at=at, kind=Kind.ENDED, call="c"),
+        Entry(seq=4, at=at, kind=Kind.ANSWERED, call="c", principal=ADA, outcome="reject"),
+    ]
+    units = Calls(Opened, content=False, admin=True)
+    call, late = [unit.what for entry in entries for unit in units.take(entry)]
+    assert isinstance(call, CallRecord)
+    assert [entry.seq for entry in call.entries] == [1, 2, 3]
+    assert isinstance(late, Entry)
+    assert units.low == 4
+    for form in ("cef", "ocsf", "jsonl"):
+        assert b"ada" in FORMATS[form]().row(late)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from funcgate.core.entry import Entry
 from funcgate.recording.calls import CallRecord
 
-from .form import change_of, host_and_port, milliseconds, severity_of
+from .form import change_of, host_and_port, milliseconds, severity_of, who_of
 
 _VERSION = version("funcgate")
 _SEVERITY = {1: 1, 2: 5, 3: 7}  # CEF: 0 to 3 low, 4 to 6 medium, 7 and 8 high
@@ -88,8 +88,11 @@ def _of_change(entry: Entry) -> Iterator[tuple[str, str]]:
     yield "rt", str(milliseconds(entry.at))
     yield "externalId", str(entry.seq)
     yield "act", change_of(entry)
-    yield "suser", str(entry.change.get("who", ""))
+    yield "suser", who_of(entry)
     yield "outcome", entry.outcome
+    yield from _labelled(1, "approval", entry.approval)
+    yield from _labelled(2, "call", entry.call)
+    yield "msg", entry.detail
 
 
 def _outcome(call: CallRecord) -> str:

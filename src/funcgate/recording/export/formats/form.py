@@ -1,15 +1,15 @@
 """What a format is, and the few readings of a call that all formats share."""
 
-from datetime import datetime, timedelta
-from datetime import timezone as _zone
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Protocol
 
 import msgspec
 
-from funcgate.core.entry import Entry
+from funcgate.core.entry import Entry, Kind
 from funcgate.recording.calls import CallRecord
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=_zone.utc)  # noqa: UP017
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Unavailable(Exception):
@@ -72,6 +72,16 @@ def host_and_port(client: str) -> tuple[str, int]:
 
 
 def change_of(entry: Entry) -> str:
-    """What an administrator did, in one word: ``configuration``, ``hold``, ``export``, …"""
+    """What an administrator or an approver did, in one word: ``configuration``, ``hold``, ``export``, ``answer``, …"""
+    if entry.kind is Kind.ANSWERED:
+        return "answer"
     what = entry.change.get("what")
     return str(what) if what else next(iter(entry.change), "change")
+
+
+def who_of(entry: Entry) -> str:
+    """Who did it; "" for the gateway itself."""
+    if entry.principal is not None:
+        return entry.principal.subject
+    who = entry.change.get("who", entry.change.get("by", ""))
+    return str(who.get("subject", who)) if isinstance(who, Mapping) else str(who)

@@ -12,7 +12,7 @@ import msgspec
 from funcgate.core.entry import Entry, Who
 from funcgate.recording.calls import CallRecord
 
-from .form import change_of, host_and_port, milliseconds, severity_of
+from .form import change_of, host_and_port, milliseconds, severity_of, who_of
 
 SCHEMA_VERSION = "1.8.0"
 _PRODUCT = {"name": "funcgate", "vendor_name": "funcgate", "version": version("funcgate")}
@@ -136,15 +136,17 @@ def _source(client: str) -> dict[str, Any]:
 def _of_change(entry: Entry) -> dict[str, Any]:
     at = milliseconds(entry.at)
     refused = entry.outcome == "refused"
-    who = entry.change.get("who")
+    who = who_of(entry)
     return {
         **_CLASS, "activity_name": "Administration", "severity_id": 1, "severity": "Informational",
         "status_id": 2 if refused else 1, "status": "Failure" if refused else "Success", "time": at,
         "metadata": _metadata(f"seq-{entry.seq}", entry.at, entry.seq, ""),
-        "actor": {"user": {"name": str(who)}} if who else {"app_name": "funcgate"},
+        "actor": {"user": {"name": who}} if who else {"app_name": "funcgate"},
         "api": {"operation": f"administration.{change_of(entry)}", "service": {"name": "funcgate"}},
         "src_endpoint": {"svc_name": "funcgate"},
-        "unmapped": {"change": entry.change},
+        "unmapped": _full(
+            change=dict(entry.change), outcome=entry.outcome, call=entry.call, approval=entry.approval, detail=entry.detail
+        ),
     }  # fmt: skip
 
 
