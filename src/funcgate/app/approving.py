@@ -1,14 +1,19 @@
 """The desk of a running gateway: its store, the people's answers, and the channels that tell them. Put together here."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from funcgate.approval.answers import Answers
 from funcgate.approval.desk import HumanDesk
-from funcgate.core.approval import Approval, ApprovalStore
+from funcgate.approval.notices import Notices
+from funcgate.approval.spec import ChannelSpec
+from funcgate.config.channels import ChannelSettings
+from funcgate.core.approval import ApprovalStore
 from funcgate.core.ports import Journal
+from funcgate.logs import logger
+from funcgate.registry import CHANNELS
 
 if TYPE_CHECKING:
     from funcgate.stores.sql import SqlApprovals
@@ -17,20 +22,43 @@ if TYPE_CHECKING:
 class Approving:
     """One desk over ``state.db``. A gateway that never held a call has no such file, and does not load what reads it."""
 
-    def __init__(self, data_dir: Path, journal: Journal, told: Callable[[Approval], None]) -> None:
+    def __init__(self, data_dir: Path, journal: Journal, settings: Iterable[ChannelSettings]) -> None:
         self._later = _Later(data_dir / "state.db")
         self.store = cast(ApprovalStore, self._later)
-        self.desk = HumanDesk(self.store, journal, told)
+        made = [CHANNELS[_tag(each.spec)](each.spec, **each.secrets) for each in settings]
+        self.channels = {channel.name: channel for channel in made}
+        self.troubles: dict[str, str] = {}
+        self._notices = Notices(self.store, made, self._trouble)
+        self.desk = HumanDesk(self.store, journal, self._notices.told)
         self.answers = Answers(self.desk)
 
     async def run(self) -> None:
-        """Look after what is held, until cancelled."""
+        """Look after what is held, and keep the channels told, until cancelled."""
         await self._later.needed()
-        await self.desk.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.desk.run())
+            group.create_task(self._notices.run())
 
     async def close(self) -> None:
         self.desk.close()
         await self._later.close()
+        for channel in self.channels.values():
+            await channel.close()
+
+    def _trouble(self, channel: str, text: str) -> None:
+        """Say once what is wrong, and once that it is mended."""
+        if text == self.troubles.get(channel, ""):
+            return
+        if text:
+            logger().warning("approvers cannot be told", channel=channel, problem=text)
+            self.troubles[channel] = text
+        else:
+            logger().info("approvers are told again", channel=channel)
+            self.troubles.pop(channel, None)
+
+
+def _tag(spec: ChannelSpec) -> str:
+    return str(spec.__struct_config__.tag)
 
 
 class _Later:

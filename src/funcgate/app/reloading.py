@@ -33,6 +33,7 @@ _FIXED: tuple[tuple[tuple[str, ...], Callable[[Parts], Any]], ...] = (
     (("journal",), lambda parts: parts.journal),
     (("proof", "origin"), lambda parts: parts.keeper.proof.origin),
     (("proof", "key"), lambda parts: parts.keeper.proof.key),
+    (("channels",), lambda parts: parts.loaded.config.channels),
     (("logs", "calls"), lambda parts: parts.loaded.config.logs.calls),
 )
 

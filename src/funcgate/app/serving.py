@@ -19,7 +19,7 @@ from funcgate.config.secrets import secret_variables
 from funcgate.config.settings import Address
 from funcgate.console import ConsoleServer, Gauges, Health, KeeperGauges, bind, make_console, make_registry
 from funcgate.console.access import Access
-from funcgate.console.routes import approvals
+from funcgate.console.routes import approvals, channels
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.meter import Meter
 from funcgate.core.ports import Journal
@@ -96,7 +96,7 @@ class Serving:
         )
         self._contents = contents_of(parts, self._journal)
         self._unknowns = Unknowns(self._contents)
-        self._approving = Approving(data_dir, self._contents, lambda approval: None)
+        self._approving = Approving(data_dir, self._contents, parts.channels)
         self._sweeper = Sweeper()
         self._pools = HttpPools(self._sweeper)
 
@@ -144,7 +144,11 @@ class Serving:
 
     def _console(self) -> Litestar:
         self._access = Access(self._parts.issuers, self._parts.loaded.config.roles)
-        api = [approvals.routes(self._approving.answers, self._approving.store, self._access)]
+        desk = self._approving
+        api = [
+            approvals.routes(desk.answers, desk.store, self._access),
+            channels.routes(desk.answers, lambda: desk.channels),
+        ]
         return make_console(make_registry(self._meter, self._gauges), self._health, api)
 
     async def _open_journal(self) -> None:

@@ -18,6 +18,7 @@ from funcgate.identity import Issuers
 from funcgate.masking import MaskingPlan, compile_rules
 from funcgate.policy import PolicySet, compile_policies
 
+from .channels import channels
 from .load import Loaded, load, version_of
 from .parts import Options, Parts, Target, Where
 from .problems import Faulty, Located
@@ -173,7 +174,7 @@ class _Assembly:
         key = secrets.key(at.key, ("journal", "encryption", "key")) if at is not None else None
         journal = journal_settings(spec, key, ("journal",), self.problems)
         keeper = keeper_settings(self._loaded, journal, self._broken, secrets, self.problems)
-        return {"journal": journal, "keeper": keeper}
+        return {"channels": channels(self._config, secrets, self.problems), "journal": journal, "keeper": keeper}
 
     def _issuers(self) -> Issuers | None:
         previous = self._options.previous

@@ -17,6 +17,7 @@ from funcgate.masking import MaskingPlan
 from funcgate.policy import PolicySet
 from funcgate.recording.keeper.settings import KeeperSettings
 
+from .channels import ChannelSettings
 from .load import Loaded
 from .problems import Located
 from .settings import Address, JournalSettings, ListenLimits
@@ -61,6 +62,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     targets: Mapping[str, Target]
     functions: Mapping[str, Function]
     hosts: Mapping[str, str]
+    channels: tuple[ChannelSettings, ...]
     warnings: tuple[Located, ...]
 
     @property

@@ -85,6 +85,8 @@ def secret_variables(config: Config) -> frozenset[str]:
     for spec in config.forward:
         texts += [spec.secret] if isinstance(spec, WebhookSpec) else []
         texts += spec.headers.values() if isinstance(spec, OtlpSpec) else []
+    for channel in config.channels:
+        texts += [getattr(channel, field, "") for field in ("token", "signing_secret", "password", "secret")]
     return frozenset(place.name for place in map(place_of, texts) if place is not None and place.kind == "env")
 
 

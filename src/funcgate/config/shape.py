@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from funcgate.approval.spec import ChannelSpec
 from funcgate.catalog import FunctionSpec, OpenApiSpec
 from funcgate.credentials import CredentialSpec
 from funcgate.identity import IssuerSpec
@@ -223,5 +224,6 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     targets: list[TargetSpec] = []
     policies: list[PolicySpec] = []
     masking: list[RuleSpec] = []
+    channels: list[ChannelSpec] = []
     logs: LogsSpec = LogsSpec()
     approval_url: str | None = None

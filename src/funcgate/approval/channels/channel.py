@@ -30,7 +30,7 @@ class Forged(Exception):
 
 
 class Heard(Struct, frozen=True, kw_only=True):
-    """An answer whose sender is verified: `yes` to `approval`, by `person`. `back` is the channel's own way back to the sender."""
+    """An answer whose sender is verified: `yes` to `approval`, by `person`. `back` is the way back to the sender."""
 
     approval: str
     yes: bool
