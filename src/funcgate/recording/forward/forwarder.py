@@ -48,12 +48,17 @@ class Forwarder:
         self._waiting: deque[Waiting] = deque()
         self._sent: deque[Waiting] = deque()  # and not confirmed
         self._refused: list[Aside] = []
+        self._aside = 0  # since the start
         self._in_a_row = 0
         self._not_before = 0.0
 
     @property
     def position(self) -> int:
         return self._saved.low
+
+    @property
+    def complaint(self) -> str:
+        return f"{self._aside} events were refused, see forward/{self._place.aside.name}" if self._aside else ""
 
     def take(self, lines: Sequence[Line]) -> None:
         self._flush()  # what was left when the destination failed
@@ -175,6 +180,7 @@ class Forwarder:
     def _set_aside(self, aside: Aside) -> None:
         self._place.set_aside(aside)
         self._refused.append(aside)
+        self._aside += aside.count
 
     def _tell(self) -> None:
         if self._refused:

@@ -69,11 +69,11 @@ def test_other_words(growing: Growing, follow: Follow, form: Tells, begins: byte
 
 def test_what_administrators_do_goes_too(growing: Growing, follow: Follow) -> None:
     receiver = SyslogReceiver()
-    growing.add(Entry(kind=Kind.ADMIN, call="", outcome="complete", change={"what": "hold", "who": "root"}))
+    growing.add(Entry(kind=Kind.ADMIN, call="", outcome="complete", change={"what": "hold", "by": {"user": "root"}}))
     follow(to(receiver.port))
     (message,) = until(lambda: list(receiver.messages))
     assert (message.kind, message.data["what"]) == ("admin", "hold")
-    assert json.loads(message.text)["change"] == {"what": "hold", "who": "root"}
+    assert json.loads(message.text)["who"] == "root"
 
 
 def test_tls(growing: Growing, follow: Follow, tmp_path: Path) -> None:

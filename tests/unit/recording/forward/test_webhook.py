@@ -115,6 +115,7 @@ def test_poison_is_set_aside_and_told_and_the_rest_goes_on(growing: Growing, fol
     assert all("422" in line["why"] and line["seq"] for line in refused(growing))
     until(lambda: sum(asked["count"] for asked in following.asked) == 3)
     assert following.asked[0]["what"] == "set_aside"
+    until(lambda: following.worker.trouble == "3 events were refused, see forward/hook.refused.jsonl")
 
 
 def test_what_is_told_of_poison_is_not_sent_to_where_it_was_refused(

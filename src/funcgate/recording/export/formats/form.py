@@ -83,5 +83,8 @@ def who_of(entry: Entry) -> str:
     """Who did it; "" for the gateway itself."""
     if entry.principal is not None:
         return entry.principal.subject
-    who = entry.change.get("who", entry.change.get("by", ""))
-    return str(who.get("subject", who)) if isinstance(who, Mapping) else str(who)
+    by = entry.change.get("by", "")
+    named = (
+        next((by[name] for name in ("user", "subject", "chore") if by.get(name)), "") if isinstance(by, Mapping) else by
+    )
+    return str(named)
