@@ -14,6 +14,7 @@ import pytest
 from funcgate.core.entry import Decided, Entry, Kind, Who, encode_line
 from funcgate.core.ports import Journal
 from funcgate.core.refusal import Code, Refused
+from funcgate.recording.contents import Contents, Opener
 from funcgate.recording.reader import read_entries
 from funcgate.stores.journal_files import FileJournal
 from funcgate.stores.memory import MemoryJournal
@@ -70,7 +71,30 @@ class IntervalHarness(FileHarness):
     sync = "interval"
 
 
-HARNESSES = [MemoryHarness, FileHarness, IntervalHarness]
+class BesideHarness(FileHarness):
+    """With `Contents` in front."""
+
+    key: bytes | None = None
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Journal]:
+        async with super().running() as inner:
+            contents = Contents(inner, self.folder.parent, key=self.key)
+            contents.check()
+            yield contents
+            await contents.close()
+
+    def read(self) -> list[Entry]:
+        opened = [Opener(self.folder.parent, self.key).look(entry) for entry in super().read()]
+        assert [one.lost for one in opened] == [()] * len(opened)
+        return [one.entry for one in opened]
+
+
+class SealedHarness(BesideHarness):
+    key = bytes(range(32))
+
+
+HARNESSES = [MemoryHarness, FileHarness, IntervalHarness, BesideHarness, SealedHarness]
 Harness = MemoryHarness | FileHarness
 
 
@@ -91,7 +115,10 @@ def allowed(call: str) -> Entry:
 
 
 def ended(call: str) -> Entry:
-    return Entry(kind=Kind.ENDED, call=call, outcome="complete", status=200, body=msgspec.Raw(b'[1,{"a":"b"}]'))
+    return Entry(
+        kind=Kind.ENDED, call=call, session="s1", function="shop.buy", outcome="complete", status=200,
+        body=msgspec.Raw(b'[1,{"a":"b"}]'),
+    )  # fmt: skip
 
 
 def of_calls(entries: list[Entry]) -> list[tuple[str, str]]:

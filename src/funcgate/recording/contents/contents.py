@@ -15,7 +15,7 @@ from funcgate.core.ports import Journal
 from funcgate.core.refusal import Code, Refused
 
 from .files import make_folder
-from .forms import encode_body, encrypt
+from .forms import encode_part, encrypt
 from .keys import KeyRing, Keys
 from .objects import ContentStore
 from .seal import emptied, is_open, seal, target_of
@@ -171,11 +171,11 @@ class Contents:
     def _lay(self, entry: Entry, keys: Keys | None) -> None:
         """In a thread. Raises `OSError`."""
         if entry.args is not None and _large(entry.args, self._inline):
-            data = bytes(entry.args)
+            data = encode_part(entry.args)
             entry.args_object = self._write(data if keys is None else encrypt(keys.content, data, entry, "args"))
             entry.args = None
         if entry.body is not None and _large(entry.body, self._inline):
-            data = encode_body(entry.body)
+            data = encode_part(entry.body)
             entry.object = self._write(data if keys is None else encrypt(keys.content, data, entry, "body"))
             entry.body = None
 

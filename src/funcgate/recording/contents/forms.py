@@ -4,7 +4,7 @@
 """
 
 from os import urandom
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -38,6 +38,7 @@ class _ContentRead(Struct):
 
 
 encode = msgspec.json.Encoder().encode
+_decode_raw = msgspec.json.Decoder(Raw).decode
 _decode_content = msgspec.json.Decoder(_ContentRead).decode
 decode_metadata = msgspec.json.Decoder(Metadata).decode
 
@@ -49,14 +50,49 @@ def decode_content(data: bytes) -> Content:
     return Content(args, None if read.body is _ABSENT else decode_body(bytes(read.body)))
 
 
-def encode_body(body: Raw | str) -> bytes:
-    """As it would stand in the line: JSON as it is, text as a JSON string."""
-    return bytes(body) if isinstance(body, Raw) else encode(body)
+def encode_content(args: Raw | None, body: Raw | str | None) -> bytes:
+    # Attack: JSON that is none, so that one member says what another holds, or nothing can be read back.
+    args, body = args and Raw(encode_part(args)), body and Raw(encode_part(body))
+    return encode(Content(args, body))
+
+
+def encode_part(part: Raw | str) -> bytes:
+    """As it would stand in the line: JSON as it is, anything else as a JSON string. Never raises."""
+    if isinstance(part, Raw):
+        data = bytes(part)
+        try:
+            _decode_raw(data)
+            if not data.isascii():
+                data.decode()
+            return data
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            part = data.decode("utf-8", "backslashreplace")
+    return encode(_text(part))
+
+
+def encode_metadata(metadata: Metadata) -> bytes:
+    """Never raises: what is no Unicode is written with escapes."""
+    try:
+        return encode(metadata)
+    except UnicodeEncodeError:
+        return encode(_mended(metadata))
 
 
 def decode_body(data: bytes) -> Raw | str:
     """Raises `msgspec.MsgspecError`, `UnicodeDecodeError`."""
     return msgspec.json.decode(data, type=str) if data.startswith(b'"') else Raw(data)
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, Struct):
+        return type(value)(**{name: _mended(getattr(value, name)) for name in value.__struct_fields__})
+    if isinstance(value, tuple):
+        return tuple(map(_mended, value))
+    return _text(value) if isinstance(value, str) else value
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def encrypt(cipher: AESGCM, data: bytes, entry: Entry, part: Part) -> bytes:

@@ -6,6 +6,7 @@ It knows neither entries nor keys. What it reads it verifies; what it deletes it
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class ContentStore:
         """Write the object durably and return its digest. The same content twice is one file. Raises `OSError`."""
         digest = _PREFIX + hashlib.sha256(data).hexdigest()
         path = self.path(digest)
-        if data and _size(path) == len(data):
+        if data and _size(path) == len(data) and _touched(path):
             sync_folder(path.parent)  # whoever is naming it just now may not have synced the name
             return digest
         make_folder(self.unfinished)
@@ -60,14 +61,32 @@ class ContentStore:
             raise Altered(f"object {digest} was altered: its content has another digest")
         return data
 
-    def delete(self, digest: str) -> None:
-        """Write down that the object has expired, durably; then delete it, durably. Raises `OSError`. Twice is once."""
-        path = self.path(digest)
-        if not path.exists():
-            return
+    def is_there(self, digest: str) -> bool:
+        """Whether the object is there, or put aside by a deletion that did not come to its end."""
+        return self.path(digest).exists() or self._aside(digest).exists()
+
+    def delete(self, digest: str, *, unused_s: float = 0.0) -> bool:
+        """Write down that the object has expired, durably; then delete it, durably. Raises `OSError`. Twice is once.
+
+        False, and it stays, if the same content was written again less than `unused_s` seconds ago: its line may be on the way.
+        """
+        path, aside = self.path(digest), self._aside(digest)
+        if not self.is_there(digest):
+            return True
+        make_folder(self.unfinished)
+        try:
+            # First out of the writer's way: from here on it writes anew, or its touch shows in what was put aside.
+            path.rename(aside)
+        except FileNotFoundError:
+            pass  # a deletion before this one came so far
+        if time.time() - aside.stat().st_mtime < unused_s:
+            aside.rename(path)
+            return False
         self._note_expired(digest)
-        path.unlink(missing_ok=True)
         sync_folder(path.parent)
+        aside.unlink(missing_ok=True)
+        sync_folder(self.unfinished)
+        return True
 
     def digests(self) -> Iterator[str]:
         """The objects that are there. Nothing else that lies in the folder is touched or told."""
@@ -78,6 +97,9 @@ class ContentStore:
                 for name in sorted(os.listdir(shard)):
                     if _NAME.fullmatch(name) and name.startswith(shard.name):
                         yield _PREFIX + name
+
+    def _aside(self, digest: str) -> Path:
+        return self.unfinished / f"{self.path(digest).name}.leaving"
 
     def _note_expired(self, digest: str) -> None:
         number = os.open(self._expired, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -94,6 +116,15 @@ class ContentStore:
                 return any(line.rstrip() == digest.encode() for line in file)
         except OSError:
             return False
+
+
+def _touched(path: Path) -> bool:
+    """Whether it is still there, now with the time of now: what is about to expire is kept then."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _size(path: Path) -> int:

@@ -7,7 +7,7 @@ from binascii import b2a_base64
 
 from funcgate.core.entry import Entry, Kind, Sealed
 
-from .forms import CONTENT, METADATA, Content, Metadata, encode, encrypt
+from .forms import CONTENT, METADATA, Metadata, encode_content, encode_metadata, encrypt
 from .keys import Keys
 
 
@@ -25,14 +25,14 @@ def seal(entry: Entry, keys: Keys) -> None:
     """Seal in place. Objects that the entry names must have been sealed with the same keys."""
     content = content_name = metadata = metadata_name = ""
     if entry.args is not None or entry.body is not None:
-        data = encode(Content(entry.args, entry.body))
+        data = encode_content(entry.args, entry.body)
         content = b2a_base64(encrypt(keys.content, data, entry, CONTENT), newline=False).decode()
         content_name = keys.content_name
         entry.args = entry.body = None
     elif entry.object or entry.args_object:
         content_name = keys.content_name
     if entry.principal is not None or entry.client or entry.detail or entry.trace or entry.reason:
-        data = encode(Metadata(entry.principal, entry.client, entry.trace, entry.reason, entry.detail))
+        data = encode_metadata(Metadata(entry.principal, entry.client, entry.trace, entry.reason, entry.detail))
         metadata = b2a_base64(encrypt(keys.metadata, data, entry, METADATA), newline=False).decode()
         metadata_name = keys.metadata_name
         entry.principal = None

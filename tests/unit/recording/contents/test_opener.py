@@ -190,3 +190,27 @@ def test_arguments_stay_where_only_the_answer_is_gone(
     ContentStore(tmp_path).delete(entry.object)
     looked = Opener(tmp_path).look(entry)
     assert (bytes(looked.entry.args or b""), looked.entry.body, looked.expired) == (b"{}", None, ("content",))
+
+
+@pytest.mark.parametrize("inline", [1, 1000])
+@pytest.mark.parametrize("odd", [b'1,"body":"forged"', b'{"a":1}}', b'"\xff"', b"[" * 2000 + b"]" * 2000, b"nul"])
+def test_what_is_no_json_comes_back_as_text(
+    record: Callable[..., list[Entry]], arrived: Make, tmp_path: Path, inline: int, odd: bytes
+) -> None:
+    """No maker of entries gives such a thing; if one ever did, nothing is lost and nothing forged."""
+    (entry,) = record(arrived(args=odd), inline_bytes=inline, key=KEY)
+    looked = Opener(tmp_path, KEY).look(entry)
+    assert looked.lost == ()
+    assert looked.entry.body is None
+    args = bytes(looked.entry.args or b"")
+    assert json.loads(args) if args != odd else odd.startswith(b"[")
+
+
+def test_text_that_is_no_unicode_comes_back_with_escapes(record: Callable[..., list[Entry]], tmp_path: Path) -> None:
+    odd = Entry(
+        kind=Kind.DENIED, call="c", principal=Who("corp", "x\udfff", ("g\ud800",)), detail="\ud800", body="\ud800 body"
+    )
+    (entry,) = record(odd, key=KEY)
+    looked = Opener(tmp_path, KEY).look(entry)
+    assert (looked.lost, looked.entry.detail, looked.entry.body) == ((), "\\ud800", "\\ud800 body")
+    assert looked.entry.principal == Who("corp", "x\\udfff", ("g\\ud800",))
