@@ -1,12 +1,13 @@
 """What it costs that every call is on the disk before it is made: `always` against `interval` and against no journal.
 
-The same gateway four times, in the same rounds: the ratios are of one round each, and their median is printed.
+The same gateway in several forms, in the same rounds: the ratios are of one round each, and their median is printed.
 """
 
 import contextlib
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,17 +18,29 @@ from .report import facts, machine, versions
 from .rounds import Sample, measure, quartiles
 
 CONNECTIONS = (1, 64)
-AT_LEAST = 0.9  # of the throughput without waiting for the disk, at 64 connections
+AT_LEAST = 0.9  # of the throughput of the same gateway when nobody waits for the disk, at 64 connections
+UNRECORDED = (sys.executable, "-m", "bench.unrecorded")
+
+
+class Row(NamedTuple):
+    does: str
+    journal: Mapping[str, str]
+    command: Sequence[str]
+
+
 ROWS = {
-    "always": "on the disk before the target is called, and before the answer leaves",
-    "interval": "on the disk at most 5 ms later; nobody waits",
-    "memory": "lines are made and forgotten: no file, no thread",
-    "nothing": "no line is made",
+    "always": Row("durable before the call is made, and before its answer leaves", ALWAYS, [str(COMMAND)]),
+    "interval": Row("durable at most 5 ms later; nobody waits", INTERVAL, [str(COMMAND)]),
+    "always alone": Row("without the keeper beside it: the journal itself", ALWAYS, [*UNRECORDED, "alone"]),
+    "interval alone": Row("the same", INTERVAL, [*UNRECORDED, "alone"]),
+    "memory": Row("lines are made and forgotten: no file, no thread, no keeper", INTERVAL, [*UNRECORDED, "memory"]),
+    "nothing": Row("no line is made", INTERVAL, [*UNRECORDED, "nothing"]),
 }
+PAIRS = (("always", "interval"), ("always alone", "interval alone"), ("always alone", "memory"), ("always", "nothing"))
 
 
 def run(bed: Bed) -> None:
-    """Start the four, prove them, time them, print the table and the ratios."""
+    """Start them, prove them, time them, print a table and the ratios for each number of connections."""
     about = machine(bed.folder) | versions()
     if about["disk"] in ("tmpfs", "ramfs"):
         tell("the journals are in memory: what `always` costs here says nothing of a disk; choose one with --data DIR")
@@ -44,35 +57,32 @@ def run(bed: Bed) -> None:
 
 @contextlib.contextmanager
 def _peers(bed: Bed) -> Iterator[list[Peer]]:
-    unrecorded = [sys.executable, "-m", "bench.unrecorded"]
-    commands = {"memory": [*unrecorded, "memory"], "nothing": [*unrecorded, "nothing"]}
     with contextlib.ExitStack() as stack:
         peers = []
-        for name, does in ROWS.items():
-            mode, command = ALWAYS if name == "always" else INTERVAL, commands.get(name, [str(COMMAND)])
-            made = gateway(bed.work, bed.upstream_port, bed.folder / name, mode, command=command)
-            peers.append(stack.enter_context(made).peer(name, does))
+        for name, row in ROWS.items():
+            folder = bed.folder / name.replace(" ", "-")
+            made = gateway(bed.work, bed.upstream_port, folder, row.journal, command=row.command)
+            peers.append(stack.enter_context(made).peer(name, row.does))
         yield peers
 
 
 def _table(samples: Sequence[Sample], connections: int) -> str:
-    by_name = {name: [sample for sample in samples if sample.peer == name] for name in ROWS}
-    always = by_name["always"]
-    lines = [f"{connections} connections  CPU µs/call  calls/s   p50 µs   p99 µs  always: throughput, p99"]
-    for name, does in ROWS.items():
-        mine = by_name[name]
+    of = {name: [sample for sample in samples if sample.peer == name] for name in ROWS}
+    lines = [f"{f'{connections} connections':16}  CPU µs/call  calls/s   p50 µs   p99 µs"]
+    for name, row in ROWS.items():
         cpu, rate, p50, p99 = (
-            statistics.median(getattr(sample, what) for sample in mine)
+            statistics.median(getattr(sample, what) for sample in of[name])
             for what in ("cpu_us", "calls_per_s", "p50_us", "p99_us")
         )
-        line = f"  {name:12} {cpu:12.1f} {rate:8.0f} {p50:8.0f} {p99:8.0f}"
-        if name != "always":
-            low, middle, high = quartiles(
-                [one.calls_per_s / two.calls_per_s for one, two in zip(always, mine, strict=True)]
-            )
-            added = statistics.median(one.p99_us - two.p99_us for one, two in zip(always, mine, strict=True))
-            line += f"  {middle:.2f} ({low:.2f} to {high:.2f}), {added:+.0f} µs"
-        lines.append(f"{line}  {does}")
-    if connections == max(CONNECTIONS):
-        lines.append(f"  wanted: at least {AT_LEAST} of the throughput of `interval`")
+        lines.append(f"  {name:14}  {cpu:11.1f} {rate:8.0f} {p50:8.0f} {p99:8.0f}  {row.does}")
+    for one, other in PAIRS:
+        pairs = list(zip(of[one], of[other], strict=True))
+        low, middle, high = quartiles([mine.calls_per_s / its.calls_per_s for mine, its in pairs])
+        added = statistics.median(mine.p99_us - its.p99_us for mine, its in pairs)
+        wanted = (
+            f", wanted {AT_LEAST}" if (one, connections) == ("always", max(CONNECTIONS)) and other == "interval" else ""
+        )
+        lines.append(
+            f"  {one} to {other}: {middle:.2f} of the throughput ({low:.2f} to {high:.2f}{wanted}), p99 {added:+.0f} µs"
+        )
     return "\n".join(lines)

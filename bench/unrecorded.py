@@ -1,6 +1,7 @@
-"""`funcgate serve` that records nothing, so that it can be told what recording costs. For the harness only.
+"""`funcgate serve` without a part of its record, so that it can be told what that part costs. For the harness only.
 
-Run as `python -m bench.unrecorded nothing|memory serve --config FILE`: with `memory` each line is made and forgotten.
+Run as `python -m bench.unrecorded nothing|memory|alone serve --config FILE`, always without a keeper: `nothing` makes no
+lines, `memory` makes each and forgets it, `alone` has the journal as it is.
 """
 
 import sys
@@ -8,9 +9,17 @@ from collections.abc import Awaitable, Generator
 
 from funcgate import cli
 from funcgate.app import serving
+from funcgate.app.keeping import Keeping
 from funcgate.core.entry import Entry
 from funcgate.stores.journal_files import FileJournal
 from funcgate.stores.lines import add_lines
+
+
+class NoKeeper(Keeping):
+    """No child beside the gateway."""
+
+    def start(self) -> None:
+        return
 
 
 class _NextTurn:
@@ -43,8 +52,8 @@ class Memory(FileJournal):
 
 
 def main() -> None:
-    kind = {"nothing": Nothing, "memory": Memory}[sys.argv.pop(1)]
-    vars(serving)["FileJournal"] = kind  # the one place that makes a journal
+    kind = {"nothing": Nothing, "memory": Memory, "alone": FileJournal}[sys.argv.pop(1)]
+    vars(serving).update(FileJournal=kind, Keeping=NoKeeper)  # the one place that makes either
     cli.main()
 
 

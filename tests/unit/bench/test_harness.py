@@ -107,7 +107,14 @@ def test_the_cost_of_durability_is_told_for_each_way_to_record(tmp_path: Path) -
     )
     assert done.returncode == 0, done.stderr
     samples = json.loads(result.read_text())["durability"]["samples"]
-    assert {sample["peer"] for sample in samples} == {"always", "interval", "memory", "nothing"}
+    assert {sample["peer"] for sample in samples} == {
+        "always",
+        "interval",
+        "always alone",
+        "interval alone",
+        "memory",
+        "nothing",
+    }
     assert all(sample["calls"] > 0 for sample in samples)
     assert "4 connections" in done.stdout
 
