@@ -50,7 +50,7 @@ def keeper_settings(
     work = _Record(config, loaded.base, broken, secrets, problems)
     return KeeperSettings(
         data_dir=str(loaded.data_dir.absolute()),
-        sync="always" if journal.sync == "always" else f"interval {journal.every_s * 1000:g} ms",
+        sync="always" if journal.sync == "always" else f"interval {journal.every_s * 1000:g}ms",
         encryption=journal.encryption,
         proof=work.proof(config.proof),
         index=IndexSettings(enabled=config.index.enabled, text=config.index.text),

@@ -68,7 +68,7 @@ def test_all_of_it(write: Write, tmp_path: Path, sound: str) -> None:
     keeper = read_parts(write(text=text + sound)).keeper
     day = 86400.0
     copies = ((tmp_path / "copies").as_uri(), "s3://bucket/a/b", "https://x.example/c", "http://127.0.0.1:9/c")
-    assert keeper.sync == "interval 20 ms"
+    assert keeper.sync == "interval 20ms"
     assert keeper.proof == ProofSettings(
         origin="acme.example/funcgate", every_s=2.0, key=str(tmp_path / "signing.pem"), copies=copies
     )

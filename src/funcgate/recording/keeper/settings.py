@@ -74,7 +74,7 @@ ForwardSettings = SyslogSettings | WebhookSettings | OtlpSettings
 
 
 class KeeperSettings(Struct, frozen=True, kw_only=True):
-    """All of it. `sync` says when an entry counts as written (``always``, or ``interval 5 ms``), for the checkpoints.
+    """All of it. `sync` says when an entry counts as written (``always``, or ``interval 5ms``), for the checkpoints.
 
     `encryption` is the key of the content at rest, in hex; None when content is not encrypted.
     """

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from funcgate.recording.chore import Complains
 from funcgate.recording.proof.checkpoints import Signed
 from funcgate.recording.proof.copies import CopyFailed, Destination, destination, fetch, name_of
 from funcgate.recording.proof.courier import MAX_WAITING, Courier
@@ -252,6 +253,8 @@ def test_a_copy_that_fails_stops_nothing(prover: Prover, tmp_path: Path, hook: H
     until(lambda: [copy.size > 0 for copy in chore.status.copies] == [False, False, True, True])
     until(lambda: all(copy.problem or copy.size > 0 for copy in chore.status.copies))
     assert chore.status.problem == ""
+    assert isinstance(chore, Complains)
+    assert chore.complaint == f"copies to {bad}: Not a directory"
     assert [bool(copy.problem) for copy in chore.status.copies] == [True, True, False, False]
     chore.close()
     verdict = verify(prover.data_dir, checkpoints=[tmp_path / "good"])
