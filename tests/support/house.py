@@ -33,11 +33,14 @@ RULES = (KeepRule(targets=("*",), content_s=30 * DAY, metadata_s=60 * DAY, decis
 class House:
     """`now` is the clock of the gateway and of the keeper. `ask` may be replaced, to let something go wrong there."""
 
-    def __init__(self, data: Path, rules: tuple[KeepRule, ...] = RULES, segment_bytes: int = 300) -> None:
+    def __init__(
+        self, data: Path, rules: tuple[KeepRule, ...] = RULES, segment_bytes: int = 300, unused_s: float = 0.0
+    ) -> None:
         self.data = data
         self.journal = data / "journal"
         self.now = T0
         self.rules = rules
+        self.unused_s = unused_s
         self.keys = KeyStore(data)
         self.objects = ContentStore(data)
         data.mkdir(mode=0o700)
@@ -137,7 +140,9 @@ class House:
         def ask(change: Mapping[str, Any]) -> None:
             self.ask(change)
 
-        return RetentionChore(self.data, self.rules, ask, key=key, clock=lambda: self.now, every_s=0)
+        return RetentionChore(
+            self.data, self.rules, ask, key=key, clock=lambda: self.now, every_s=0, unused_s=self.unused_s
+        )
 
     def restart(self, *, forget: bool = False) -> None:
         """The keeper was killed; `forget`: somebody deleted its view of the journal, too."""

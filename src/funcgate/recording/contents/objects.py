@@ -3,6 +3,7 @@
 It knows neither entries nor keys. What it reads it verifies; what it deletes it has written down before.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -74,11 +75,9 @@ class ContentStore:
         if not self.is_there(digest):
             return True
         make_folder(self.unfinished)
-        try:
-            # First out of the writer's way: from here on it writes anew, or its touch shows in what was put aside.
+        # First out of the writer's way: from here on it writes anew, or its touch shows in what was put aside.
+        with contextlib.suppress(FileNotFoundError):  # a deletion before this one came so far
             path.rename(aside)
-        except FileNotFoundError:
-            pass  # a deletion before this one came so far
         if time.time() - aside.stat().st_mtime < unused_s:
             aside.rename(path)
             return False

@@ -18,11 +18,16 @@ from .orders import WITHHELD, Gone, Key, Order, without
 from .rules import end_of, seconds_of
 from .state import State
 
+UNUSED_S = 3600.0
+
 
 class Carrying:
-    """For one data folder. Raises `OSError`."""
+    """For one data folder. An object that was written again in the last `unused_s` seconds stays. Raises `OSError`."""
 
-    def __init__(self, data_dir: Path, state: State, keys: KeyStore, objects: ContentStore) -> None:
+    def __init__(
+        self, data_dir: Path, state: State, keys: KeyStore, objects: ContentStore, *, unused_s: float = UNUSED_S
+    ) -> None:
+        self._unused_s = unused_s
         self._journal = data_dir / "journal"
         self._leaves = data_dir / "proof" / LEAVES
         self._state = state
@@ -74,13 +79,13 @@ class Carrying:
 
     def _delete(self, digest: str, order: Order, coverage: Coverage) -> bool:
         places = self._state.places_of(digest)
-        if not self._objects.path(digest).exists():
+        if not self._objects.is_there(digest):
             return False
         if any(coverage.span(place.session, place.target) for place in places):
             return True
         before = seconds_of(order.before)
         if all(end_of(place.day) <= before for place in places):  # else the same content was recorded again meanwhile
-            self._objects.delete(digest)
+            return not self._objects.delete(digest, unused_s=self._unused_s)
         return False
 
     def _remove(self, gone: Gone, coverage: Coverage) -> bool:

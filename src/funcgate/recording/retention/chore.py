@@ -19,7 +19,7 @@ from funcgate.recording.contents.opener import Opener
 from funcgate.recording.folder import Line, lines
 from funcgate.recording.keeper.settings import KeepRule
 
-from .carrying import Carrying
+from .carrying import UNUSED_S, Carrying
 from .coverage import Coverage, scan_of
 from .expire import plan
 from .orders import CHORE, split
@@ -27,6 +27,7 @@ from .rules import Rules
 from .state import State
 
 EVERY_S = 3600.0
+AGAIN_S = 60.0  # after something went wrong
 STATE = "retention.db"
 
 Ask = Callable[[Mapping[str, Any]], None]
@@ -49,6 +50,7 @@ class RetentionChore:
         key: bytes | None = None,
         clock: Callable[[], float] = time.time,
         every_s: float = EVERY_S,
+        unused_s: float = UNUSED_S,
     ) -> None:
         self._journal = data_dir / "journal"
         self._rules = Rules(rules)
@@ -63,7 +65,7 @@ class RetentionChore:
         # What is deleted must be named by nothing newer: not before all lines have been read that are there now.
         self._caught_up_at = 0 if newest is None else newest.seq
         self._keys = KeyStore(data_dir)
-        self._carrying = Carrying(data_dir, self._state, self._keys, ContentStore(data_dir))
+        self._carrying = Carrying(data_dir, self._state, self._keys, ContentStore(data_dir), unused_s=unused_s)
 
     @property
     def position(self) -> int:
@@ -79,8 +81,9 @@ class RetentionChore:
         with _told():
             self._carry_out()
             if time.monotonic() >= self._due_at:
-                self._due_at = time.monotonic() + self._every_s
+                self._due_at = time.monotonic() + min(self._every_s, AGAIN_S)
                 self._order()
+                self._due_at = time.monotonic() + self._every_s
 
     def close(self) -> None:
         self._state.close()
@@ -105,7 +108,7 @@ class RetentionChore:
             withheld = self._carrying.carry_out(order, coverage)
             if not withheld.empty:
                 self._ask(withheld.change())
-            self._state.carried_out(seq, order)
+            self._state.carried_out(seq, order.less(withheld))
 
     def _coverage(self) -> Coverage:
         return Coverage(self._state.holds, self._state.open_calls, scan_of(self._journal, self._opener))

@@ -53,6 +53,14 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"cls"
     def empty(self) -> bool:
         return not (self.keys or self.objects or self.segments)
 
+    def less(self, other: "Order") -> "Order":
+        """This order without what the other one names."""
+        keys, objects, segments = (
+            tuple(name for name in getattr(self, names) if name not in set(getattr(other, names)))
+            for names in ("keys", "objects", "segments")
+        )
+        return msgspec.structs.replace(self, keys=keys, objects=objects, segments=segments)
+
     def change(self) -> dict[str, Any]:
         """The entry's `change`."""
         counts = {name: len(getattr(self, name)) for name in ("keys", "objects", "segments")}

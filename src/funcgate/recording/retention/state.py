@@ -181,10 +181,11 @@ class State:
                     self._facts.position = line.seq
 
     def carried_out(self, seq: int, order: Order) -> None:
-        """The order was carried out, but for what it does not name any more."""
+        """The order of that entry was carried out; `order` names what is gone now, which is less where some was withheld."""
         with self._whole():
             self._sql.execute("DELETE FROM pending WHERE seq = ?", (seq,))
-            self._sql.executemany("DELETE FROM object WHERE digest = ?", [(digest,) for digest in order.objects])
+            places = [(digest, day_of(order.before)) for digest in order.objects]
+            self._sql.executemany("DELETE FROM object WHERE digest = ? AND day < ?", places)
             for gone in order.segments:
                 self._sql.execute("DELETE FROM segment WHERE name = ?", (gone.segment,))
                 self._sql.execute("DELETE FROM age WHERE segment = ?", (gone.segment,))

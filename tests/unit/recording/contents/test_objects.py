@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,29 @@ def test_missing_and_expired_are_told_apart(store: ContentStore) -> None:
     assert list(store.digests()) == []
     store.write(CONTENT)  # another call's
     assert store.read(DIGEST) == CONTENT
+
+
+def test_what_is_in_use_is_not_deleted(store: ContentStore) -> None:
+    store.write(CONTENT)
+    os.utime(store.path(DIGEST), (1, 1))
+    store.write(CONTENT)  # a second call's; its line is on the way
+    assert not store.delete(DIGEST, unused_s=60)
+    assert store.read(DIGEST) == CONTENT
+    os.utime(store.path(DIGEST), (1, 1))
+    assert store.delete(DIGEST, unused_s=60)
+    assert not store.is_there(DIGEST)
+
+
+@pytest.mark.parametrize("age", [0, 100])
+def test_a_deletion_that_was_cut_short_is_done_or_undone(store: ContentStore, age: int) -> None:
+    store.write(CONTENT)
+    aside = store.unfinished / f"{DIGEST[7:]}.leaving"
+    store.path(DIGEST).rename(aside)
+    os.utime(aside, (time.time() - age, time.time() - age))
+    assert store.is_there(DIGEST)
+    assert store.delete(DIGEST, unused_s=60) == (age > 60)
+    assert list(store.digests()) == ([] if age > 60 else [DIGEST])
+    assert os.listdir(store.unfinished) == []
 
 
 @pytest.mark.parametrize(

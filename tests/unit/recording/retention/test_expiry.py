@@ -1,5 +1,6 @@
 """Expiry, end to end in the keeper: said first, then done; held, it is not done; repeated after a crash at any point."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -161,13 +162,51 @@ def test_a_hold_that_came_between_the_entry_and_the_deletion_wins_too(house: Hou
     house.pass_days(31)
     house.read()
     house.chore.tick()  # says it
-    house.admin(what="hold", session="s~1", reason="just in time")
+    hold = house.admin(what="hold", session="s~1", reason="just in time")
     house.keep()
     assert (house.body(held), house.body(other)) == ("the answer", "(expired)")
     keys, objects = house.changes("withheld")
     assert [key[1] for key in keys["keys"]] == ["s~1"]
     assert len(objects["objects"]) == 1
     assert sum(1 for _ in house.objects.digests()) == 1
+    house.admin(what="release", hold=hold, reason="over")
+    house.keep()
+    assert house.body(held) == "(expired)"
+    assert list(house.objects.digests()) == []
+
+
+def test_a_segment_that_was_withheld_goes_when_its_hold_has_ended(house: House) -> None:
+    house.call("s~1")
+    house.pass_days(100)
+    house.read()
+    house.chore.tick()
+    hold = house.admin(what="hold", session="s~1", reason="just in time")
+    house.keep()
+    assert house.segments()[0] == "00000001.jsonl"
+    withheld = [change for change in house.changes("withheld") if change["class"] == "decisions"]
+    assert not any(first <= 2 <= last for first, last in withheld[0].get("gone", ()))
+    assert verify(house.data, processes=1).sound
+    house.admin(what="release", hold=hold, reason="over")
+    house.keep()
+    assert "00000001.jsonl" not in house.segments()
+    assert verify(house.data, processes=1).sound
+
+
+def test_content_that_is_just_written_again_stays(make_house: Callable[..., House]) -> None:
+    rule = KeepRule(targets=("*",), content_s=DAY, metadata_s=DAY, decisions_s=DAY)
+    house = make_house(rules=(rule,), unused_s=3600)
+    first = house.call("s~1", sealed=False, large=True)
+    (digest,) = house.objects.digests()
+    os.utime(house.objects.path(digest), (1, 1))
+    house.pass_days(5)
+    house.read()
+    house.chore.tick()  # says it
+    house.read()
+    again = house.call("s~2", sealed=False, large=True)  # whose lines the keeper has not read when it deletes
+    house.chore.tick()
+    assert house.body(first) is None
+    assert house.body(again) == "the answer"
+    assert house.changes("withheld")[0]["objects"] == [digest]
 
 
 @pytest.mark.parametrize("change", [{"session": 5}, {"query": {"weather": "bad"}}, {"target": "shop"}, {}])
