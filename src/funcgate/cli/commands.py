@@ -10,6 +10,7 @@ from .audit.hold import hold
 from .audit.prove import prove_call
 from .audit.reading import list_calls, show_call
 from .audit.reindex import reindex
+from .audit.rekey import rekey
 from .audit.replay import replay_session
 from .audit.verify import verify_journal
 from .audit.who import who_called
@@ -45,6 +46,7 @@ audit.command()(reindex)
 audit.command("replay")(replay_session)
 audit.command("export")(export_calls)
 audit.command("expire")(expire)
+audit.command("rekey")(rekey)
 audit.add_typer(hold, name="hold")
 audit.command("verify")(verify_journal)
 audit.command("prove")(prove_call)

@@ -24,18 +24,24 @@ def opener_of(data: Path, config: Path, as_json: bool) -> "Opener":
 def key_of(config: Path, as_json: bool) -> "Secret | None":
     """The key that the configuration names for the record, in hex; None if it names none."""
     from funcgate.config.glance import read_file
-    from funcgate.config.secrets import Secrets
     from funcgate.config.source import Source
-    from funcgate.core.problem import Problem
 
     named: Any = Source(str(config), read_file(config)).tree
     for name in ("journal", "encryption", "key"):
         named = named.get(name) if isinstance(named, dict) else None
     if named is None:
         return None
+    return key_at(str(named), config.parent, f"{config}: journal.encryption.key", as_json)
+
+
+def key_at(place: str, base: Path, named: str, as_json: bool) -> "Secret":
+    """The key at ``env:NAME`` or ``file:PATH`` (below `base`), in hex. `named` is what to call it if it cannot be had."""
+    from funcgate.config.secrets import Secrets
+    from funcgate.core.problem import Problem
+
     problems: list[Problem] = []
-    key = Secrets(config.parent, problems, needed=True).key(str(named), ("journal", "encryption", "key"))
+    key = Secrets(base, problems, needed=True).key(place, ())
     if key is None:
         text = "; ".join(problem.text for problem in problems if not problem.warning)
-        raise fail(f"{config}: journal.encryption.key: {text}", status=UNUSABLE, as_json=as_json)
+        raise fail(f"{named}: {text}", status=UNUSABLE, as_json=as_json)
     return key

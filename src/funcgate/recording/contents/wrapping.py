@@ -47,7 +47,7 @@ def check_key(data_dir: Path, wrapping: Wrapping) -> None:
     if known and not hmac.compare_digest(known, wrapping.check.encode()):
         raise WrongKey(
             f"journal.encryption.key is not the key that {data_dir / 'keys'} was begun with: configure that one again, "
-            "or rewrap the content keys from it to the new one. Nothing was changed."
+            "or go over to the new one with funcgate audit rekey. Nothing was changed."
         )
 
 
