@@ -25,7 +25,7 @@ from .people import Caller, callers_in, most_first, tallies
 from .search import Hit, Search, cursor_after
 
 PATIENCE_S = 2.0
-_OPEN_SEGMENTS = 8
+_OPEN_SEGMENTS = 32
 
 
 class Page(Struct, frozen=True):

@@ -155,22 +155,14 @@ class Indexer:
         change_sets(self._db, adding, removing)
 
     def _write_words(self, rows: Iterable[Row]) -> None:
-        altered = [row for row in rows if row.text != row.was_text]
-        if not altered:
-            return
-        words = self._keys.words
-        taken = [(row.n, words(_text(row.was_text))) for row in altered if row.was_text]
+        altered = [row for row in rows if row.text and (row.text != row.was_text or row.keys != row.old)]
+        said = self._keys.said
+        taken = [(row.n, said(row.was_text, row.old)) for row in altered if row.was_text]
         self._db.executemany("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", taken)
-        self._db.executemany(
-            "INSERT INTO words (rowid, text) VALUES (?, ?)", [(row.n, words(_text(row.text))) for row in altered]
-        )
-        self._db.executemany(
-            "INSERT OR REPLACE INTO texts VALUES (?, ?)", [(row.n, self._texts.packed(row.text)) for row in altered]
-        )
-
-
-def _text(words: bytes) -> str:
-    return words.decode("utf-8", "ignore")  # the last character may be cut
+        added = [(row.n, said(row.text, row.keys)) for row in altered]
+        self._db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", added)
+        texts = [(row.n, self._texts.packed(row.text)) for row in altered if row.text != row.was_text]
+        self._db.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?)", texts)
 
 
 def _admin(line: Line) -> tuple[object, ...]:

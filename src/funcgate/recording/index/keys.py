@@ -53,6 +53,11 @@ def keys_of(fact: Fact) -> tuple[int, int]:
     return fact << _BITS, fact << _BITS | _VALUE
 
 
+def token(key: int) -> str:
+    """The key as a word."""
+    return f"{key:016x}"
+
+
 class Keys:
     """Facts to keys. `secret` is empty where the journal is not encrypted."""
 
@@ -78,6 +83,12 @@ class Keys:
         if len(self._words) > _REMEMBERED:
             self._words.clear()
         return " ".join([self._words.get(word) or self._word(word) for word in text.split()])
+
+    def said(self, text: bytes, keys: Iterable[int]) -> str:
+        """What the words' index holds of a call: its words, and its facts as words more, so that it can cut one with the
+        other itself. In the same order each time."""
+        words = self.words(text.decode("utf-8", "ignore"))  # the last character may be cut
+        return " ".join([words, *(token(key) for key in sorted(keys) if fact_of(key) != Fact.KIND)])
 
     def _word(self, word: str) -> str:
         hashed = self._words[word] = self._digest(b"word " + word.encode())[:8].hex()

@@ -15,9 +15,10 @@ from funcgate.recording.words import Term, terms
 
 from .bits import CHUNK, SHIFT, between, newest_first
 from .fold import microseconds, places_of
-from .keys import Fact, Keys, keys_of
+from .keys import Fact, Keys, fact_of, keys_of, token
 from .sets import any_of, marks, portions
 
+_MAX_ALTERNATIVES = 64  # keys of one filter that the words' index is asked for; more are cut chunk by chunk
 _PAGE = 200  # calls whose places are fetched at once
 
 
@@ -27,6 +28,11 @@ class Hit(NamedTuple):
     seq: int
     call: str
     places: list[tuple[int, int]]
+
+
+def _is_said(keys: list[int]) -> bool:
+    """Whether the words' index holds these facts too, and can be asked for one of so many."""
+    return 0 < len(keys) <= _MAX_ALTERNATIVES and fact_of(keys[0]) != Fact.KIND
 
 
 class BadCursor(ValueError):
@@ -72,10 +78,11 @@ class Search:
         if filters.call:
             found = self._found(filters.call, low, high)
             wanted_numbers = (n for n in found if self._fits(n, wanted, query))
+        elif query and all(map(_is_said, wanted)):
+            facts = (" OR ".join(f'"{token(key)}"' for key in keys) for keys in wanted)
+            wanted_numbers = self._said(" AND ".join([query, *(f"({keys})" for keys in facts)]), low, high)
         elif wanted:
             wanted_numbers = self._cut(low, high, wanted, query)
-        elif query:
-            wanted_numbers = self._said(query, low, high)
         else:
             wanted_numbers = self._all(low, high)
         some: list[int] = []
