@@ -1,4 +1,4 @@
-"""Sizes and times as the configuration spells them: ``1MiB``, ``500KB``, ``30s``, ``5ms``, ``15m``, ``7y`` (a year is 365 days)."""
+"""Sizes and times as the configuration spells them: ``1MiB``, ``500KB``, ``5ms``, ``15m``, ``7y`` (a year is 365 days)."""
 
 import re
 
