@@ -3,6 +3,7 @@
 What it returns has been verified; it makes none.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,14 +73,19 @@ def save(proof: Path, signed: Signed) -> None:
 
 
 def kept_lines(proof: Path) -> Iterator[tuple[int, bytes]]:
-    """Number, from 1, and content of each line of `checkpoints.jsonl`; a torn last one is left out. Raises `OSError`."""
-    try:
-        with (proof / ALL).open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.endswith(b"\n"):
-                    yield number, line[:-1]
-    except FileNotFoundError:
-        return
+    """Number, from 1, and content of each line of `checkpoints.jsonl`, if there is one. Raises `OSError`."""
+    with contextlib.suppress(FileNotFoundError):
+        yield from numbered_lines(proof / ALL)
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Of any such file; a torn last line is left out, and one that is too long for a note comes in pieces."""
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(2 * MAX_NOTE_BYTES):
+            number += 1
+            if line.endswith(b"\n") or len(line) == 2 * MAX_NOTE_BYTES:
+                yield number, line.removesuffix(b"\n")
 
 
 def note_in(line: bytes) -> bytes:

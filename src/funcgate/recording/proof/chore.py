@@ -19,7 +19,7 @@ from .growth import Growth
 from .key import signer_of
 from .trouble import ProofTrouble
 
-CLOSE_S = 5.0
+CLOSE_S = 2.0
 
 
 class ProofStatus(Struct, frozen=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from .checkpoints import ALL, LATEST, kept_lines, note_in
+from .checkpoints import ALL, LATEST, kept_lines, note_in, numbered_lines
 from .note import MAX_NOTE_BYTES, Checkpoint, NoteInvalid, VerifierKey, open_checkpoint
 from .scan import Fault
 from .trouble import ProofTrouble
@@ -94,12 +94,13 @@ def copies_in(path: Path) -> Iterator[tuple[str, bytes]]:
             if not names:
                 raise ProofTrouble(f"{path} holds no checkpoints")
             for name in names:
-                yield str(name), name.read_bytes()
+                yield str(name), _read(name) or b""
         elif path.suffix == ".jsonl":
-            for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            for number, line in numbered_lines(path):
                 yield f"{path}, line {number}", _note(line)
         else:
-            yield str(path), path.read_bytes()
+            with path.open("rb") as file:
+                yield str(path), file.read(MAX_NOTE_BYTES + 1)
     except OSError as error:
         raise ProofTrouble(f"{error.filename or path}: {error.strerror}") from None
 

@@ -148,7 +148,7 @@ def check_pack(raw: bytes, key: VerifierKey | None = None) -> PackVerdict:
 def _check(pack: Pack, key: VerifierKey | None, verdict: PackVerdict) -> None:
     try:
         used = key or VerifierKey.parse(pack.key)
-        checkpoint = open_checkpoint(pack.checkpoint.encode(), [used])
+        checkpoint = open_checkpoint(pack.checkpoint.encode("utf-8", "replace"), [used])
     except NoteInvalid as error:
         verdict.faults.append(f"the checkpoint: {error}")
         return
