@@ -18,6 +18,7 @@ from funcgate.core.principal import RawToken
 from funcgate.recording.reader import read_entries
 
 from . import show
+from .approver import Approver
 from .children import ChildFailed, Children
 from .payments import KEY_VARIABLE
 from .record import Told, told_of
@@ -47,7 +48,7 @@ def _played(stage: Stage, children: Children, out: Console, once: bool) -> int:
     began = time.monotonic()
     _start(stage, children)
     started = time.monotonic()
-    with httpx.Client(timeout=15, trust_env=False) as client:
+    with httpx.Client(timeout=40, trust_env=False) as client:
         wallet = Wallet(stage.urls["provider"], client)
         failures = _scenario(stage, client, wallet, out)
         ended = time.monotonic()
@@ -79,7 +80,8 @@ def _start(stage: Stage, children: Children) -> None:
 
 def _scenario(stage: Stage, client: httpx.Client, wallet: Wallet, out: Console) -> list[str]:
     """Play all steps and print what came of them. Returns what was not as expected."""
-    tries = [attempt(step, stage.urls["calls"], client, wallet) for step in STEPS]
+    approver = Approver(stage.urls["console"], wallet.token("finance-lead"))
+    tries = [attempt(step, stage.urls["calls"], client, wallet, approver) for step in STEPS]
     told = told_of(stage.journal, [tried.call_id for tried in tries])
     played = [(tried, told[tried.call_id]) for tried in tries]
     out.print(show.scenario_table(played))
@@ -92,6 +94,7 @@ def _scenario(stage: Stage, client: httpx.Client, wallet: Wallet, out: Console) 
     seen, echoed = by_name["whose credential"].answer, by_name["credential echoed"].answer
     if isinstance(seen, dict) and isinstance(echoed, dict):
         out.print(show.credentials_table(token, str(seen.get("fingerprint")), str(echoed.get("credential"))))
+    out.print(show.terminal("Meanwhile, at finance-lead's terminal", approver.said))
     out.print(show.journal_table(read_entries(stage.journal)))
     out.print("One of these lines, as it is in the file:")
     out.print(show.one_line(told[masked.call_id].entries[-1]))
@@ -105,7 +108,7 @@ def _judge(tried: Tried, told: Told, stage: Stage, wallet: Wallet) -> list[str]:
     step = tried.step
     token = "" if step.token == "none" else wallet.token(step.caller, step.token)  # noqa: S105
     found = complaints(tried, stage.api_key, token)
-    decided = "allowed" if not step.code else "held" if step.code == "approval.pending" else "denied"
+    decided = "held" if step.prefer else "allowed" if not step.code else "denied"
     if told.decided != decided:
         found.append(f"the journal says {told.decided or 'nothing'!r}, expected {decided!r}")
     if not told.closed:

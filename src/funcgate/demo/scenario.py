@@ -5,11 +5,13 @@ that it expects, so that a demo in which something goes wrong says so instead of
 """
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import httpx
 from msgspec import Struct
 
+from .approver import Approver
 from .payments import fingerprint
 from .provider import DEMO_PEOPLE
 
@@ -18,7 +20,8 @@ class Step(Struct, frozen=True, kw_only=True):
     """One call of the scenario and its expected outcome.
 
     `function` is what the journal must call it, "" for a call that never became one. `show` picks members of the answer
-    for the table; `hides` and `shows` are texts that the answer must not and must hold.
+    for the table; `hides` and `shows` are texts that the answer must not and must hold. `answer` is what a human says while
+    the caller waits, as long as `prefer` asks for (RFC 7240).
     """
 
     name: str
@@ -33,6 +36,8 @@ class Step(Struct, frozen=True, kw_only=True):
     show: tuple[str, ...] = ()
     hides: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
+    prefer: str = ""
+    answer: Literal["", "approve", "reject"] = ""
 
 
 class Tried(Struct, frozen=True, kw_only=True):
@@ -84,8 +89,18 @@ STEPS: tuple[Step, ...] = (
         status=403, function="payments.createTransfer", code="policy.denied",
     ),
     Step(
-        name="held for a human", caller="payments-agent", method="POST", path="/payments/transfers",
-        body=_transfer(25_000), status=403, function="payments.createTransfer", code="approval.pending",
+        name="held, approved", caller="payments-agent", method="POST", path="/payments/transfers",
+        body=_transfer(25_000), status=201, function="payments.createTransfer", show=("id", "amount", "status"),
+        prefer="wait=30", answer="approve",
+    ),
+    Step(
+        name="held, rejected", caller="payments-agent", method="POST", path="/payments/transfers",
+        body=_transfer(90_000), status=403, function="payments.createTransfer", code="approval.rejected",
+        prefer="wait=30", answer="reject",
+    ),
+    Step(
+        name="held, nobody there", caller="payments-agent", method="POST", path="/payments/transfers",
+        body=_transfer(50_000), status=403, function="payments.createTransfer", code="approval.pending", prefer="wait=0",
     ),
     Step(
         name="unknown function", caller="payments-agent", method="GET", path="/payments/ledger",
@@ -128,9 +143,22 @@ class Wallet:
         return self._tokens[caller, kind]
 
 
-def attempt(step: Step, calls_url: str, client: httpx.Client, wallet: Wallet) -> Tried:
-    """Make the step's call."""
-    headers = {} if step.token == "none" else {"Authorization": f"Bearer {wallet.token(step.caller, step.token)}"}  # noqa: S105
+def attempt(step: Step, calls_url: str, client: httpx.Client, wallet: Wallet, approver: Approver) -> Tried:
+    """Make the step's call; if a human has to answer, another thread waits with it meanwhile."""
+    if not step.answer:
+        return _called(step, calls_url, client, wallet)
+    with ThreadPoolExecutor(1) as callers:
+        waiting = callers.submit(_called, step, calls_url, client, wallet)
+        approver.answer(step.answer, _REASONS[step.answer])
+        return waiting.result()
+
+
+_REASONS = {"approve": "invoice 2026-118 is due", "reject": "ask me in person"}
+
+
+def _called(step: Step, calls_url: str, client: httpx.Client, wallet: Wallet) -> Tried:
+    headers = {"Prefer": step.prefer} if step.prefer else {}
+    headers |= {} if step.token == "none" else {"Authorization": f"Bearer {wallet.token(step.caller, step.token)}"}  # noqa: S105
     answer = client.request(step.method, calls_url + step.path, json=step.body, headers=headers)
     try:
         parsed = answer.json()

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.panel import Panel
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
@@ -73,6 +74,11 @@ def credentials_table(shown: str, seen: str, echoed: str) -> Table:
     table.add_row("the API key that the payments service saw", seen)
     table.add_row("that key, echoed by the service, as the caller got it", echoed)
     return table
+
+
+def terminal(title: str, said: Iterable[tuple[str, str]]) -> Panel:
+    """What somebody typed and saw."""
+    return Panel(Text("\n\n".join(f"$ {command}\n{shown}" for command, shown in said)), title=title)
 
 
 def journal_table(entries: Iterable[Entry]) -> Table:
