@@ -1,4 +1,4 @@
-"""The doors: `python -m bench [compare|growth|durability|profile|parts|search|verify|all]`. Writes only into its own folder."""
+"""The doors: `python -m bench [VERB]`, with the verbs below. Writes only into its own folder."""
 
 import argparse
 import contextlib
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import compare, durability, growth, parts, search, steps, verify
+from . import compare, durability, growth, leaving, parts, search, steps, verify
 from .bed import Options, lay
 from .processes import BenchError
 from .rounds import FULL, QUICK
@@ -23,6 +23,7 @@ VERBS = {
     "parts": (parts.run,),
     "search": (search.run,),
     "verify": (verify.run,),
+    "leaving": (leaving.run,),
     "all": (compare.run, growth.run),
 }
 

@@ -119,6 +119,15 @@ def test_the_cost_of_durability_is_told_for_each_way_to_record(tmp_path: Path) -
     assert "4 connections" in done.stdout
 
 
+@pytest.mark.slow
+def test_what_leaves_is_measured_for_every_format_and_destination(tmp_path: Path) -> None:
+    from bench.leaving import measure
+
+    results = measure(tmp_path, 500)
+    assert all(value > 0 for value in results.values())
+    assert {"export parquet, calls/s", "forward syslog, entries/s", "forward otlp, content, calls/s"} <= set(results)
+
+
 def test_a_run_that_is_stopped_takes_its_children_with_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench", "compare", "--only", "aiohttp", "--connections", "2"]
     with subprocess.Popen([*command, "--data", str(tmp_path)], stderr=subprocess.PIPE, text=True) as run:

@@ -63,7 +63,9 @@ def _params(what: CallRecord | Entry) -> Iterator[tuple[str, str]]:
 def _param(text: str) -> str:
     """RFC 5424, 6.3.3: quote, backslash and closing bracket are escaped."""
     # Attack: a line break in a subject, that a receiver which writes lines turns into an event of its own.
-    text = "".join(one if one.isprintable() else "�" for one in text[:_MAX_PARAM])
+    text = text[:_MAX_PARAM]
+    if not text.isprintable():
+        text = "".join(one if one.isprintable() else "�" for one in text)
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
 
 

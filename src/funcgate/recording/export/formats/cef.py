@@ -130,4 +130,4 @@ def _value(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return "".join(one if one.isprintable() else " " for one in text)
+    return text if text.isprintable() else "".join(one if one.isprintable() else " " for one in text)
