@@ -20,8 +20,8 @@ from funcgate.recording.folder import Line, lines
 from funcgate.recording.keeper.settings import KeepRule
 
 from .carrying import UNUSED_S, Carrying
-from .coverage import Coverage, scan_of
-from .expire import plan
+from .coverage import Coverage, JournalScan
+from .expire import Plan, plan
 from .orders import CHORE, split
 from .rules import Rules
 from .state import State
@@ -34,7 +34,8 @@ Ask = Callable[[Mapping[str, Any]], None]
 
 
 class RetentionChore:
-    """`recording.chore.Chore`. `ask` returns when its entry is durable. `key` is the journal's encryption key, if any.
+    """`recording.chore.Chore`, with `Complains`. `ask` returns when its entry is durable. `key` is the journal's encryption
+    key, if any.
 
     `clock` is Unix time. Raises `ChoreFailed`.
     """
@@ -58,6 +59,7 @@ class RetentionChore:
         self._clock = clock
         self._every_s = every_s
         self._due_at = 0.0
+        self.complaint = ""
         with _told():
             self._opener = Opener(data_dir, key)
             self._state = State(data_dir / STATE)
@@ -92,12 +94,19 @@ class RetentionChore:
 
     def _order(self) -> None:
         """Have the journal say what will be deleted. It comes back as lines to take, and only then is it."""
-        now = self._state.clock.now(self._clock())
-        planned = plan(self._state, self._rules, self._keys.list(), now, self._coverage(), self._carrying.hashed())
+        clock, witnessed = self._clock(), self._state.clock
+        planned = self._planned(witnessed.now(clock))
+        doubt = witnessed.doubt(clock)
+        # An idle gateway's clock is always a little in doubt: that is worth a word only if something waits for it.
+        waits = bool(doubt) and self._planned(clock).size > planned.size
+        self.complaint = doubt if waits else ""
         for order in planned.orders:
             for piece in split(order):
                 self._ask(piece.change())
         self._carrying.sweep()
+
+    def _planned(self, now: float) -> Plan:
+        return plan(self._state, self._rules, self._keys.list(), now, self._coverage(), self._carrying.hashed())
 
     def _carry_out(self) -> None:
         pending = self._state.pending()
@@ -111,7 +120,7 @@ class RetentionChore:
             self._state.carried_out(seq, order.less(withheld))
 
     def _coverage(self) -> Coverage:
-        return Coverage(self._state.holds, self._state.open_calls, scan_of(self._journal, self._opener))
+        return Coverage(self._state.holds, self._state.open_calls, JournalScan(self._journal, self._opener))
 
 
 @contextmanager

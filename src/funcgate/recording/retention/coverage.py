@@ -5,19 +5,20 @@ A key is of a whole session at a target, a segment of many calls: one call that 
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from funcgate.core.session import answers_to
 from funcgate.recording.calls import CallRecord, record_of
 from funcgate.recording.chore import ChoreFailed
 from funcgate.recording.contents.opener import Opener
 from funcgate.recording.filters import Filters
-from funcgate.recording.reader import read_calls
+from funcgate.recording.folder import lines
+from funcgate.recording.reader import read_calls, read_line
 
-from .holds import Hold, Holds, by_session_alone, covering
+from .holds import Holds, by_session_alone, covering
 from .state import OpenCall
 
 OPEN = "a call that is still open"
@@ -30,7 +31,16 @@ class Looked(NamedTuple):
     unsure: bool
 
 
-Scan = Callable[[], Iterable[Looked]]
+class Scan(Protocol):
+    """The journal, read once from end to end."""
+
+    def calls(self) -> Iterable[Looked]:
+        """Every call, opened as far as it can be."""
+        ...
+
+    def answers(self) -> Iterable[tuple[str, int]]:
+        """The entries that say who approved or rejected: the approval, and the number of the line."""
+        ...
 
 
 class Coverage:
@@ -81,31 +91,41 @@ class Coverage:
             return
         tests = [(hold, covering(hold)) for hold in self.holds]
         found: dict[str, array[int]] = {hold.id: array("q") for hold in self.holds}
-        for record, unsure in self._scan():
+        approvals: dict[str, set[str]] = {}
+        for record, unsure in self._scan.calls():
             for hold, covers in tests:
                 if covers(record) or (unsure and not by_session_alone(hold)):
-                    self._cover(hold, record, found[hold.id])
+                    self._spans[record.session, record.target] = hold.id
+                    found[hold.id].extend(entry.seq for entry in record.entries)
+                    for approval in {entry.approval for entry in record.entries if entry.approval}:
+                        approvals.setdefault(approval, set()).add(hold.id)
+        for approval, seq in self._scan.answers() if approvals else ():
+            for name in approvals.get(approval, ()):
+                found[name].append(seq)
         self._seqs = {name: array("q", sorted(seqs)) for name, seqs in found.items()}
         self._scanned = True
 
-    def _cover(self, hold: Hold, record: CallRecord, seqs: "array[int]") -> None:
-        self._spans[record.session, record.target] = hold.id
-        seqs.extend(entry.seq for entry in record.entries)
 
+class JournalScan:
+    """`Scan` over a journal's folder. Raises `ChoreFailed` for a line that cannot be read."""
 
-def scan_of(journal: Path, opener: Opener) -> Scan:
-    """Every call of the journal, opened as far as it can be."""
+    def __init__(self, journal: Path, opener: Opener) -> None:
+        self._journal = journal
+        self._opener = opener
 
-    def scan() -> Iterator[Looked]:
+    def calls(self) -> Iterator[Looked]:
         damaged: list[str] = []
-        for record in chain(read_calls(journal, Filters(), damaged=damaged.append), [None]):
+        for record in chain(read_calls(self._journal, Filters(), damaged=damaged.append), [None]):
             if damaged:
                 # Attack: spoil the line that says whose call it was, and wait for the call to expire.
                 raise ChoreFailed(f"a line of {damaged[0]} cannot be read: it may be of a call that is held")
             if record is not None:
-                yield _looked(record, opener)
+                yield _looked(record, self._opener)
 
-    return scan
+    def answers(self) -> Iterator[tuple[str, int]]:
+        for line in lines(self._journal):
+            if b'"kind":"answered"' in line.line and (entry := read_line(line)) is not None and entry.approval:
+                yield entry.approval, entry.seq
 
 
 def _looked(record: CallRecord, opener: Opener) -> Looked:

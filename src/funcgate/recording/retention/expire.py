@@ -28,6 +28,11 @@ class Plan(NamedTuple):
     orders: tuple[Order, ...]
     kept: tuple[Kept, ...]
 
+    @property
+    def size(self) -> int:
+        """How many things are due, kept or not."""
+        return len(self.kept) + sum(len(order.keys + order.objects + order.segments) for order in self.orders)
+
 
 def plan(state: State, rules: Rules, keys: Iterable[KeyInfo], now: float, coverage: Coverage, hashed: int) -> Plan:
     """`now` is the time that counts (see clock.py), in Unix time; `hashed` the number of the last line in the tree."""

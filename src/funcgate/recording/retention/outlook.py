@@ -13,7 +13,7 @@ from funcgate.recording.keeper.settings import KeepRule
 
 from .carrying import Carrying
 from .chore import STATE
-from .coverage import Coverage, scan_of
+from .coverage import Coverage, JournalScan
 from .expire import Kept, plan
 from .holds import Holds
 from .orders import Order
@@ -45,7 +45,7 @@ def outlook(data_dir: Path, rules: Sequence[KeepRule], opener: Opener, clock: fl
     while lines := follow.read(_ALL):
         state.take(lines)
     keys = KeyStore(data_dir)
-    coverage = Coverage(state.holds, state.open_calls, scan_of(journal, opener))
+    coverage = Coverage(state.holds, state.open_calls, JournalScan(journal, opener))
     hashed = Carrying(data_dir, state, keys, ContentStore(data_dir)).hashed()
     now = state.clock.now(clock)
     found = plan(state, Rules(rules), keys.list(), now, coverage, hashed)

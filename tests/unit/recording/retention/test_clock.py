@@ -75,9 +75,11 @@ def test_years_ahead_nothing_expires_until_calls_go_on(house: House) -> None:
     house.call("s~9")
     house.keep()
     assert house.body(call) == "the answer"
+    assert "no call confirms" in house.chore.complaint
     house.admin(what="clock", reason="it was the clock before that was wrong")
     house.keep()
     assert house.body(call) in (None, "(expired)")
+    assert house.chore.complaint == ""
 
 
 def test_set_back_and_forth_again_nothing_expires_early(house: House) -> None:

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from funcgate.core.entry import Entry, Kind, Who
+from funcgate.core.ids import new_id
 from funcgate.recording.chore import ChoreFailed
 from funcgate.recording.keeper.settings import KeepRule
 from funcgate.recording.proof.verify import verify
+from funcgate.recording.reader import read_entries
 from funcgate.recording.retention.carrying import Carrying
 from support.house import DAY, House
 
@@ -189,6 +192,27 @@ def test_a_segment_that_was_withheld_goes_when_its_hold_has_ended(house: House) 
     house.admin(what="release", hold=hold, reason="over")
     house.keep()
     assert "00000001.jsonl" not in house.segments()
+    assert verify(house.data, processes=1).sound
+
+
+def test_who_approved_is_held_with_the_call(house: House) -> None:
+    house.now += 1
+    call, of = new_id(house.now), {"session": "s~1", "function": "shop.buy"}
+    house.write(
+        Entry(kind=Kind.ARRIVED, call=call, target="shop", **of), Entry(kind=Kind.ASKED, call=call, approval="A1", **of)
+    )
+    for name in ("A1", "A2"):
+        house.now += 5
+        house.write(
+            Entry(kind=Kind.ANSWERED, call="", approval=name, principal=Who("corp", "boss"), outcome="approved")
+        )
+    house.write(Entry(kind=Kind.ENDED, call=call, outcome="complete", **of))
+    house.admin(what="hold", session="s~1", reason="why")
+    house.pass_days(100)
+    house.keep()
+    approvals = [entry.approval for entry in read_entries(house.journal) if entry.kind is Kind.ANSWERED]
+    assert "A1" in approvals
+    assert "00000001.jsonl" in house.segments()
     assert verify(house.data, processes=1).sound
 
 
