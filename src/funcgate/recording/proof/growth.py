@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from funcgate.recording.folder import Line, lines
 
+from .blocks import add_blocks
 from .checkpoints import Signed, latest, save
 from .disk import replace
 from .leaves import LEAVES, Leaves, is_blank
@@ -89,8 +90,9 @@ class Growth:
         save(self._proof, signed)
         self.signed = signed
         frontier = _Frontier(self.size, self._tree.save().hex())
-        with contextlib.suppress(OSError):  # only an economy of the next start
+        with contextlib.suppress(OSError):  # only economies: of the next start, and of proofs
             replace(self._proof / FRONTIER, msgspec.json.encode(frontier))
+            add_blocks(self._proof, self._leaves, self.size)
         return signed
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from hashlib import sha256
 HASH_BYTES = 32
 EMPTY_ROOT = sha256(b"").digest()
 _CACHED_LEVEL = 8  # a Tree keeps the nodes over 256 leaves and more: 1/128 of the leaves' size
-_BLOCK = 1 << _CACHED_LEVEL
+BLOCK = 1 << _CACHED_LEVEL
 
 ReadLeaves = Callable[[int, int], bytes]
 
@@ -74,9 +74,9 @@ class Range:
         """Take the next leaf hashes. Whole blocks of 256 are hashed a level at a time, which is quicker."""
         at, count = 0, len(hashes)
         while at < count:
-            if self.end % _BLOCK == 0 and count - at >= _BLOCK:
-                self._push(_CACHED_LEVEL, root_of(hashes[at : at + _BLOCK]))
-                at += _BLOCK
+            if self.end % BLOCK == 0 and count - at >= BLOCK:
+                self._push(_CACHED_LEVEL, root_of(hashes[at : at + BLOCK]))
+                at += BLOCK
             else:
                 self._push(0, hashes[at])
                 at += 1
@@ -126,11 +126,13 @@ def _levels(begin: int, end: int) -> list[int]:
 class Tree:
     """Roots and proofs over leaves that are read when needed. Keeps the nodes over 256 leaves and more, once they were made.
 
-    `read(begin, end)` gives the leaf hashes from `begin` up to `end`, and always the same ones.
+    `read(begin, end)` gives the leaf hashes from `begin` up to `end`, and always the same ones. `blocks` are the nodes over
+    each 256 of them, as far as they are known; whoever gives wrong ones gets wrong proofs.
     """
 
-    def __init__(self, read: ReadLeaves) -> None:
+    def __init__(self, read: ReadLeaves, blocks: bytes = b"") -> None:
         self._read = read
+        self._blocks = blocks
         self._nodes: dict[tuple[int, int], bytes] = {}
 
     def root(self, size: int) -> bytes:
@@ -175,17 +177,18 @@ class Tree:
     def _hash(self, begin: int, end: int) -> bytes:
         """The root over some leaves; where they are more than one, `begin` is a multiple of the left part's width."""
         width = end - begin
-        if width <= _BLOCK:
-            if width < _BLOCK:
-                return root_of(split(self._read(begin, end)))
-            node = self._nodes.get((begin, end))
-            if node is None:
-                node = self._nodes[begin, end] = root_of(split(self._read(begin, end)))
-            return node
+        if width < BLOCK:
+            return root_of(split(self._read(begin, end)))
         node = self._nodes.get((begin, end))
         if node is None:
-            middle = begin + _left_width(width)
-            node = node_hash(self._hash(begin, middle), self._hash(middle, end))
+            if width == BLOCK:
+                at = begin // BLOCK * HASH_BYTES
+                node = self._blocks[at : at + HASH_BYTES]
+                if len(node) < HASH_BYTES:
+                    node = root_of(split(self._read(begin, end)))
+            else:
+                middle = begin + _left_width(width)
+                node = node_hash(self._hash(begin, middle), self._hash(middle, end))
             if width & (width - 1) == 0:
                 self._nodes[begin, end] = node
         return node

@@ -17,6 +17,7 @@ from funcgate.core.entry import Entry, decode_line
 from funcgate.recording.folder import Line, lines
 from funcgate.recording.reader import read_call
 
+from .blocks import read_blocks
 from .checkpoints import Signed, latest
 from .key import PUBLIC, public_key
 from .leaves import LEAVES, Leaves
@@ -103,21 +104,30 @@ def make_pack(data_dir: Path, call: str) -> Pack:
     if damaged:
         notes.append(f"{len(damaged)} line(s) of the journal cannot be read; entries of this call may be among them")
     objects, absent = _objects(data_dir, record.entries)
+    proved = _all_proved(proof, [*found, *([config] if config is not None else [])], signed)
+    return Pack(
+        funcgate_evidence=FORMAT,
+        call=call,
+        how_to_check=HOW,
+        key=str(key),
+        checkpoint=signed.note.decode(),
+        entries=tuple(proved[: len(found)]),
+        configuration=proved[-1] if config is not None else None,
+        objects=objects,
+        absent=absent,
+        notes=tuple(notes),
+    )
+
+
+def _all_proved(proof: Path, found: Sequence[Line], signed: Signed) -> list[Proved]:
+    """With the nodes that are kept; without them if they are wrong."""
     leaves = Leaves(proof / LEAVES)
     try:
-        tree = Tree(leaves.read)
-        return Pack(
-            funcgate_evidence=FORMAT,
-            call=call,
-            how_to_check=HOW,
-            key=str(key),
-            checkpoint=signed.note.decode(),
-            entries=tuple(_proved(line, tree, signed) for line in found),
-            configuration=_proved(config, tree, signed) if config is not None else None,
-            objects=objects,
-            absent=absent,
-            notes=tuple(notes),
-        )
+        for blocks in (read_blocks(proof), b""):
+            tree = Tree(leaves.read, blocks)
+            if not blocks or tree.root(signed.size) == signed.checkpoint.root:
+                break
+        return [_proved(line, tree, signed) for line in found]
     except EOFError as error:
         raise ProofTrouble(str(error)) from None
     finally:

@@ -181,5 +181,14 @@ def test_pymerkle_agrees(size: int) -> None:
             assert sorted(proof.path) == sorted(ours.consistency(old, size))
 
 
+def test_nodes_over_blocks_are_taken_as_given() -> None:
+    blocks = b"".join(root_of(LEAVES[at : at + 256]) for at in (0, 256))
+    for known in (blocks, blocks[:32], b""):
+        tree = Tree(read, known)
+        assert tree.root(700) == defined(LEAVES)
+        assert verify_inclusion(LEAVES[300], 300, 700, tree.inclusion(300, 700), defined(LEAVES))
+    assert Tree(read, bytes(64)).root(700) != defined(LEAVES)
+
+
 def test_split() -> None:
     assert split(ALL) == LEAVES

@@ -58,6 +58,23 @@ def test_a_value_that_is_another_makes_it_false(made: dict[str, Any], data: st.D
     assert told
 
 
+def test_nodes_that_are_kept(tmp_path: Path) -> None:
+    prover = Prover(tmp_path / "data", segment_bytes=1 << 20)
+    prover.write(900)
+    prover.prove(every=100)
+    blocks = prover.proof / "blocks"
+    assert len(blocks.read_bytes()) == 3 * 32
+    wanted = make_pack(prover.data_dir, "call-500")
+    for spoilt in (bytes(96), bytes(33), b""):
+        blocks.write_bytes(spoilt)
+        assert make_pack(prover.data_dir, "call-500") == wanted
+    blocks.write_bytes(bytes(33))
+    prover.write(200)
+    prover.prove()
+    assert len(blocks.read_bytes()) == 4 * 32
+    assert check_pack(encode_pack(make_pack(prover.data_dir, "call-500"))).sound
+
+
 def test_formats_to_come(made: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="has format 2"):
         check_pack(json.dumps(made | {"funcgate_evidence": 2}).encode())
