@@ -38,7 +38,7 @@ OUTCOMES = {
 def printed_once(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What `funcgate demo --once` prints in an empty folder, in lines long enough that no cell is folded."""
     folder = tmp_path_factory.mktemp("once")
-    done = run_demo(folder, columns=400)
+    done = run_demo(folder, columns=700)
     assert done.returncode == 0, done.stdout + done.stderr
     assert processes_in(folder / ".demo") == {}
     return done.stdout
@@ -91,7 +91,7 @@ def test_the_journal_lines_are_shown_and_the_ledger_agrees(printed_once: str) ->
     journal = printed_once.partition("The journal of it all")[2]
     for kind in ("arrived", "allowed", "asked", "denied", "ended"):
         assert re.search(rf"│ +\d+ +│.*│ {kind} +│", journal), kind
-    assert "4 of the 12 calls reached it" in printed_once
+    assert "5 of the 14 calls reached it" in printed_once
 
 
 def test_no_credential_and_no_unmasked_answer_in_the_callers_half(printed_once: str) -> None:
