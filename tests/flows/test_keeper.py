@@ -74,7 +74,7 @@ def test_it_follows_and_shows_no_secret(gate: Gate, token: str) -> None:
     assert get(gate, token) == 200
     until(lambda: caught_up(gate))
     until(lambda: latest_size(gate.data) > 0)
-    until(lambda: metric(gate, "funcgate_checkpoint_age_seconds") >= 0)
+    until(lambda: metric(gate, "funcgate_keeper_checkpoint_age_seconds") >= 0)
     assert metric(gate, "funcgate_keeper_up") == 1
     assert json.loads(gate.get_console("/readyz")[1])["warnings"] == []
     (keeper,) = keepers(gate)

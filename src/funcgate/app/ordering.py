@@ -20,6 +20,7 @@ class Ordering:
     """One inbox. An order that was recorded when the gateway died is recorded again: `order` in the entry is its id."""
 
     def __init__(self, data_dir: Path, journal: Journal) -> None:
+        self._data_dir = data_dir
         self._inbox = data_dir / inbox.FOLDER
         self._journal = journal
         self._warned: set[Path] = set()
@@ -29,19 +30,17 @@ class Ordering:
         """Until cancelled."""
         while True:
             try:
+                await asyncio.to_thread(inbox.prepare, self._data_dir)  # whoever removed it
                 await self.take()
             except OSError as error:
                 if self._inbox not in self._warned:
                     self._warned.add(self._inbox)
-                    self._log.warning("the inbox cannot be read", path=str(self._inbox), why=error.strerror)
+                    self._log.warning("the inbox cannot be used", path=str(self._inbox), why=error.strerror)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def take(self) -> None:
         """Record what waits. Raises `OSError`."""
-        try:
-            paths, foreign = await asyncio.to_thread(lambda: (inbox.waiting(self._inbox), inbox.foreign(self._inbox)))
-        except FileNotFoundError:
-            return
+        paths, foreign = await asyncio.to_thread(lambda: (inbox.waiting(self._inbox), inbox.foreign(self._inbox)))
         for path in foreign:
             if path not in self._warned:
                 self._warned.add(path)

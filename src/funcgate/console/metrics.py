@@ -114,7 +114,7 @@ class MeterCollector(Collector):
         yield from (position, lag, stuck)
         age_s = keeper.checkpoint_age_s()
         if age_s is not None:
-            yield GaugeMetricFamily("funcgate_checkpoint_age_seconds", "Since the last checkpoint.", value=age_s)
+            yield GaugeMetricFamily("funcgate_keeper_checkpoint_age_seconds", "Since the last checkpoint.", value=age_s)
 
 
 def make_registry(meter: Meter, gauges: Gauges) -> CollectorRegistry:

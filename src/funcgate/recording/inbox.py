@@ -4,6 +4,7 @@ A gateway records them within about a second, with the file's owner as the one w
 It carries nothing out: whoever follows the journal does, once the entry is in it.
 """
 
+import contextlib
 import errno
 import os
 import pwd
@@ -49,10 +50,9 @@ def order(data_dir: Path, change: Mapping[str, Any]) -> str:
     """
     data = msgspec.json.encode(change)
     _judge(change, len(data))
-    inbox = data_dir / FOLDER
     if not data_dir.is_dir():
         raise BadOrder(f"{data_dir} is no data folder of a gateway")
-    inbox.mkdir(mode=0o700, exist_ok=True)
+    inbox = prepare(data_dir)
     if sum(1 for _ in _names(inbox)) >= MAX_WAITING:
         raise BadOrder(f"{MAX_WAITING} orders wait already, and no gateway takes them: start it")
     name = new_id()
@@ -62,6 +62,9 @@ def order(data_dir: Path, change: Mapping[str, Any]) -> str:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
+            os.fchmod(
+                file.fileno(), 0o644
+            )  # the gateway may be another user than root; nobody else gets into the folder
             os.fsync(file.fileno())
         beside.rename(inbox / f"{name}.json")
     except BaseException:
@@ -69,6 +72,17 @@ def order(data_dir: Path, change: Mapping[str, Any]) -> str:
         raise
     sync(inbox)
     return name
+
+
+def prepare(data_dir: Path) -> Path:
+    """The folder, made when it is missing, for the owner of the data folder. Raises `OSError`."""
+    inbox = data_dir / FOLDER
+    with contextlib.suppress(FileExistsError):
+        inbox.mkdir(mode=0o700)
+        owner = data_dir.stat()
+        if owner.st_uid != os.geteuid():
+            os.chown(inbox, owner.st_uid, owner.st_gid)
+    return inbox
 
 
 def waiting(inbox: Path) -> list[Path]:

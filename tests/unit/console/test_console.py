@@ -129,14 +129,14 @@ def test_an_address_that_is_taken() -> None:
 def test_the_keeper_s_metrics(client: TestClient[Any], room: Room) -> None:
     found = samples(client)
     assert found["funcgate_keeper_up", ()] == 0
-    assert not any(name == "funcgate_checkpoint_age_seconds" for name, _ in found)
+    assert not any(name == "funcgate_keeper_checkpoint_age_seconds" for name, _ in found)
     room.keeper.up, room.keeper.restarts = True, 2
     room.keeper.checkpoint_age_s = lambda: 7.5
     room.keeper.chores = {"proof": ChoreGauge(10, ""), "forward hook": ChoreGauge(3, "it does not answer")}
     found = samples(client)
     assert found["funcgate_keeper_up", ()] == 1
     assert found["funcgate_keeper_restarts_total", ()] == 2
-    assert found["funcgate_checkpoint_age_seconds", ()] == 7.5
+    assert found["funcgate_keeper_checkpoint_age_seconds", ()] == 7.5
     assert found["funcgate_keeper_lag_entries", (("chore", "proof"),)] == 0
     assert found["funcgate_keeper_lag_entries", (("chore", "forward hook"),)] == 7
     assert found["funcgate_keeper_position", (("chore", "forward hook"),)] == 3
