@@ -1,5 +1,6 @@
 """Where an export goes on this machine: a file that can be continued, or standard output, which cannot."""
 
+import fcntl
 import hashlib
 import os
 from pathlib import Path
@@ -71,6 +72,10 @@ class FilePlace:
             self._save(cursor)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self._file = os.fdopen(descriptor, "r+b")
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Unfit(f"{self._path} is being written by another export") from None
         self._read_written(self._file, cursor)
         self._file.truncate(cursor.bytes)  # what came after the last cursor is written again
         self._file.seek(cursor.bytes)

@@ -1,5 +1,6 @@
 """Exports of a range: chosen, fixed at the beginning, and broken off at any point without a gap or a duplicate."""
 
+import fcntl
 import hashlib
 import io
 import json
@@ -194,6 +195,17 @@ def test_only_the_same_export_goes_on(busy: Written, tmp_path: Path) -> None:
     (tmp_path / "out.cursor").write_text("{}")
     with pytest.raises(Unfit, match="no cursor"):
         export(busy, FilePlace(out), "csv", since="1h", resume=True)
+
+
+def test_two_exports_do_not_write_one_file(busy: Written, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(BrokenOff):
+        export(busy, Killed(out, 50))
+    with out.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(Unfit, match="another export"):
+            export(busy, FilePlace(out), resume=True)
+    export(busy, FilePlace(out), resume=True)
 
 
 def test_standard_output(written: Written) -> None:
