@@ -209,15 +209,26 @@ def rss_mib(pid: int) -> float:
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
+def child_of(pid: int) -> int:
+    """The keeper."""
+    return int(
+        next(text for path in Path(f"/proc/{pid}/task").glob("*/children") if (text := path.read_text())).split()[0]
+    )
+
+
 def test_memory_is_flat_in_a_real_run(make_gate: Make, token: str, say: Say) -> None:
     gate = make_gate(journal={"segment": "4MiB"}).start()
     assert gate.process is not None
+    pids = {"gateway": gate.process.pid, "keeper": child_of(gate.process.pid)}
     load = Load(gate, token, 8)
-    sampled: list[float] = []
+    sampled: dict[str, list[float]] = {name: [] for name in pids}
     for calls in range(5_000, 30_001, 5_000):
         until(lambda calls=calls: len(load.answered) >= calls, 300)  # type: ignore[misc]
-        sampled.append(rss_mib(gate.process.pid))
+        for name, pid in pids.items():
+            sampled[name].append(rss_mib(pid))
     load.stop()
     assert gate.stop() == 0
-    say("memory of the gateway each 5,000 calls: " + ", ".join(f"{mib:.1f}" for mib in sampled) + " MiB")
-    assert sampled[-1] - sampled[0] < 10
+    for name, mib in sampled.items():
+        say(f"memory of the {name} each 5,000 calls: " + ", ".join(f"{one:.1f}" for one in mib) + " MiB")
+    assert sampled["gateway"][-1] - sampled["gateway"][0] < 10
+    assert sampled["keeper"][-1] - sampled["keeper"][2] < 20
