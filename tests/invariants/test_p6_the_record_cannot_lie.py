@@ -134,6 +134,16 @@ def remove_segment(files: Files, record: Record, dice: random.Random) -> None:
     del files[dice.choice(record.segments)]
 
 
+def excuse(files: Files, record: Record, dice: random.Random) -> None:
+    """Remove a segment, and write the order for it behind the last entry."""
+    seq = len(journal(files, record)) + 1
+    name = dice.choice(record.segments[:-1])
+    gone = [int(line[7:].partition(b",")[0]) for line in files.pop(name).splitlines()]
+    change = {"what": "expired", "class": "decisions", "before": "x", "gone": [[gone[0], gone[-1]]]}
+    order = {"seq": seq, "at": "2026-11-21T09:30:00.000000Z", "kind": "admin", "call": "", "change": change}
+    files[record.segments[-1]] += crc_added(msgspec.json.encode(order))
+
+
 def roll_back(files: Files, record: Record, dice: random.Random) -> None:
     """The journal as it was, with or without its leaves and its latest checkpoint."""
     names = ["journal/"]
@@ -181,7 +191,7 @@ def forget_checkpoints(files: Files, record: Record, dice: random.Random) -> Non
 
 
 INSIDE: list[Callable[[Files, Record, random.Random], None]] = [
-    flip, drop, swap, insert, change, truncate, remove_segment, roll_back, lines_and_leaves, edit_checkpoint,
+    flip, drop, swap, insert, change, truncate, remove_segment, excuse, roll_back, lines_and_leaves, edit_checkpoint,
     older_checkpoint, forget_checkpoints,
 ]  # fmt: skip
 

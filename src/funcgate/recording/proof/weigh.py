@@ -65,12 +65,13 @@ class Weighing:
 
     def _learn(self, found: Sequence[Scanned]) -> None:
         for each in found:
-            for _, line in each.changes:
+            for seq, line in each.changes:
                 change = change_in(line)
                 outage = change.get("outage")
                 if isinstance(outage, Mapping) and isinstance(void := outage.get("void"), Mapping):
                     self._voids.add(_Void(str(void.get("segment")), _number(void.get("from_byte"))))
-                if change.get("what") == "expired":
+                # Attack: remove a segment, and write the order for it behind the last entry, where nobody has signed yet.
+                if change.get("what") == "expired" and seq <= max(self._sizes, default=0):
                     self._learn_order(change)
                 elif change.get("what") == "withheld":
                     self._gone_objects.difference_update(map(str, _list(change.get("objects"))))

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from funcgate.recording.chore import ChoreFailed
 from funcgate.recording.contents.keystore import SHREDDED, KeyStore
 from funcgate.recording.contents.objects import ContentStore
 from funcgate.recording.folder import PACKED, first_seq, segments
+from funcgate.recording.proof import ProofTrouble, latest_size
 from funcgate.recording.proof.leaves import LEAVES, Leaves
 
 from .coverage import Coverage
@@ -29,6 +31,7 @@ class Carrying:
     ) -> None:
         self._unused_s = unused_s
         self._journal = data_dir / "journal"
+        self._data_dir = data_dir
         self._leaves = data_dir / "proof" / LEAVES
         self._state = state
         self._keys = keys
@@ -55,6 +58,13 @@ class Carrying:
             return leaves.count()
         finally:
             leaves.close()
+
+    def signed(self) -> int:
+        """The number of the last line that is under a checkpoint. Raises `ChoreFailed` when that cannot be told."""
+        try:
+            return latest_size(self._data_dir)
+        except ProofTrouble as trouble:
+            raise ChoreFailed(str(trouble)) from None
 
     def sweep(self) -> None:
         """Remove segments that had expired when a crash, or their compression, brought them back."""

@@ -132,10 +132,10 @@ def test_what_retention_removed(prover: Prover) -> None:
     path.unlink()
     assert f"entries 1 to {lines[-1].seq} are missing before" in first(prover)
     append(prover, change={"what": "expired", "class": "decisions", "before": "x", "gone": gone})
-    verdict = sound(prover)
-    assert verdict.expired == lines[-1].seq
+    assert "missing before" in first(prover)  # an order that nobody has signed excuses nothing
     prover.prove()
-    assert sound(prover).unsigned == 0
+    verdict = sound(prover)
+    assert (verdict.expired, verdict.unsigned) == (lines[-1].seq, 0)
     second = segments(prover.journal)[0]
     hidden = second.read_bytes()
     second.unlink()
@@ -151,6 +151,7 @@ def test_expired_leaves_must_stay(prover: Prover) -> None:
     last = [line for line in prover.lines() if line.segment == path.name][-1].seq
     path.unlink()
     append(prover, change={"what": "expired", "class": "decisions", "before": "x", "gone": [[1, last]]})
+    prover.prove()
     leaves = prover.proof / "leaves"
     raw = bytearray(leaves.read_bytes())
     raw[5] ^= 1
@@ -290,6 +291,8 @@ def test_objects(prover: Prover) -> None:
     assert first(prover, objects=True) == f"object {two} is missing and has not expired"
     change = {"what": "expired", "class": "content", "before": "x", "objects": [two]}
     append(prover, change=change)
+    assert "has not expired" in first(prover, objects=True)
+    prover.prove()
     verdict = sound(prover, objects=True)
     assert (verdict.objects, verdict.objects_expired) == (2, 1)
     append(prover, change={**change, "what": "withheld"})
