@@ -18,6 +18,7 @@ def pending(approval: Approval, now: float, *, accepted: bool = False) -> Refuse
     return Refused(
         Code.APPROVAL_PENDING,
         f"This call waits for an approval by {_approvers(approval)}. It expires in {_span(left_s)}. {_NEXT}",
+        private_detail=f"waits for {_approvers(approval)}",
         status=202 if accepted else 0,
         retry_after_s=max(1, min(RETRY_AFTER_S, left_s)),
         public={"approval": _public(approval)},
@@ -32,12 +33,12 @@ def of(approval: Approval, now: float) -> Refused:
         return pending(approval, now)
     if state is State.REJECTED:
         text = "An approver said no. Do not send this call again; ask the approvers, or do something else."
-        return Refused(Code.APPROVAL_REJECTED, text, private_detail=approval.why, public=public)
+        return Refused(Code.APPROVAL_REJECTED, text, private_detail=approval.why or "rejected", public=public)
     if state is State.USED:
         text = "The approval was used by the same call, sent at the same time or before. Nothing ran twice."
         return Refused(Code.APPROVAL_USED, text, private_detail=f"used by {approval.used_by}", public=public)
     text = "The approval ended before it was used. Send the call again to ask anew."
-    return Refused(Code.APPROVAL_EXPIRED, text, private_detail=approval.why, public=public)
+    return Refused(Code.APPROVAL_EXPIRED, text, private_detail=approval.why or state.value, public=public)
 
 
 def _public(approval: Approval) -> Mapping[str, Any]:
