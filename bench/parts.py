@@ -6,18 +6,26 @@ The least of many batches, so that it can be read on a busy machine. It adds up 
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
 import uvloop
+from msgspec import Raw
 
 from funcgate.app.building import read_parts
 from funcgate.config.parts import Parts
 from funcgate.core.call import Call
+from funcgate.core.entry import Entry, Kind, Who
 from funcgate.core.ids import new_id
+from funcgate.core.ports import Masked
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.reply import Reply
-from funcgate.recording.tape import encode_args
+from funcgate.recording.contents.keys import KeyRing
+from funcgate.recording.contents.seal import seal
+from funcgate.recording.tape import Tape, encode_args
 from funcgate.wire.http1.fields import media_type
 from funcgate.wire.http1.limits import HeadLimits
 from funcgate.wire.http1.requests import Request, RequestReader
@@ -73,6 +81,7 @@ async def _parts(parts: Parts, principal: Principal, token: str) -> list[Part]:
     masker = parts.masking.masker(call.function)
     lease = await parts.broker.lease(TARGET)
     encoded = encode_args(args)
+    masked = masker.mask_reply(_reply(CLEAN), lease)
     return [
         ("request: bytes to fields and body", lambda: _read(raw)),
         ("token: known", lambda: parts.issuers.recall(RawToken(token.encode()))),
@@ -82,8 +91,33 @@ async def _parts(parts: Parts, principal: Principal, token: str) -> list[Part]:
         ("arguments: masked only", lambda: masker.mask_args(encoded)),
         ("answer: masked", lambda: masker.mask_reply(_reply(SENSITIVE), lease)),
         ("answer: nothing to mask", lambda: masker.mask_reply(_reply(CLEAN), lease)),
+        ("answer: as an entry", lambda: _chunk(masked)),
+        *await _sealing(masker.mask_args(encoded)),
         ("an id", new_id),
     ]
+
+
+def _chunk(masked: Masked) -> Entry:
+    return Tape(masked, 1 << 25, lambda: Entry(kind=Kind.CHUNK, call="c", session="s", function="f"), _unused).chunk()
+
+
+async def _unused(entry: Entry) -> None:
+    raise AssertionError("a whole answer is recorded by its caller")
+
+
+async def _sealing(args: bytes) -> list[Part]:
+    """What encryption at rest adds: to the entry of an arrival, and to that of an answer."""
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(1) as threads:
+        keys = await KeyRing(Path(folder), bytes(32), threads).make("s", TARGET)
+    who = Who("bench", "agent", ("agents",), token="0" * 16)
+
+    def arrived() -> None:
+        seal(Entry(kind=Kind.ARRIVED, call="c", principal=who, args=Raw(args), client="127.0.0.1"), keys)
+
+    def chunk() -> None:
+        seal(Entry(kind=Kind.CHUNK, call="c", body=Raw(CLEAN)), keys)
+
+    return [("arguments and caller: sealed", arrived), ("answer: sealed", chunk)]
 
 
 def _arguments(parts: Parts, request: Request) -> tuple[dict[str, Any], Iterator[Part]]:
