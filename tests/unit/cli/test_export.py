@@ -4,8 +4,11 @@ import asyncio
 import base64
 import hashlib
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from msgspec import Raw
 from funcgate.core.entry import Decided, Entry, Kind, Who
 from funcgate.core.ids import new_id
 from funcgate.stores.journal_files import FileJournal
+from funcgate.stores.lines import add_lines
 
 Funcgate = Callable[..., Any]
 ADA = Who("corp", "ada", ("agents",), None, "aa11")
@@ -154,3 +158,34 @@ def test_an_unset_key_is_told(funcgate: Funcgate, sealed: Callable[[bytes], None
     ran = funcgate("audit", "export", "--out", "out")
     assert ran.status == 2
     assert "RECORD_KEY is not set" in ran.err
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment_leaves_something_to_go_on_with(folder: Path, data: Path) -> None:
+    """The real command, killed after ever more time until it gets through; what comes out is what came out at once."""
+    (data / "journal").mkdir()
+    lines = bytearray()
+    seq = 0
+    for number in range(30_000):
+        call = new_id(1_790_000_000 + number)
+        arrived = Entry(
+            kind=Kind.ARRIVED, call=call, principal=ADA, function="shop.pay", args=Raw(b'{"note":"%b"}' % (b"n" * 300))
+        )
+        seq = add_lines(
+            lines, [arrived, Entry(kind=Kind.ENDED, call=call, outcome="complete")], seq, "2026-11-21T00:00:00.000000Z"
+        )
+    (data / "journal" / "00000001.jsonl").write_bytes(lines)
+    command = [Path(sys.executable).parent / "funcgate", "audit", "export", "--format", "csv", "--data-dir", data]
+    assert subprocess.run([*command, "--out", folder / "whole"], timeout=60).returncode == 0
+    for tenths in range(5, 60, 3):
+        with subprocess.Popen([*command, "--out", folder / "out", "--resume"]) as ran:
+            with suppress(subprocess.TimeoutExpired):
+                ran.wait(tenths / 10)
+            ran.kill()
+        if ran.returncode == 0:
+            break
+    assert ran.returncode == 0
+    assert tenths > 5  # it was killed at least once
+    assert (folder / "out").read_bytes() == (folder / "whole").read_bytes()
+    assert not (folder / "out.cursor").exists()
+    assert {order["state"] for order in orders(data)} == {"begun", "resumed", "complete"}

@@ -24,7 +24,7 @@ def forwarder(settings: KeeperSettings, to: ForwardSettings, ask: Ask) -> Forwar
         destination = _destination(to)
     except (ContentError, OSError) as error:
         raise ChoreFailed(f"{to.name}: {error}") from None
-    return Forwarder(to.name, data_dir, destination, opened=opener.look, content=to.content, ask=ask)
+    return Forwarder(to.name, data_dir, destination, opener, content=to.content, ask=ask)
 
 
 def _destination(to: ForwardSettings) -> Destination:

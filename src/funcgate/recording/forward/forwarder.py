@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from funcgate.core.entry import Entry
 from funcgate.recording.calls import CallRecord
 from funcgate.recording.chore import ChoreFailed
-from funcgate.recording.export.units import Calls, Open, Unit, without_content
+from funcgate.recording.contents import Opener
+from funcgate.recording.export.units import Calls, Unit, without_content
 from funcgate.recording.folder import Line
 from funcgate.recording.reader import read_line
 
@@ -36,13 +37,14 @@ class Forwarder:
     """A `Chore`. `content` says that arguments and answers go too; `ask` records what had to be set aside."""
 
     def __init__(
-        self, name: str, data_dir: Path, destination: Destination, *, opened: Open, content: bool, ask: Ask
-    ) -> None:  # fmt: skip
+        self, name: str, data_dir: Path, destination: Destination, opener: Opener, *, content: bool, ask: Ask
+    ) -> None:
         self.name = f"forward-{name}"
         self._destination = destination
+        self._opener = opener
         self._place = Place(data_dir, name)
         self._ask = ask
-        self._units = Calls(opened, content=content, admin=True)
+        self._units = Calls(opener.look, content=content, admin=True)
         self._saved = self._done = self._place.load()
         self._seen = self._done.low
         self._waiting: deque[Waiting] = deque()
@@ -87,6 +89,7 @@ class Forwarder:
         except ChoreFailed:
             pass  # some of it is sent once more
         self._destination.close()
+        self._opener.close()
 
     # -- from lines to messages
 
