@@ -67,6 +67,14 @@ class Complaining(Noting):
         return "copies do not arrive" if (self.folder / "broken").exists() else ""
 
 
+class Printing(Noting):
+    """Prints, as a library may."""
+
+    def take(self, lines: Sequence[Line]) -> None:
+        print("not for the gateway", flush=True)
+        super().take(lines)
+
+
 class Stuck(Noting):
     """Never comes back."""
 
@@ -95,6 +103,7 @@ class Dying(Noting):
 
 KINDS: dict[str, Callable[..., Any]] = {
     "noting": Noting, "failing": Failing, "breaking": Breaking, "stuck": Stuck, "dying": Dying, "complaining": Complaining,
+    "printing": Printing,
 }  # fmt: skip
 
 

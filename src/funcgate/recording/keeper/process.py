@@ -241,4 +241,7 @@ def main(plan: Plan) -> None:
     """The process. Ends it, without waiting for what a library would do at its exit."""
     sys.excepthook = lambda kind, *_: print(f"funcgate keep: {kind.__name__}", file=sys.stderr)
     threading.excepthook = lambda broke: print(f"funcgate keep: {broke.exc_type.__name__}", file=sys.stderr)
-    os._exit(run(plan, sys.stdin.buffer, sys.stdout.buffer))
+    os.umask(0o077)
+    with os.fdopen(os.dup(1), "wb") as sink:
+        os.dup2(2, 1)  # whatever a library prints is no message to the gateway
+        os._exit(run(plan, sys.stdin.buffer, sink))

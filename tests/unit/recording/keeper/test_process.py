@@ -81,6 +81,14 @@ def test_one_that_complains_goes_on(child: Child, write: Write, data_dir: Path) 
     assert keeper.stop(5) == 0
 
 
+def test_one_that_prints_says_nothing_to_the_gateway(child: Child, write: Write, data_dir: Path) -> None:
+    write(1, 5)
+    keeper = child("printing", durable=5)
+    keeper.reached("printing", 5)
+    assert keeper.stop(5) == 0
+    assert (data_dir / "printing.txt").stat().st_mode & 0o777 == 0o600
+
+
 def test_one_that_never_comes_back_is_left_behind_at_the_end(child: Child, write: Write) -> None:
     write(1, 5)
     keeper = child("stuck", "noting", durable=3)
