@@ -11,6 +11,7 @@ from funcgate.recording.reader import Open, as_it_is
 
 from .database import NAME, REBUILD, Locked, locked, remove
 from .following import catch_up, is_broken, open_indexer
+from .forget import Forgetting
 from .indexer import Indexer
 
 
@@ -27,6 +28,7 @@ class IndexChore:
         self._secret, self._text, self._opened = secret, text, opened
         self._held = contextlib.ExitStack()
         self._indexer: Indexer | None = None
+        self._forgetting: Forgetting | None = None
         self._position = 0
         self._closed = False
 
@@ -48,9 +50,13 @@ class IndexChore:
             self._position = indexer.position
 
     def tick(self) -> None:
-        """Make the index anew if somebody asked for it."""
+        """Forget what has expired; make the index anew if somebody asked for it."""
         asked = self._data_dir / REBUILD
         if not asked.exists():
+            with self._failing():
+                indexer = self._ready()
+                self._forgetting = self._forgetting or Forgetting(self._data_dir, indexer)
+                self._forgetting.look()
             return
         with self._failing():
             self._ready()
@@ -74,6 +80,9 @@ class IndexChore:
 
     def _drop(self) -> None:
         indexer, self._indexer = self._indexer, None
+        forgetting, self._forgetting = self._forgetting, None
+        if forgetting is not None:
+            forgetting.close()
         if indexer is not None:
             indexer.close()
 

@@ -38,6 +38,8 @@ CREATE TABLE admin (
 );
 CREATE TABLE texts (n INTEGER PRIMARY KEY, text BLOB NOT NULL);  -- compressed; to take words back out
 CREATE VIRTUAL TABLE words USING fts5 (text, content = '', columnsize = 0, tokenize = 'ascii');
+INSERT INTO words (words, rank) VALUES ('usermerge', 2);
+CREATE TABLE due (seq INTEGER PRIMARY KEY, change BLOB NOT NULL);  -- expiry that the journal announced, not seen done yet
 """
 
 
@@ -96,7 +98,10 @@ def create(path: Path, check: str, *, text: bool) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S, check_same_thread=False)
     _settle(db, writing=True)
     db.executescript(f"BEGIN IMMEDIATE; {_TABLES}")
-    db.executemany("INSERT INTO meta VALUES (?, ?)", [("last", _pack(Mark())), ("check", check), ("text", int(text))])
+    db.executemany(
+        "INSERT INTO meta VALUES (?, ?)",
+        [("last", _pack(Mark())), ("check", check), ("text", int(text)), ("merging", 0)],
+    )
     db.execute(f"PRAGMA application_id = {_APPLICATION}")
     db.execute(f"PRAGMA user_version = {VERSION}")
     db.execute("COMMIT")
@@ -155,6 +160,7 @@ def _settle(db: sqlite3.Connection, writing: bool) -> None:
         db.execute("PRAGMA journal_mode = WAL")
         # A power cut may take the last batches back, position and all: they are read again.
         db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten
         db.execute("PRAGMA wal_autocheckpoint = 4000")
         db.execute("PRAGMA journal_size_limit = 67108864")
 

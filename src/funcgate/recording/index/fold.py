@@ -111,6 +111,8 @@ class Fold:
             self._replace(row, Fact.POLICY, self._decided(seen.policy))
         if seen.code:
             self._replace(row, Fact.CODE, (self._keys.key(Fact.CODE, seen.code),))
+        for digest in filter(None, (seen.object, seen.args_object)):
+            keys.add(self._keys.key(Fact.OBJECT, digest))
         if self._text:
             row.text = add_words(row.text, seen)
 

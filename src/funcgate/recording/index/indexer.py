@@ -11,6 +11,7 @@ import msgspec
 from funcgate.recording.folder import Line
 from funcgate.recording.reader import Open, as_it_is, with_room
 
+from .admin import admin_rows
 from .bits import CHUNK, SHIFT
 from .database import Unfit, connect, create, last_of, mark_of, meta, transaction
 from .fold import Fold, Row, microseconds
@@ -18,8 +19,6 @@ from .keys import Fact, Keys
 from .seen import Seen, decode, filled, is_elsewhere, whole_entry
 from .sets import change_sets, marks, portions
 from .texts import Texts
-
-_MAX_CHANGE = 64 << 10  # bytes of an administrator's change that are kept
 
 
 class Indexer:
@@ -32,21 +31,21 @@ class Indexer:
         """Opens the index, or makes a new one. `text` is whether words are kept; None: as they are. Raises `Unfit` for
         one that has to be removed first."""
         self.path = path
-        self._keys = Keys(secret)
+        self.keys = Keys(secret)
         self._texts = Texts(secret)
         self._opened = opened
         self._named: set[tuple[Fact, str]] = set()
         try:
-            self._db = connect(path, writing=True)
+            self.db = connect(path, writing=True)
         except FileNotFoundError:
-            self._db = create(path, self._keys.check(), text=text is not False)
-        self._text = bool(meta(self._db, "text"))
-        self._fold = Fold(self._keys, text=self._text)
-        if meta(self._db, "check") != self._keys.check() or text not in (None, self._text):
-            self._db.close()
+            self.db = create(path, self.keys.check(), text=text is not False)
+        self._text = bool(meta(self.db, "text"))
+        self._fold = Fold(self.keys, text=self._text)
+        if meta(self.db, "check") != self.keys.check() or text not in (None, self._text):
+            self.db.close()
             raise Unfit(f"{path} was made with another key, or with other options")
-        self._next = int(self._db.execute("SELECT coalesce(max(n), 0) + 1 FROM calls").fetchone()[0])
-        self.last = last_of(self._db)
+        self._next = int(self.db.execute("SELECT coalesce(max(n), 0) + 1 FROM calls").fetchone()[0])
+        self.last = last_of(self.db)
 
     @property
     def position(self) -> int:
@@ -56,24 +55,27 @@ class Indexer:
     @property
     def calls(self) -> int:
         """How many calls the index holds."""
-        return int(self._db.execute("SELECT count(*) FROM calls").fetchone()[0])
+        return int(self.db.execute("SELECT count(*) FROM calls").fetchone()[0])
 
     def close(self) -> None:
-        self._db.close()
+        self.db.close()
 
     def add(self, lines: Sequence[Line]) -> None:
         """The next lines; those that the index has already are passed over."""
         lines = [line for line in lines if line.seq > self.position] if lines[0].seq <= self.position else lines
         if not lines:
             return
-        with transaction(self._db):
+        with transaction(self.db):
             rows, admin = self._gather(lines)
             self._write_rows(rows)
             self._write_sets(rows)
             self._write_words(rows)
-            self._db.executemany("INSERT OR REPLACE INTO admin VALUES (?, ?, ?, ?, ?, ?)", admin)
+            self.db.executemany("INSERT OR REPLACE INTO admin VALUES (?, ?, ?, ?, ?, ?)", [row[:6] for row in admin])
+            self.db.executemany(
+                "INSERT OR REPLACE INTO due VALUES (?, ?)", [(row[0], row[4]) for row in admin if row[6]]
+            )
             last = mark_of(lines[-1])
-            self._db.execute("UPDATE meta SET value = ? WHERE name = 'last'", (msgspec.msgpack.encode(last),))
+            self.db.execute("UPDATE meta SET value = ? WHERE name = 'last'", (msgspec.msgpack.encode(last),))
         self.last = last
         self._next += sum(1 for row in rows if not row.old)
 
@@ -86,7 +88,7 @@ class Indexer:
         add = self._fold.add
         for entry, line in seen:
             if entry.kind == "admin":
-                admin.append(_admin(line))
+                admin += admin_rows(line)
             call = entry.call
             if not call:
                 continue
@@ -114,20 +116,40 @@ class Indexer:
     def _stored(self, calls: set[str]) -> dict[str, Row]:
         rows: dict[str, Row] = {}
         for some in portions(sorted(calls)):
-            found = self._db.execute(f"SELECT n, call, keys, places FROM calls WHERE call IN ({marks(some)})", some)  # noqa: S608
+            found = self.db.execute(f"SELECT n, call, keys, places FROM calls WHERE call IN ({marks(some)})", some)  # noqa: S608
             rows.update((call, Row.stored(n, call, keys, places)) for n, call, keys, places in found)
-        if self._text and rows:
-            by_number = {row.n: row for row in rows.values()}
-            for numbers in portions(list(by_number)):
-                for n, text in self._db.execute(f"SELECT n, text FROM texts WHERE n IN ({marks(numbers)})", numbers):  # noqa: S608
-                    by_number[n].text = by_number[n].was_text = self._texts.unpacked(text)
+        self._with_text(rows.values())
         return rows
+
+    def numbered(self, numbers: Sequence[int]) -> list[Row]:
+        """The calls of these numbers, as the index holds them."""
+        rows: list[Row] = []
+        for some in portions(numbers):
+            found = self.db.execute(f"SELECT n, call, keys, places FROM calls WHERE n IN ({marks(some)})", some)  # noqa: S608
+            rows += [Row.stored(*row) for row in found]
+        self._with_text(rows)
+        return rows
+
+    def _with_text(self, rows: Iterable[Row]) -> None:
+        by_number = {row.n: row for row in rows}
+        for numbers in portions(list(by_number)) if self._text else ():
+            for n, text in self.db.execute(f"SELECT n, text FROM texts WHERE n IN ({marks(numbers)})", numbers):  # noqa: S608
+                by_number[n].text = by_number[n].was_text = self._texts.unpacked(text)
+
+    def rewrite(self, rows: Sequence[Row], *, gone: bool = False) -> None:
+        """Store what was changed in rows that the index has; `gone`: take them out of it."""
+        with transaction(self.db):
+            self._write_rows(rows)
+            self._write_sets(rows)
+            self._write_words(rows)
+            if gone:
+                self.db.executemany("DELETE FROM calls WHERE n = ?", [(row.n,) for row in rows])
 
     def _name(self, entry: Seen) -> None:
         for fact, name in ((Fact.FUNCTION, entry.function), (Fact.CODE, entry.code)):
             if name and (fact, name) not in self._named:
                 self._named.add((fact, name))
-                self._db.execute("INSERT OR IGNORE INTO names VALUES (?, ?)", (self._keys.key(fact, name), name))
+                self.db.execute("INSERT OR IGNORE INTO names VALUES (?, ?)", (self.keys.key(fact, name), name))
 
     def _write_rows(self, rows: Iterable[Row]) -> None:
         fresh, known = [], []
@@ -140,8 +162,8 @@ class Indexer:
                 if at is None:
                     at = times[row.at] = microseconds(row.at)
                 fresh.append((row.n, row.call, row.seq, at, row.packed_keys(), row.packed_places()))
-        self._db.executemany("INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?)", fresh)
-        self._db.executemany("UPDATE calls SET keys = ?, places = ? WHERE n = ?", known)
+        self.db.executemany("INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?)", fresh)
+        self.db.executemany("UPDATE calls SET keys = ?, places = ? WHERE n = ?", known)
 
     def _write_sets(self, rows: Iterable[Row]) -> None:
         adding: dict[tuple[int, int], list[int]] = {}
@@ -152,24 +174,15 @@ class Indexer:
                 adding.setdefault((chunk, key), []).append(member)
             for key in row.old - row.keys:
                 removing.setdefault((chunk, key), []).append(member)
-        change_sets(self._db, adding, removing)
+        change_sets(self.db, adding, removing)
 
     def _write_words(self, rows: Iterable[Row]) -> None:
-        altered = [row for row in rows if row.text and (row.text != row.was_text or row.keys != row.old)]
-        said = self._keys.said
+        altered = [row for row in rows if row.text != row.was_text or (row.text and row.keys != row.old)]
+        said = self.keys.said
         taken = [(row.n, said(row.was_text, row.old)) for row in altered if row.was_text]
-        self._db.executemany("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", taken)
-        added = [(row.n, said(row.text, row.keys)) for row in altered]
-        self._db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", added)
-        texts = [(row.n, self._texts.packed(row.text)) for row in altered if row.text != row.was_text]
-        self._db.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?)", texts)
-
-
-def _admin(line: Line) -> tuple[object, ...]:
-    entry = whole_entry(line)
-    who = entry.principal
-    change = msgspec.json.encode(entry.change)
-    name = str(entry.change.get("who", "")) if who is None else f"{who.issuer}/{who.subject}"
-    place = msgspec.msgpack.encode([int(line.segment[:8]), line.offset])
-    kept = change if len(change) <= _MAX_CHANGE else b"{}"
-    return line.seq, microseconds(entry.at), str(entry.change.get("what", ""))[:200], name[:200], kept, place
+        self.db.executemany("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", taken)
+        added = [(row.n, said(row.text, row.keys)) for row in altered if row.text]
+        self.db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", added)
+        texts = [(row.n, self._texts.packed(row.text)) for row in altered if row.text and row.text != row.was_text]
+        self.db.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?)", texts)
+        self.db.executemany("DELETE FROM texts WHERE n = ?", [(row.n,) for row in altered if not row.text])

@@ -38,6 +38,7 @@ class Fact(IntEnum):
     CLIENT = 12  # an address, and the networks around it
     APPROVER = 13
     KIND = 14
+    OBJECT = 15  # content beside the journal
 
 
 METADATA = frozenset({Fact.WHO, Fact.SUBJECT, Fact.ACTS_FOR, Fact.GROUP, Fact.CLIENT, Fact.APPROVER})

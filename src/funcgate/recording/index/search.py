@@ -179,6 +179,16 @@ class Search:
         """The calls that match, chunk by chunk, newest first: the chunk, and its members as bits. Words are not looked at."""
         return self._sets(*self._range(filters, None), self._wanted(filters))
 
+    def having(self, key: int) -> Iterator[int]:
+        """The calls that have a fact."""
+        for chunk, bits in self._sets(*self._range(Filters(), None), [[key]]):
+            yield from ((chunk << SHIFT) + member for member in newest_first(bits))
+
+    def between_lines(self, first: int, last: int) -> range:
+        """The calls whose first line is one of these."""
+        low, high = self._range(Filters(), None)
+        return range(self._first("seq", first, low, high), self._first("seq", last + 1, low, high + 1))
+
     def _sets(self, low: int, high: int, wanted: list[list[int]]) -> Iterator[tuple[int, int]]:
         for chunk in range(high >> SHIFT, (low >> SHIFT) - 1, -1):
             start = chunk << SHIFT

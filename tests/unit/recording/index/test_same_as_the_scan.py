@@ -117,7 +117,7 @@ FILTERS: dict[str, list[str]] = {
     "code": ["policy.*", "policy.denied", "*.*", "*"],
     "policy": ["small", "big"],
     "session": ["s1", "s3"],
-    "client": ["10.0.0.1", "10.0.0.0/8", "10.0.0.0/31", "10.0.0.0/23", "2001:db8::/32", "2001:db8::1", "local", "192.168.0.0/13"],
+    "client": ["10.0.0.1", "10.0.0.0/8", "10.0.0.0/31", "10.0.0.0/23", "2001:db8::/32", "local", "192.168.0.0/13"],
     "approver": ["ada", "user:corp/ada", "group:eu"],
     "text": [
         "zurich", "café", '"amount 5"', "amount", "caf*", "plain words", '"plain words"', "c-1001", "nbreak", '" "" OR a"', "b NOT c",
@@ -134,7 +134,7 @@ def _in_order(calls: Iterator[Any]) -> list[Any]:
     return sorted(calls, key=lambda record: record.id, reverse=True)
 
 
-@settings(max_examples=150, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     history=histories(),
     asked=st.lists(filters, min_size=1, max_size=6),
