@@ -4,15 +4,18 @@ import base64
 import binascii
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from funcgate.core.problem import Problem
 from funcgate.core.secret import Secret
 from funcgate.credentials.sources import SecretFile, Unreadable, from_environment
 from funcgate.credentials.spec import place_of
 
-from .shape import Config, HttpTargetSpec, OtlpSpec, WebhookSpec
+from .shape import Config
 
 Where = tuple[str | int, ...]
 
@@ -75,19 +78,16 @@ class Secrets:
 
 
 def secret_variables(config: Config) -> frozenset[str]:
-    """The environment variables that hold secrets, by their names in the file."""
-    texts = [
-        target.credential.secret
-        for target in config.targets
-        if isinstance(target, HttpTargetSpec) and target.credential
-    ]
-    texts += [config.journal.encryption.key] if config.journal.encryption else []
-    for spec in config.forward:
-        texts += [spec.secret] if isinstance(spec, WebhookSpec) else []
-        texts += spec.headers.values() if isinstance(spec, OtlpSpec) else []
-    for channel in config.channels:
-        texts += [getattr(channel, field, "") for field in ("token", "signing_secret", "password", "secret")]
-    return frozenset(place.name for place in map(place_of, texts) if place is not None and place.kind == "env")
+    """The environment variables that the file names anywhere; those of S3 (``AWS_…``), which copies need, left out."""
+    return frozenset(name for name in _variables(msgspec.to_builtins(config)) if not name.startswith("AWS_"))
+
+
+def _variables(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _variables(item)
+    elif isinstance(value, str) and (place := place_of(value)) is not None and place.kind == "env":
+        yield place.name
 
 
 def _key(secret: Secret) -> Secret | None:

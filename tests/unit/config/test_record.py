@@ -193,7 +193,7 @@ def test_a_clear_wire_and_a_readable_key_are_warnings(write: Write, sound: str, 
 def test_the_variables_that_hold_secrets(write: Write, sound: str) -> None:
     text = (
         ENCRYPTED + "forward:\n  - {name: hook, type: webhook, url: 'https://x.example/h', secret: env:HOOK_SECRET}\n"
-        "  - {name: otel, type: otlp, url: 'https://x.example/', headers: {X-Key: env:OTEL}}\n"
+        "  - {name: otel, type: otlp, url: 'https://x.example/', headers: {X-Key: env:OTEL, X-B: env:AWS_SECRET_ACCESS_KEY}}\n"
     )
     credential = "    credential: {type: bearer, secret: env:PAY}\n    url: http"
     parts: Any = read_parts(write(("    url: http", credential), text=text + sound), need_secrets=False)
