@@ -22,7 +22,7 @@ def plan(settings: KeeperSettings, asker: Callable[[str], Ask]) -> Sequence[Plan
     key = settings.encryption
     planned = [
         Planned("proof", settings.proof, partial(_proof, settings)),
-        Planned("archive", None, partial(_archive, settings)),
+        Planned("archive", None, partial(_archive, settings), follows=False),
     ]
     if settings.index.enabled:
         planned.append(Planned("index", (settings.index, key), partial(_index, settings)))

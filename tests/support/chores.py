@@ -59,6 +59,15 @@ class Breaking(Noting):
         super().take(lines)
 
 
+class Ticking(Noting):
+    """Does its work by the clock alone, and cannot as long as there is a file ``broken``."""
+
+    def tick(self) -> None:
+        if (self.folder / "broken").exists():
+            raise ChoreFailed("the disk is full")
+        self.say("tick")
+
+
 class Complaining(Noting):
     """Goes on, and complains as long as there is a file ``broken``."""
 
@@ -103,7 +112,7 @@ class Dying(Noting):
 
 KINDS: dict[str, Callable[..., Any]] = {
     "noting": Noting, "failing": Failing, "breaking": Breaking, "stuck": Stuck, "dying": Dying, "complaining": Complaining,
-    "printing": Printing,
+    "printing": Printing, "ticking": Ticking,
 }  # fmt: skip
 
 
@@ -112,7 +121,7 @@ def plan(names: list[str], settings: KeeperSettings, asker: Callable[[str], Ask]
     made = [
         Planned(name, None, partial(Asking, folder, name, asker(name)))
         if name == "asking"
-        else Planned(name, None, partial(KINDS[name], folder, name))
+        else Planned(name, None, partial(KINDS[name], folder, name), follows=name != "ticking")
         for name in names
     ]
     # One that depends on the settings of the index, which a reload may change.

@@ -22,12 +22,14 @@ CLOSING_S = 0.5  # of the time to end in, for the last tick and the end itself
 class Planned(NamedTuple):
     """A chore that shall run. `part` is what of the settings it depends on: another part needs another chore.
 
-    `make` may raise `ChoreFailed`, and is then called again after a pause.
+    `make` may raise `ChoreFailed`, and is then called again after a pause. One that does not follow the journal is given no
+    lines, only ticks.
     """
 
     name: str
     part: Any
     make: Callable[[], Chore]
+    follows: bool = True
 
 
 class Worker:
@@ -39,6 +41,7 @@ class Worker:
         self.position = 0
         self.trouble = ""
         self._make = planned.make
+        self._follows = planned.follows
         self._journal = journal
         self._durable = durable
         self._tried = -1
@@ -95,10 +98,10 @@ class Worker:
             self._follow = Follow(self._journal, chore.position)
         while monotonic() < self._end - CLOSING_S:
             self._tried = self._durable
-            lines = self._follow.read(self._tried)
+            lines = self._follow.read(self._tried) if self._follows else ()
             if lines:
                 chore.take(lines)
-            self.position = chore.position
+            self.position = chore.position if self._follows else self._tried
             if monotonic() >= self._tick_at:
                 self._tick()
             if not lines:
@@ -108,7 +111,7 @@ class Worker:
         self._tick_at = monotonic() + TICK_S
         if self._chore is not None:
             self._chore.tick()
-            self.position = self._chore.position
+            self.position = self._chore.position if self._follows else self._tried
 
     def _complaint(self) -> str:
         return self._chore.complaint[:1000] if isinstance(self._chore, Complains) else ""
@@ -132,6 +135,7 @@ class Worker:
     def _failed(self, trouble: str) -> None:
         self.trouble = trouble[:1000] or "failed"
         self._follow = None
+        self._tick_at = 0.0  # it is well again only once that works, too
 
     def _close(self) -> None:
         chore, self._chore, self._follow = self._chore, None, None

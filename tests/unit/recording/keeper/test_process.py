@@ -81,6 +81,25 @@ def test_one_that_complains_goes_on(child: Child, write: Write, data_dir: Path) 
     assert keeper.stop(5) == 0
 
 
+def test_one_that_goes_by_the_clock_gets_no_lines(child: Child, write: Write, data_dir: Path) -> None:
+    (data_dir / "broken").touch()
+    write(1, 5)
+    keeper = child("ticking", durable=3)
+    assert keeper.troubled("ticking") == "the disk is full"
+    keeper.say(Durable(5))
+    keeper.reached("index", 5)
+    (data_dir / "broken").unlink()
+    assert keeper.hear_until(lambda m: isinstance(m, Status) and m.chore == "ticking" and not m.trouble).position == 5
+    assert keeper.stop(5) == 0
+    assert set(keeper.noted("ticking")) == {"made", "tick", "closed"}
+    troubles = [
+        message.trouble for message in keeper.said if isinstance(message, Status) and message.chore == "ticking"
+    ]
+    kept = [trouble for trouble, before in zip(troubles, [None, *troubles], strict=False) if trouble != before]
+    assert kept[-2:] == ["the disk is full", ""]  # told once, and taken back once it works
+    assert kept.count("the disk is full") == 1
+
+
 def test_one_that_prints_says_nothing_to_the_gateway(child: Child, write: Write, data_dir: Path) -> None:
     write(1, 5)
     keeper = child("printing", durable=5)
