@@ -249,7 +249,8 @@ def test_foreign_files_are_left_alone_and_reported(folder: Path, journal_in: Mak
     assert [one.call for one in entries_of(folder) if one.call] == ["c1", "c1"]
 
 
-def test_a_folder_of_another_version_is_not_touched(folder: Path, journal_in: Make) -> None:
+@pytest.mark.parametrize("crc", ["", "0badc0de", "another sum"])
+def test_a_folder_of_another_version_is_not_touched(folder: Path, journal_in: Make, crc: str) -> None:
     folder.mkdir()
     header = {
         "seq": 1,
@@ -257,7 +258,7 @@ def test_a_folder_of_another_version_is_not_touched(folder: Path, journal_in: Ma
         "kind": "admin",
         "call": "",
         "change": {"segment": 1, "format": 3},
-    }
+    } | ({"crc": crc} if crc else {})
     content = json.dumps(header, separators=(",", ":")).encode() + b"\n\x00torn by nobody we know"
     (folder / "00000001.jsonl").write_bytes(content)
     with pytest.raises(Unusable) as unusable:

@@ -115,7 +115,7 @@ def _header(folder: Path, number: int) -> Mapping[str, Any] | None:
     """What the segment's first line tells; None if that line is not whole."""
     with (folder / segment_name(number)).open("rb") as file:
         line = file.readline()
-    mark = _mark(line, checked=False)
+    mark = _head(line)
     if mark is None or mark.kind != Kind.ADMIN:
         return None  # unread: what a caller or a target wrote may nest deeper than can be followed
     try:
@@ -123,8 +123,8 @@ def _header(folder: Path, number: int) -> Mapping[str, Any] | None:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     if change.get("format", FORMAT) not in range(1, FORMAT + 1):
-        raise NewerFormat(segment_name(number))
-    return change if "segment" in change else None
+        raise NewerFormat(segment_name(number))  # before its crc is judged, which may be another sum there
+    return change if "segment" in change and crc_holds(line[:-1]) is not False else None
 
 
 def _format(header: Mapping[str, Any] | None) -> int:
@@ -139,15 +139,16 @@ def _first_seq(folder: Path, number: int) -> int | None:
 
 
 def _mark(line: bytes, *, checked: bool) -> Mark | None:
-    """The head of a whole line; None if the line is not whole. Looks at no content: deep nesting cannot hide a line.
+    """The head of a whole line; None if the line is not whole: a crc has to be right, with `checked` it has to be there."""
+    mark = _head(line)
+    holds = None if mark is None else crc_holds(line[:-1])
+    return None if holds is False or (checked and holds is None) else mark
 
-    A crc has to be right, and with `checked` it has to be there.
-    """
+
+def _head(line: bytes) -> Mark | None:
+    """The head of a line; None if it is not one. Looks at no content: deep nesting cannot hide a line."""
     head = _HEAD.match(line)
     if head is None or not line.endswith(b"}\n") or b"\0" in line:
-        return None
-    holds = crc_holds(line[:-1])
-    if holds is False or (checked and holds is None):
         return None
     try:
         call = msgspec.json.decode(head[4], type=str)
