@@ -62,7 +62,7 @@ def test_a_file_and_its_two_orders(funcgate: Funcgate, data: Path, ids: list[str
     ran = funcgate("audit", "export", "--format", "csv", "--since", "1h", "--out", "out.csv", "--json")
     assert ran.status == 0
     out = Path("out.csv").read_bytes()
-    assert [line.split(",")[0] for line in out.decode().splitlines()] == ["call", *ids]
+    assert [line.split(",")[0].strip('"') for line in out.decode().splitlines()] == ["call", *ids]
     assert ran.json["sha256"] == hashlib.sha256(out).hexdigest()
     begun, complete = orders(data)
     assert begun == {"what": "export", "format": "csv", "out": "out.csv", "since": "1h", "state": "begun"}

@@ -178,6 +178,17 @@ def test_csv_no_cell_is_a_formula(first: str) -> None:
     assert [cell for cell in cells if "HYPERLINK" in cell] == [f'\'{first}HYPERLINK("http://x")']
 
 
+@pytest.mark.parametrize("between", [";", "\t", "\n", "\r\n", "; "])
+def test_csv_no_part_of_a_cell_is_a_formula_where_cells_end_otherwise(between: str) -> None:
+    """Opened with another separator than the comma, as spreadsheets do in half the world."""
+    entry = Entry(kind=Kind.DENIED, call="c", detail=f"harmless{between}=cmd|x;a-b;1")
+    row = FORMATS["csv"]().row(record_of([entry])).decode()
+    parts = re.split(r'[;\t\r\n"]+\s*', row)
+    assert {"'=cmd|x", "' =cmd|x"} & set(parts)
+    assert {"a-b", "1"} <= set(parts)  # nothing else is touched
+    assert not any(part.startswith("=") for part in parts)
+
+
 # -- JSON lines, Parquet
 
 

@@ -1,5 +1,6 @@
 """Exports of a range: chosen, fixed at the beginning, and broken off at any point without a gap or a duplicate."""
 
+import csv
 import fcntl
 import hashlib
 import io
@@ -45,7 +46,7 @@ def export(
 
 def ids(out: Path) -> list[str]:
     """The calls of a CSV."""
-    return [line.split(",")[0] for line in out.read_text().splitlines()[1:] if line.startswith("0")]
+    return [row["call"] for row in csv.DictReader(io.StringIO(out.read_bytes().decode(), newline=""))]
 
 
 @pytest.fixture

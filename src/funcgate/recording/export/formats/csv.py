@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ COLUMNS = (
     "function", "target", "decision", "policies", "policy_version", "code", "detail", "reason", "outcome", "status",
     "body_bytes", "masked", "duration_us", "count", "digest", "args",
 )  # fmt: skip
-_RUN = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_RUNS = re.compile(r"(\A(?=[\t\r\n])|(?:\A|[;\t\r\n])(?=[\s\ufeff\u200b]*[=+\-@＝＋－＠]))")
 
 
 class Csv:
@@ -57,13 +58,14 @@ def _counts(masked: Mapping[str, int]) -> str:
 
 
 def _harmless(cell: str) -> str:
-    # Attack: a subject or an argument such as =HYPERLINK(…) that a spreadsheet runs as a formula.
-    if cell.lstrip(" \ufeff\u200b").startswith(_RUN):
-        cell = "'" + cell
+    # Attack: a subject or an argument such as =HYPERLINK(…) that a spreadsheet runs as a formula; also behind a character
+    # that it may take for the end of a cell, where its separator is not the comma.
+    if cell and _RUNS.search(cell) is not None:
+        cell = _RUNS.sub(r"\1'", cell)
     return cell.replace("\0", "�")
 
 
 def _line(cells: "map[str] | tuple[str, ...]") -> bytes:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow(cells)
+    csv.writer(out, lineterminator="\r\n", quoting=csv.QUOTE_ALL).writerow(cells)
     return out.getvalue().encode("utf-8", "backslashreplace")
