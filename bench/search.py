@@ -44,9 +44,11 @@ def measure(data_dir: Path, calls: int, secret: bytes = b"") -> dict[str, Any]:
 
 
 def _build(data_dir: Path, calls: int, entries: int, secret: bytes) -> dict[str, Any]:
+    before = _resident_mb()
     wall, cpu = time.perf_counter(), time.process_time()
     with closing(open_indexer(data_dir, secret=secret)) as indexer:
         catch_up(data_dir / "journal", indexer)
+        memory = _resident_mb() - before
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     journal = sum(path.stat().st_size for path in (data_dir / "journal").iterdir())
     index = sum(path.stat().st_size for path in data_dir.glob(f"{NAME}*"))
@@ -57,6 +59,7 @@ def _build(data_dir: Path, calls: int, entries: int, secret: bytes) -> dict[str,
         "entries/s": round(entries / wall),
         "calls/s": round(calls / wall),
         "CPU µs/call": round(cpu / calls * 1e6, 1),
+        "memory taken, MB": round(memory),
         "journal, bytes/call": round(journal / calls),
         "index, bytes/call": round(index / calls),
     }
@@ -135,6 +138,11 @@ def questions(cast: Cast, calls: int) -> dict[str, Callable[[], Filters]]:
         "half of all, text": lambda: Filters(client="10.0.0.0/15", text=word()),
         "text of one call, other client": lambda: Filters(client="10.9.0.0/16", text=receipt()),
     }
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 1e6
 
 
 def _iso(at: float) -> str:

@@ -120,7 +120,8 @@ FILTERS: dict[str, list[str]] = {
     "client": ["10.0.0.1", "10.0.0.0/8", "10.0.0.0/31", "10.0.0.0/23", "2001:db8::/32", "local", "192.168.0.0/13"],
     "approver": ["ada", "user:corp/ada", "group:eu"],
     "text": [
-        "zurich", "café", '"amount 5"', "amount", "caf*", "plain words", '"plain words"', "c-1001", "nbreak", '" "" OR a"', "b NOT c",
+        "zurich", "café", '"amount 5"', "amount", "caf*", "plain words",
+        '"plain words"', "c-1001", "nbreak", '" "" OR a"', "b NOT c",
     ],
     "since": [written_at(3)],
     "until": [written_at(6)],
