@@ -1,5 +1,6 @@
 """The proof of a real gateway's journal: signed while it runs, sound when it stopped, and no start on an older journal."""
 
+import base64
 import json
 import shutil
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from funcgate.recording.contents import Opener
 from funcgate.recording.proof import latest_size
 from funcgate.recording.proof.pack import check_pack, encode_pack, make_pack
 from funcgate.recording.proof.verify import Verdict, verify
@@ -51,6 +53,7 @@ def test_from_the_call_to_the_evidence(gate: Gate, token: str, tmp_path: Path) -
     assert note[4] == "sync interval 5ms"
     assert sound(gate, tmp_path).objects == 1  # beside the running gateway
     pack = encode_pack(make_pack(gate.data, call))
+    readable = encode_pack(make_pack(gate.data, call, Opener(gate.data, bytes.fromhex("ab" * 32)).reveal))
     order(gate, token)
     assert gate.stop() == 0
     verdict = sound(gate, tmp_path)
@@ -60,11 +63,21 @@ def test_from_the_call_to_the_evidence(gate: Gate, token: str, tmp_path: Path) -
 
     shutil.rmtree(gate.data)
     checked = check_pack(pack)
-    assert checked.faults == checked.notes == []
+    assert checked.faults == []
+    assert all("its key is not in the pack" in note for note in checked.notes)
+    assert checked.entries[0].args is None
     assert checked.kinds == ["arrived", "allowed", "chunk", "ended"]
     assert checked.objects == 1
     change = json.loads(json.loads(pack)["configuration"]["line"])["change"]
     assert change["new"] == checked.configuration
+    opened = check_pack(readable)
+    assert opened.faults == opened.notes == []
+    assert bytes(opened.entries[0].args or b"") == b'{"amount":1}'
+    assert opened.entries[0].principal is not None
+    assert bytes(opened.entries[2].body) == BODY  # type: ignore[arg-type]
+    spoilt = json.loads(readable)
+    spoilt["keys"] = dict.fromkeys(spoilt["keys"], base64.b64encode(bytes(32)).decode())
+    assert "cannot be read with the keys in the pack" in check_pack(json.dumps(spoilt).encode()).faults[0]
     assert change["text"] == gate.file.read_text()
 
 

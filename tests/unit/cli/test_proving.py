@@ -21,6 +21,7 @@ from funcgate.stores.journal_files import FileJournal
 
 Funcgate = Callable[..., Any]
 VERSION = "ab" * 32
+LARGE = b'"' + b"a large answer" * 1000 + b'"'
 TEXT = "policies: [{name: small}]  # as it was\n"
 
 
@@ -29,7 +30,7 @@ class Scene:
         self.data = folder / "funcgate-data"
         self.data.mkdir(mode=0o700)
         self.call, self.other = new_id(), new_id()
-        self.object = ContentStore(self.data).write(b"a large answer" * 1000)
+        self.object = ContentStore(self.data).write(LARGE)
         asyncio.run(self._write())
         self.prove()
 
@@ -134,7 +135,7 @@ def test_a_pack_needs_nothing_else(funcgate: Funcgate, scene: Scene, folder: Pat
     pack = json.loads((folder / "pack.json").read_text())
     assert [json.loads(entry["line"])["kind"] for entry in pack["entries"]] == ["arrived", "allowed", "chunk", "ended"]
     assert json.loads(pack["configuration"]["line"])["change"]["text"] == TEXT
-    assert base64.b64decode(pack["objects"][scene.object]) == b"a large answer" * 1000
+    assert base64.b64decode(pack["objects"][scene.object]) == LARGE
     key = scene.key
     shutil.rmtree(scene.data)
     ran = funcgate("audit", "verify", "--pack", "pack.json")
@@ -146,6 +147,13 @@ def test_a_pack_needs_nothing_else(funcgate: Funcgate, scene: Scene, folder: Pat
     assert "The key came with the pack" not in ran.out
     found = funcgate("audit", "verify", "--pack", "pack.json", "--json").json
     assert (found["sound"], found["size"], found["configuration"]) == (True, 9, VERSION)
+    assert found["entries"][2]["body"] == json.loads(LARGE)
+
+
+def test_keys_that_nothing_needs(funcgate: Funcgate, scene: Scene, folder: Path) -> None:
+    ran = funcgate("audit", "prove", scene.call, "--out", "pack.json", "--open", "--json")
+    assert ran.status == 0
+    assert (ran.json["keys"], ran.json["absent"], ran.json["entries"]) == (0, {}, 4)
 
 
 def test_a_pack_that_is_there_is_not_overwritten(funcgate: Funcgate, scene: Scene, folder: Path) -> None:

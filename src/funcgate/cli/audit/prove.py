@@ -8,12 +8,17 @@ import typer
 
 from funcgate.cli.say import DEFAULT_CONFIG, UNUSABLE, AsJson, ConfigFile, fail, plain, print_json
 
+from .content import opener_of
 from .folder import DataDir, data_of
 
 
 def prove_call(
     call: Annotated[str, typer.Argument(help="The call's id: Funcgate-Call-Id, or as `audit list` prints it.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write the pack; a new file.")],
+    opened: Annotated[
+        bool,
+        typer.Option("--open", help="Put the content keys in too, so that the pack can be read, not only checked."),
+    ] = False,
     config: ConfigFile = DEFAULT_CONFIG,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -24,7 +29,8 @@ def prove_call(
 
     folder = data_of(config, data_dir, as_json)
     try:
-        pack = make_pack(folder, call)
+        opener = opener_of(folder, config, as_json) if opened else None
+        pack = make_pack(folder, call, opener.reveal if opener is not None else None)
         # Attack: none; a slip. A pack that is there already may be evidence too.
         with open(out, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(encode_pack(pack))

@@ -125,6 +125,15 @@ class Opener:
         cipher = self._cipher(name)  # first: an object without its key has expired, whatever became of its file
         return _decrypted(cipher, self._objects.read(digest), entry, part)
 
+    def reveal(self, name: str) -> bytes:
+        """The content key itself, for evidence that somebody without the configured key shall read. Raises `ContentError`."""
+        if self._wrapping is None:
+            raise _Locked("encrypted, and no journal.encryption.key is configured")
+        line = self._keys.line(name)
+        if line is None or line.wrapped == SHREDDED:
+            raise Expired(f"content key {name} was deleted: what was sealed with it has expired")
+        return self._wrapping.unwrap(line)
+
     def _cipher(self, name: str) -> AESGCM:
         """The content key of that name, looked up anew each time: it may have been shredded since. Raises `ContentError`."""
         if self._wrapping is None:

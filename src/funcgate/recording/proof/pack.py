@@ -5,7 +5,7 @@ A pack is checked with nothing but itself and a public key. It refuses to hold w
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from funcgate.core.entry import Entry, decode_line
+from funcgate.recording.contents.errors import ContentError
+from funcgate.recording.contents.objects import ContentStore
 from funcgate.recording.folder import Line, lines
 from funcgate.recording.reader import read_call
 
@@ -25,6 +27,7 @@ from .merkle import Tree, leaf_hash, verify_inclusion
 from .note import NoteInvalid, VerifierKey, open_checkpoint
 from .scan import change_in
 from .trouble import ProofTrouble
+from .unsealing import Unsealing, key_names
 
 FORMAT = 1
 MAX_PACK_BYTES = 1 << 30
@@ -39,6 +42,7 @@ HOW = (
     "that was kept elsewhere.",
     "'configuration' is the entry that holds the text of the version that decided; entries name it in policy.version.",
     "'objects' are contents too large for an entry, in base64, under the SHA-256 by which entries name them.",
+    "'keys' open what is encrypted in the entries and objects (AES-256-GCM: 12 bytes of nonce, then ciphertext and tag).",
     "funcgate checks all of this offline: funcgate audit verify --pack FILE --key VKEY",
 )
 
@@ -52,7 +56,8 @@ class Proved(Struct, frozen=True):
 
 
 class Pack(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An evidence pack, as its file holds it. `absent` says of objects that are not here why not."""
+    """An evidence pack, as its file holds it. `absent` says of objects and keys that are not here why not; `keys` (AES-256, in
+    base64) open what is sealed in the entries, where whoever made the pack wanted that."""
 
     funcgate_evidence: int
     call: str
@@ -62,12 +67,14 @@ class Pack(Struct, frozen=True, kw_only=True, omit_defaults=True):
     entries: tuple[Proved, ...]
     configuration: Proved | None = None
     objects: Mapping[str, str] = {}
+    keys: Mapping[str, str] = {}
     absent: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
 
 
 class PackVerdict(Struct, kw_only=True):
-    """What came out of checking a pack. `trusted` says that the key was given, not only found in the pack."""
+    """What came out of checking a pack. `trusted` says that the key was given, not only found in the pack. `entries` are as they
+    can be read with what the pack holds."""
 
     sound: bool
     trusted: bool
@@ -80,10 +87,14 @@ class PackVerdict(Struct, kw_only=True):
     objects: int
     faults: list[str]
     notes: list[str]
+    entries: list[Entry]
 
 
-def make_pack(data_dir: Path, call: str) -> Pack:
-    """Everything of one call. Raises `LookupError` when the journal has no such call, `ProofTrouble` and `OSError`."""
+def make_pack(data_dir: Path, call: str, reveal: Callable[[str], bytes] | None = None) -> Pack:
+    """Everything of one call. With `reveal`, which gives a content key by its name, the pack can be read too.
+
+    Raises `LookupError` when the journal has no such call, `ProofTrouble` and `OSError`.
+    """
     journal, proof = data_dir / "journal", data_dir / "proof"
     damaged: list[str] = []
     record = read_call(journal, call, damaged=damaged.append)
@@ -103,7 +114,8 @@ def make_pack(data_dir: Path, call: str) -> Pack:
     notes = ["the journal holds no text of the configuration that decided"] if decided and config is None else []
     if damaged:
         notes.append(f"{len(damaged)} line(s) of the journal cannot be read; entries of this call may be among them")
-    objects, absent = _objects(data_dir, record.entries)
+    objects, absent = _objects(data_dir, found)
+    keys = _keys(found, reveal, absent) if reveal is not None else {}
     proved = _all_proved(proof, [*found, *([config] if config is not None else [])], signed)
     return Pack(
         funcgate_evidence=FORMAT,
@@ -114,6 +126,7 @@ def make_pack(data_dir: Path, call: str) -> Pack:
         entries=tuple(proved[: len(found)]),
         configuration=proved[-1] if config is not None else None,
         objects=objects,
+        keys=keys,
         absent=absent,
         notes=tuple(notes),
     )
@@ -148,7 +161,7 @@ def check_pack(raw: bytes, key: VerifierKey | None = None) -> PackVerdict:
         raise ValueError(f"this pack has format {pack.funcgate_evidence}, and this version of funcgate knows {FORMAT}")
     verdict = PackVerdict(
         sound=False, trusted=key is not None, call=pack.call, key=pack.key, size=0, at="", kinds=[], configuration="",
-        objects=len(pack.objects), faults=[], notes=list(pack.notes),
+        objects=len(pack.objects), faults=[], notes=list(pack.notes), entries=[],
     )  # fmt: skip
     _check(pack, key, verdict)
     verdict.sound = not verdict.faults
@@ -179,11 +192,31 @@ def _check(pack: Pack, key: VerifierKey | None, verdict: PackVerdict) -> None:
             verdict.faults.append(f"entry {entry.seq} is not in its place")
         before = proved.index
         verdict.kinds.append(entry.kind)
+        verdict.entries.append(entry)
         named.update(_named(entry))
         if entry.policy is not None and entry.policy.version:
             versions.add(entry.policy.version)
     _check_configuration(pack, versions, checkpoint.size, checkpoint.root, verdict)
     _check_objects(pack, named, verdict)
+    _open(pack, verdict)
+
+
+def _open(pack: Pack, verdict: PackVerdict) -> None:
+    """The entries as they read, now that what they name is known to be theirs."""
+    if verdict.faults:
+        return
+    keys = {name: _unbase64(key) for name, key in pack.keys.items()}
+    unsealing = Unsealing(keys, {digest: _unbase64(content) for digest, content in pack.objects.items()})
+    for at, entry in enumerate(verdict.entries):
+        try:
+            verdict.entries[at] = unsealing.open(entry)
+        except ValueError as error:
+            verdict.faults.append(str(error))
+    sealed = {name for entry in verdict.entries for name in key_names(entry)}
+    for name in sorted(sealed - keys.keys()):
+        verdict.notes.append(
+            f"what is sealed with {name} cannot be read: {pack.absent.get(name, 'its key is not in the pack')}"
+        )
 
 
 def _entry(proved: Proved, size: int, root: bytes, verdict: PackVerdict) -> Entry | None:
@@ -251,14 +284,21 @@ def _configuration(journal: Path, entries: Iterable[Entry]) -> Line | None:
     return None
 
 
-def _objects(data_dir: Path, entries: Iterable[Entry]) -> tuple[dict[str, str], dict[str, str]]:
-    from funcgate.recording.contents.errors import ContentError
-    from funcgate.recording.contents.objects import ContentStore
+def _keys(found: Iterable[Line], reveal: Callable[[str], bytes], absent: dict[str, str]) -> dict[str, str]:
+    keys: dict[str, str] = {}
+    for name in sorted({name for line in found for name in key_names(decode_line(line.line))}):
+        try:
+            keys[name] = base64.b64encode(reveal(name)).decode()
+        except ContentError as error:
+            absent[name] = str(error)
+    return keys
 
+
+def _objects(data_dir: Path, found: Iterable[Line]) -> tuple[dict[str, str], dict[str, str]]:
     store = ContentStore(data_dir)
     objects: dict[str, str] = {}
     absent: dict[str, str] = {}
-    for digest in sorted({name for entry in entries for name in _named(entry)}):
+    for digest in sorted({name for line in found for name in _named(decode_line(line.line))}):
         try:
             objects[digest] = base64.b64encode(store.read(digest)).decode()
         except ContentError as error:
@@ -296,6 +336,7 @@ def summary(pack: Pack) -> dict[str, Any]:
         "entries": len(pack.entries),
         "configuration": pack.configuration is not None,
         "objects": len(pack.objects),
+        "keys": len(pack.keys),
         "absent": dict(pack.absent),
         "notes": list(pack.notes),
         "key": pack.key,

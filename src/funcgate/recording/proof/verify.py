@@ -182,7 +182,7 @@ def _objects(piece: tuple[Path, Sequence[str]]) -> list[tuple[str, str]]:
 def _workers(processes: int | None, journal: Path, names: list[str]) -> Iterator[Callable[..., Iterable[Any]]]:
     """A `map` over several processes, or over this one where more would not pay."""
     size = sum((journal / name).stat().st_size for name in names if (journal / name).exists())
-    count = processes or (1 if size < _ALONE_BYTES else len(os.sched_getaffinity(0)))
+    count = processes or (1 if size < _ALONE_BYTES else _cores())
     if count == 1:
         yield map
         return
@@ -199,6 +199,10 @@ def _names(data_dir: Path) -> list[str]:
 def _still_there(names: list[str], data_dir: Path) -> bool:
     now = {name.removesuffix(PACKED) for name in _names(data_dir)}
     return all(name.removesuffix(PACKED) in now for name in names)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _first_seq(journal: Path, name: str) -> int:
