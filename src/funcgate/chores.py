@@ -22,7 +22,7 @@ def plan(settings: KeeperSettings, asker: Callable[[str], Ask]) -> Sequence[Plan
     key = settings.encryption
     planned = [
         Planned("proof", settings.proof, partial(_proof, settings)),
-        Planned("archive", None, partial(_archive, settings), follows=False),
+        Planned("archive", settings.keep_free_bytes, partial(_archive, settings), follows=False),
     ]
     if settings.index.enabled:
         planned.append(Planned("index", (settings.index, key), partial(_index, settings)))
@@ -61,7 +61,7 @@ def _archive(settings: KeeperSettings) -> Chore:
     from funcgate.recording.archive.archivist import Archivist
     from funcgate.recording.archive.chore import ArchiveChore
 
-    return ArchiveChore(Path(settings.data_dir) / "journal", Archivist())
+    return ArchiveChore(Path(settings.data_dir) / "journal", Archivist(min_free_bytes=settings.keep_free_bytes))
 
 
 def _retention(settings: KeeperSettings, ask: Ask) -> Chore:

@@ -51,6 +51,7 @@ def keeper_settings(
     return KeeperSettings(
         data_dir=str(loaded.data_dir.absolute()),
         sync="always" if journal.sync == "always" else f"interval {journal.every_s * 1000:g}ms",
+        keep_free_bytes=journal.keep_free_bytes,
         encryption=journal.encryption,
         proof=work.proof(config.proof),
         index=IndexSettings(enabled=config.index.enabled, text=config.index.text),

@@ -49,6 +49,7 @@ def test_nothing_said(write: Write) -> None:
     assert (keeper.proof, keeper.index) == (ProofSettings(), IndexSettings())
     assert (keeper.retention, keeper.forward, keeper.encryption, keeper.sync) == ((), (), None, "always")
     assert keeper.data_dir == str(parts.loaded.data_dir)
+    assert keeper.keep_free_bytes == parts.journal.keep_free_bytes == 64 << 20
     assert (parts.journal.inline_bytes, parts.journal.record_bytes) == (64 << 10, 32 << 20)
 
 

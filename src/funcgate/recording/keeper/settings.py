@@ -76,11 +76,13 @@ ForwardSettings = SyslogSettings | WebhookSettings | OtlpSettings
 class KeeperSettings(Struct, frozen=True, kw_only=True):
     """All of it. `sync` says when an entry counts as written (``always``, or ``interval 5ms``), for the checkpoints.
 
-    `encryption` is the key of the content at rest, in hex; None when content is not encrypted.
+    `encryption` is the key of the content at rest, in hex; None when content is not encrypted. `keep_free_bytes` are kept for
+    refusals: the keeper leaves them alone too.
     """
 
     data_dir: str
     sync: str = "always"
+    keep_free_bytes: int = 64 << 20
     encryption: Secret | None = None
     proof: ProofSettings = ProofSettings()
     index: IndexSettings = IndexSettings()
