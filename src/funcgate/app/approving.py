@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class Approving:
-    """One desk over ``state.db``. A gateway that never held a call has no such file, and does not load what reads it."""
+    """One desk over the database at `state`. A gateway that never held a call has none, and does not load what reads it."""
 
-    def __init__(self, data_dir: Path, journal: Journal, settings: Iterable[ChannelSettings]) -> None:
-        self._later = _Later(data_dir / "state.db")
+    def __init__(self, state: Path, journal: Journal, settings: Iterable[ChannelSettings]) -> None:
+        self._later = _Later(state)
         self.store = cast(ApprovalStore, self._later)
         made = [CHANNELS[_tag(each.spec)](each.spec, **each.secrets) for each in settings]
         self.channels = {channel.name: channel for channel in made}

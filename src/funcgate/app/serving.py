@@ -96,7 +96,7 @@ class Serving:
         )
         self._contents = contents_of(parts, self._journal)
         self._unknowns = Unknowns(self._contents)
-        self._approving = Approving(data_dir, self._contents, parts.channels)
+        self._approving = Approving(parts.loaded.state, self._contents, parts.channels)
         self._sweeper = Sweeper()
         self._pools = HttpPools(self._sweeper)
 

@@ -47,6 +47,11 @@ class Loaded(Struct, frozen=True, kw_only=True):
     def data_dir(self) -> Path:
         return self.base / self.config.data_dir
 
+    @property
+    def state(self) -> Path:
+        """The database of what needs transactions; gateways on one machine may share it."""
+        return self.data_dir / "state.db" if self.config.state is None else self.base / self.config.state
+
     def place(self, problem: Problem) -> Located:
         """A part's problem with its file, line and column."""
         if problem.file:

@@ -214,6 +214,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     listen: ListenSpec = ListenSpec()
     data_dir: str = DEFAULT_DATA_DIR
+    state: str | None = None
     journal: JournalSpec = JournalSpec()
     proof: ProofSpec = ProofSpec()
     index: IndexSpec = IndexSpec()
