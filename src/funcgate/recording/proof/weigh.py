@@ -6,7 +6,7 @@ Pure but for reading leaves. It names the first entry that is wrong where the le
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from .heads import Head, Heads
 from .leaves import LEAVES, Leaves
@@ -40,6 +40,7 @@ class Weighing:
         self._roots: dict[int, bytes] = {0: Range().root()}  # of the journal, at the checkpoints' sizes
         self._sizes = sorted({head.size for head in heads.found})
         self._signed = Tree(leaves.read) if leaves is not None else None
+        self._cut_short = False  # the segment before ends where it should not
         self._voids: set[_Void] = set()
         self._gone: list[tuple[int, int]] = []
         self._gone_objects: set[str] = set()
@@ -87,8 +88,8 @@ class Weighing:
 
     def _gap(self, each: Scanned) -> None:
         """What should come before this segment, and does not."""
-        if not each.first or each.first == self.end + 1:
-            return
+        if not each.first or each.first == self.end + 1 or (self._cut_short and each.first > self.end):
+            return  # in order; or what is missing is told already, where it begins
         missing = (self.end + 1, each.first - 1)
         if each.first <= self.end:
             text = (
@@ -130,6 +131,7 @@ class Weighing:
             self._join(each)
             self.entries += each.last - each.first + 1
             self.end = max(self.end, each.last)
+        self._cut_short = False
         announced = _Void(each.segment, each.tail) in self._voids
         if announced or (each.stopped is None and each.tail < 0):
             return
@@ -140,7 +142,8 @@ class Weighing:
             # What a crash tore, or what is being written just now: no whole entry, never hashed.
             self.notes.append(f"{each.segment} ends in an entry that is not whole (byte {each.tail})")
         else:
-            self._broken(each.stopped)
+            self._cut_short = True
+            self._broken(structs.replace(each.stopped, seq=each.stopped.seq or self.end + 1))
 
     def _join(self, each: Scanned) -> None:
         if self._tree is None or self._tree.end != each.first - 1:
