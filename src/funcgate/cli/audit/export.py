@@ -70,7 +70,9 @@ def _prepared(
     with _told(as_json):
         wanted = Wanted(format=options["format"], filters=_filters(chosen), options=options)
         opened = opener_of(data, config, as_json).look
-        return Export(data / "journal", wanted, _place(options["out"], resume), resume=resume, opened=opened)
+        return Export(
+            data / "journal", wanted, _place(options["out"], options["format"], resume), resume=resume, opened=opened
+        )
 
 
 def _filters(chosen: Mapping[str, str]) -> "Filters":
@@ -81,7 +83,7 @@ def _filters(chosen: Mapping[str, str]) -> "Filters":
     return Filters(**{**chosen, **times})
 
 
-def _place(out: str, resume: bool) -> "Place":
+def _place(out: str, form: str, resume: bool) -> "Place":
     from funcgate.recording.export.cursor import Unfit
     from funcgate.recording.export.places import FilePlace, StreamPlace
 
@@ -95,6 +97,11 @@ def _place(out: str, resume: bool) -> "Place":
         return BucketPlace(out)
     if "://" in out:
         raise Unfit("expected a FILE, s3://BUCKET/KEY or -")
+    if form == "parquet":
+        from funcgate.recording.export.formats.parquet import joined
+        from funcgate.recording.export.parted import PartedFile
+
+        return PartedFile(Path(out), joined)
     return FilePlace(Path(out))
 
 

@@ -75,8 +75,8 @@ class Export:
     def run(self, damaged: Damaged, progress: Progress) -> Exported:
         """Raises `OSError`, and `Unfit` when what is there is not what was written."""
         cursor, place = self._cursor, self._place
-        place.begin(cursor, anew=self._anew)
         try:
+            place.begin(cursor, anew=self._anew)
             if not self._anew and not place.in_parts:
                 self._form = self._make()  # its header stands there already
             for unit, low in self._units(damaged, progress):

@@ -5,7 +5,7 @@ import fcntl
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,8 +16,10 @@ from msgspec import Raw
 from funcgate.core.entry import Entry, Kind
 from funcgate.recording.calls import CallRecord
 from funcgate.recording.contents import Opened
-from funcgate.recording.export.cursor import Unfit
+from funcgate.recording.export.cursor import Cursor, Unfit
 from funcgate.recording.export.formats import FORMATS
+from funcgate.recording.export.formats.parquet import joined
+from funcgate.recording.export.parted import PartedFile
 from funcgate.recording.export.places import FilePlace, Place, StreamPlace
 from funcgate.recording.export.run import Export, Exported, Wanted
 from funcgate.recording.export.units import Calls
@@ -161,12 +163,57 @@ def test_it_goes_on_with_the_range_that_it_began_with(busy: Written, tmp_path: P
     assert (tmp_path / "out").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
-def test_a_parquet_file_begins_again(busy: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class KilledParted(PartedFile):
+    """Dies once so many parts are written: after the part, before the cursor says so, or before either; or when joining."""
+
+    step_bytes = 1
+
+    def __init__(self, path: Path, parts: int = 1000, *, where: str = "") -> None:
+        super().__init__(path, joined if where != "joining" else self._die)
+        self._left = parts
+        self._where = where
+
+    def settle(self, cursor: Cursor) -> None:
+        self._left -= 1
+        if self._left < 0:
+            if self._where == "between":
+                (self._folder / f"{len(cursor.parts) + 1:05d}").write_bytes(b"half")
+            raise BrokenOff
+        super().settle(cursor)
+
+    def _die(self, parts: Iterable[Path]) -> Iterator[bytes]:
+        yield b"PAR1"
+        raise BrokenOff
+
+
+def test_a_parquet_file_goes_on_part_by_part(busy: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("funcgate.recording.export.formats.parquet.GROUP_ROWS", 10)
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    export(busy, PartedFile(whole, joined), "parquet")
+    for parts, where in ((0, ""), (3, "between"), (2, ""), (1000, "joining")):
+        with pytest.raises(BrokenOff):
+            export(busy, KilledParted(out, parts, where=where), "parquet", resume=True)
+        assert not out.exists()
+    done = export(busy, PartedFile(out, joined), "parquet", resume=True)
+    assert pyarrow.parquet.read_table(out).equals(pyarrow.parquet.read_table(whole))
+    assert done.rows == pyarrow.parquet.read_table(out).num_rows == 200
+    assert done.sha256 == hashlib.sha256(out.read_bytes()).hexdigest()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out", "whole"]
+    with pytest.raises(Unfit, match="there already"):
+        export(busy, PartedFile(out, joined), "parquet", resume=True)
+
+
+def test_a_part_that_was_changed_is_not_joined(busy: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("funcgate.recording.export.formats.parquet.GROUP_ROWS", 10)
+    out = tmp_path / "out"
     with pytest.raises(BrokenOff):
-        export(busy, Killed(tmp_path / "out", 100), "parquet")
-    export(busy, FilePlace(tmp_path / "out"), "parquet", resume=True)
-    assert pyarrow.parquet.read_table(tmp_path / "out").num_rows == 200
+        export(busy, KilledParted(out, 3), "parquet")
+    (tmp_path / "out.parts" / "00002").write_bytes((tmp_path / "out.parts" / "00001").read_bytes())
+    with pytest.raises(Unfit, match="not what was written"):
+        export(busy, PartedFile(out, joined), "parquet", resume=True)
+    (tmp_path / "out.parts" / "00002").unlink()
+    with pytest.raises(Unfit, match="not what was written"):
+        export(busy, PartedFile(out, joined), "parquet", resume=True)
 
 
 def test_nothing_that_is_there_is_overwritten(written: Written, tmp_path: Path) -> None:
