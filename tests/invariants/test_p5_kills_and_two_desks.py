@@ -119,7 +119,7 @@ def rounds(make_gate: Callable[..., Gate], people: People, target: Target, count
 def test_killed_between_the_approval_and_the_call_it_runs_once_at_most(
     make_gate: Callable[..., Gate], people: People, target: Target
 ) -> None:
-    rounds(make_gate, people, target, 3)
+    rounds(make_gate, people, target, 2)
 
 
 @pytest.mark.slow
