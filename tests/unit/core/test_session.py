@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from funcgate.core.principal import Principal, make_principal
@@ -18,6 +18,7 @@ def _principal(issuer: str, subject: str, acts_for: str | None = None, actor: st
     return make_principal(issuer, subject, frozenset(), {}, "05e4f8e1028df8c3", 0.0, acts_for, actor)
 
 
+@settings(deadline=None)
 @given(_whos, _whos, _names, _names)
 def test_a_session_belongs_to_one_principal_and_one_run(one: Any, other: Any, run: str, another: str) -> None:
     session, elsewhere = session_of(_principal(*one), run), session_of(_principal(*other), another)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -87,6 +87,7 @@ def test_answers_that_are_nearly_the_same(one: Any, other: Any) -> None:
 _sessions = st.lists(st.tuples(st.sampled_from(["pay", "look"]), st.integers(0, 3)), max_size=12)
 
 
+@settings(deadline=None)
 @given(_sessions, _sessions)
 def test_every_call_is_in_the_comparison_once_and_in_order(
     one: list[tuple[str, int]], other: list[tuple[str, int]]

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from funcgate.recording.retention.clock import DAY_S, Witnessed
@@ -21,17 +21,20 @@ def _seen(*times: float) -> Witnessed:
 _BUSY = [T0 + hour * 3600 for hour in range(72)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(1, 4e9), max_size=30), st.floats(0, 4e9))
 def test_never_later_than_the_last_call_or_the_clock(times: list[float], clock: float) -> None:
     seen = _seen(*times)
     assert seen.now(clock) <= min(clock, max(times, default=0.0))
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(1, 4e9), min_size=1, max_size=30), st.floats(1, 4e9))
 def test_it_never_goes_back(times: list[float], more: float) -> None:
     assert _seen(*times, more).believed >= _seen(*times).believed
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(60, DAY_S), min_size=30, max_size=60))
 def test_calls_every_day_are_believed_at_once(gaps: list[float]) -> None:
     times = [T0]
@@ -41,6 +44,7 @@ def test_calls_every_day_are_believed_at_once(gaps: list[float]) -> None:
         assert _seen(*times).believed == times[-1]
 
 
+@settings(deadline=None)
 @given(st.floats(DAY_S + 1, YEARS), st.lists(st.floats(0, DAY_S - 1), max_size=20))
 def test_a_leap_is_not_believed_for_a_day(leap: float, more: list[float]) -> None:
     after = [_BUSY[-1] + leap + at for at in sorted(more)]
@@ -94,6 +98,20 @@ def test_set_back_and_forth_again_nothing_expires_early(house: House) -> None:
     house.now += 40 * DAY
     house.keep()
     assert (house.body(early), house.body(call)) == ("the answer", "the answer")
+
+
+def test_times_that_stand_still_witness_nothing(house: House) -> None:
+    """Ahead for a moment, back, ahead again, and a token that is valid for long enough lets one call through."""
+    call = house.call("s~1")
+    house.pass_days(2)
+    house.now += 40 * DAY
+    house.record({"what": "configuration"})
+    house.now -= 40 * DAY
+    house.pass_days(3)  # in the journal, all of this is when the clock was ahead
+    house.now += 40 * DAY
+    house.call("s~2")
+    house.keep()
+    assert house.body(call) == "the answer"
 
 
 def test_keys_of_a_day_that_was_none_are_as_old_as_their_last_line(house: House) -> None:

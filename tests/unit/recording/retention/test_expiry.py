@@ -195,6 +195,75 @@ def test_a_segment_that_was_withheld_goes_when_its_hold_has_ended(house: House) 
     assert verify(house.data, processes=1).sound
 
 
+def test_an_object_that_an_open_order_names_and_a_new_call_too_stays(make_house: Callable[..., House]) -> None:
+    rule = KeepRule(targets=("*",), content_s=DAY, metadata_s=DAY, decisions_s=DAY)
+    house = make_house(rules=(rule,))
+    house.call("s~1", sealed=False, large=True)
+    house.pass_days(5)
+    house.read()
+    house.chore.tick()  # says it
+    again = house.call("s~2", sealed=False, large=True)
+    house.keep()
+    assert house.body(again) == "the answer"
+    house.pass_days(5)
+    house.keep()
+    assert list(house.objects.digests()) == []
+
+
+@pytest.mark.parametrize("lines", [1, 5, 1000])
+def test_a_view_that_is_built_anew_deletes_nothing_that_is_named_later(
+    make_house: Callable[..., House], lines: int
+) -> None:
+    rule = KeepRule(targets=("*",), content_s=DAY, metadata_s=DAY, decisions_s=DAY)
+    house = make_house(rules=(rule,))
+    house.call("s~1", sealed=False, large=True)
+    house.pass_days(5)
+    house.keep()
+    assert list(house.objects.digests()) == []
+    again = house.call("s~2", sealed=False, large=True)
+    house.restart(forget=True)
+    for at in range(0, len(house.lines()), lines):  # the keeper's ticks come while it is still far behind
+        house.chore.take(house.lines()[at : at + lines])
+        house.chore.tick()
+    assert house.body(again) == "the answer"
+
+
+def test_the_line_that_places_a_hold_stays_while_it_stands(house: House) -> None:
+    house.call("s~1")
+    hold = house.admin(what="hold", principal="nobody", reason="in advance")
+    house.pass_days(120)
+    house.keep()
+    assert [change["order"] for change in house.changes("hold")] == [hold]
+    house.restart(forget=True)
+    house.keep()
+    assert [one.id for one in house.chore._state.holds] == [hold]
+    assert "00000001.jsonl" not in house.segments()
+
+
+def test_a_line_that_cannot_be_read_keeps_its_segment(house: House) -> None:
+    house.call("s~1")
+    house.pass_days(100)
+    house.prove()
+    lines = house.lines()
+    lines[1] = lines[1]._replace(line=b"{" + b" " * 40 + b"}")
+    house.chore.take(lines)
+    house.keep()
+    assert lines[1].segment in house.segments()
+    assert [change for change in house.changes("expired") if change["class"] == "decisions"]
+
+
+def test_a_segment_that_comes_back_goes_again(house: House) -> None:
+    house.call("s~1")
+    house.pass_days(1)
+    first = (house.journal / "00000001.jsonl").read_bytes()
+    house.pass_days(100)
+    house.keep()
+    assert "00000001.jsonl" not in house.segments()
+    (house.journal / "00000001.jsonl").write_bytes(first)
+    house.keep()
+    assert "00000001.jsonl" not in house.segments()
+
+
 def test_who_approved_is_held_with_the_call(house: House) -> None:
     house.now += 1
     call, of = new_id(house.now), {"session": "s~1", "function": "shop.buy"}

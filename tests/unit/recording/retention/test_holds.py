@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from funcgate.core.entry import Entry, Kind, Who
@@ -25,6 +25,7 @@ def _entry(seq: int, change: dict[str, Any]) -> Entry:
     return Entry(seq=seq, at="2026-01-01T00:00:00.000000Z", kind=Kind.ADMIN, call="", change=change)
 
 
+@settings(deadline=None)
 @given(_orders)
 def test_a_hold_stands_until_its_own_release(orders: list[tuple[str, int]]) -> None:
     entries, standing = [], set()
@@ -41,6 +42,7 @@ _names = st.sampled_from(["session", "principal", "query", "order", "reason", "b
 _flat = st.none() | st.text() | st.integers()
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         _names, _flat | st.dictionaries(st.text(max_size=8), st.text(max_size=8) | st.integers(), max_size=2)

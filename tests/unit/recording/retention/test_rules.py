@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from funcgate.recording.keeper.settings import KeepRule
@@ -23,6 +23,7 @@ _times = st.floats(0, 4e9)
 _ranges = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 9)).map(lambda pair: (pair[0], sum(pair))), max_size=8)
 
 
+@settings(deadline=None)
 @given(st.lists(_rule, max_size=4), st.sampled_from(["a", "b", "d"]), _classes, _times)
 def test_the_first_rule_that_names_a_target_counts(rules: list[KeepRule], target: str, kind: Class, at: float) -> None:
     first = next((rule for rule in rules if {target, "*"} & set(rule.targets)), None)
@@ -30,6 +31,7 @@ def test_the_first_rule_that_names_a_target_counts(rules: list[KeepRule], target
     assert Rules(rules).due_at(target, kind, at) == (FOR_EVER if said is None else at + said)
 
 
+@settings(deadline=None)
 @given(st.lists(_rule, max_size=4), _classes)
 def test_what_has_no_target_is_kept_as_long_as_any_decision(rules: list[KeepRule], kind: Class) -> None:
     kept = Rules(rules).kept_s("", kind)
@@ -41,6 +43,7 @@ def test_what_has_no_target_is_kept_as_long_as_any_decision(rules: list[KeepRule
         assert rules or kept == FOR_EVER
 
 
+@settings(deadline=None)
 @given(_times)
 def test_a_day_ends_after_everything_in_it(at: float) -> None:
     written = time_of(at)
@@ -54,6 +57,7 @@ def test_what_is_no_day(day: str) -> None:
         end_of(day)
 
 
+@settings(deadline=None)
 @given(_ranges)
 def test_ranges_are_joined_and_lose_nothing(ranges: list[tuple[int, int]]) -> None:
     joined = merged(ranges)
@@ -62,12 +66,14 @@ def test_ranges_are_joined_and_lose_nothing(ranges: list[tuple[int, int]]) -> No
     assert all(one[1] + 1 < other[0] for one, other in pairwise(joined))
 
 
+@settings(deadline=None)
 @given(_ranges, st.tuples(st.integers(1, 60), st.integers(0, 20)))
 def test_a_range_taken_out(ranges: list[tuple[int, int]], pair: tuple[int, int]) -> None:
     taken = (pair[0], sum(pair))
     assert _numbers(without(ranges, taken)) == _numbers(ranges) - _numbers([taken])
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 900))
 def test_an_order_in_pieces_is_the_same_order(keys: int, objects: int, segments: int) -> None:
     order = Order(
