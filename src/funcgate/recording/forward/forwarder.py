@@ -60,7 +60,7 @@ class Forwarder:
 
     @property
     def complaint(self) -> str:
-        return f"{self._aside} events were refused, see forward/{self._place.aside.name}" if self._aside else ""
+        return f"{self._aside} events were set aside, see forward/{self._place.aside.name}" if self._aside else ""
 
     def take(self, lines: Sequence[Line]) -> None:
         self._flush()  # what was left when the destination failed
@@ -95,6 +95,10 @@ class Forwarder:
 
     def _take(self, line: Line) -> None:
         entry = read_line(line)
+        if self._seen and line.seq > self._seen + 1:
+            missing = line.seq - self._seen - 1
+            why = "these lines cannot be read, or have expired"
+            self._set_aside(Aside(seq=self._seen + 1, last=line.seq - 1, count=missing, why=why))
         self._seen = line.seq
         if entry is None:
             self._set_aside(Aside(seq=line.seq, why="the line cannot be read"))

@@ -115,7 +115,7 @@ def test_poison_is_set_aside_and_told_and_the_rest_goes_on(growing: Growing, fol
     assert all("422" in line["why"] and line["seq"] for line in refused(growing))
     until(lambda: sum(asked["count"] for asked in following.asked) == 3)
     assert following.asked[0]["what"] == "set_aside"
-    until(lambda: following.worker.trouble == "3 events were refused, see forward/hook.refused.jsonl")
+    until(lambda: following.worker.trouble == "3 events were set aside, see forward/hook.refused.jsonl")
 
 
 def test_what_is_told_of_poison_is_not_sent_to_where_it_was_refused(
@@ -153,6 +153,19 @@ def test_a_line_that_cannot_be_read_is_set_aside(growing: Growing, follow: Follo
     until(lambda: following.worker.position == growing.seq)
     assert [line["seq"] for line in refused(growing)] == [2]
     assert len(hook.events) == 1
+
+
+def test_lines_that_are_not_there_are_told(growing: Growing, follow: Follow, hook: Hook) -> None:
+    made = growing.calls(3)
+    segment = growing.data / "journal" / "00000001.jsonl"
+    lines = segment.read_bytes().splitlines(keepends=True)
+    lines[4] = lines[4].replace(b"arrived", b"arrivex")  # its checksum does not hold any more
+    del lines[8]
+    segment.write_bytes(b"".join(lines))
+    following = follow(to(hook))
+    until(lambda: following.worker.position == growing.seq)
+    assert [line["seq"] for line in refused(growing)] == [5, 9]
+    assert hook.ids() == made
 
 
 def test_restarts_lose_nothing(growing: Growing, follow: Follow, hook: Hook) -> None:
