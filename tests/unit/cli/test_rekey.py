@@ -10,7 +10,7 @@ import pytest
 from msgspec import Raw
 
 from funcgate.core.entry import Entry, Kind
-from funcgate.recording.contents import Contents, Opener, WrongKey
+from funcgate.recording.contents import Contents, KeyStore, Opener, WrongKey
 from funcgate.recording.inbox import read, waiting
 from funcgate.recording.reader import read_entries
 from funcgate.stores.journal_files import FileJournal
@@ -52,6 +52,21 @@ def test_from_one_key_to_the_next(funcgate: Funcgate, data: Path) -> None:
     (order,) = [read(path).change for path in waiting(data / "inbox")]
     assert order == {"what": "rekey", "keys": 2}
     assert funcgate("audit", "rekey", "--from", "file:old.key", "--json").json == {"keys": 2}
+
+
+def test_content_that_cannot_be_shown_is_told(funcgate: Funcgate, folder: Path, data: Path) -> None:
+    ran = funcgate("audit", "show", "c1", "--scan", "--data-dir", str(data), "--config", "none.yaml")
+    assert (ran.status, "no journal.encryption.key" in ran.err) == (0, True)
+    (folder / "new.key").write_text(OLD.hex())
+    ran = funcgate("audit", "show", "c1", "--scan")
+    assert (ran.err, '{"n":1}' in ran.out) == ("", True)
+    for info in KeyStore(data).list():
+        KeyStore(data).shred(info.name)
+    ran = funcgate("audit", "show", "c1", "--scan")
+    assert (ran.status, "content is not shown, expired" in ran.err, '{"n":1}' in ran.out) == (0, True, False)
+    (data / "keys" / "check").write_text(64 * "0")
+    ran = funcgate("audit", "show", "c1", "--scan")
+    assert (ran.status, "is not the key" in ran.err) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,12 @@ def filters_of(as_json: bool, *, since: str = "", until: str = "", **given: str)
 def found_call(data: Path, call: str, config: Path, *, scan: bool, as_json: bool) -> "CallRecord":
     """The call of that name; ends the command if there is none."""
     with readable(data / "journal", as_json) as damaged:
-        record = Finder(data, config, damaged, scan=scan, as_json=as_json).call(call)
+        finder = Finder(data, config, damaged, scan=scan, as_json=as_json)
+        record = finder.call(call)
     if record is None:
         raise fail(f"the journal has no call {call}", as_json=as_json)
+    for lost in dict.fromkeys(lost for entry in record.entries for lost in finder.opener.lacking(entry)):
+        typer.echo(f"warning: {lost.cls} is not shown, {lost.why}: {lost.text}", err=True)
     return record
 
 

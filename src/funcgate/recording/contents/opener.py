@@ -91,6 +91,12 @@ class Opener:
         opened.sealed = _still_sealed(entry.sealed, {cls for cls, _ in lost})
         return Opened(opened, tuple(lost.values()))
 
+    def lacking(self, opened: Entry) -> tuple[Lost, ...]:
+        """What could not be had of an entry that `open` gave, and why."""
+        rest = replace(opened, object="" if opened.body is not None else opened.object)
+        rest.args_object = "" if opened.args is not None else opened.args_object
+        return self.look(rest).lost if rest.sealed is not None or rest.object or rest.args_object else ()
+
     def close(self) -> None:
         self._keys.close()
 

@@ -214,3 +214,13 @@ def test_text_that_is_no_unicode_comes_back_with_escapes(record: Callable[..., l
     looked = Opener(tmp_path, KEY).look(entry)
     assert (looked.lost, looked.entry.detail, looked.entry.body) == ((), "\\ud800", "\\ud800 body")
     assert looked.entry.principal == Who("corp", "x\\udfff", ("g\\ud800",))
+
+
+def test_what_an_opened_entry_lacks_is_told(sealed: list[Entry], tmp_path: Path, key: bytes) -> None:
+    opener = Opener(tmp_path, key)
+    assert [opener.lacking(opener.open(entry)) for entry in sealed] == [(), (), ()]
+    ContentStore(tmp_path).delete(sealed[2].object)
+    assert [one.why for one in opener.lacking(opener.open(sealed[2]))] == ["expired"]
+    for info in list(KeyStore(tmp_path).list()):
+        KeyStore(tmp_path).shred(info.name)
+    assert [one.cls for one in opener.lacking(opener.open(sealed[0]))] == ["content", "metadata"]
