@@ -3,6 +3,7 @@
 Only an answer 2xx means that a batch is there. No redirect is followed, no proxy setting read.
 """
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -22,6 +23,7 @@ from .destination import Message, Unreachable, Unwanted, pause_of
 from .events import json_of
 
 TIMEOUT_S = 15.0
+MAX_ANSWER_BYTES = 64 << 10
 _PREFIX = "whsec_"
 
 # About the destination, not about what it is sent: a wrong address or credential. Those wait until somebody mends it.
@@ -38,7 +40,8 @@ class Webhook:
     def __init__(self, url: str, secret: Secret, tls: ssl.SSLContext) -> None:
         self._url = url
         self._key = key_of(secret)
-        self._client = httpx.Client(verify=tls, follow_redirects=False, trust_env=False, timeout=TIMEOUT_S)
+        self._client = httpx.AsyncClient(verify=tls, follow_redirects=False, trust_env=False, timeout=TIMEOUT_S)
+        self._runner = asyncio.Runner()
 
     def data(self, what: CallRecord | Entry) -> bytes:
         return json_of(what)
@@ -47,11 +50,26 @@ class Webhook:
         body = b"[" + b",".join(message.data for message in messages) + b"]"
         headers = signed(self._key, name_of(messages), int(time.time()), body)
         try:
-            with self._client.stream("POST", self._url, content=body, headers=headers) as answer:
-                status, pause = answer.status_code, answer.headers.get("retry-after")
+            status, pause = self._runner.run(self._post(body, headers))
+        except TimeoutError:
+            raise Unreachable(f"{_place(self._url)} did not answer within {TIMEOUT_S:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise Unreachable(f"{_place(self._url)}: {type(error).__name__}") from None
         check(status, pause, _place(self._url))
+
+    async def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, str | None]:
+        """Status and pause. A body is read as far as it is short, so that the connection can be used again."""
+        # Attack: an answer whose head comes a byte at a time, each in time. The whole of it has a limit.
+        async with (
+            asyncio.timeout(TIMEOUT_S),
+            self._client.stream("POST", self._url, content=body, headers=headers) as answer,
+        ):
+            size = 0
+            async for piece in answer.aiter_raw():
+                size += len(piece)
+                if size > MAX_ANSWER_BYTES:
+                    break
+            return answer.status_code, answer.headers.get("retry-after")
 
     def tick(self) -> None:
         pass
@@ -60,7 +78,8 @@ class Webhook:
         pass
 
     def close(self) -> None:
-        self._client.close()
+        self._runner.run(self._client.aclose())
+        self._runner.close()
 
 
 def check(status: int, pause: str | None, place: str) -> None:

@@ -2,7 +2,10 @@
 
 import base64
 import json
+import socket
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +97,24 @@ def test_a_redirect_is_not_followed(growing: Growing, follow: Follow, hook: Hook
     assert "307" in until(lambda: following.worker.trouble)
     assert elsewhere.requests == []
     elsewhere.stop()
+
+
+def test_an_answer_that_drips_is_no_answer(growing: Growing, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("funcgate.recording.forward.webhook.TIMEOUT_S", 0.3)
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(10)
+    growing.calls(1)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    following = follow(WebhookSettings(name="slow", url=url, secret=SECRET))
+    connection, _ = listener.accept()
+    with suppress(OSError):
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        for _ in range(40):
+            connection.sendall(b"x: y\r\n")
+            time.sleep(0.05)
+    assert "did not answer within 0.3 s" in until(lambda: following.worker.trouble)
+    connection.close()
+    listener.close()
 
 
 def test_a_pause_that_is_asked_for(growing: Growing, follow: Follow, hook: Hook) -> None:
