@@ -117,7 +117,12 @@ def test_what_would_expire_and_what_is_held(funcgate: Funcgate, house: House) ->
     assert "content" in shown
     assert hold in shown
     assert sorted(path.name for path in house.data.iterdir()) == before
+    assert "answer: the answer" in funcgate("audit", "replay", "s~1", "--no-wait").out
     house.keep()
+    played = funcgate("audit", "replay", "s~1", "--no-wait").out
+    assert "answer: (encrypted: it has expired, or no key is configured)" in played
+    assert "by corp/ada from 10.0.0.1:5" in played  # whose time has not come
+    assert "the answer" in funcgate("audit", "replay", "s~2", "--no-wait").out
     assert funcgate("audit", "expire", "--dry-run", "--json").json["due"] == []
     assert "nothing is due" in funcgate("audit", "expire", "--dry-run").out
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from funcgate.core.entry import Entry, Kind, decode_line, encode_line
-from funcgate.core.ids import new_id
+from funcgate.core.ids import made_at, new_id
 from funcgate.core.meter import BOUNDS_S, Meter
 from funcgate.core.principal import RawToken, make_principal
 from funcgate.core.refusal import MEANINGS, Code, Refused
@@ -105,3 +105,15 @@ def test_durations_and_counts() -> None:
     meter.count("shop", "allow", "")
     meter.count("shop", "allow", "")
     assert meter.calls == {("shop", "allow", ""): 2}
+
+
+@pytest.mark.parametrize("at", [0.0, 1_790_000_000.123, 4e9])
+def test_a_name_tells_when_it_was_made(at: float) -> None:
+    made = made_at(new_id(at))
+    assert made is not None
+    assert abs(made - at) <= 0.001
+
+
+@pytest.mark.parametrize("name", ["", "0" * 25, "0" * 27, "U" * 26, "01m3250vz8g3nexhn55nt6q5qh", "ä" * 26])
+def test_a_name_of_another_kind_does_not(name: str) -> None:
+    assert made_at(name) is None

@@ -1,8 +1,6 @@
 """`funcgate audit list|show`: what the journal tells of calls. Only reads; the gateway may run or not."""
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,8 +11,8 @@ from .finding import Finder, Scan, filters_of, found_call
 from .folder import DataDir, data_of, readable
 
 if TYPE_CHECKING:
+    from funcgate.core.entry import Entry
     from funcgate.recording.calls import CallRecord
-    from funcgate.recording.reader import Filters
 
 
 def list_calls(
@@ -48,10 +46,11 @@ def list_calls(
     )  # fmt: skip
     data = data_of(config, data_dir, as_json)
     with readable(data / "journal", as_json) as damaged:
+        finder = Finder(data, config, damaged, scan=scan, as_json=as_json)
         if admin:
-            _list_changes(data / "journal", filters, limit, damaged, as_json)
+            _print_changes(finder.changes(filters, limit), as_json)
             return
-        page = Finder(data, config, damaged, scan=scan, as_json=as_json).page(filters, limit, cursor)
+        page = finder.page(filters, limit, cursor)
     if as_json:
         print_json(page.calls)
     else:
@@ -76,20 +75,9 @@ def show_call(
         _print_call(record)
 
 
-def _list_changes(folder: Path, filters: "Filters", limit: int, damaged: list[str], as_json: bool) -> None:
+def _print_changes(found: "list[Entry]", as_json: bool) -> None:
     from rich.table import Table
 
-    from funcgate.core.entry import Kind
-    from funcgate.recording.reader import read_entries
-
-    entries = (
-        entry
-        for entry in read_entries(folder, newest_first=True, damaged=damaged.append)
-        if entry.kind is Kind.ADMIN
-        and (not filters.since or entry.at >= filters.since)
-        and (not filters.until or entry.at < filters.until)
-    )
-    found = list(islice(entries, limit))
     if as_json:
         print_json(found)
         return
@@ -107,6 +95,8 @@ def _change(change: Mapping[str, Any]) -> str:
 
 
 def _brief(value: Any) -> str:
+    if isinstance(value, list) and len(value) > 3:
+        return f"({len(value)} of them)"
     text = str(value)
     return f"{text[:12]}…" if len(text) == 64 else text
 

@@ -3,6 +3,7 @@ which holds stand, what has been ordered. A view in SQLite, kept by one thread; 
 """
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -278,14 +279,16 @@ class State:
         """The view that is there; a new one if there is none, or one that cannot be read any more."""
         try:
             return self._connected()
-        except (sqlite3.DatabaseError, msgspec.MsgspecError):
-            if isinstance(self._path, str):
-                raise
+        except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
+            if isinstance(self._path, str) or isinstance(error, sqlite3.OperationalError):
+                raise  # the disk is full, say: nothing is wrong with the view
             for name in (self._path, *(Path(f"{self._path}{end}") for end in ("-wal", "-shm"))):
                 name.unlink(missing_ok=True)
             return self._connected()
 
     def _connected(self) -> tuple[sqlite3.Connection, _Facts]:
+        if isinstance(self._path, Path):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         sql = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             sql.execute("PRAGMA journal_mode = WAL")

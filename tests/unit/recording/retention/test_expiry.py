@@ -408,6 +408,7 @@ def test_a_view_that_is_broken_is_built_anew(house: House) -> None:
         path.write_bytes(b"no database at all, and longer than a header of one would be" * 100)
     house.restart()
     assert house.chore.position == 0
+    assert {path.stat().st_mode & 0o077 for path in house.data.glob("retention.db*")} == {0}
     house.pass_days(31)
     house.keep()
     assert house.body(call) == "(expired)"
