@@ -147,6 +147,37 @@ def test_show_by_the_index(funcgate: Funcgate, indexed: Story) -> None:
     assert "blue whale" in funcgate("audit", "show", indexed.ids[0]).out
 
 
+@pytest.mark.parametrize("by", ["configuration", "option"])
+def test_an_index_without_words(funcgate: Funcgate, folder: Path, story: Story, by: str) -> None:
+    if by == "configuration":
+        (folder / "funcgate.yaml").write_text("data_dir: ./funcgate-data\nindex: {text: false}\n")
+    assert funcgate("audit", "reindex", *(["--no-text"] if by == "option" else [])).status == 0
+    assert all(b"whale" not in file.read_bytes() for file in story.data_dir.glob(f"{NAME}*"))
+    ran = funcgate("audit", "list", "--text", "whale", "--json")
+    assert [record["id"] for record in ran.json] == [story.ids[0]]
+    assert "reading the journal instead" in ran.err
+
+
+def test_changes_by_the_index(funcgate: Funcgate, indexed: Story) -> None:
+    for number in (70, 71, 72):
+        indexed.write([Entry(kind=Kind.ADMIN, call="", change={"what": "reload", "new": str(number)})], number)
+    found = funcgate("audit", "list", "--admin", "-n", "2", "--json")
+    assert [entry["change"]["new"] for entry in found.json] == ["72", "71"]
+    assert found.json == funcgate("audit", "list", "--admin", "-n", "2", "--scan", "--json").json
+    until = found.json[1]["at"]
+    assert [
+        entry["change"]["new"] for entry in funcgate("audit", "list", "--admin", "--until", until, "--json").json
+    ] == ["70"]
+
+
+def test_what_of_a_call_cannot_be_shown_is_said(funcgate: Funcgate, indexed: Story) -> None:
+    call = new_id(T0 + 80)
+    indexed.write([Entry(kind=Kind.DENIED, call=call, code="policy.denied", object="sha256:" + "0" * 64)], 80)
+    ran = funcgate("audit", "show", call)
+    assert ran.status == 0
+    assert "is missing" in ran.err
+
+
 def test_an_index_of_no_use_hides_nothing(funcgate: Funcgate, indexed: Story) -> None:
     for file in indexed.data_dir.glob(f"{NAME}*"):
         file.write_bytes(b"rubbish")

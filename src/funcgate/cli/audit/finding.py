@@ -18,6 +18,7 @@ from .content import key_of, opener_of
 from .folder import readable
 
 if TYPE_CHECKING:
+    from funcgate.core.entry import Entry
     from funcgate.recording.calls import CallRecord
     from funcgate.recording.contents import Opener
     from funcgate.recording.index.asking import Answers, Page
@@ -95,6 +96,22 @@ class Finder:
         if found is not None:
             return found
         return callers_in(read_calls(self._journal, filters, damaged=self._damaged.append, opened=self.opener.open))
+
+    def changes(self, filters: "Filters", limit: int) -> "list[Entry]":
+        """What administrators changed, newest first. Raises like `page`."""
+        from funcgate.core.entry import Kind
+        from funcgate.recording.reader import read_entries
+
+        since, until = filters.since, filters.until
+        found = self._asked(lambda answers: list(islice(answers.changes(since, until), limit)))
+        if found is not None:
+            return found
+        entries = (
+            entry
+            for entry in read_entries(self._journal, newest_first=True, damaged=self._damaged.append)
+            if entry.kind is Kind.ADMIN and (not since or entry.at >= since) and (not until or entry.at < until)
+        )
+        return list(islice(entries, limit))
 
     def _asked(self, question: "Callable[[Answers], _Answer]") -> "_Answer | None":
         """The answer of the index; None if there is none, or none that can answer this."""

@@ -36,7 +36,7 @@ def reindex(
             with bar(lines) as progress:
                 try:
                     with locked(data):
-                        _build(data, config, progress, damaged, text=not no_text, as_json=as_json)
+                        _build(data, config, progress, damaged, text=not no_text and _text_in(config), as_json=as_json)
                 except Locked:
                     _await(data, lines, progress)
         except sqlite3.Error as error:
@@ -46,6 +46,16 @@ def reindex(
         print_json({"lines": lines, "seconds": round(took, 3)})
     else:
         typer.echo(f"{lines} lines indexed in {took:.1f} s ({lines / max(took, 1e-6):,.0f} lines/s)")
+
+
+def _text_in(config: Path) -> bool:
+    """What the configuration says of `index.text`, if there is one."""
+    from funcgate.config.glance import read_file
+    from funcgate.config.source import Source
+
+    tree = Source(str(config), read_file(config)).tree if config.exists() else None
+    index = tree.get("index") if isinstance(tree, dict) else None
+    return not (isinstance(index, dict) and index.get("text") is False)
 
 
 def _await(data: Path, lines: int, progress: "Progress") -> None:

@@ -12,13 +12,14 @@ import msgspec
 from msgspec import Struct
 
 from funcgate.core.crc import crc_holds
-from funcgate.core.entry import Entry, decode_line
+from funcgate.core.entry import Entry, Kind, decode_line
 from funcgate.recording.calls import CallRecord, record_of
 from funcgate.recording.filters import Filters, matcher
 from funcgate.recording.folder import Damaged, ignore, lines, open_segment
 from funcgate.recording.reader import Open, as_it_is, with_room
 
 from .database import NAME, Locked, Unfit, connect, last_of, locked, meta
+from .fold import microseconds, places_of
 from .following import Progress, catch_up, open_indexer
 from .keys import Keys
 from .people import Caller, callers_in, most_first, tallies
@@ -105,6 +106,18 @@ class Answers:
                 for tally in tallies(self.search, self._keys, filters)
             )
 
+    def changes(self, since: str = "", until: str = "") -> Iterator[Entry]:
+        """The `admin` entries, newest first, from `since` on and before `until`. Raises `OSError`."""
+        low, high = microseconds(since) if since else 0, microseconds(until) if until else 1 << 62
+        with self._one_state():
+            found = self.db.execute(
+                "SELECT place FROM admin WHERE at >= ? AND at < ? ORDER BY seq DESC", (low, high)
+            ).fetchall()
+        for (place,) in found:
+            entry = self._tell.entry(*places_of(place)[0])
+            if entry is not None and entry.kind is Kind.ADMIN:
+                yield entry
+
     def _numbered(self, n: int) -> CallRecord | None:
         return next((self._tell.record(hit) for hit in self.search.hits_of([n])), None)
 
@@ -129,7 +142,7 @@ class _Telling:
         self._files: dict[int, BinaryIO | None] = {}
 
     def record(self, hit: Hit) -> CallRecord | None:
-        entries = [entry for place in hit.places if (entry := self._entry(hit.call, *place)) is not None]
+        entries = [entry for place in hit.places if (entry := self.entry(*place, hit.call)) is not None]
         return record_of(entries) if entries else None
 
     def close(self) -> None:
@@ -138,13 +151,14 @@ class _Telling:
                 file.close()
         self._files.clear()
 
-    def _entry(self, call: str, segment: int, offset: int) -> Entry | None:
+    def entry(self, segment: int, offset: int, call: str | None = None) -> Entry | None:
+        """The entry at a place; None if it has expired, or is not what the index found there."""
         file = self._file(segment)
         if file is None:
             return None  # its segment has expired
         file.seek(offset)
         entry = _entry(file.readline())
-        if entry is None or entry.call != call:
+        if entry is None or (call is not None and entry.call != call):
             # Attack: a line spoilt by whoever wants its call forgotten. It is told, as the scan tells it.
             self._damaged(f"{segment:08d}.jsonl")
             return None
