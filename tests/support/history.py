@@ -42,6 +42,7 @@ class History:
         follow = Follow(self.journal, chore.position)
         while lines := follow.read(self.count, max_lines=batch):
             chore.take(lines)
+            chore.tick()
             if lines[-1].seq % 3 == 0:  # nothing of a chore's memory may matter
                 chore.close()
                 chore = IndexChore(self.data_dir, **options)  # type: ignore[arg-type]

@@ -14,6 +14,9 @@ from .following import catch_up, is_broken, open_indexer
 from .forget import Forgetting
 from .indexer import Indexer
 
+_ENOUGH = 2000  # lines
+_ENOUGH_BYTES = 4 << 20
+
 
 class IndexChore:
     """Keeps ``data_dir/index.db``, and the right to, from the first line or look at `position` until `close`.
@@ -29,6 +32,8 @@ class IndexChore:
         self._held = contextlib.ExitStack()
         self._indexer: Indexer | None = None
         self._forgetting: Forgetting | None = None
+        self._waiting: list[Line] = []
+        self._waiting_bytes = 0
         self._position = 0
         self._closed = False
 
@@ -40,17 +45,16 @@ class IndexChore:
         return self._position
 
     def take(self, lines: Sequence[Line]) -> None:
-        """As the chore says. What lies between the index and the first line is read from the journal: an index that was
-        made anew needs no other start."""
-        with self._failing():
-            indexer = self._ready()
-            if lines[0].seq > indexer.position + 1:
-                catch_up(self._data_dir / "journal", indexer, below=lines[0].seq)
-            indexer.add(lines)
-            self._position = indexer.position
+        """As the chore says; a few lines wait for more, until the next `tick` at the latest, so that a call whose entries
+        come one by one is indexed once. They are not in `position` before they are in the file."""
+        self._waiting += lines
+        self._waiting_bytes += sum(len(line.line) for line in lines)
+        if len(self._waiting) >= _ENOUGH or self._waiting_bytes >= _ENOUGH_BYTES:
+            self._flush()
 
     def tick(self) -> None:
-        """Forget what has expired; make the index anew if somebody asked for it."""
+        """Index what waits, forget what has expired; make the index anew if somebody asked for it."""
+        self._flush()
         asked = self._data_dir / REBUILD
         if not asked.exists():
             with self._failing():
@@ -70,6 +74,19 @@ class IndexChore:
         with contextlib.suppress(sqlite3.Error):
             self._drop()
         self._held.close()
+
+    def _flush(self) -> None:
+        """What lies between the index and the first line is read from the journal: an index that was made anew needs no
+        other start."""
+        lines, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        if not lines:
+            return
+        with self._failing():
+            indexer = self._ready()
+            if lines[0].seq > indexer.position + 1:
+                catch_up(self._data_dir / "journal", indexer, below=lines[0].seq)
+            indexer.add(lines)
+            self._position = indexer.position
 
     def _ready(self) -> Indexer:
         if self._indexer is None:
