@@ -6,8 +6,6 @@ import time
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
-
-
 _MASK_40 = (1 << 40) - 1
 
 
@@ -16,27 +14,35 @@ def _encode(value: int, shifts: range) -> str:
 
 
 class _Names:
-    """The names of one millisecond share their first 18 characters; the rest counts on from a random start."""
+    """The names of one second (1024 ms) share the eight characters in their middle; the rest counts on from a random start.
 
-    __slots__ = ("_count", "_millisecond", "_prefix")
+    Drawn for each millisecond, the random part cost more than all else that a call's name needs.
+    """
+
+    __slots__ = ("_count", "_random", "_second", "_time")
 
     def __init__(self) -> None:
-        self._millisecond = -1
-        self._prefix = ""
+        self._second = -1
+        self._time = ""
+        self._random = ""
         self._count = 0
 
     def next(self, millisecond: int) -> str:
-        if millisecond != self._millisecond:
-            self._millisecond = millisecond
-            start = int.from_bytes(os.urandom(10), "big")
-            # The top bit of the count is left clear, so that a millisecond's names cannot run over.
-            self._prefix, self._count = (
-                _encode(millisecond << 40 | start >> 40, range(80, -10, -10)),
-                start & _MASK_40 >> 1,
-            )
-        self._count += 1
-        n = self._count
-        return f"{self._prefix}{_PAIRS[n >> 30]}{_PAIRS[n >> 20 & 0x3FF]}{_PAIRS[n >> 10 & 0x3FF]}{_PAIRS[n & 0x3FF]}"
+        second = millisecond >> 10
+        if second != self._second:
+            self._begin(second)
+        self._count = n = self._count + 1
+        return (
+            f"{self._time}{_PAIRS[millisecond & 0x3FF]}{self._random}"
+            f"{_PAIRS[n >> 30]}{_PAIRS[n >> 20 & 0x3FF]}{_PAIRS[n >> 10 & 0x3FF]}{_PAIRS[n & 0x3FF]}"
+        )
+
+    def _begin(self, second: int) -> None:
+        start = int.from_bytes(os.urandom(10), "big")
+        self._second = second
+        self._time = _encode(second, range(30, -10, -10))
+        self._random = _encode(start >> 40, range(30, -10, -10))
+        self._count = start & _MASK_40 >> 1  # the top bit is left clear, so that a second's names cannot run over
 
 
 _names = _Names()
