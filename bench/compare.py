@@ -10,10 +10,11 @@ from .bed import Bed, tell
 from .gateway import ALWAYS, INTERVAL, gateway
 from .peers import Peer, Shot, preflight
 from .report import absolute, facts, machine, ratios, versions
-from .rounds import measure, summarize
+from .rounds import alone, measure, summarize
 from .workload import CLEAN_PATH
 
-REFERENCE, BASELINE = "envoy", "direct"
+REFERENCES = {"envoy": "with its token cache", "envoy-default": "as shipped"}
+REFERENCE, BASELINE, WITHOUT_KEEPER = "envoy", "direct", " (no keeper)"
 TARGETS = {"funcgate interval": 1.6, "funcgate always": 2.0}
 _ALL = "token, arguments, CEL, schema, masking, credential, journal"
 
@@ -28,6 +29,8 @@ def run(bed: Bed) -> None:
         for peer, shot in entries:
             tell(f"{peer.name}: {peer.does}: holds{f', {shot.masked} values masked' if peer.guards else ''}")
         samples = measure(bed.loader, entries, bed.options.effort, tell)
+    guards = [peer.name for peer in peers if peer.guards]
+    apart = [*samples, *alone(samples, guards, WITHOUT_KEEPER)]  # the keeper does its work beside the call
     cells = summarize(samples, REFERENCE, BASELINE)
     names, counts = [peer.name for peer in peers], bed.options.effort.connections
     about |= _peer_versions(names)
@@ -39,10 +42,18 @@ def run(bed: Bed) -> None:
     print(facts(about))
     print(_sizes(bed, entries), end="\n\n")
     print(absolute(cells, [(peer.name, peer.does) for peer in peers], counts), end="\n\n")
-    if REFERENCE in names:
-        judges = [peer.name for peer in peers if peer.name != BASELINE]
-        print(f"CPU a call, as a multiple of {REFERENCE}'s (median of the ratios of each round, and their quartiles)")
-        print(ratios(cells, judges, counts, TARGETS), end="\n\n")
+    rows = [*(name for name in names if name != BASELINE), *(name + WITHOUT_KEEPER for name in guards)]
+    for reference, how in REFERENCES.items():
+        if reference in names:
+            targets = _targets(guards) if reference == REFERENCE else {}
+            print(
+                f"CPU a call, as a multiple of Envoy's, {how} (median of the ratios of each round, and their quartiles)"
+            )
+            print(ratios(summarize(apart, reference, BASELINE), rows, counts, targets), end="\n\n")
+
+
+def _targets(names: list[str]) -> dict[str, float]:
+    return {name + suffix: TARGETS[name] for name in names if name in TARGETS for suffix in ("", WITHOUT_KEEPER)}
 
 
 @contextlib.contextmanager

@@ -64,7 +64,12 @@ def end(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
 
 def cpu_s(pids: Sequence[int]) -> float:
     """CPU seconds (user and system) that the processes, their threads and their living children have used."""
-    return sum(_own_cpu_s(pid) + cpu_s(_children(pid)) for pid in pids)
+    return sum(map(_own_cpu_s, pids)) + children_cpu_s(pids)
+
+
+def children_cpu_s(pids: Sequence[int]) -> float:
+    """The part of it that their living children have used, and the children of those."""
+    return sum(cpu_s(_children(pid)) for pid in pids)
 
 
 def free_port() -> int:

@@ -6,7 +6,7 @@ Comparisons are made within a round, and the median of the rounds is reported, w
 
 import statistics
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -30,13 +30,15 @@ QUICK = Effort(4, 0.1, 0.2)
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One measurement. CPU in microseconds a call, latencies in microseconds, throughput in calls a second."""
+    """One measurement. CPU in microseconds a call (`children_us` is the part of the peer's child processes), latencies in
+    microseconds, throughput in calls a second."""
 
     peer: str
     connections: int
     round: int
     calls: int
     cpu_us: float
+    children_us: float = 0.0
     calls_per_s: float
     p50_us: float
     p99_us: float
@@ -88,6 +90,15 @@ def summarize(samples: Iterable[Sample], reference: str, baseline: str) -> dict[
         key: _cell(mine, by_key.get((reference, key[1])), by_key.get((baseline, key[1])))
         for key, mine in by_key.items()
     }
+
+
+def alone(samples: Iterable[Sample], names: Collection[str], suffix: str) -> list[Sample]:
+    """The samples of these peers once more, without their children, under a name of their own."""
+    return [
+        msgspec.structs.replace(sample, peer=sample.peer + suffix, cpu_us=sample.cpu_us - sample.children_us)
+        for sample in samples
+        if sample.peer in names
+    ]
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
@@ -145,6 +156,7 @@ def _time(
         raise BenchError(f"{peer.name} at {connections} connections: {load.fault}")
     return Sample(
         peer=peer.name, connections=connections, round=number, calls=load.calls,
-        cpu_us=load.cpu_s / load.calls * 1e6, calls_per_s=load.calls / load.took_s,
+        cpu_us=load.cpu_s / load.calls * 1e6, children_us=load.children_s / load.calls * 1e6,
+        calls_per_s=load.calls / load.took_s,
         p50_us=load.p50_s * 1e6, p99_us=load.p99_s * 1e6,
     )  # fmt: skip
