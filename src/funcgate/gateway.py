@@ -21,6 +21,7 @@ from funcgate.core.ports import Broker, CallerGone, Desk, Exchange, Identity, Jo
 from funcgate.core.principal import Principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome, Reply
+from funcgate.core.turn import TURN
 from funcgate.recording.tape import Tape, encode_args
 from funcgate.recording.unknowns import Unknowns
 
@@ -88,6 +89,7 @@ class Gateway:
         passage.call = call = await exchange.resolve(principal)
         masker = snapshot.maskers(call.function)
         arrived = passage.arrived(call, masker)
+        await TURN
         passage.step("resolve")
 
         decision = snapshot.policies.decide(call)
