@@ -90,4 +90,6 @@ class BucketPlace:
 
 
 def _unfit(name: str, error: Exception) -> OSError:
-    return OSError(5, f"the bucket does not take or give {name}: {type(error).__name__}")
+    # The library's own text may quote a signed request.
+    hint = "see that AWS_ENDPOINT_URL, AWS_REGION and the credentials are right"
+    return OSError(5, f"the bucket does not take or give {name} ({type(error).__name__}); {hint}")

@@ -148,3 +148,14 @@ def test_an_export_that_is_there_is_not_written_over(many: Written, bucket: Any)
 def test_what_is_no_place(url: str) -> None:
     with pytest.raises(Unfit, match="BUCKET/KEY"):
         BucketPlace(url)
+
+
+def test_a_bucket_that_is_not_there_is_told_without_its_credentials(
+    many: Written, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"AWS_ENDPOINT_URL": server, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1"}
+    for name, value in (settings | {"AWS_ACCESS_KEY_ID": "canary", "AWS_SECRET_ACCESS_KEY": "canary"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OSError, match="AWS_ENDPOINT_URL") as told:
+        export(many, BucketPlace("s3://nowhere/calls.csv"))
+    assert "canary" not in str(told.value)
