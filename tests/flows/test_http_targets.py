@@ -209,7 +209,9 @@ def test_a_slow_reader_holds_back_the_target_and_nothing_else(
             sent += len(piece)
 
     target.answers["/read"] = flood
-    gate = make_gate(target={"limits": {"max_response": "128MiB", "timeout": "60s"}}).start()
+    gate = make_gate(
+        journal={"record": "128MiB"}, target={"limits": {"max_response": "128MiB", "timeout": "60s"}}
+    ).start()
     with connect(gate.calls) as sock:
         sock.sendall(f"GET /shop/read HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
         until(lambda: sent > 0)

@@ -30,7 +30,7 @@ _FIXED: tuple[tuple[tuple[str, ...], Callable[[Parts], Any]], ...] = (
     (("listen", "limits"), lambda parts: parts.limits),
     (("listen", "tls"), lambda parts: parts.loaded.config.listen.tls),
     (("data_dir",), lambda parts: parts.loaded.data_dir),
-    (("state",), lambda parts: parts.loaded.state),
+    (("state",), lambda parts: parts.loaded.config.state),
     (("journal",), lambda parts: parts.journal),
     (("proof", "origin"), lambda parts: parts.keeper.proof.origin),
     (("proof", "key"), lambda parts: parts.keeper.proof.key),
