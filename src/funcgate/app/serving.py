@@ -19,7 +19,7 @@ from funcgate.config.secrets import secret_variables
 from funcgate.config.settings import Address
 from funcgate.console import ConsoleServer, Gauges, Health, KeeperGauges, bind, make_console, make_registry
 from funcgate.console.access import Access
-from funcgate.console.routes import approvals, channels
+from funcgate.console.routes import approvals, channels, grants
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.meter import Meter
 from funcgate.core.ports import Journal
@@ -147,6 +147,7 @@ class Serving:
         desk = self._approving
         api = [
             approvals.routes(desk.answers, desk.store, self._access),
+            grants.routes(desk.answers, desk.store, self._access),
             channels.routes(desk.answers, lambda: desk.channels),
         ]
         return make_console(make_registry(self._meter, self._gauges), self._health, api)

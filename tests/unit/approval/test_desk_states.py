@@ -21,7 +21,10 @@ from funcgate.stores.memory_approvals import MemoryApprovals
 from support.approvals import NOW, SCHEMA, call, decision, terms
 
 TWO = decision(terms(Quorum(("group:finance",), 2), expires_s=100.0))
-PEOPLE = [Person("corp", name, frozenset(groups)) for name, groups in (("bob", ["finance"]), ("carol", ["finance"]), ("alice", ["finance"]), ("eve", []))]  # fmt: skip
+PEOPLE = [
+    Person("corp", name, frozenset(groups))
+    for name, groups in (("bob", ["finance"]), ("carol", ["finance"]), ("alice", ["finance"]), ("eve", []))
+]
 
 
 class Approving(RuleBasedStateMachine):

@@ -1,4 +1,4 @@
-"""`/api/v1/approvals` and `/api/v1/grants`: held calls, seen and answered by people with their own tokens."""
+"""`/api/v1/approvals`: held calls, seen and answered by people with their own tokens."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from funcgate.approval.answers import Answers, Unanswered
 from funcgate.approval.grants import Wish
 from funcgate.approval.quorum import Person, eligible
 from funcgate.console.access import Access, problem
-from funcgate.core.approval import Approval, ApprovalStore, Grant, State
+from funcgate.core.approval import Approval, ApprovalStore, State
 from funcgate.core.principal import Principal
 
 _FRESH = {"Cache-Control": "no-store"}
@@ -72,27 +72,7 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
             return problem(409, "Conflict", str(why))
         return Response(shown(changed), headers=_FRESH)
 
-    @get("/grants")
-    async def granted(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
-        """Standing grants that can still be used: those that whoever asks gave or has, or all for an auditor."""
-        principal = await access.principal(request)
-        found = await store.grants(now=datetime.now(UTC).timestamp())
-        mine = [
-            _grant(grant) for grant in found if _owns(grant, principal) or access.has(principal, "admin", "auditor")
-        ]
-        return Response({"grants": mine}, headers=_FRESH)
-
-    @post("/grants/{grant:str}/revoke", status_code=200)
-    async def revoke(request: Request[Any, Any, Any], grant: str) -> Response[dict[str, Any]]:
-        """Ends a grant: for those who gave it, and for administrators."""
-        principal = await access.principal(request)
-        found = [each for each in await store.grants(now=0.0) if each.id == grant]
-        if not found or not (_gave(found[0], principal) or access.has(principal, "admin")):
-            return problem(404, "Not Found", "There is no such grant for you to revoke.")
-        await answers.revoke(grant, person(principal), "api")
-        return Response({"id": grant, "revoked": True}, headers=_FRESH)
-
-    return Router("/api/v1", route_handlers=[listed, one, answer, granted, revoke])
+    return Router("/api/v1", route_handlers=[listed, one, answer])
 
 
 def person(principal: Principal) -> Person:
@@ -105,12 +85,12 @@ def shown(approval: Approval) -> dict[str, Any]:
     """An approval as the API shows it: times in RFC 3339, arguments masked as they are kept."""
     asked = approval.asked
     return {
-        "id": approval.id, "state": approval.state.value, "created_at": _time(approval.created_at),
-        "expires_at": _time(approval.expires_at), "function": asked.function, "target": asked.target,
+        "id": approval.id, "state": approval.state.value, "created_at": rfc3339(approval.created_at),
+        "expires_at": rfc3339(approval.expires_at), "function": asked.function, "target": asked.target,
         "principal": asked.principal, "args": asked.args, "masked": asked.masked, "digest": asked.digest,
         "reason": asked.reason, "policies": asked.policies, "version": asked.version, "session": asked.session,
         "call": asked.call, "terms": approval.terms, "used_by": approval.used_by, "why": approval.why,
-        "answers": [{**msgspec.structs.asdict(each), "at": _time(each.at)} for each in approval.answers],
+        "answers": [{**msgspec.structs.asdict(each), "at": rfc3339(each.at)} for each in approval.answers],
     }  # fmt: skip
 
 
@@ -120,18 +100,5 @@ def _concerns(approval: Approval, principal: Principal, access: Access) -> bool:
     return mine or eligible(approval, principal.selectors) or access.has(principal, "admin", "auditor")
 
 
-def _owns(grant: Grant, principal: Principal) -> bool:
-    return (grant.issuer, grant.subject) == (principal.issuer, principal.subject) or _gave(grant, principal)
-
-
-def _gave(grant: Grant, principal: Principal) -> bool:
-    return any((each.issuer, each.subject) == (principal.issuer, principal.subject) for each in grant.answers)
-
-
-def _grant(grant: Grant) -> dict[str, Any]:
-    times = {"created_at": _time(grant.created_at), "expires_at": _time(grant.expires_at)}
-    return {**msgspec.structs.asdict(grant), **times, "answers": [each.subject for each in grant.answers]}
-
-
-def _time(at: float) -> str:
+def rfc3339(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
