@@ -59,7 +59,7 @@ def build(parts: Parts, pools: HttpPools) -> Built:
         record_bytes=parts.journal.record_bytes,
     )
     targets = {name: _http_target(target, pools) for name, target in parts.targets.items()}
-    site = HttpSite(snapshot, targets, parts.hosts, parts.loaded.config.approval_url or "")
+    site = HttpSite(snapshot, targets, parts.hosts, parts.approval_url)
     return Built(parts=parts, site=site)
 
 

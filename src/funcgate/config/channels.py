@@ -80,8 +80,10 @@ def _mail(config: Config, spec: EmailSpec, where: Where) -> list[Problem]:
             found.append(Problem(place, f"{address!r} is no mail address"))
     if not spec.to:
         found.append(Problem((*where, "to"), "nobody would be told"))
-    if not config.approval_url:
-        found.append(Problem((*where, "name"), "mail needs `approval_url`: its links lead there"))
+    if not config.approval_url and config.console.sign_in is None:
+        found.append(
+            Problem((*where, "name"), "mail needs `console.sign_in` (or `approval_url`): its links lead there")
+        )
     if bool(spec.user) != bool(spec.password):
         found.append(Problem((*where, "user"), "`user` and `password` go together"))
     return found

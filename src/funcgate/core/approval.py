@@ -110,6 +110,17 @@ class Grant(Struct, frozen=True, kw_only=True, omit_defaults=True):
     revision: int = 1
 
 
+class Ticket(Struct, frozen=True, kw_only=True):
+    """A link that was sent to one recipient, and opens one approval's page once. `digest` is the SHA-256 of its secret part, in
+    hex: the secret itself is kept nowhere. `expires_at` is Unix time."""
+
+    digest: str
+    approval: str
+    recipient: str
+    expires_at: float
+    used: bool = False
+
+
 class ApprovalStore(Protocol):
     """Keeps approvals and grants; every change is durable on return, and is one step for everybody who shares the store.
 
@@ -164,6 +175,16 @@ class ApprovalStore(Protocol):
 
     async def told(self, channel: str, approval: str, revision: int, reference: str) -> None:
         """The channel has told of that revision; its message is at `reference`."""
+        ...
+
+    async def add_ticket(self, ticket: Ticket, now: float) -> None:
+        """Keep it. Those that had expired at `now` are forgotten."""
+        ...
+
+    async def ticket(self, digest: str) -> Ticket | None: ...
+
+    async def use_ticket(self, digest: str) -> bool:
+        """True for the first use, and for no other."""
         ...
 
 

@@ -92,6 +92,10 @@ class Issuers:
         self._remember(token.digest, verdict, len(token.value))
         return verdict.principal
 
+    def known(self, name: str) -> Known | None:
+        """The issuer that is configured under this name."""
+        return self._known.get(name)
+
     async def start(self) -> None:
         """Read the keys of all issuers, at most for the fetch timeout, and keep them fresh from then on.
 

@@ -7,10 +7,10 @@ import msgspec
 from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from funcgate.core.approval import Approval, Grant, State, TooManyPending
+from funcgate.core.approval import Approval, Grant, State, Ticket, TooManyPending
 
 from .database import Database
-from .tables import approvals, grants, notices
+from .tables import approvals, grants, notices, tickets
 
 _approval = msgspec.json.Decoder(Approval)
 _grant = msgspec.json.Decoder(Grant)
@@ -131,6 +131,25 @@ class SqlApprovals:
         async with self._database.write() as connection:
             await connection.execute(delete(notices).where(mine))
             await connection.execute(insert(notices).values(**values))
+
+    # -- links that were sent
+
+    async def add_ticket(self, ticket: Ticket, now: float) -> None:
+        """See `core.approval.ApprovalStore`."""
+        async with self._database.write() as connection:
+            await connection.execute(delete(tickets).where(tickets.c.expires_at <= now))
+            await connection.execute(insert(tickets).values(**msgspec.structs.asdict(ticket)))
+
+    async def ticket(self, digest: str) -> Ticket | None:
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(tickets).where(tickets.c.digest == digest))).first()
+        return None if row is None else Ticket(**row._mapping)
+
+    async def use_ticket(self, digest: str) -> bool:
+        unused = and_(tickets.c.digest == digest, tickets.c.used.is_(False))
+        async with self._database.write() as connection:
+            done = await connection.execute(update(tickets).where(unused).values(used=True))
+        return bool(done.rowcount == 1)
 
 
 def _columns(approval: Approval) -> dict[str, Any]:
