@@ -42,6 +42,7 @@ from .changes import by_process, configuration, remember, remembered, version_of
 from .keeping import Keeping, checkpoint_age_s, proven
 from .ordering import Ordering
 from .reloading import Reloader, Steps
+from .signing_in import pages_of
 
 T = TypeVar("T")
 
@@ -96,7 +97,7 @@ class Serving:
         )
         self._contents = contents_of(parts, self._journal)
         self._unknowns = Unknowns(self._contents)
-        self._approving = Approving(parts.loaded.state, self._contents, parts.channels)
+        self._approving = Approving(parts.loaded.state, self._contents, parts.channels, parts.approval_url)
         self._sweeper = Sweeper()
         self._pools = HttpPools(self._sweeper)
 
@@ -148,8 +149,12 @@ class Serving:
         api = [
             approvals.routes(desk.answers, desk.store, self._access),
             grants.routes(desk.answers, desk.store, self._access),
-            channels.routes(desk.answers, lambda: desk.channels),
+            channels.routes(desk.answers, lambda: desk.channels, self._unknowns.admit),
         ]
+        settings = self._parts.sign_in
+        if settings is not None:
+            admit, issuers = self._unknowns.admit, lambda: self._parts.issuers
+            api.append(pages_of(settings, desk, self._access, self._contents, admit, issuers))
         return make_console(make_registry(self._meter, self._gauges), self._health, api)
 
     async def _open_journal(self) -> None:
