@@ -10,6 +10,7 @@ from funcgate.config.assemble import read
 from funcgate.config.parts import Options, Parts, Target, hash_key
 from funcgate.core.ports import Journal, Masker
 from funcgate.gateway import Snapshot
+from funcgate.identity.unrevoked import Unrevoked
 from funcgate.protocols.http.target import HttpPools, HttpSite, HttpTarget, UpstreamTls
 from funcgate.recording.contents import Contents
 from funcgate.registry import PROTOCOLS
@@ -52,7 +53,7 @@ def build(parts: Parts, pools: HttpPools) -> Built:
     snapshot = Snapshot(
         version=parts.version,
         identity=parts.issuers,
-        policies=parts.policies,
+        policies=Unrevoked(parts.policies, parts.issuers.revoked, parts.version),
         maskers=_maskers(parts).__getitem__,
         broker=parts.broker,
         functions=parts.functions,

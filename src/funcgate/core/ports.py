@@ -35,7 +35,9 @@ class Identity(Protocol):
     """Token to Principal."""
 
     def recall(self, token: RawToken) -> Principal | None:
-        """The Principal of a token that was verified before and is still valid, without waiting; else None."""
+        """The Principal of a token that was verified before and is still valid, without waiting; else None.
+
+        Raises `Refused(identity.revoked)`."""
         ...
 
     async def identify(self, token: RawToken | None) -> Principal:

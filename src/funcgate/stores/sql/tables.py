@@ -2,7 +2,7 @@
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table
 
-REVISION = "0002"  # of the newest migration, which makes exactly these tables
+REVISION = "0003"  # of the newest migration, which makes exactly these tables
 
 metadata = MetaData()
 
@@ -59,4 +59,14 @@ tickets = Table(
     Column("expires_at", Float, nullable=False),
     Column("used", Boolean, nullable=False),
     Index("tickets_by_end", "expires_at"),
+)
+
+# `until` is NULL for what stands until it is lifted, `lifted_at` until then.
+revocations = Table(
+    "revocations",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("until", Float),
+    Column("lifted_at", Float),
+    Column("document", LargeBinary, nullable=False),
 )
