@@ -5,6 +5,7 @@ from functools import partial
 
 from funcgate.approval.channels.channel import Channel
 from funcgate.approval.channels.slack import SlackChannel
+from funcgate.approval.channels.teams import TeamsChannel
 from funcgate.approval.channels.webhook import WebhookChannel
 from funcgate.catalog import Readers, load_http
 from funcgate.config.parts import LoadFunctions
@@ -17,5 +18,6 @@ PROTOCOLS: Mapping[str, LoadFunctions] = {
 # By `type`; each is made from its spec and, by name, its secrets.
 CHANNELS: Mapping[str, Callable[..., Channel]] = {
     "slack": SlackChannel,
+    "teams": TeamsChannel,
     "webhook": WebhookChannel,
 }
