@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from funcgate.approval.channels.channel import Channel
+from funcgate.approval.channels.email import EmailChannel
 from funcgate.approval.channels.slack import SlackChannel
 from funcgate.approval.channels.teams import TeamsChannel
 from funcgate.approval.channels.webhook import WebhookChannel
@@ -17,6 +18,7 @@ PROTOCOLS: Mapping[str, LoadFunctions] = {
 
 # By `type`; each is made from its spec and, by name, its secrets.
 CHANNELS: Mapping[str, Callable[..., Channel]] = {
+    "email": EmailChannel,
     "slack": SlackChannel,
     "teams": TeamsChannel,
     "webhook": WebhookChannel,

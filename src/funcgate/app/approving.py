@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from funcgate.approval.answers import Answers
+from funcgate.approval.channels.channel import Channel
 from funcgate.approval.desk import HumanDesk
 from funcgate.approval.notices import Notices
-from funcgate.approval.spec import ChannelSpec
+from funcgate.approval.spec import ChannelSpec, EmailSpec
+from funcgate.approval.tickets import Tickets
 from funcgate.config.channels import ChannelSettings
 from funcgate.core.approval import ApprovalStore
 from funcgate.core.ports import Journal
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
 class Approving:
     """One desk over the database at `state`. A gateway that never held a call has none, and does not load what reads it."""
 
-    def __init__(self, state: Path, journal: Journal, settings: Iterable[ChannelSettings]) -> None:
+    def __init__(self, state: Path, journal: Journal, settings: Iterable[ChannelSettings], url: str) -> None:
+        """`url` is where people see approvals, "" if nowhere."""
         self._later = _Later(state)
         self.store = cast(ApprovalStore, self._later)
-        made = [CHANNELS[_tag(each.spec)](each.spec, **each.secrets) for each in settings]
+        self.tickets = Tickets(self.store, url)
+        made = [self._made(each) for each in settings]
         self.channels = {channel.name: channel for channel in made}
         self.troubles: dict[str, str] = {}
         self._notices = Notices(self.store, made, self._trouble)
@@ -44,6 +48,10 @@ class Approving:
         await self._later.close()
         for channel in self.channels.values():
             await channel.close()
+
+    def _made(self, settings: ChannelSettings) -> Channel:
+        more = {"tickets": self.tickets} if isinstance(settings.spec, EmailSpec) else {}
+        return CHANNELS[_tag(settings.spec)](settings.spec, **settings.secrets, **more)
 
     def _trouble(self, channel: str, text: str) -> None:
         """Say once what is wrong, and once that it is mended."""

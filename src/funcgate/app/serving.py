@@ -89,6 +89,7 @@ class Serving:
             max_queue=settings.queue,
             segment_bytes=settings.segment_bytes,
             min_free_bytes=settings.keep_free_bytes,
+            reserve_bytes=settings.reserve_bytes,
             at_least=proven(data_dir),
         )
         keeper = KeeperGauges(lambda: self._journal.durable_seq, partial(checkpoint_age_s, data_dir))

@@ -25,8 +25,8 @@ class Access:
     async def principal(self, request: Request[Any, Any, Any]) -> Principal:
         """Whoever sent the request. Raises `Refused(identity.…)`.
 
-        The token comes in a header only: what a browser sends by itself (cookies) counts for nothing, so that no other
-        site's page can answer in an approver's name.
+        The token comes in a header only: what a browser sends by itself (cookies) counts for nothing here, so that no other
+        site's page can answer in an approver's name. Sessions are for the pages (pages/), which guard each form.
         """
         kind, _, value = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not value or len(value) > 16 << 10:

@@ -37,7 +37,7 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
         """Held calls that concern whoever asks, newest first: theirs to answer, theirs to wait for, or all for an auditor."""
         principal = await access.principal(request)
         found = await store.find(wanted, before=cursor, limit=_PAGE)
-        seen = [shown(each) for each in found if _concerns(each, principal, access)]
+        seen = [shown(each) for each in found if concerns(each, principal, access)]
         more = {"cursor": found[-1].id} if len(found) == _PAGE else {}
         return Response({"approvals": seen, **more}, headers=_FRESH)
 
@@ -46,7 +46,7 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
         principal = await access.principal(request)
         found = await store.get(approval[:64])
         # Attack: learn from the difference which approvals there are. Not there and not yours look the same.
-        if found is None or not _concerns(found, principal, access):
+        if found is None or not concerns(found, principal, access):
             return problem(404, "Not Found", "There is no such approval for you.")
         return Response(shown(found), headers=_FRESH)
 
@@ -55,7 +55,7 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
         """`approve`, `reject` or `cancel`; the body may hold `reason` and, with `approve`, `grant`."""
         principal = await access.principal(request)
         found = await store.get(approval[:64])
-        if verb not in ("approve", "reject", "cancel") or found is None or not _concerns(found, principal, access):
+        if verb not in ("approve", "reject", "cancel") or found is None or not concerns(found, principal, access):
             return problem(404, "Not Found", "There is no such approval for you.")
         body = await request.body()
         try:
@@ -94,7 +94,8 @@ def shown(approval: Approval) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _concerns(approval: Approval, principal: Principal, access: Access) -> bool:
+def concerns(approval: Approval, principal: Principal, access: Access) -> bool:
+    """Whether they may see it: theirs to answer, theirs to wait for, or anybody's for an administrator or auditor."""
     who = approval.asked.principal
     mine = principal.issuer == who.issuer and principal.subject in {who.subject, who.acts_for}
     return mine or eligible(approval, principal.selectors) or access.has(principal, "admin", "auditor")

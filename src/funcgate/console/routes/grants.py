@@ -24,9 +24,7 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
         """Standing grants that can still be used: those that whoever asks gave or has, or all for an auditor."""
         principal = await access.principal(request)
         found = await store.grants(now=time.time())
-        mine = [
-            _grant(grant) for grant in found if _owns(grant, principal) or access.has(principal, "admin", "auditor")
-        ]
+        mine = [_grant(grant) for grant in found if may_see(grant, principal, access)]
         return Response({"grants": mine}, headers=_FRESH)
 
     @post("/grants/{grant:str}/revoke", status_code=200)
@@ -34,7 +32,7 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
         """Ends a grant: for those who gave it, and for administrators."""
         principal = await access.principal(request)
         found = [each for each in await store.grants(now=0.0) if each.id == grant]
-        if not found or not (_gave(found[0], principal) or access.has(principal, "admin")):
+        if not found or not may_revoke(found[0], principal, access):
             return problem(404, "Not Found", "There is no such grant for you to revoke.")
         await answers.revoke(grant, person(principal), "api")
         return Response({"id": grant, "revoked": True}, headers=_FRESH)
@@ -42,8 +40,15 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
     return Router("/api/v1", route_handlers=[granted, revoke])
 
 
-def _owns(grant: Grant, principal: Principal) -> bool:
-    return (grant.issuer, grant.subject) == (principal.issuer, principal.subject) or _gave(grant, principal)
+def may_see(grant: Grant, principal: Principal, access: Access) -> bool:
+    """Who gave it, who has it, administrators and auditors."""
+    has = (grant.issuer, grant.subject) == (principal.issuer, principal.subject)
+    return has or _gave(grant, principal) or access.has(principal, "admin", "auditor")
+
+
+def may_revoke(grant: Grant, principal: Principal, access: Access) -> bool:
+    """Who gave it, and administrators."""
+    return _gave(grant, principal) or access.has(principal, "admin")
 
 
 def _gave(grant: Grant, principal: Principal) -> bool:
