@@ -6,6 +6,7 @@ import msgspec
 
 from funcgate.core.approval import Answer, Approval, Grant, State
 from funcgate.core.entry import Entry, Kind, Who
+from funcgate.core.revocation import Revoked
 
 from .desk import HumanDesk
 from .grants import TooWide, Wish, make_grant
@@ -18,10 +19,14 @@ class Unanswered(Exception):
 
 
 class Answers:
-    """The one way in for answers, whatever the channel. The channel has verified the person; the desk decides the rest."""
+    """The one way in for answers, whatever the channel. The channel has verified the person; the desk decides the rest.
+
+    `revoked` is what stands of revocations; the composition root puts the gateway's here.
+    """
 
     def __init__(self, desk: HumanDesk) -> None:
         self._desk = desk
+        self.revoked = Revoked()
 
     async def give(
         self, approval: str, person: Person, yes: bool, channel: str, reason: str = "", wish: Wish | None = None
@@ -34,12 +39,16 @@ class Answers:
         )  # fmt: skip
 
         def answered(found: Approval) -> Approval:
+            # Attack: somebody whose access was revoked answers where no token is asked for: in a chat, by a link in a mail.
+            if self.revoked.of_caller(person.issuer, person.subject) is not None:
+                raise Unfit("this person's access was revoked")
             examine(found, person, now, yes=yes)
             if wish is not None:
                 _try_grant(found, answer, wish, now)
             if not yes:
                 return after(found, Event.NO, now, answer=answer, why=f"{person.subject}: {reason}"[:1000])
-            full = enough(found.terms, (*found.answers, answer), escalated=found.escalated)
+            given = (*found.answers, answer)
+            full = enough(found.terms, given, escalated=found.escalated, asked_at=found.created_at)
             return after(found, Event.FULL if full else Event.YES, now, answer=answer)
 
         try:

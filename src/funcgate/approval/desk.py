@@ -216,7 +216,7 @@ class HumanDesk:
     async def _use(self, approval: str, call: Call, decision: Decision) -> None:
         def used(found: Approval) -> Approval:
             if isinstance(decision, RequireApproval) and not enough(
-                decision.terms, found.answers, escalated=found.escalated
+                decision.terms, found.answers, escalated=found.escalated, asked_at=found.created_at
             ):
                 return after(found, Event.CANCEL, self.now(), why="the policies ask for more than was given")
             return after(found, Event.USE, self.now(), used_by=call.id)
