@@ -150,6 +150,12 @@ def test_a_full_disk(make_gate: Make, target: Target, token: str, small_disk: Pa
     assert gate.stop() == 0
     say("  " + compare(gate.data / "journal", target, set(load.answered)))
     assert_told(gate, "ENOSPC")
+    denied = sum(entry.code == "journal.unavailable" for entry in read_entries(gate.data / "journal"))
+    refused = load.refused["journal.unavailable"]
+    say(f"  {refused} calls refused, {denied} of the refusals recorded: they went to the reserve")
+    assert denied == refused
+    reserve = (gate.data / "journal" / "reserve").stat()
+    assert (reserve.st_size, reserve.st_blocks * 512) == (8 << 20, 8 << 20)
 
 
 @contextlib.contextmanager

@@ -77,6 +77,7 @@ class JournalSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     every: Time = "5ms"
     segment: Size = "64MiB"
     keep_free: Size = "64MiB"
+    reserve: Size = "8MiB"
     queue: int = 20_000
     inline: Size = "64KiB"
     record: Size = "32MiB"
