@@ -101,6 +101,7 @@ class Serving:
         self._unknowns = Unknowns(self._contents)
         self._approving = Approving(parts.loaded.state, self._contents, parts.channels, parts.approval_url)
         self._revoking = Revoking(parts.loaded.state, self._contents, lambda: self._parts.issuers)
+        self._approving.answers.revoked = parts.issuers.revoked
         self._sweeper = Sweeper()
         self._pools = HttpPools(self._sweeper)
 

@@ -56,19 +56,24 @@ def marks_of(principal: Principal) -> Marks:
 class Revoked:
     """The revocations that stand now, as the data path looks at them. Replaced whole; one for the process."""
 
-    __slots__ = ("_found", "marks")
+    __slots__ = ("_found", "marks", "sessions")
 
     def __init__(self) -> None:
         self._found: dict[str, Revocation] = {}
         self.marks: Marks = frozenset()
+        self.sessions: frozenset[str] = frozenset()
 
     def replace(self, standing: Iterable[Revocation]) -> None:
         self._found = {each.mark: each for each in standing}
-        self.marks = frozenset(self._found)
+        self.marks = frozenset(mark for mark, each in self._found.items() if not each.session)
+        self.sessions = frozenset(each.session for each in self._found.values() if each.session)
 
     def among(self, marks: Marks) -> Revocation | None:
         """The revocation that one of these falls under."""
         return next((self._found[mark] for mark in marks if mark in self._found), None)
+
+    def of_caller(self, issuer: str, subject: str) -> Revocation | None:
+        return self._found.get(_caller(issuer, subject)) if self._found else None
 
     def of_session(self, session: str) -> Revocation | None:
         return self._found.get(f"\0{session}") if self._found else None

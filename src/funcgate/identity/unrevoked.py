@@ -18,8 +18,8 @@ class Unrevoked:
         self._version = version
 
     def decide(self, call: Call) -> Decision:
-        if self._revoked.marks:
+        if call.session in self._revoked.sessions:
             found = self._revoked.of_session(call.session)
-            if found is not None:
-                return Deny(Code.IDENTITY_REVOKED, f"the session: revocation {found.id}", (), self._version)
+            detail = f"the session: revocation {found.id if found else '?'}"
+            return Deny(Code.IDENTITY_REVOKED, detail, (), self._version)
         return self._decide(call)
