@@ -66,16 +66,17 @@ class HumanDesk:
             key = key_of(call, patience.also)
         except ValueError as error:
             raise Refused(Code.REQUEST_INVALID, "This call cannot be held.", private_detail=str(error)) from None
+        name = schema_of(schema)
         with _store_failures():
             if patience.approval:
-                return Hold(call=call, patience=patience, approval=await self._named(patience.approval, key, now))
-            found = await self._joined(key, decision, now)
-            if found is not None:
-                return Hold(call=call, patience=patience, approval=found)
-            name = schema_of(schema)
+                found = await self._named(patience.approval, key, now)
+                return Hold(call=call, patience=patience, schema=name, approval=found)
+            joined = await self._joined(key, name, decision, now, breaks=_breaks_glass(call, decision))
+            if joined is not None:
+                return Hold(call=call, patience=patience, schema=name, approval=joined)
             for grant in await self.store.grants(call.function, call.principal.subject, now=now):
                 if covers(grant, call, name, now) and enough(decision.terms, grant.answers, escalated=True):
-                    return Hold(call=call, patience=patience, grant=grant)
+                    return Hold(call=call, patience=patience, schema=name, grant=grant)
             asked = Asked(
                 call=call.id, function=call.function, target=call.target, principal=who_is(call.principal), args=args,
                 masked=_is_masked(call, args), digest=call.digest, schema=name, version=decision.version,
@@ -116,14 +117,18 @@ class HumanDesk:
             if hold.grant is not None:
                 await self._use_grant(hold, decision)
             elif hold.approval is not None and not hold.broken_glass:
-                await self._use(hold.approval.id, hold.call, decision)
+                await self._use(hold.approval.id, hold, decision)
+            elif isinstance(decision, RequireApproval) and not _breaks_glass(hold.call, decision):
+                raise Refused(Code.APPROVAL_EXPIRED, private_detail="this caller may not break the glass any more")
 
     # -- what happens to approvals
 
     async def change(
-        self, approval: str, make: Callable[[Approval], Approval], record: Callable[[Approval], Entry] | None = None
+        self, approval: str, make: Callable[[Approval], Approval], record: Callable[[Approval], Entry | None]
     ) -> Approval:
         """Change an approval by `make` in one step; recorded first, if `record` says how. Wakes who waits for it.
+
+        A change that was recorded and then came too late is followed by an entry that says so (`overtaken`).
 
         Raises `KeyError` when there is none, whatever `make` raises, `Refused` and `StoreFailed`.
         """
@@ -132,12 +137,17 @@ class HumanDesk:
             if found is None:
                 raise KeyError(approval)
             changed = make(found)
-            if record is not None:
-                await self.journal.append(record(changed))
+            entry = record(changed)
+            if entry is not None:
+                await self.journal.append(entry)
             if await self.store.swap(changed):
                 self._waiting.wake(changed)
                 self.told(changed)
                 return changed
+            if (entry := record(changed)) is not None:
+                # Attack: answer in the moment in which another does, so that the record names a yes that never counted.
+                entry.outcome = "overtaken"
+                await self.journal.append(entry)
         raise StoreFailed("the approval changed too often")
 
     async def run(self) -> None:
@@ -174,7 +184,9 @@ class HumanDesk:
             raise refusals.of(found, now)
         return found
 
-    async def _joined(self, key: str, decision: RequireApproval, now: float) -> Approval | None:
+    async def _joined(
+        self, key: str, schema: str, decision: RequireApproval, now: float, *, breaks: bool
+    ) -> Approval | None:
         """The approval that the same call of the same caller has already; None if it needs a new one."""
         found = await self.store.latest(key)
         if found is None or now >= found.expires_at:
@@ -184,19 +196,24 @@ class HumanDesk:
             raise refusals.of(found, now)
         if not found.live:
             return None
+        why = ""
         if found.terms != decision.terms:
-            with contextlib.suppress(NotNow):
-                await self.change(found.id, lambda each: after(each, Event.CANCEL, now, why="the policies changed"))
-            return None
-        return found
+            why = "the policies changed"
+        elif found.asked.schema != schema:
+            why = "the function changed"
+        elif breaks and found.state is State.PENDING:
+            why = "its caller broke the glass"
+        if not why:
+            return found
+        with contextlib.suppress(NotNow, KeyError):
+            await self._cancel(found.id, why)
+        return None
 
     async def _opened(
         self, asked: Asked, key: str, decision: RequireApproval, now: float, patience: Patience, call: Call
     ) -> Hold:
         terms = decision.terms
-        broken_glass = bool(call.reason.strip()) and all(
-            not call.principal.selectors.isdisjoint(each.break_glass) for each in terms
-        )
+        broken_glass = _breaks_glass(call, decision)
         new = Approval(
             id=new_id(now), key=key, state=State.USED if broken_glass else State.PENDING, created_at=now,
             expires_at=now + min(each.expires_s for each in terms), asked=asked, terms=terms,
@@ -209,12 +226,20 @@ class HumanDesk:
             # Attack: so many questions that the approvers stop reading them.
             text = "Too many calls of this caller wait for an approval already."
             raise Refused(Code.APPROVAL_PENDING, text, status=429, retry_after_s=refusals.RETRY_AFTER_S) from None
-        return Hold(call=call, patience=patience, approval=kept, new=kept.id == new.id, broken_glass=broken_glass)
+        return Hold(
+            call=call, patience=patience, schema=asked.schema, approval=kept, new=kept.id == new.id,
+            broken_glass=broken_glass,
+        )  # fmt: skip
 
     # -- how it is used
 
-    async def _use(self, approval: str, call: Call, decision: Decision) -> None:
+    async def _use(self, approval: str, hold: Hold, decision: Decision) -> None:
+        call = hold.call
+
         def used(found: Approval) -> Approval:
+            # Attack: have a call approved, and send it again after a reload under which its arguments mean something else.
+            if found.asked.schema != hold.schema:
+                return after(found, Event.CANCEL, self.now(), why="the function changed")
             if isinstance(decision, RequireApproval) and not enough(
                 decision.terms, found.answers, escalated=found.escalated, asked_at=found.created_at
             ):
@@ -222,7 +247,7 @@ class HumanDesk:
             return after(found, Event.USE, self.now(), used_by=call.id)
 
         try:
-            taken = await self.change(approval, used)
+            taken = await self.change(approval, used, _cancelled)  # a use is told by the "allowed" that follows
         except (NotNow, KeyError):
             found = await self.store.get(approval)
             raise refusals.of(found, self.now()) if found is not None else Refused(Code.APPROVAL_EXPIRED) from None
@@ -246,17 +271,29 @@ class HumanDesk:
         await self.journal.append(_entry(approval, call, outcome=outcome, detail=detail))
 
     def _begin_cancel(self, approval: str) -> None:
-        task = asyncio.ensure_future(self._cancel(approval, "the caller went away"))
+        async def cancel() -> None:
+            with contextlib.suppress(NotNow, KeyError, StoreFailed, Refused):
+                await self._cancel(approval, "the caller went away")
+
+        task = asyncio.ensure_future(cancel())
         self._cancelling.add(task)
         task.add_done_callback(self._cancelling.discard)
 
     async def _cancel(self, approval: str, why: str) -> None:
-        with contextlib.suppress(NotNow, KeyError, StoreFailed, Refused):
-            await self.change(
-                approval,
-                lambda found: after(found, Event.CANCEL, self.now(), why=why),
-                lambda changed: _entry(changed, changed.asked.call, outcome="cancel", detail=why),
-            )
+        await self.change(approval, lambda found: after(found, Event.CANCEL, self.now(), why=why), _cancelled)
+
+
+def _breaks_glass(call: Call, decision: RequireApproval) -> bool:
+    """Whether the call runs at once: every one of the policies says that its caller may, and it gives a reason."""
+    mine = call.principal.selectors
+    allowed = [not mine.isdisjoint(each.break_glass) for each in decision.terms]
+    return bool(call.reason.strip()) and bool(allowed) and all(allowed)
+
+
+def _cancelled(approval: Approval) -> Entry | None:
+    if approval.state is not State.CANCELLED:
+        return None
+    return _entry(approval, approval.asked.call, outcome="cancel", detail=approval.why)
 
 
 def _entry(approval: Approval, call: str, *, outcome: str, detail: str = "") -> Entry:
