@@ -119,7 +119,7 @@ class RetentionChore:
             withheld = self._carrying.carry_out(order, coverage)
             if not withheld.empty:
                 self._ask(withheld.change())
-            self._state.carried_out(seq, order.less(withheld))
+            self._state.carried_out(seq, order, withheld)
 
     def _coverage(self) -> Coverage:
         return Coverage(self._state.holds, self._state.open_calls, JournalScan(self._journal, self._opener))

@@ -181,9 +181,12 @@ class State:
                     self._read(line)
                     self._facts.position = line.seq
 
-    def carried_out(self, seq: int, order: Order) -> None:
-        """The order of that entry was carried out; `order` names what is gone now, which is less where some was withheld."""
+    def carried_out(self, seq: int, order: Order, withheld: Order) -> None:
+        """The order of that entry was carried out, but for what `withheld` names."""
+        order = order.less(withheld)
         with self._whole():
+            # At once, not when the entry about it is read: an order in between would say that it is gone.
+            self._keep(withheld)
             self._sql.execute("DELETE FROM pending WHERE seq = ?", (seq,))
             places = [(digest, day_of(order.before)) for digest in order.objects]
             self._sql.executemany("DELETE FROM object WHERE digest = ? AND day < ?", places)
@@ -255,9 +258,12 @@ class State:
             facts.gone = merged([*facts.gone, *order.gone])
             self._sql.execute("INSERT OR REPLACE INTO pending VALUES (?, ?)", (line.seq, _encode(change)))
         elif what == WITHHELD and by_the_keeper(change) and (order := order_in(change, WITHHELD)) is not None:
-            for one in order.segments:
-                facts.gone = without(facts.gone, (one.first, one.last))
-        return "segment" in change and "format" in change
+            self._keep(order)
+        return what is None and "segment" in change and "format" in change
+
+    def _keep(self, withheld: Order) -> None:
+        for one in withheld.segments:
+            self._facts.gone = without(self._facts.gone, (one.first, one.last))
 
     # -- the file
 
