@@ -283,6 +283,24 @@ def test_a_restart_on_a_full_disk(disk: Path, journal_in: Make, entries_of: Read
     assert [one.kind for one in entries if one.call == "open"] == [A, W, E]
 
 
+def test_a_disk_that_is_full_when_the_journal_is_closed(disk: Path, journal_in: Make, entries_of: Read) -> None:
+    folder = disk / "journal"
+
+    async def play() -> None:
+        journal = journal_in(folder, reserve_bytes=RESERVE)
+        await journal.start()
+        await journal.append(entry(A, "open"))
+        await asyncio.sleep(0.1)  # a mebibyte of zeros is written ahead …
+        await journal.append(entry(W, "open", 700 << 10))  # … of which less than 400 KiB are left now
+        with filled(disk):
+            journal.note(entry(E, "open", 400 << 10))
+            await asyncio.wait_for(journal.close(), 5)
+
+    asyncio.run(play())
+    assert [one.kind for one in entries_of(folder) if one.call] == [A, W, E]
+    assert not (folder / "reserve").exists()
+
+
 def test_a_start_that_cannot_close_what_is_open_refuses(disk: Path, journal_in: Make) -> None:
     folder = disk / "journal"
 

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -358,12 +358,15 @@ class FileJournal:
 
     def on_spent(self) -> None:
         self._spent_at = self._clock.stamp()
-        self._status = Status(self._state, IN_RESERVE)
+        if self._state is _LOW:
+            self._status = Status(_LOW, IN_RESERVE)
 
     def on_recovered(
-        self, recovered: Recovered, owed: Iterable[tuple[tuple[Entry, ...], asyncio.Future[None]]] = ()
+        self, recovered: Recovered, owed: Sequence[tuple[tuple[Entry, ...], asyncio.Future[None]]] = ()
     ) -> None:
-        if self._state is not State.FAILED:
+        if (
+            self._state is not State.FAILED and not owed
+        ):  # while it is closed somebody may still wait for the last batch
             return
         outage: dict[str, Any] = {"reason": self._status.reason, "from": self._failed_at}
         if self._kept.lost:
