@@ -31,6 +31,7 @@ def pages_of(
         secret=settings.client_secret, authorize_url=settings.authorize_url, token_url=settings.token_url,
         scopes=settings.scopes,
     )  # fmt: skip
-    door = Door(settings.public_url, Sessions(settings.idle_s, settings.longest_s), journal, admit)
+    sessions = Sessions(settings.idle_s, settings.longest_s, revoked=issuers().revoked)
+    door = Door(settings.public_url, sessions, journal, admit)
     flow = CodeFlow(client, issuers)
     return pages(door, flow, settings.issuer, approving.answers, approving.store, access, approving.tickets)

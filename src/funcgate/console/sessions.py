@@ -11,6 +11,7 @@ from collections.abc import Callable
 from secrets import token_urlsafe
 
 from funcgate.core.principal import Principal
+from funcgate.core.revocation import Revoked, marks_of
 from funcgate.identity.code_flow import Attempt
 
 MOST = 1000
@@ -36,12 +37,19 @@ class Session:
 
 
 class Sessions:
-    """All of them. `idle_s` without a request ends one, and `longest_s` after its beginning."""
+    """All of them. `idle_s` without a request ends one, and `longest_s` after its beginning, and a revocation at once."""
 
-    def __init__(self, idle_s: float, longest_s: float, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        idle_s: float,
+        longest_s: float,
+        now: Callable[[], float] = time.monotonic,
+        revoked: Revoked | None = None,
+    ) -> None:
         self._idle_s = idle_s
         self._longest_s = longest_s
         self._now = now
+        self._revoked = revoked or Revoked()
         self._kept: OrderedDict[bytes, Session] = OrderedDict()  # the one that was seen last is the last
 
     def begin(self, principal: Principal) -> str:
@@ -80,6 +88,9 @@ class Sessions:
         self._kept.pop(_digest(name), None)
 
     def _lives(self, session: Session, now: float) -> bool:
+        # Attack: be revoked, and go on in a browser that was signed in before.
+        if not self._revoked.marks.isdisjoint(marks_of(session.principal)):
+            return False
         return now < session.seen_at + self._idle_s and now < session.began_at + self._longest_s
 
 

@@ -120,7 +120,9 @@ class CodeFlow:
         if not isinstance(token, str):
             raise invalid("the token endpoint's answer has no id_token")
         raw = RawToken(token.encode("utf-8", "replace"))
-        return await verify_id_token(raw, known.rules, known.keys, client.client_id, attempt.nonce, self._now)
+        principal = await verify_id_token(raw, known.rules, known.keys, client.client_id, attempt.nonce, self._now)
+        self._issuers().check(principal)
+        return principal
 
     def _known(self) -> Known:
         known = self._issuers().known(self._client.issuer)

@@ -104,11 +104,15 @@ class Issuers:
         if token is None or not token.value:
             raise Refused(Code.IDENTITY_MISSING, private_detail="no token")
         verdict = await verify(token, self._trusted, self._now)
-        marks = marks_of(verdict.principal)
-        self._remember(token.digest, Remembered(verdict, len(token.value), marks))
-        if not self.revoked.marks.isdisjoint(marks):
-            raise self._revoked(verdict.principal, marks)
+        self._remember(token.digest, Remembered(verdict, len(token.value), marks_of(verdict.principal)))
+        self.check(verdict.principal)
         return verdict.principal
+
+    def check(self, principal: Principal) -> None:
+        """Raises `Refused(identity.revoked)` for somebody who was verified, by whatever way, and is revoked."""
+        marks = marks_of(principal)
+        if not self.revoked.marks.isdisjoint(marks):
+            raise self._revoked(principal, marks)
 
     def ends(self, fingerprint: str) -> float | None:
         """When a token that is remembered ends, however much leeway it is given (Unix time); None if it is unknown."""

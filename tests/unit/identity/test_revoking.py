@@ -303,3 +303,13 @@ def test_no_more_than_a_gateway_can_look_through(place: Place, monkeypatch: pyte
         place.order(session="c")
     asyncio.run(place.revocations.lift(made[0].id, ADA, "over"))
     place.order(session="c")
+
+
+def test_whoever_was_verified_by_another_way_is_checked_too(make: Make, signer: Any) -> None:
+    issuers = make(signer)
+    issuers.check(WHO)
+    issuers.revoked.replace([revocation(issuer="corp", subject="agent-7")])
+    with pytest.raises(Refused) as caught:
+        issuers.check(WHO)
+    assert caught.value.code is Code.IDENTITY_REVOKED
+    issuers.check(ADA)
