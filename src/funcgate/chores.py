@@ -25,7 +25,8 @@ def plan(settings: KeeperSettings, asker: Callable[[str], Ask]) -> Sequence[Plan
         Planned("archive", settings.keep_free_bytes, partial(_archive, settings), follows=False),
     ]
     if settings.index.enabled:
-        planned.append(Planned("index", (settings.index, key), partial(_index, settings)))
+        part_of_index = (settings.index, key, settings.keep_free_bytes)
+        planned.append(Planned("index", part_of_index, partial(_index, settings)))
     if settings.retention:  # without a rule all is kept for ever
         part = (settings.retention, key)
         planned.append(Planned("retention", part, partial(_retention, settings, asker("retention"))))
@@ -54,7 +55,13 @@ def _index(settings: KeeperSettings) -> Chore:
     from funcgate.recording.index.keys import secret_of
 
     secret, opened = secret_of(_key(settings)), _opener(settings).open
-    return IndexChore(Path(settings.data_dir), secret=secret, text=settings.index.text, opened=opened)
+    return IndexChore(
+        Path(settings.data_dir),
+        secret=secret,
+        text=settings.index.text,
+        opened=opened,
+        min_free_bytes=settings.keep_free_bytes,
+    )
 
 
 def _archive(settings: KeeperSettings) -> Chore:
