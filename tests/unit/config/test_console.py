@@ -63,3 +63,39 @@ def test_a_slip_is_told(write: Write, changes: dict[str, str], complaint: str) -
     (said,) = map(str, faulty.value.problems)
     assert complaint in said
     assert "hunter2" not in said
+
+
+def with_mail(path: Path, **changes: str) -> Path:
+    settings = {"name": "mail", "type": "email", "smtp": "smtp://mail.example", "sender": "f@corp.example", **changes}
+    lines = "".join(f"    {name}: {value}\n" for name, value in settings.items())
+    path.write_text(path.read_text() + f"channels:\n  - to: [bob@corp.example]\n{lines}")
+    return path
+
+
+def test_mail_is_read(write: Write) -> None:
+    (mail,) = read_parts(with_mail(with_sign_in(write))).channels
+    assert mail.spec.name == "mail"
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"ca": "nowhere.pem"}, "ca cannot be read as PEM certificates (FileNotFoundError)"),
+        ({"ca": "jwks.json"}, "ca cannot be read as PEM certificates (SSLError)"),
+        ({"sender": '"a\\r\\nBcc: eve@evil.example"'}, "is no mail address"),
+        ({"smtp": "http://mail.example"}, "expected smtp://HOST"),
+        ({"user": "funcgate"}, "`user` and `password` go together"),
+    ],
+)
+def test_a_slip_in_mail_is_told(write: Write, changes: dict[str, str], complaint: str) -> None:
+    with pytest.raises(Faulty) as faulty:
+        read_parts(with_mail(with_sign_in(write), **changes))
+    (said,) = map(str, faulty.value.problems)
+    assert complaint in said
+
+
+def test_mail_needs_somewhere_to_lead_to(write: Write) -> None:
+    with pytest.raises(Faulty) as faulty:
+        read_parts(with_mail(write()))
+    (said,) = map(str, faulty.value.problems)
+    assert "mail needs `console.sign_in`" in said

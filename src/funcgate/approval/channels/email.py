@@ -95,8 +95,8 @@ class EmailChannel:
         if approval.revision != first:
             message["In-Reply-To"] = message["References"] = self._message_id(approval, recipient, first)
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no absence note in return
-        message.set_content(_text(shown, link, pending))
-        message.add_alternative(_html(shown, link, pending), subtype="html")
+        message.set_content(_text(shown, link, pending), cte="quoted-printable")
+        message.add_alternative(_html(shown, link, pending), subtype="html", cte="quoted-printable")
         return message
 
     async def _send(self, message: EmailMessage, recipient: str) -> None:
