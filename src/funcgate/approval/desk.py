@@ -28,6 +28,7 @@ from .quorum import enough
 from .table import Event, NotNow, after
 from .waiting import Waiting
 
+LARGE = 64 << 10  # bytes of arguments
 _TRIES = 20  # of a compare-and-swap: as many others would have to come in between
 
 
@@ -63,7 +64,10 @@ class HumanDesk:
         if any(terms.reason_required for terms in decision.terms) and not call.reason.strip():
             raise Refused(Code.REQUEST_INVALID, "This call needs a reason: send it in the Funcgate-Reason field.")
         try:
-            key = key_of(call, patience.also)
+            if len(bytes(args)) > LARGE:  # megabytes of arguments hold up nobody else's call
+                key = await asyncio.to_thread(key_of, call, patience.also)
+            else:
+                key = key_of(call, patience.also)
         except ValueError as error:
             raise Refused(Code.REQUEST_INVALID, "This call cannot be held.", private_detail=str(error)) from None
         name = schema_of(schema)
@@ -75,12 +79,14 @@ class HumanDesk:
             if joined is not None:
                 return Hold(call=call, patience=patience, schema=name, approval=joined)
             for grant in await self.store.grants(call.function, call.principal.subject, now=now):
-                if covers(grant, call, name, now) and enough(decision.terms, grant.answers, escalated=True):
+                mine = covers(grant, call, name, now, patience.fields_digest)
+                if mine and enough(decision.terms, grant.answers, escalated=True):
                     return Hold(call=call, patience=patience, schema=name, grant=grant)
             asked = Asked(
                 call=call.id, function=call.function, target=call.target, principal=who_is(call.principal), args=args,
                 masked=_is_masked(call, args), digest=call.digest, schema=name, version=decision.version,
                 policies=decision.policies, reason=call.reason, session=call.session, client=call.client,
+                fields=patience.fields, fields_digest=patience.fields_digest,
             )  # fmt: skip
             return await self._opened(asked, key, decision, now, patience, call)
 

@@ -60,6 +60,8 @@ def card(approval: Approval, limit: int = 0) -> Card:
         ("Expires", _time(approval.expires_at)),
         ("Bytes", asked.digest),
     ]
+    if asked.fields:
+        facts.append(("Also sent", f"{visible(', '.join(asked.fields))} (values not shown)"))
     room = _Room(limit or 1 << 62)
     told = tuple(room.take(facts))
     args = tuple(room.take(_arguments(msgspec.json.decode(asked.args))))

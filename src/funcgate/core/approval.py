@@ -27,7 +27,8 @@ LIVE = frozenset({State.PENDING, State.APPROVED})
 
 
 class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one person said. `at` is Unix time; `groups` are those that the person was verified to be in at that time."""
+    """What one person said. `at` is Unix time; `groups` are those that the person was verified to be in at that time.
+    `wish` is the standing grant that the person asked for with it, as JSON, "" for none."""
 
     issuer: str
     subject: str
@@ -36,11 +37,13 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: float
     channel: str
     reason: str = ""
+    wish: str = ""
 
 
 class Asked(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What will run, for whom. `args` is masked JSON, `masked` counts what was masked in it. `digest` is over the very bytes
-    that will be forwarded, `schema` over the function's argument schema, `version` is the configuration's."""
+    that will be forwarded, `schema` over the function's argument schema, `version` is the configuration's. `fields` names what
+    the target gets beside the arguments, `fields_digest` stands for names and values."""
 
     call: str
     function: str
@@ -55,6 +58,8 @@ class Asked(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
     session: str = ""
     client: str = ""
+    fields: tuple[str, ...] = ()
+    fields_digest: str = ""
 
 
 class Approval(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -99,6 +104,7 @@ class Grant(Struct, frozen=True, kw_only=True, omit_defaults=True):
     actor: str = ""
     function: str
     args: msgspec.Raw
+    fields_digest: str = ""
     schema: str
     calls: int
     used: int = 0

@@ -8,6 +8,8 @@ import pytest
 
 from funcgate.approval.answers import Answers, Unanswered
 from funcgate.approval.desk import HumanDesk
+from funcgate.approval.grants import Wish
+from funcgate.approval.show import card
 from funcgate.approval.table import Event, NotNow, after
 from funcgate.approval.waiting import Waiting
 from funcgate.core.approval import Approval, State
@@ -150,5 +152,39 @@ def test_who_joins_with_an_older_look_than_the_others_is_woken_too() -> None:
         assert (await first).state is State.APPROVED
         await waiting.look()
         assert (await asyncio.wait_for(late, 1.0)).state is State.APPROVED
+
+    asyncio.run(test())
+
+
+def test_a_grant_is_given_by_all_whose_approval_the_call_needs() -> None:
+    async def test() -> None:
+        here = place()
+        two = decision(terms(Quorum(("group:finance",), 2), grant_max_calls=5, grant_max_s=600.0))
+        wish = Wish(calls=5, for_s=600.0)
+        name = await here.pending(policies=two)
+        await here.answers.give(name, BOB, True, "test")  # to this one call
+        with pytest.raises(Unanswered, match="ask for the same grant"):
+            await here.answers.give(name, CAROL, True, "test", wish=wish)
+        await here.answers.give(name, CAROL, True, "test")
+        assert await here.store.grants(now=here.now) == []
+        await here.hold(policies=two)
+
+        name = await here.pending(policies=two)
+        await here.answers.give(name, BOB, True, "test", wish=wish)
+        with pytest.raises(Unanswered, match="ask for the same grant"):
+            await here.answers.give(name, CAROL, True, "test", wish=Wish(calls=4, for_s=600.0))
+        await here.answers.give(name, CAROL, True, "test", wish=Wish(calls=5, for_s=600.0))
+        (grant,) = await here.store.grants(now=here.now)
+        assert [each.subject for each in grant.answers] == ["bob", "carol"]
+
+    asyncio.run(test())
+
+
+def test_approvers_see_which_header_fields_go_along() -> None:
+    async def test() -> None:
+        here = place()
+        name = await here.pending(patience=Patience(0.0, fields=("x-dry-run",), fields_digest="f1"))
+        facts = dict(card(await here.store.get(name)).facts)
+        assert facts["Also sent"] == "x-dry-run (values not shown)"
 
     asyncio.run(test())

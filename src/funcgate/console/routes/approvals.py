@@ -88,6 +88,7 @@ def shown(approval: Approval) -> dict[str, Any]:
         "id": approval.id, "state": approval.state.value, "created_at": rfc3339(approval.created_at),
         "expires_at": rfc3339(approval.expires_at), "function": asked.function, "target": asked.target,
         "principal": asked.principal, "args": asked.args, "masked": asked.masked, "digest": asked.digest,
+        "fields": asked.fields,
         "reason": asked.reason, "policies": asked.policies, "version": asked.version, "session": asked.session,
         "call": asked.call, "terms": approval.terms, "used_by": approval.used_by, "why": approval.why,
         "answers": [{**msgspec.structs.asdict(each), "at": rfc3339(each.at)} for each in approval.answers],
