@@ -64,6 +64,7 @@ class Web:
                 for name, value in {"Content-Type": "application/json", **give.headers}.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(data)))
+                self.send_header("Connection", "close")
                 self.end_headers()
                 self.wfile.write(data)
                 self.close_connection = True
