@@ -26,6 +26,7 @@ from .spec import IssuerSpec
 from .strictjson import NotJson, read_object
 
 FRESH_S = 300.0
+FAILED_S = 5.0
 AT_ONCE = 8  # codes that are exchanged at the same time
 
 
@@ -76,8 +77,10 @@ class CodeFlow:
         self._client = client
         self._issuers = issuers
         self._now = now
-        self._found: tuple[float, IssuerSpec, Place] | None = None
+        self._found: tuple[float, IssuerSpec, Place | FetchFailed] | None = None
+        self._looking = asyncio.Lock()
         self._exchanging = asyncio.Semaphore(AT_ONCE)
+        self._fetcher: tuple[IssuerSpec, Fetcher] | None = None
 
     async def begin(self) -> Attempt:
         """A new attempt. Raises `NoSignIn`."""
@@ -111,7 +114,7 @@ class CodeFlow:
                 form["client_secret"] = client.secret.reveal()
         try:
             async with self._exchanging:
-                answer = read_object(await _fetcher(known).post(attempt.place.token_url, form, user))
+                answer = read_object(await self._fetching(known).post(attempt.place.token_url, form, user))
         except FetchFailed as why:
             raise invalid(f"the code is not accepted: {why}") from None
         except NotJson as why:
@@ -131,18 +134,34 @@ class CodeFlow:
         return known
 
     async def _place(self, known: Known) -> Place:
-        """As configured, or as the issuer says (asked again after five minutes)."""
+        """As configured, or as the issuer says (asked again after five minutes, after a failure in five seconds)."""
         if self._client.authorize_url:
             return Place(self._client.authorize_url, self._client.token_url)
-        now = self._now()
-        if self._found is not None and self._found[1] == known.spec and 0 <= now - self._found[0] < FRESH_S:
-            return self._found[2]
+        # Attack: begin sign-ins without end, each of which asks the provider, or waits for one that is down.
+        async with self._looking:
+            found, now = self._found, self._now()
+            if found is None or found[1] != known.spec or not 0 <= now - found[0] < _fresh_s(found[2]):
+                self._found = found = (self._now(), known.spec, await self._asked(known))
+        if isinstance(found[2], FetchFailed):
+            raise NoSignIn(str(found[2]))
+        return found[2]
+
+    async def _asked(self, known: Known) -> Place | FetchFailed:
         try:
-            place = _read(await _fetcher(known).configuration(known.spec.issuer), known.spec.issuer)
+            return _read(await self._fetching(known).configuration(known.spec.issuer), known.spec.issuer)
         except FetchFailed as why:
-            raise NoSignIn(str(why)) from None
-        self._found = (now, known.spec, place)
-        return place
+            return why
+
+    def _fetching(self, known: Known) -> Fetcher:
+        """One for all, as long as the issuer's settings are the same: to read its authorities takes time."""
+        if self._fetcher is None or self._fetcher[0] != known.spec:
+            place = known.base / known.spec.ca_file if known.spec.ca_file is not None else None
+            self._fetcher = (known.spec, Fetcher(place))
+        return self._fetcher[1]
+
+
+def _fresh_s(found: Place | FetchFailed) -> float:
+    return FRESH_S if isinstance(found, Place) else FAILED_S
 
 
 def _read(document: Mapping[str, Any], issuer: str) -> Place:
@@ -158,7 +177,3 @@ def _read(document: Mapping[str, Any], issuer: str) -> Place:
 def challenge(verifier: str) -> str:
     """RFC 7636, section 4.2, S256."""
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-
-
-def _fetcher(known: Known) -> Fetcher:
-    return Fetcher(known.base / known.spec.ca_file if known.spec.ca_file is not None else None)
