@@ -1,7 +1,7 @@
 """The desk of a running gateway: its store, the people's answers, and the channels that tell them. Put together here."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +19,8 @@ from funcgate.registry import CHANNELS
 
 if TYPE_CHECKING:
     from funcgate.stores.sql import SqlApprovals
+
+AGAIN_AFTER_S = 1.0
 
 
 class Approving:
@@ -40,8 +42,8 @@ class Approving:
         """Look after what is held, and keep the channels told, until cancelled."""
         await self._later.needed()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.desk.run())
-            group.create_task(self._notices.run())
+            group.create_task(_on_and_on("desk", self.desk.run))
+            group.create_task(_on_and_on("channels", self._notices.run))
 
     async def close(self) -> None:
         self.desk.close()
@@ -63,6 +65,16 @@ class Approving:
         else:
             logger().info("approvers are told again", channel=channel)
             self.troubles.pop(channel, None)
+
+
+async def _on_and_on(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Until cancelled. What breaks by a fault of ours is told and begun again, and takes nothing else with it."""
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            logger().error("approvals broke, and go on", part=name, exc_info=error)
+        await asyncio.sleep(AGAIN_AFTER_S)
 
 
 def _tag(spec: ChannelSpec) -> str:

@@ -162,13 +162,14 @@ class HumanDesk:
             await asyncio.sleep(self._waiting.poll_s)
             with contextlib.suppress(StoreFailed, Refused):  # both are told where calls are refused
                 await self._waiting.look()
-                await self._attend()
+                await self.look_after()
 
     def close(self) -> None:
         """Nobody waits on: who is held is told that the call is pending."""
         self._waiting.close()
 
-    async def _attend(self) -> None:
+    async def look_after(self) -> None:
+        """What expires and what escalates by now. Raises `StoreFailed` and `Refused`."""
         now = self.now()
         for approval in await self.store.due(now):
             event = Event.EXPIRE if now >= approval.expires_at else Event.ESCALATE

@@ -1,5 +1,6 @@
 """`core.approval.ApprovalStore` in SQL. Each method is one transaction; who shares the database sees each change at once."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import msgspec
 from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from funcgate.core.approval import Approval, Grant, State, Ticket, TooManyPending
+from funcgate.core.approval import Approval, Grant, State, StoreFailed, Ticket, TooManyPending
 
 from .database import Database
 from .tables import approvals, grants, notices, tickets
@@ -92,7 +93,11 @@ class SqlApprovals:
             query = query.where(grants.c.subject == subject)
         async with self._database.read() as connection:
             rows = (await connection.execute(query.order_by(grants.c.id))).all()
-        return [msgspec.structs.replace(_grant.decode(row.document), used=row.used) for row in rows]
+        found = []
+        for row in rows:
+            with contextlib.suppress(msgspec.MsgspecError):  # what cannot be read lets nothing pass
+                found.append(msgspec.structs.replace(_grant.decode(row.document), used=row.used))
+        return found
 
     async def use_grant(self, grant: str, now: float) -> bool:
         usable = and_(grants.c.id == grant, grants.c.revoked.is_(False), grants.c.expires_at > now)
@@ -122,7 +127,8 @@ class SqlApprovals:
             .limit(limit)
         )
         async with self._database.read() as connection:
-            return [(_approval.decode(row.document), row.reference or "") for row in await connection.execute(query)]
+            rows = (await connection.execute(query)).all()
+        return [(read, row.reference or "") for row in rows if (read := _read(row.document)) is not None]
 
     async def told(self, channel: str, approval: str, revision: int, reference: str) -> None:
         """The channel has told of that revision; its message is at `reference`."""
@@ -173,8 +179,19 @@ async def _count(connection: AsyncConnection, approval: Approval, max_pending: i
 
 async def _one(connection: AsyncConnection, query: Any) -> Approval | None:
     row = (await connection.execute(query)).first()
-    return None if row is None else _approval.decode(row.document)
+    try:
+        return None if row is None else _approval.decode(row.document)
+    except msgspec.MsgspecError:
+        raise StoreFailed("an approval in the database cannot be read") from None
 
 
 async def _all(connection: AsyncConnection, query: Any) -> list[Approval]:
-    return [_approval.decode(row.document) for row in await connection.execute(query)]
+    return [read for row in await connection.execute(query) if (read := _read(row.document)) is not None]
+
+
+def _read(document: bytes) -> Approval | None:
+    """None for what cannot be read: one damaged row must hide no others, nor keep them from expiring."""
+    try:
+        return _approval.decode(document)
+    except msgspec.MsgspecError:
+        return None
