@@ -5,6 +5,7 @@ from typing import Any
 
 from litestar import Request, Response
 
+from funcgate.core.approval import StoreFailed
 from funcgate.core.ports import Identity
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.refusal import Code, Refused
@@ -46,6 +47,11 @@ def render(request: Request[Any, Any, Any], refused: Refused) -> Response[bytes]
     return Response(body, status_code=refused.status, media_type="application/problem+json", headers=headers)
 
 
+def unavailable(request: Request[Any, Any, Any], _: StoreFailed) -> Response[bytes]:
+    """The store cannot be asked now. Why is for the operator, not for whoever asks."""
+    return render(request, Refused(Code.APPROVAL_UNAVAILABLE))
+
+
 def problem(status: int, title: str, detail: str) -> Response[dict[str, Any]]:
     """What is wrong with a request to the API itself (RFC 9457)."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
@@ -54,4 +60,4 @@ def problem(status: int, title: str, detail: str) -> Response[dict[str, Any]]:
     )
 
 
-__all__ = ["Access", "problem", "render"]
+__all__ = ["Access", "problem", "render", "unavailable"]

@@ -12,6 +12,7 @@ from funcgate.approval.grants import Wish
 from funcgate.approval.quorum import Person, eligible
 from funcgate.console.access import Access, problem
 from funcgate.core.approval import Approval, ApprovalStore, State
+from funcgate.core.decision import Terms
 from funcgate.core.principal import Principal
 
 _FRESH = {"Cache-Control": "no-store"}
@@ -37,7 +38,7 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
         """Held calls that concern whoever asks, newest first: theirs to answer, theirs to wait for, or all for an auditor."""
         principal = await access.principal(request)
         found = await store.find(wanted, before=cursor, limit=_PAGE)
-        seen = [shown(each) for each in found if concerns(each, principal, access)]
+        seen = [shown(told(each, principal, access)) for each in found if concerns(each, principal, access)]
         more = {"cursor": found[-1].id} if len(found) == _PAGE else {}
         return Response({"approvals": seen, **more}, headers=_FRESH)
 
@@ -48,14 +49,19 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
         # Attack: learn from the difference which approvals there are. Not there and not yours look the same.
         if found is None or not concerns(found, principal, access):
             return problem(404, "Not Found", "There is no such approval for you.")
-        return Response(shown(found), headers=_FRESH)
+        return Response(shown(told(found, principal, access)), headers=_FRESH)
 
     @post("/approvals/{approval:str}/{verb:str}", status_code=200)
     async def answer(request: Request[Any, Any, Any], approval: str, verb: str) -> Response[dict[str, Any]]:
         """`approve`, `reject` or `cancel`; the body may hold `reason` and, with `approve`, `grant`."""
         principal = await access.principal(request)
         found = await store.get(approval[:64])
-        if verb not in ("approve", "reject", "cancel") or found is None or not concerns(found, principal, access):
+        if verb in ("approve", "reject", "cancel") and found is not None and not concerns(found, principal, access):
+            await answers.refuse(
+                found.id, "api", "this person is not among the approvers of this call", person(principal)
+            )
+            found = None
+        if verb not in ("approve", "reject", "cancel") or found is None:
             return problem(404, "Not Found", "There is no such approval for you.")
         body = await request.body()
         try:
@@ -70,7 +76,7 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
                 changed = await answers.give(found.id, who, verb == "approve", "api", said.reason, said.grant)
         except Unanswered as why:
             return problem(409, "Conflict", str(why))
-        return Response(shown(changed), headers=_FRESH)
+        return Response(shown(told(changed, principal, access)), headers=_FRESH)
 
     return Router("/api/v1", route_handlers=[listed, one, answer])
 
@@ -79,6 +85,21 @@ def person(principal: Principal) -> Person:
     """Who answers. A token with which something acts for somebody is no person's."""
     agent = principal.actor or (principal.subject if principal.acts_for else "")
     return Person(principal.issuer, principal.subject, principal.groups, agent)
+
+
+def told(approval: Approval, principal: Principal, access: Access) -> Approval:
+    """What whoever asks may know of it. Its caller learns how it stands, and whom to ask."""
+    if eligible(approval, principal.selectors) or access.has(principal, "admin", "auditor"):
+        return approval
+    # Attack: an agent that reads from its own held calls which policies there are, what would break the glass, and who says yes.
+    somebody = {"issuer": "", "subject": "an approver", "groups": (), "channel": "", "reason": "", "wish": ""}
+    return msgspec.structs.replace(
+        approval,
+        asked=msgspec.structs.replace(approval.asked, policies=(), version=""),
+        terms=tuple(Terms(quorums=each.quorums) for each in approval.terms),
+        answers=tuple(msgspec.structs.replace(each, **somebody) for each in approval.answers),
+        why=approval.why if approval.state is State.CANCELLED else "",
+    )
 
 
 def shown(approval: Approval) -> dict[str, Any]:
