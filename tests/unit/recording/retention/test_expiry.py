@@ -412,3 +412,15 @@ def test_a_view_that_is_broken_is_built_anew(house: House) -> None:
     house.pass_days(31)
     house.keep()
     assert house.body(call) == "(expired)"
+
+
+def test_content_that_a_killed_writer_left_does_not_stay(house: House) -> None:
+    house.call("s~1", large=True)
+    old, fresh = (house.objects.unfinished / f"{digit * 16}.{digit * 16}" for digit in "01")
+    leaving = house.objects.unfinished / f"{'0' * 64}.leaving"  # retention's own, which goes on with it
+    for path in (old, fresh, leaving):
+        path.write_text("half of an answer")
+    for path in (old, leaving):
+        os.utime(path, (1, 1))
+    house.keep()
+    assert (old.exists(), fresh.exists(), leaving.exists()) == (False, True, True)
