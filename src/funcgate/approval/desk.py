@@ -15,13 +15,14 @@ from msgspec import Raw
 from funcgate.core.approval import Approval, ApprovalStore, Asked, State, StoreFailed, TooManyPending
 from funcgate.core.call import Call
 from funcgate.core.decision import Decision, RequireApproval
-from funcgate.core.entry import Entry, Kind, who_is
+from funcgate.core.entry import Entry, who_is
 from funcgate.core.ids import new_id
 from funcgate.core.ports import Held, Journal, Patience
 from funcgate.core.refusal import Code, Refused
 
 from . import refusals
 from .canonical import key_of, schema_of
+from .entries import cancelled, entry_of, granted, taken_by
 from .grants import covers
 from .hold import Hold
 from .quorum import enough
@@ -177,7 +178,7 @@ class HumanDesk:
                 await self.change(
                     approval.id,
                     lambda found, event=event: after(found, event, now),  # type: ignore[misc]
-                    lambda changed, event=event: _entry(changed, changed.asked.call, outcome=event.value),  # type: ignore[misc]
+                    lambda changed, event=event: entry_of(changed, changed.asked.call, outcome=event.value),  # type: ignore[misc]
                 )
 
     # -- how a call comes to its approval
@@ -254,13 +255,17 @@ class HumanDesk:
             return after(found, Event.USE, self.now(), used_by=call.id)
 
         try:
-            taken = await self.change(approval, used, _cancelled)  # a use is told by the "allowed" that follows
+            taken = await self.change(approval, used, cancelled)  # a use is told by the "allowed" that follows
         except (NotNow, KeyError):
             found = await self.store.get(approval)
             raise refusals.of(found, self.now()) if found is not None else Refused(Code.APPROVAL_EXPIRED) from None
         # Attack: copies of one approved call, sent at once: whoever is named here runs, and nobody else.
         if taken.used_by != call.id:
             raise refusals.of(taken, self.now())
+        if taken.asked.call != call.id:
+            # The answers are in the record of the call that asked first; this is the one that runs on them.
+            entries = [taken_by(taken, call, answer) for answer in taken.answers if answer.yes]
+            await self.journal.append(*entries)
 
     async def _use_grant(self, hold: Hold, decision: Decision) -> None:
         grant, call = hold.grant, hold.call
@@ -270,12 +275,11 @@ class HumanDesk:
             raise Refused(Code.APPROVAL_EXPIRED, private_detail="the policies changed since the grant was given")
         if not await self.store.use_grant(grant.id, self.now()):
             raise Refused(Code.APPROVAL_EXPIRED, "The standing approval is used up.")
-        change = {"grant": grant.id, "approval": grant.approval}
-        entry = Entry(kind=Kind.ANSWERED, call=call.id, function=call.function, outcome="granted", change=change)
-        await self.journal.append(entry)
+        entries = [granted(grant, call, answer) for answer in grant.answers]
+        await self.journal.append(*entries)
 
     async def _record_answer(self, approval: Approval, call: str, *, outcome: str, detail: str = "") -> None:
-        await self.journal.append(_entry(approval, call, outcome=outcome, detail=detail))
+        await self.journal.append(entry_of(approval, call, outcome=outcome, detail=detail))
 
     def _begin_cancel(self, approval: str) -> None:
         async def cancel() -> None:
@@ -287,7 +291,7 @@ class HumanDesk:
         task.add_done_callback(self._cancelling.discard)
 
     async def _cancel(self, approval: str, why: str) -> None:
-        await self.change(approval, lambda found: after(found, Event.CANCEL, self.now(), why=why), _cancelled)
+        await self.change(approval, lambda found: after(found, Event.CANCEL, self.now(), why=why), cancelled)
 
 
 def _breaks_glass(call: Call, decision: RequireApproval) -> bool:
@@ -295,20 +299,6 @@ def _breaks_glass(call: Call, decision: RequireApproval) -> bool:
     mine = call.principal.selectors
     allowed = [not mine.isdisjoint(each.break_glass) for each in decision.terms]
     return bool(call.reason.strip()) and bool(allowed) and all(allowed)
-
-
-def _cancelled(approval: Approval) -> Entry | None:
-    if approval.state is not State.CANCELLED:
-        return None
-    return _entry(approval, approval.asked.call, outcome="cancel", detail=approval.why)
-
-
-def _entry(approval: Approval, call: str, *, outcome: str, detail: str = "") -> Entry:
-    asked = approval.asked
-    return Entry(
-        kind=Kind.ANSWERED, call=call, approval=approval.id, session=asked.session, function=asked.function,
-        outcome=outcome, detail=detail,
-    )  # fmt: skip
 
 
 def _mine(held: Held) -> Hold:

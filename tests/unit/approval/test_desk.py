@@ -349,7 +349,7 @@ def test_a_grant_lets_the_same_call_pass_and_counts(run: Callable[[Test], None])
         for _ in range(3):
             assert await place.hold(policies=policies) == name  # the approval itself, then twice the grant
         assert await place.pending(policies=policies) != name
-        assert place.kinds() == ["yes", "granted", "granted"]
+        assert place.kinds() == ["yes", "taken", "granted", "granted"]
         kinds = [entry.change.get("what") for entry in place.journal.entries if entry.kind is Kind.ADMIN]
         assert kinds == ["granted"]
 

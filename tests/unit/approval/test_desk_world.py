@@ -17,6 +17,7 @@ from funcgate.core.decision import Allow, Quorum
 from funcgate.core.entry import Kind
 from funcgate.core.ports import Patience
 from funcgate.core.refusal import Code, Refused
+from funcgate.recording.calls import record_of
 from funcgate.stores.memory import MemoryJournal
 from funcgate.stores.memory_approvals import MemoryApprovals
 from support.approvals import NOW, SCHEMA, approval, call, decision, principal, terms
@@ -186,5 +187,22 @@ def test_approvers_see_which_header_fields_go_along() -> None:
         name = await here.pending(patience=Patience(0.0, fields=("x-dry-run",), fields_digest="f1"))
         facts = dict(card(await here.store.get(name)).facts)
         assert facts["Also sent"] == "x-dry-run (values not shown)"
+
+    asyncio.run(test())
+
+
+def test_the_record_of_the_call_that_runs_says_who_approved_it() -> None:
+    async def test() -> None:
+        here = place()
+        policies = decision(terms(grant_max_calls=5, grant_max_s=3600.0))
+        name = await here.pending(policies=policies)
+        await here.answers.give(name, BOB, True, "test", wish=Wish(calls=2, for_s=600.0))
+        for outcome in ("taken", "granted"):
+            later = call()
+            await here.hold(later, policies=policies)
+            record = record_of([entry for entry in here.journal.entries if entry.call == later.id])
+            (entry,) = record.entries
+            who = entry.principal.subject if entry.principal else ""
+            assert (entry.outcome, who, entry.approval) == (outcome, "bob", name)
 
     asyncio.run(test())
