@@ -30,7 +30,7 @@ def with_console(port: int, **sign_in: Any) -> dict[str, Any]:
 
 
 def signings(gate: Gate) -> list[dict[str, Any]]:
-    return [entry for entry in gate.entries() if str(entry.get("change", {}).get("what", "")).startswith("signed")]
+    return [entry for entry in gate.entries() if str(entry.get("change", {}).get("what", "")).startswith("sign-")]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_signing_in_and_out(gate: Gate, browser: Browser) -> None:
     stolen = httpx.get(f"{home(gate)}/grants", cookies={"funcgate": old}, trust_env=False)
     assert stolen.headers["location"].startswith("/sign-in?")
     signed_in, signed_out = signings(gate)[before:]
-    for entry, what in ((signed_in, "signed in"), (signed_out, "signed out")):
+    for entry, what in ((signed_in, "sign-in"), (signed_out, "sign-out")):
         assert (entry["kind"], entry["change"]["what"], entry["outcome"]) == ("admin", what, "complete")
         assert (entry["principal"]["subject"], entry["principal"]["groups"]) == ("bob", ["finance"])
         assert entry["client"] == "127.0.0.1"

@@ -46,5 +46,5 @@ def test_a_revocation_ends_what_is_open_in_a_browser(make_gate: Callable[..., Ga
         bob.close()
         again.close()
     refused = [each for each in gate.entries() if each["kind"] == "admin" and each.get("outcome") == "refused"]
-    assert [entry["change"]["what"] for entry in refused] == ["signed in"]
+    assert [entry["change"]["what"] for entry in refused] == ["sign-in"]
     assert done.json()["id"] in refused[0]["detail"]

@@ -57,7 +57,7 @@ class Door:
     async def refused(self, refused: Refused, request: Request[Any, Any, Any]) -> None:
         # Attack: sign-ins that fail by the thousand, each an entry, until the disk is full. The rest is counted.
         if self._admit(Code.IDENTITY_INVALID):
-            await self._journal.append(_entry("signed in", "refused", request, None, refused.private_detail))
+            await self._journal.append(_entry("sign-in", "refused", request, None, refused.private_detail))
 
 
 def _entry(
@@ -106,7 +106,7 @@ def routes(door: Door, flow: CodeFlow, issuer: str) -> list[HTTPRouteHandler]:
         except Refused as refused:
             await door.refused(refused, request)
             raise Turned("The identity provider's answer is not accepted. Please sign in again.") from None
-        await door.record("signed in", principal, request)
+        await door.record("sign-in", principal, request)
         door.sessions.end(door.name(request))
         name = door.sessions.begin(principal)
         cookies = [cookie(door.origin, SESSION, name), cookie(door.origin, BROWSER, "")]
@@ -117,7 +117,7 @@ def routes(door: Door, flow: CodeFlow, issuer: str) -> list[HTTPRouteHandler]:
         session = door.acting(request)
         await form(request, door.origin, session)
         door.sessions.end(door.name(request))
-        await door.record("signed out", session.principal, request)
+        await door.record("sign-out", session.principal, request)
         answer = page(
             "Signed out", html('{said}<p><a href="/sign-in">Sign in</a></p>', said=note("You are signed out.", "good"))
         )
