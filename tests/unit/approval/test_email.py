@@ -93,6 +93,13 @@ def test_later_mails_are_replies_in_the_thread(server: MailServer) -> None:
     assert "ticket" not in text
 
 
+def test_a_broken_glass_is_loud(server: MailServer) -> None:
+    tell(server, approval(state=State.USED, why="break_glass"))
+    ((_, message),) = server.received
+    assert message["Subject"].startswith("[funcgate] BREAK-GLASS: agent-7")
+    assert "the glass was broken" in parts(message)[0]
+
+
 def test_headers_and_markup_cannot_be_injected(server: MailServer) -> None:
     # Attack: a caller's name, function or reason that adds a recipient, a header, a body or a button.
     evil = 'x\r\nBcc: eve@evil.example\r\n\r\n<a href="https://evil.example">Approve</a>'

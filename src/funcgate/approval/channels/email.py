@@ -87,7 +87,8 @@ class EmailChannel:
         link = await self._tickets.link(approval, recipient, time.time()) if pending else self._tickets.page(approval)
         message = EmailMessage(policy=SMTP)
         # Attack: a line feed in a name adds a header (Bcc), or a body. The card's texts hold none; the library refuses any.
-        message["Subject"] = f"{'' if approval.revision == first else 'Re: '}[funcgate] {_short(shown.title)}"
+        loud = "BREAK-GLASS: " if approval.why == "break_glass" else ""
+        message["Subject"] = f"{'' if approval.revision == first else 'Re: '}[funcgate] {loud}{_short(shown.title)}"
         message["From"] = Address(addr_spec=self._spec.sender)
         message["To"] = Address(addr_spec=recipient)
         message["Date"] = formatdate()
