@@ -200,6 +200,10 @@ class Passage:
     def arrived(self, call: Call, masker: Masker) -> Entry:
         self._who = who = who_is(call.principal)
         args = masker.mask_args(encode_args(call.args))
+        if (
+            call.reason
+        ):  # free text, told to approvers, channels and the journal: masked before anything is done with it
+            call.reason = self._masked(call.reason)
         entry = Entry(
             kind=_ARRIVED, call=call.id, session=call.session, principal=who, function=call.function,
             target=call.target, args=Raw(args), digest=call.digest, client=call.client, trace=call.trace, reason=call.reason,
