@@ -17,7 +17,7 @@ from funcgate.core.approval import StoreFailed
 from funcgate.core.principal import Principal, RawToken
 from funcgate.stores.memory import MemoryJournal
 from funcgate.stores.memory_approvals import MemoryApprovals
-from support.approvals import NOW, answer, approval, principal, terms
+from support.approvals import NOW, answer, approval, asked, principal, terms
 
 PEOPLE = {
     "agent": principal("agent-7"),
@@ -113,3 +113,17 @@ def test_what_is_told_can_be_decoded_by_the_command_line() -> None:
     with TestClient(console(store, MemoryJournal())) as client:
         found = approval_of(ask(client, "agent", f"approvals/{HELD.id}").json())
     assert msgspec.structs.replace(found, key=HELD.key).id == HELD.id
+
+
+def test_a_list_leaves_large_arguments_out_and_says_so() -> None:
+    store = MemoryApprovals()
+    small, large = (
+        HELD,
+        approval(id="Z" * 26, key="k2", terms=(TERMS,), asked=asked(args=msgspec.Raw(b'{"x":"%b"}' % (b"a" * 20_000)))),
+    )
+    for each in (small, large):
+        asyncio.run(store.open(each))
+    with TestClient(console(store, MemoryJournal())) as client:
+        listed = {each["id"]: each["args"] for each in ask(client, "bob", "approvals").json()["approvals"]}
+        assert listed == {small.id: {"amount": 25000}, large.id: None}
+        assert ask(client, "bob", f"approvals/{large.id}").json()["args"] == {"x": "a" * 20_000}

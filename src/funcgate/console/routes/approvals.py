@@ -17,6 +17,7 @@ from funcgate.core.principal import Principal
 
 _FRESH = {"Cache-Control": "no-store"}
 _PAGE = 50
+LISTED_ARGS = 16 << 10  # bytes
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,10 +36,13 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
         wanted: Annotated[State | None, Parameter(query="state")] = None,
         cursor: Annotated[str, Parameter(max_length=64)] = "",
     ) -> Response[dict[str, Any]]:
-        """Held calls that concern whoever asks, newest first: theirs to answer, theirs to wait for, or all for an auditor."""
+        """Held calls that concern whoever asks, newest first: theirs to answer, theirs to wait for, or all for an auditor.
+
+        Arguments larger than 16 KiB are `null` in the list; the approval itself has them.
+        """
         principal = await access.principal(request)
         found = await store.find(wanted, before=cursor, limit=_PAGE)
-        seen = [shown(told(each, principal, access)) for each in found if concerns(each, principal, access)]
+        seen = [_brief(told(each, principal, access)) for each in found if concerns(each, principal, access)]
         more = {"cursor": found[-1].id} if len(found) == _PAGE else {}
         return Response({"approvals": seen, **more}, headers=_FRESH)
 
@@ -121,6 +125,14 @@ def concerns(approval: Approval, principal: Principal, access: Access) -> bool:
     who = approval.asked.principal
     mine = principal.issuer == who.issuer and principal.subject in {who.subject, who.acts_for}
     return mine or eligible(approval, principal.selectors) or access.has(principal, "admin", "auditor")
+
+
+def _brief(approval: Approval) -> dict[str, Any]:
+    """As `shown`. Attack: held calls with megabytes of arguments, so that a list of them stops the gateway."""
+    found = shown(approval)
+    if len(bytes(approval.asked.args)) > LISTED_ARGS:
+        found["args"] = None
+    return found
 
 
 def rfc3339(at: float) -> str:
