@@ -28,7 +28,7 @@ def plan(settings: KeeperSettings, asker: Callable[[str], Ask]) -> Sequence[Plan
         part_of_index = (settings.index, key, settings.keep_free_bytes)
         planned.append(Planned("index", part_of_index, partial(_index, settings)))
     if settings.retention:  # without a rule all is kept for ever
-        part = (settings.retention, key)
+        part = (settings.retention, key, settings.proof.key)
         planned.append(Planned("retention", part, partial(_retention, settings, asker("retention"))))
     for to in settings.forward:
         name = f"forward-{to.name}"
@@ -74,7 +74,8 @@ def _archive(settings: KeeperSettings) -> Chore:
 def _retention(settings: KeeperSettings, ask: Ask) -> Chore:
     from funcgate.recording.retention.chore import RetentionChore
 
-    return RetentionChore(Path(settings.data_dir), settings.retention, ask, key=_key(settings))
+    proof_key = Path(settings.proof.key) if settings.proof.key else None
+    return RetentionChore(Path(settings.data_dir), settings.retention, ask, key=_key(settings), proof_key=proof_key)
 
 
 def _forwarder(settings: KeeperSettings, to: ForwardSettings, ask: Ask) -> Chore:

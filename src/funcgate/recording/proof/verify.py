@@ -92,7 +92,7 @@ def verify(
     sort(heads)
     leaves = _leaves(data_dir / "proof" / LEAVES)
     try:
-        weighing = Weighing(heads, leaves)
+        weighing = Weighing(heads, leaves, used)
         for _ in range(_TRIES):
             names = _names(data_dir)
             found, wrong = _look(data_dir, names, weighing, objects, processes)

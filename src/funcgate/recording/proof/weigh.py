@@ -14,6 +14,8 @@ from .heads import Head, Heads
 from .leaves import LEAVES, Leaves
 from .merkle import Range, Tree, split
 from .named import is_object
+from .note import VerifierKey
+from .oath import SIGNATURE, is_signed
 from .scan import Difference, Fault, Scanned, change_in
 
 _PIECE = 1 << 16
@@ -29,8 +31,10 @@ class _Void(Struct, frozen=True):
 class Weighing:
     """Takes the segments in order, then the objects; `faults` has what is wrong, in no order."""
 
-    def __init__(self, heads: Heads, leaves: Leaves | None) -> None:
+    def __init__(self, heads: Heads, leaves: Leaves | None, key: VerifierKey) -> None:
         self.heads = heads
+        self._key = key
+        self._orders: set[str] = set()  # by their signatures
         self.faults: list[Fault] = list(heads.faults)
         self.notes: list[str] = []
         self.entries = 0
@@ -85,6 +89,15 @@ class Weighing:
                     self._learn_withheld(change)
 
     def _learn_order(self, seq: int, change: Mapping[str, Any]) -> None:
+        signature = str(change.get(SIGNATURE))
+        # Attack: say once more what was ordered once, and withheld.
+        if signature in self._orders or not is_signed(change, self._key):
+            self.notes.append(f"entry {seq} is an order to delete that this gateway has not given: it explains nothing")
+            return
+        self._orders.add(signature)
+        self._take_order(seq, change)
+
+    def _take_order(self, seq: int, change: Mapping[str, Any]) -> None:
         """An order of retention: `gone` are the numbers of all lines that ever went with their segments."""
         for pair in _list(change.get("gone")):
             if isinstance(pair, list) and len(pair) == 2:

@@ -5,7 +5,7 @@ which holds stand, what has been ordered. A view in SQLite, kept by one thread; 
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -88,10 +88,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 class State:
-    """The view. `path` ":memory:" keeps it nowhere. Raises `sqlite3.Error`, `OSError`."""
+    """The view. `path` ":memory:" keeps it nowhere. `given` tells whether an order is one of this gateway's. Raises
+    `sqlite3.Error`, `OSError`."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, given: Callable[[Mapping[str, Any]], bool] = by_the_keeper) -> None:
         self._path = path
+        self._given = given
         self._sql, self._facts = self._load()
         self._open = {
             call: OpenCall(*rest) for call, *rest in self._rows("SELECT call, session, target, seq FROM open")
@@ -254,7 +256,7 @@ class State:
             facts.holds = after(facts.holds, entry)
         elif what == CLOCK:
             facts.clock = facts.clock.confirmed(at)
-        elif what == EXPIRED and by_the_keeper(change) and (order := order_in(change)) is not None:
+        elif what == EXPIRED and self._given(change) and (order := order_in(change)) is not None:
             facts.gone = merged([*facts.gone, *order.gone])
             self._sql.execute("INSERT OR REPLACE INTO pending VALUES (?, ?)", (line.seq, _encode(change)))
         elif what == WITHHELD and by_the_keeper(change) and (order := order_in(change, WITHHELD)) is not None:

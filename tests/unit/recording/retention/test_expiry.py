@@ -366,6 +366,7 @@ def test_an_order_that_somebody_left_in_the_inbox_expires_nothing(house: House) 
 
 
 def test_what_is_not_in_the_tree_yet_stays(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.prove()
     house.call("s~1")
     house.pass_days(100)
     monkeypatch.setattr(house, "prove", lambda: None)
