@@ -142,6 +142,26 @@ def grant(**changes: object) -> Grant:
     return replace(plain, **changes)
 
 
+def test_what_is_long_over_is_forgotten_and_nothing_else(run: Run) -> None:
+    async def test(store: ApprovalStore) -> None:
+        day = 86400.0
+        old = approval(id=new_id(NOW), key="k1", state=State.USED)
+        long_lived = approval(id=new_id(NOW), key="k2", state=State.REJECTED, expires_at=NOW + 200 * day)
+        live = approval(id=new_id(NOW), key="k3")
+        new = approval(id=new_id(NOW + 50 * day), key="k4", state=State.USED, expires_at=NOW + 50 * day)
+        for each in (old, long_lived, live, new):
+            await store.open(each)
+            await store.told("c", each.id, each.revision, "place")
+        assert await store.forget(NOW + 10 * day) == 1
+        assert {each.id for each in await store.find()} == {long_lived.id, live.id, new.id}
+        assert await store.untold("c", "") == []
+        assert await store.forget(NOW + 10 * day) == 0
+        await store.open(old)  # what was told of it is forgotten, too
+        assert await store.untold("c", "") == [(old, "")]
+
+    run(test)
+
+
 def test_a_grant_is_used_as_often_as_it_says(run: Run) -> None:
     async def test(store: ApprovalStore) -> None:
         one = grant(calls=5)

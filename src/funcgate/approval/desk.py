@@ -29,6 +29,11 @@ from .quorum import enough
 from .table import Event, NotNow, after
 from .waiting import Waiting
 
+KEPT_S = (
+    90 * 86400.0
+)  # that an approval is kept after its time is over; the journal keeps it as long as it keeps anything
+FORGET_EVERY_S = 600.0
+FORGOTTEN = 50  # in one go
 LARGE = 64 << 10  # bytes of arguments
 _TRIES = 20  # of a compare-and-swap: as many others would have to come in between
 
@@ -53,6 +58,7 @@ class HumanDesk:
         self.told = told
         self.now = now
         self._waiting = Waiting(store, poll_s)
+        self._forget_at = 0.0
         self._cancelling: set[asyncio.Task[None]] = set()
 
     # -- the port
@@ -164,6 +170,7 @@ class HumanDesk:
             with contextlib.suppress(StoreFailed, Refused):  # both are told where calls are refused
                 await self._waiting.look()
                 await self.look_after()
+                await self._forget()
 
     def close(self) -> None:
         """Nobody waits on: who is held is told that the call is pending."""
@@ -180,6 +187,13 @@ class HumanDesk:
                     lambda found, event=event: after(found, event, now),  # type: ignore[misc]
                     lambda changed, event=event: entry_of(changed, changed.asked.call, outcome=event.value),  # type: ignore[misc]
                 )
+
+    async def _forget(self) -> None:
+        """A few at a time: what is forgotten holds up nobody who waits."""
+        now = time.monotonic()
+        if now >= self._forget_at:
+            forgotten = await self.store.forget(self.now() - KEPT_S, FORGOTTEN)
+            self._forget_at = now + (FORGET_EVERY_S if forgotten < FORGOTTEN else 0.0)
 
     # -- how a call comes to its approval
 

@@ -162,6 +162,13 @@ class ApprovalStore(Protocol):
         """Newest first; `before` is the id of the last one seen."""
         ...
 
+    async def forget(self, before: float, limit: int = 500) -> int:
+        """Delete what has ended and would have expired before then: approvals, what channels told of them, and grants.
+
+        Returns how many approvals were deleted, `limit` at most. The journal is the record of them.
+        """
+        ...
+
     async def add_grant(self, grant: Grant) -> None: ...
 
     async def grants(self, function: str = "", subject: str = "", *, now: float = 0.0) -> Sequence[Grant]:

@@ -59,6 +59,14 @@ class MemoryApprovals:
         ]
         return sorted(found, key=lambda kept: kept.id, reverse=True)[:limit]
 
+    async def forget(self, before: float, limit: int = 500) -> int:
+        old = [kept.id for kept in self._approvals.values() if not kept.live and kept.expires_at < before][:limit]
+        for name in old:
+            del self._approvals[name]
+        self._told = {place: told for place, told in self._told.items() if place[1] not in old}
+        self._grants = {name: grant for name, grant in self._grants.items() if grant.expires_at >= before}
+        return len(old)
+
     async def add_grant(self, grant: Grant) -> None:
         self._grants[grant.id] = grant
 

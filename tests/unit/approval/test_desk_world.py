@@ -206,3 +206,18 @@ def test_the_record_of_the_call_that_runs_says_who_approved_it() -> None:
             assert (entry.outcome, who, entry.approval) == (outcome, "bob", name)
 
     asyncio.run(test())
+
+
+def test_what_is_long_over_is_forgotten() -> None:
+    async def test() -> None:
+        here = place()
+        name = await here.pending()
+        await here.answers.give(name, BOB, False, "test")
+        here.now += 90 * 86400.0 + 901
+        looking = asyncio.create_task(here.desk.run())
+        async with asyncio.timeout(5):
+            while await here.store.get(name) is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        looking.cancel()
+
+    asyncio.run(test())

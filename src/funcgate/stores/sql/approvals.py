@@ -9,6 +9,7 @@ from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from funcgate.core.approval import Approval, Grant, State, StoreFailed, Ticket, TooManyPending
+from funcgate.core.ids import new_id
 
 from .database import Database
 from .tables import approvals, grants, notices, tickets
@@ -72,6 +73,18 @@ class SqlApprovals:
             query = query.where(approvals.c.id < before)
         async with self._database.read() as connection:
             return await _all(connection, query.order_by(approvals.c.id.desc()).limit(limit))
+
+    async def forget(self, before: float, limit: int = 500) -> int:
+        """See `core.approval.ApprovalStore`."""
+        ended = and_(approvals.c.live_key.is_(None), approvals.c.id < new_id(before))
+        query = select(approvals.c.document).where(ended).order_by(approvals.c.id).limit(limit)
+        async with self._database.read() as connection:
+            old = [each.id for each in await _all(connection, query) if each.expires_at < before]
+        async with self._database.write() as connection:
+            await connection.execute(delete(notices).where(notices.c.approval.in_(old)))
+            await connection.execute(delete(approvals).where(approvals.c.id.in_(old)))
+            await connection.execute(delete(grants).where(grants.c.expires_at < before))
+        return len(old)
 
     # -- grants
 
