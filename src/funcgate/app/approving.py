@@ -89,10 +89,16 @@ class _Later:
         self._opening = asyncio.Lock()
         self._store: SqlApprovals | None = None
         self._needed = asyncio.Event()
+        self._asking: set[asyncio.Future[Any]] = set()
 
     def __getattr__(self, name: str) -> Any:
         async def ask(*arguments: Any, **named: Any) -> Any:
-            return await getattr(await self._opened(), name)(*arguments, **named)
+            store = await self._opened()
+            asking = asyncio.ensure_future(getattr(store, name)(*arguments, **named))
+            self._asking.add(asking)
+            asking.add_done_callback(self._asking.discard)
+            # Attack: callers that go away in the middle of it, each leaving a connection and its thread behind.
+            return await asyncio.shield(asking)
 
         return ask
 
@@ -102,6 +108,8 @@ class _Later:
             await self._needed.wait()
 
     async def close(self) -> None:
+        if self._asking:
+            await asyncio.wait(self._asking)
         if self._store is not None:
             await self._store.close()
 
