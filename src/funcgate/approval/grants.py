@@ -32,7 +32,9 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def said(self) -> str:
         """As JSON: the same for the same wish, whichever channel spells its numbers (100 or 100.0)."""
         ranges = {name: {end: _plain(value) for end, value in span.items()} for name, span in self.ranges.items()}
-        return msgspec.json.encode(msgspec.structs.replace(self, ranges=ranges), order="deterministic").decode()
+        return msgspec.json.encode(
+            msgspec.structs.replace(self, for_s=float(self.for_s), ranges=ranges), order="deterministic"
+        ).decode()
 
 
 def agreed(approval: Approval, wish: Wish) -> tuple[Answer, ...]:
