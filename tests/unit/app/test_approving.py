@@ -8,7 +8,7 @@ import pytest
 
 from funcgate.app import approving
 from funcgate.app.approving import Approving
-from funcgate.core.approval import State
+from funcgate.core.approval import State, StoreFailed
 from funcgate.stores.memory import MemoryJournal
 from support.approvals import approval
 
@@ -36,6 +36,20 @@ def test_a_part_that_breaks_is_begun_again(tmp_path: Path, monkeypatch: pytest.M
         running.cancel()
         await asyncio.wait([running])
         await desk.close()
+
+    asyncio.run(test())
+
+
+def test_what_is_asked_after_the_end_is_refused(tmp_path: Path) -> None:
+    async def test() -> None:
+        desk = Approving(tmp_path / "state.db", MemoryJournal(), (), "")
+        await desk.store.open(approval())
+        asking = asyncio.ensure_future(desk.store.due(0.0))
+        await asyncio.sleep(0)
+        await desk.close()
+        assert await asking == []
+        with pytest.raises(StoreFailed):
+            await desk.store.due(0.0)
 
     asyncio.run(test())
 
