@@ -6,13 +6,14 @@ from typing import Any
 
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from funcgate.approval.answers import Answers, Unanswered
 from funcgate.approval.quorum import Unfit, examine
 from funcgate.approval.show import Card, card, visible
 from funcgate.approval.tickets import BadTicket, Tickets
 from funcgate.console.access import Access
-from funcgate.console.routes.approvals import concerns, person
+from funcgate.console.routes.approvals import concerns, person, told
 from funcgate.console.sessions import Session
 from funcgate.core.approval import Approval, ApprovalStore, State
 
@@ -43,12 +44,13 @@ def routes(
         sent = query(request)
         wanted = None if sent.get("state") == "all" else State.PENDING
         found = await store.find(wanted, before=sent.get("before", "")[:64], limit=PAGE)
-        seen = [each for each in found if concerns(each, session.principal, access)]
+        who = session.principal
+        seen = [told(each, who, access) for each in found if concerns(each, who, access)]
         more = found[-1].id if len(found) == PAGE else ""
         return page("Approvals", _list(seen, wanted, more), session)
 
     @get("/approvals/{approval:str}")
-    async def one(request: Request[Any, Any, Any], approval: str) -> Response[Any]:
+    async def one(request: Request[Any, Any, Any], approval: FromPath[str]) -> Response[Any]:
         """Looking changes nothing but a ticket, and that only for somebody who has signed in."""
         # Attack: mail scanners follow links, browsers fetch ahead: a GET answers nothing, and without a session uses nothing up.
         session = door.session(request)
@@ -56,10 +58,11 @@ def routes(
         if ticket is not None:
             await _open(tickets, answers, ticket, approval, session)
             raise Elsewhere(f"/approvals/{approval}")  # without the ticket in the address, for what is kept of it
-        return page(*_one(await found_for(session, approval), session), session)
+        found = told(await found_for(session, approval), session.principal, access)
+        return page(*_one(found, session), session)
 
     @post("/approvals/{approval:str}", status_code=200)
-    async def answer(request: Request[Any, Any, Any], approval: str) -> Response[Any]:
+    async def answer(request: Request[Any, Any, Any], approval: FromPath[str]) -> Response[Any]:
         session = door.acting(request)
         fields = await form(request, door.origin, session)
         found = await found_for(session, approval)
@@ -74,7 +77,7 @@ def routes(
             else:
                 raise Turned("The form says nothing that can be done.", 400)
         except Unanswered as why:
-            title, body = _one(await found_for(session, approval), session)
+            title, body = _one(told(await found_for(session, approval), session.principal, access), session)
             return page(title, html("{why}{body}", why=note(str(why), "bad"), body=body), session, 409)
         return redirect(f"/approvals/{found.id}")
 

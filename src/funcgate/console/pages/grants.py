@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from funcgate.approval.answers import Answers
 from funcgate.approval.show import visible
@@ -32,7 +33,7 @@ def routes(door: Door, answers: Answers, store: ApprovalStore, access: Access) -
         return page("Standing approvals", _table(rows), session)
 
     @post("/grants/{grant:str}/revoke", status_code=200)
-    async def revoke(request: Request[Any, Any, Any], grant: str) -> Response[Any]:
+    async def revoke(request: Request[Any, Any, Any], grant: FromPath[str]) -> Response[Any]:
         session = door.acting(request)
         await form(request, door.origin, session)
         found = [each for each in await store.grants(now=0.0) if each.id == grant]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 
 from funcgate.approval.answers import Answers, Unanswered
 from funcgate.approval.grants import Wish
@@ -33,8 +33,8 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
     @get("/approvals")
     async def listed(
         request: Request[Any, Any, Any],
-        wanted: Annotated[State | None, Parameter(query="state")] = None,
-        cursor: Annotated[str, Parameter(max_length=64)] = "",
+        wanted: Annotated[State | None, QueryParameter(name="state")] = None,
+        cursor: Annotated[str, QueryParameter(max_length=64)] = "",
     ) -> Response[dict[str, Any]]:
         """Held calls that concern whoever asks, newest first: theirs to answer, theirs to wait for, or all for an auditor.
 
@@ -47,7 +47,7 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
         return Response({"approvals": seen, **more}, headers=_FRESH)
 
     @get("/approvals/{approval:str}")
-    async def one(request: Request[Any, Any, Any], approval: str) -> Response[dict[str, Any]]:
+    async def one(request: Request[Any, Any, Any], approval: FromPath[str]) -> Response[dict[str, Any]]:
         principal = await access.principal(request)
         found = await store.get(approval[:64])
         # Attack: learn from the difference which approvals there are. Not there and not yours look the same.
@@ -56,7 +56,9 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
         return Response(shown(told(found, principal, access)), headers=_FRESH)
 
     @post("/approvals/{approval:str}/{verb:str}", status_code=200)
-    async def answer(request: Request[Any, Any, Any], approval: str, verb: str) -> Response[dict[str, Any]]:
+    async def answer(
+        request: Request[Any, Any, Any], approval: FromPath[str], verb: FromPath[str]
+    ) -> Response[dict[str, Any]]:
         """`approve`, `reject` or `cancel`; the body may hold `reason` and, with `approve`, `grant`."""
         principal = await access.principal(request)
         found = await store.get(approval[:64])

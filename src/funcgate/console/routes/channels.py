@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar import Request, Response, Router, post
 from litestar.exceptions import HTTPException
+from litestar.params import FromPath
 
 from funcgate.approval.answers import Answers, Unanswered
 from funcgate.approval.channels.channel import Channel, Forged, Heard, Said
@@ -26,7 +27,7 @@ def routes(answers: Answers, channels: Callable[[], Mapping[str, Channel]], admi
             await answers.refuse(approval, name, why)
 
     @post("/{name:str}", status_code=200)
-    async def heard(request: Request[Any, Any, Any], name: str) -> Response[Any]:
+    async def heard(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
         channel = channels().get(name)
         if channel is None:
             return problem(404, "Not Found", "There is nothing here.")

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post
+from litestar.params import FromPath
 
 from funcgate.approval.answers import Answers
 from funcgate.console.access import Access, problem
@@ -28,7 +29,7 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
         return Response({"grants": mine}, headers=_FRESH)
 
     @post("/grants/{grant:str}/revoke", status_code=200)
-    async def revoke(request: Request[Any, Any, Any], grant: str) -> Response[dict[str, Any]]:
+    async def revoke(request: Request[Any, Any, Any], grant: FromPath[str]) -> Response[dict[str, Any]]:
         """Ends a grant: for those who gave it, and for administrators."""
         principal = await access.principal(request)
         found = [each for each in await store.grants(now=0.0) if each.id == grant]

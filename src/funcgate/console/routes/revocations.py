@@ -4,7 +4,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 from litestar import Request, Response, Router, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 
 from funcgate.console.access import Access, problem
 from funcgate.core.approval import StoreFailed
@@ -31,8 +31,8 @@ def routes(revocations: Revocations, access: Access) -> Router:
     @get("/revocations")
     async def listed(
         request: Request[Any, Any, Any],
-        every: Annotated[bool, Parameter(query="all")] = False,
-        cursor: Annotated[str, Parameter(max_length=64)] = "",
+        every: Annotated[bool, QueryParameter(name="all")] = False,
+        cursor: Annotated[str, QueryParameter(max_length=64)] = "",
     ) -> Response[dict[str, Any]]:
         """Revocations that stand, newest first, or all there ever were: for administrators and auditors."""
         principal = await access.principal(request)
@@ -61,7 +61,7 @@ def routes(revocations: Revocations, access: Access) -> Router:
         return Response(_shown(made), status_code=201, headers=_FRESH)
 
     @post("/revocations/{revocation:str}/lift", status_code=200)
-    async def lifted(request: Request[Any, Any, Any], revocation: str) -> Response[dict[str, Any]]:
+    async def lifted(request: Request[Any, Any, Any], revocation: FromPath[str]) -> Response[dict[str, Any]]:
         """End a revocation, from now on."""
         principal = await access.principal(request)
         if not _may(access, principal):
