@@ -24,19 +24,23 @@ class Source(Struct, frozen=True):
 class Output(Struct, frozen=True):
     """One entry of what a statement returns. `sources` are all columns that its value depends on, None when that cannot be told.
 
-    `star` stands for any number of columns (``*``, ``t.*``): then `sources` are those of all of them together.
+    `name` is "" where it is not certain. `star` stands for any number of columns (``*``, ``t.*``): then `sources` are those of all
+    of them together. `plain` says that it shows a column as it is, so that the server's word for where it comes from is enough;
+    `also` is what it depends on besides, whatever the server says.
     """
 
     name: str
     sources: frozenset[Source] | None
     star: bool = False
+    plain: bool = False
+    also: frozenset[Source] | None = frozenset()
 
 
 class Statement(Struct, frozen=True, kw_only=True):
     """One statement. `function` is the bare name, `sql` the very text to send, `args` all arguments but the bound values.
 
     `control` is what it does to the transaction. `copy` says which way COPY data flow. `outputs` are its result columns in
-    order (empty when it returns none); `parameters` is the highest ``$n`` in it. `names` are those of the parameters of a named query.
+    order (empty when it returns none); `parameters` is the highest ``$n`` in it; `names` are those of a named query.
     `relations_change` says that it may make or change tables and views: what is known of them is old after it.
     """
 
