@@ -12,6 +12,7 @@ from funcgate.core.problem import Problem, Unusable
 
 from .analyse import Analysis
 from .named import Named, read_queries
+from .session import session_functions
 from .specs import SqlFunctionsSpec
 from .statement import Statement
 from .tree import parse, refused
@@ -54,7 +55,8 @@ class SqlCatalog:
             for name, summary in FUNCTIONS.items()
         ]
         made += [query.function for query in named]
-        self.functions: Mapping[str, Function] = {function.full_name: function for function in made}
+        by_name = {function.full_name: function for function in made}
+        self.functions: Mapping[str, Function] = by_name | session_functions(target)
         self._named = {query.tree: query for query in named}
         self._by_name = {query.function.name: query for query in named}
         self._known: OrderedDict[str, tuple[Statement, ...]] = OrderedDict()

@@ -20,7 +20,7 @@ _SUMMARIES = {
 def session_functions(target: str) -> dict[str, Function]:
     """By full name."""
     members: dict[str, dict[str, Any]] = {
-        "connect": {name: _TEXT for name in _CONNECT},
+        "connect": dict.fromkeys(_CONNECT, _TEXT),
         "describe": {"sql": _TEXT},
         "notification": {"channel": _TEXT},
     }
