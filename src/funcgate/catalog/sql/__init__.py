@@ -7,9 +7,11 @@ from .catalog import SqlCatalog, load_sql
 from .relations import RELATIONS_SQL, Relations, origins
 from .specs import QuerySpec, SqlFunctionsSpec
 from .statement import Described, Output, Source, Statement
+from .verbs import FUNCTIONS as STATEMENTS
 
 __all__ = [
     "RELATIONS_SQL",
+    "STATEMENTS",
     "Described",
     "Output",
     "QuerySpec",

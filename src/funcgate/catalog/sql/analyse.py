@@ -58,6 +58,7 @@ class Analysis:
             outputs=tuple(self._outputs),
             parameters=self.facts.parameters,
             relations_change=function in CHANGING,
+            fields=frozenset(self.facts.fields),
         )
 
     def _read(self, kind: str, fields: Node) -> str:

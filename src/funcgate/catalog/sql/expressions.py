@@ -44,7 +44,10 @@ class Expressions:
     def node(self, kind: str, fields: Node, scope: Scope, filtering: bool) -> Sources:
         self._facts.step()
         if kind == "ColumnRef":
-            sources = scope.column(strings(fields.get("fields")))
+            path = strings(fields.get("fields"))
+            sources = scope.column(path)
+            if len(path) > 1:
+                self._facts.fields |= sources or NOTHING
             self._facts.saw(sources, filtering=filtering)
             return sources
         if kind == "ParamRef":

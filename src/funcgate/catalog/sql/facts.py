@@ -26,7 +26,8 @@ def together(many: Iterable[Sources]) -> Sources:
 
 class Facts:
     """`verbs` are what the statement does, `unknown` the functions that are not known to be harmless, `dangers` what a guarded
-    target denies; `copied` is what is put into other columns. Tables and columns are written as the statement writes them, with aliases undone."""
+    target denies; `copied` is what is put into other columns. Tables and columns are written as the statement writes them, with
+    aliases undone."""
 
     def __init__(self) -> None:
         self.verbs: set[str] = set()
@@ -39,6 +40,7 @@ class Facts:
         self.unknown: set[str] = set()
         self.dangers: set[str] = set()
         self.copied: Sources = NOTHING
+        self.fields: set[Source] = set()
         self.parameters = 0
         self.unfiltered = False
         self.limit = -1

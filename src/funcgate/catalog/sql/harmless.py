@@ -1,5 +1,5 @@
-"""Functions of PostgreSQL itself that write nothing, whatever they are called with: those that its catalogue marks as immutable or
-stable in every form, without those that read tables or files by name, and some volatile ones that only look.
+"""Functions of PostgreSQL itself that write nothing, whatever they are called with: those that its catalogue marks as
+immutable or stable in every form, without those that read tables or files by name, and some volatile ones that only look.
 
 What is not in here may write. It refuses names with a schema other than ``pg_catalog``: see functions.py.
 """

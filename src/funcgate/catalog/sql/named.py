@@ -81,7 +81,7 @@ def read_queries(target: str, specs: Sequence[QuerySpec], where: Where, problems
             or spec.name in FUNCTIONS
             or spec.name in {one.function.name for one in out}
         ):
-            text = f"{spec.name!r} is no name for a query: letters, digits and _ . -, not one of {', '.join(FUNCTIONS)}, once each"
+            text = f"{spec.name!r} is no name for a query: letters, digits and _ . -, none of the verbs, each once"
             problems.append(Problem(where=(*place, "name"), text=text))
         made = _query(target, spec, place, problems)
         if made is None:

@@ -24,8 +24,8 @@ class Source(Struct, frozen=True):
 class Output(Struct, frozen=True):
     """One entry of what a statement returns. `sources` are all columns that its value depends on, None when that cannot be told.
 
-    `name` is "" where it is not certain. `star` stands for any number of columns (``*``, ``t.*``): then `sources` are those of all
-    of them together. `plain` says that it shows a column as it is, so that the server's word for where it comes from is enough;
+    `name` is "" where it is not certain. `star` stands for any number of columns (``*``, ``t.*``): then `sources` are those of
+    all of them together. `plain` says that it shows a column as it is, so that the server's word for where it comes from is enough;
     `also` is what it depends on besides, whatever the server says.
     """
 
@@ -41,7 +41,8 @@ class Statement(Struct, frozen=True, kw_only=True):
 
     `control` is what it does to the transaction. `copy` says which way COPY data flow. `outputs` are its result columns in
     order (empty when it returns none); `parameters` is the highest ``$n`` in it; `names` are those of a named query.
-    `relations_change` says that it may make or change tables and views: what is known of them is old after it.
+    `relations_change` says that it may make or change tables and views: what is known of them is old after it. `fields` are
+    the columns that it names together with a table.
     """
 
     function: str
@@ -53,6 +54,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     parameters: int = 0
     names: tuple[str, ...] = ()
     relations_change: bool = False
+    fields: frozenset[Source] = frozenset()
 
 
 class Described(Struct, frozen=True):

@@ -11,13 +11,15 @@ from .verbs import DDL, PLAIN_DDL, ROWS
 # Kinds of objects that run no code, and belong to nobody but the tables.
 _PLAIN_OBJECTS = frozenset(
     {
-        "OBJECT_TABLE", "OBJECT_INDEX", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_SEQUENCE", "OBJECT_COLUMN", "OBJECT_TABCONSTRAINT",
+        "OBJECT_TABLE", "OBJECT_INDEX", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_SEQUENCE", "OBJECT_COLUMN",
+        "OBJECT_TABCONSTRAINT",
         "OBJECT_SCHEMA", "OBJECT_TYPE", "OBJECT_DOMAIN", "OBJECT_DOMCONSTRAINT", "OBJECT_STATISTIC_EXT", "OBJECT_ATTRIBUTE",
     }
 )  # fmt: skip
 _PLAIN_CHANGES = frozenset(
     {
-        "AT_AddColumn", "AT_DropColumn", "AT_AlterColumnType", "AT_ColumnDefault", "AT_SetNotNull", "AT_DropNotNull", "AT_AddConstraint",
+        "AT_AddColumn", "AT_DropColumn", "AT_AlterColumnType", "AT_ColumnDefault", "AT_SetNotNull", "AT_DropNotNull",
+        "AT_AddConstraint",
         "AT_DropConstraint", "AT_ValidateConstraint", "AT_AddIdentity", "AT_SetIdentity", "AT_DropIdentity", "AT_SetStatistics",
         "AT_AttachPartition", "AT_DetachPartition", "AT_SetStorage", "AT_SetCompression", "AT_ClusterOn", "AT_SetRelOptions",
         "AT_ResetRelOptions",

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-# By the parser's node. Statements that read and write rows, COPY, SET, EXPLAIN and transactions are judged one by one: analyse.py.
+# By the parser's node. Statements that read and write rows, COPY, SET, EXPLAIN and transactions are judged one by one in
+# analyse.py.
 DDL: Mapping[str, str] = {
     "AlterCollationStmt": "ALTER COLLATION", "AlterDatabaseRefreshCollStmt": "ALTER DATABASE",
     "AlterDatabaseSetStmt": "ALTER DATABASE SET", "AlterDatabaseStmt": "ALTER DATABASE",
@@ -46,8 +47,10 @@ DDL: Mapping[str, str] = {
 # What a guarded target lets policies allow. All other DDL runs code, changes who may do what, or reaches beyond the database.
 PLAIN_DDL = frozenset(
     {
-        "ALTER DOMAIN", "ALTER RENAME", "ALTER SEQUENCE", "ALTER STATISTICS", "ALTER TABLE", "ALTER TYPE", "COMMENT", "CREATE DOMAIN",
-        "CREATE INDEX", "CREATE SCHEMA", "CREATE SEQUENCE", "CREATE STATISTICS", "CREATE TABLE", "CREATE TABLE AS", "CREATE TYPE",
+        "ALTER DOMAIN", "ALTER RENAME", "ALTER SEQUENCE", "ALTER STATISTICS", "ALTER TABLE", "ALTER TYPE", "COMMENT",
+        "CREATE DOMAIN",
+        "CREATE INDEX", "CREATE SCHEMA", "CREATE SEQUENCE", "CREATE STATISTICS", "CREATE TABLE", "CREATE TABLE AS",
+        "CREATE TYPE",
         "CREATE VIEW", "DROP", "REFRESH MATERIALIZED VIEW",
     }
 )  # fmt: skip
