@@ -85,7 +85,10 @@ class Relations:
         return None if sources is None else together([self._source(source, frozenset()) for source in sources])
 
     def calls(self, fields: Iterable[Source]) -> bool:
-        """Whether one of these, written as ``name.field``, is no column. Attack: a function in the clothes of a column, p.ssn_of."""
+        """Whether one of these, written as ``name.field``, is no column of it.
+
+        Attack: a function in the clothes of a column, p.ssn_of.
+        """
         return any(
             any(self._lacks(oid, source) for oid in self._by_name.get(source.table, ()))
             for source in fields
