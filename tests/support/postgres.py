@@ -1,4 +1,4 @@
-"""A private PostgreSQL server in a temporary folder, with scram-sha-256 for everybody; Debian's package is installed if there is none."""
+"""A private PostgreSQL server in a temporary folder, scram-sha-256 for everybody; Debian's package is installed if need be."""
 
 import os
 import pwd
@@ -74,7 +74,13 @@ class Database:
 
     def connect(self, **changes: Any) -> psycopg.Connection[Any]:
         """Directly, past the gateway; as the owner unless told otherwise."""
-        given = {"host": "127.0.0.1", "port": self.port, "user": OWNER, "password": PASSWORD, "dbname": "shop"} | changes
+        given = {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "user": OWNER,
+            "password": PASSWORD,
+            "dbname": "shop",
+        } | changes
         return psycopg.connect(**given, autocommit=True)
 
     def fill(self, sql: str) -> None:

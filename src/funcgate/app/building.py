@@ -1,5 +1,6 @@
 """From the parts of a configuration to what the listener serves. Nothing is started here."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from funcgate.config.parts import Options, Parts, Target, hash_key
 from funcgate.config.shape import HttpTargetSpec, PostgresTargetSpec, UpstreamTlsSpec
 from funcgate.core.ports import Journal, Masker
 from funcgate.gateway import Snapshot
+from funcgate.masking.columns import ColumnRules
 from funcgate.protocols.http.target import HttpPools, HttpSite, HttpTarget, UpstreamTls
 from funcgate.protocols.postgres.target import PostgresSite, PostgresTarget, place_of
 from funcgate.recording.contents import Contents
@@ -64,7 +66,11 @@ def build(parts: Parts, pools: HttpPools) -> Built:
     )
     targets, approval_url = parts.targets.items(), parts.loaded.config.approval_url or ""
     http = {name: _http_target(one, pools) for name, one in targets if isinstance(one.spec, HttpTargetSpec)}
-    postgres = {name: _postgres_target(one) for name, one in targets if isinstance(one.spec, PostgresTargetSpec)}
+    postgres = {
+        name: _postgres_target(one, parts.masking.columns)
+        for name, one in targets
+        if isinstance(one.spec, PostgresTargetSpec)
+    }
     return Built(
         parts=parts,
         site=HttpSite(snapshot, http, parts.hosts, approval_url),
@@ -110,7 +116,7 @@ def _http_target(target: Target, pools: HttpPools) -> HttpTarget:
     )
 
 
-def _postgres_target(target: Target) -> PostgresTarget:
+def _postgres_target(target: Target, columns: Callable[[str], ColumnRules]) -> PostgresTarget:
     spec, catalogue = target.spec, target.catalogue
     if not isinstance(catalogue, SqlCatalog):
         raise TypeError(f"the protocol of {spec.name} has no SQL catalogue")
@@ -118,7 +124,9 @@ def _postgres_target(target: Target) -> PostgresTarget:
     if context is not None:
         context.set_alpn_protocols(["postgresql"])
     place = place_of(spec.url, context, target.tls.server_name or "")
-    return PostgresTarget(name=spec.name, url=spec.url, place=place, catalog=catalogue, limits=target.limits)
+    return PostgresTarget(
+        name=spec.name, url=spec.url, place=place, catalog=catalogue, limits=target.limits, columns=columns
+    )
 
 
 def _trust(tls: UpstreamTlsSpec) -> UpstreamTls:

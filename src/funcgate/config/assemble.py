@@ -22,7 +22,8 @@ from funcgate.policy import PolicySet, compile_policies
 from .channels import channels
 from .load import Loaded, load, version_of
 from .parts import Options, Parts, Target, Where
-from .postgres import check_postgres, postgres_address, session_policies
+from .postgres import check_postgres, postgres_address, session_policies, session_rule
+from .presets import preset_policies
 from .problems import Faulty, Located
 from .record import keeper_settings
 from .secrets import Secrets
@@ -218,6 +219,7 @@ class _Assembly:
         chosen = self._judged([policy.functions for policy in self._config.policies])
         specs = [self._config.policies[index] for index in chosen]
         specs += session_policies(specs, self._config.targets, functions)
+        specs += preset_policies([spec for spec in self._config.targets if spec.name not in self._broken])
         made = self._renumbered(
             "policies", chosen, lambda: compile_policies(specs, functions, self._loaded.version, ("policies",))
         )
@@ -226,7 +228,7 @@ class _Assembly:
 
     def _masking(self, functions: Mapping[str, Function], limit: int) -> MaskingPlan | None:
         chosen = self._judged([rule.functions for rule in self._config.masking])
-        rules = [self._config.masking[index] for index in chosen]
+        rules = [session_rule(self._config.masking[i], self._config.targets, functions) for i in chosen]
         key = self._options.hash_key(self._loaded.data_dir)
         return self._renumbered(
             "masking",

@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
+from msgspec import structs
+
 from funcgate.catalog.sql.session import session_functions
 from funcgate.core.function import Function
 from funcgate.core.problem import Problem
 from funcgate.core.selector import matching
+from funcgate.masking import RuleSpec
 from funcgate.policy import PolicySpec
 
 from .settings import Address, Reading, is_loopback
@@ -75,3 +78,13 @@ def session_policies(
                 named = f"{policy.name} (a session of {target.name})"
                 found.append(PolicySpec(name=named, effect="allow", functions=wanted, principals=policy.principals))
     return [policy for policy in found if all(name in functions for name in policy.functions)]
+
+
+def session_rule(rule: RuleSpec, targets: Sequence[TargetSpec], functions: Mapping[str, Function]) -> RuleSpec:
+    """What a rule hides in some answers of a database is hidden in what comes unasked, too: NOTIFY can carry any row."""
+    more: list[str] = []
+    for target in targets:
+        names = [name for name in functions if name.startswith(f"{target.name}.")]
+        if isinstance(target, PostgresTargetSpec) and any(matching(pattern, names) for pattern in rule.functions):
+            more += [name for name in session_functions(target.name) if name in functions]
+    return structs.replace(rule, functions=[*rule.functions, *more])

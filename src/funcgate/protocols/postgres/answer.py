@@ -4,13 +4,16 @@ A line that masking left as it was goes on as the very message that it came from
 table here ends the call.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from funcgate.core.refusal import Code, Refused
+from funcgate.masking.columns import ColumnRules
 from funcgate.wire.postgres import backend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.copytext import line_of, read_line
@@ -21,18 +24,40 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
 MEDIA = "application/x-ndjson"
 UNREADABLE = "[UNMASKABLE]"
-Hide = Callable[[Sequence[Column]], Sequence[str | None]]
+Origin = Sequence[Sequence[str] | None]  # for each column, those that it depends on
+
+
+LEXICAL = {"standard_conforming_strings": "on", "client_encoding": "UTF8"}
+
+
+class Hiding(Struct, frozen=True):
+    """The rules about columns, and what tells where the columns of this answer come from."""
+
+    rules: ColumnRules
+    origins: Callable[[Sequence[Column]], Origin]
+
+    def columns(self, columns: Sequence[Column]) -> Sequence[str | None]:
+        """What to show in place of each column's values; None for the values themselves."""
+        if not self.rules:
+            return [None] * len(columns)
+        return [self.rules.label(of) for of in self.origins(columns)]
+
+    def text(self, text: str) -> str:
+        """A text of which nobody knows where it comes from."""
+        return self.rules.label(None) or text
 
 
 class Answer:
     """One statement's answer. `heads` are messages without content, to go first; `failed` that it ended in an error.
 
     `expected` are the types of the messages that answer what was sent before the statement itself; those in lower case after
-    a ``-`` are not for the caller. `hide` says which columns are replaced whole, and by what. `strict`: what cannot be read
+    a ``-`` are not for the caller. `strict`: what cannot be read
     is not shown.
     """
 
-    def __init__(self, expected: Sequence[str], hide: Hide, *, strict: bool, columns: Sequence[Column] = ()) -> None:
+    def __init__(
+        self, expected: Sequence[str], hiding: Hiding, *, strict: bool, columns: Sequence[Column] = (), sql: str = ""
+    ) -> None:
         self.heads: list[bytes] = []
         self.done = self.failed = self.suspended = False
         self.copying: bytes = b""
@@ -40,10 +65,11 @@ class Answer:
         self.descriptions: list[Sequence[Column]] = []
         self.parameters: list[tuple[int, ...]] = []
         self._expected = deque(expected)
-        self._hide = hide
+        self._hiding = hiding
         self._strict = strict
+        self._plain_copy = not _COPY_OPTIONS.search(sql)
         self._columns: Sequence[Column] = columns
-        self._hidden: Sequence[str | None] = hide(columns) if columns else ()
+        self._hidden: Sequence[str | None] = hiding.columns(columns) if columns else ()
         self._messages: deque[tuple[bytes | None, bytes, bytes]] = (
             deque()
         )  # (line, or None if it was changed; type; message)
@@ -54,14 +80,21 @@ class Answer:
         if kind == backend.DATA_ROW and not self._expected and not self.copying:
             return self._row(found)
         if kind == backend.NOTICE:
-            return self._line(found, {"notice": backend.read_fields(found.payload)})
+            return self._fields(found, "notice")
         if kind == backend.PARAMETER_STATUS:
-            return self._line(found, {"parameter": backend.read_status(found.payload)})
+            name, value = backend.read_status(found.payload)
+            # Attack: a function that changes how texts are read, so that what was judged as a string ends elsewhere.
+            if LEXICAL.get(name, value) != value:
+                raise Malformed("the database reads statements in another way than they are judged")
+            return self._line(found, {"parameter": (name, value)})
         if kind == backend.NOTIFICATION:
-            return self._line(found, {"notification": backend.read_notification(found.payload)})
+            pid, channel, text = backend.read_notification(found.payload)
+            shown_text = self._hiding.text(text)
+            told = {"notification": (pid, channel, shown_text)}
+            return self._add(told, found.kind, found.raw, changed=shown_text != text)
         if kind == backend.ERROR:
             self.done = self.failed = True
-            return self._line(found, {"error": backend.read_fields(found.payload)})
+            return self._fields(found, "error")
         if self._expected:
             return self._head(found)
         return self._end(found)
@@ -134,9 +167,14 @@ class Answer:
             return self._line(found, {"copied": self.rows})
         raise Malformed("the database sends a message that may not come here")
 
+    def _fields(self, found: Frame, name: str) -> bytes:
+        fields = backend.read_fields(found.payload)
+        shown_fields = self._hiding.rules.message(fields)
+        return self._add({name: shown_fields}, found.kind, found.raw, changed=shown_fields != fields)
+
     def _describe(self, columns: Sequence[Column]) -> None:
         self._columns = columns
-        self._hidden = self._hide(columns)
+        self._hidden = self._hiding.columns(columns)
 
     def _row(self, found: Frame) -> bytes:
         values = backend.read_row(found.payload)
@@ -167,7 +205,7 @@ class Answer:
         if found.kind == backend.COPY_OUT:
             if response.binary and self._strict:
                 raise Refused(Code.MASKING_REFUSED, "A binary COPY cannot be looked at; copy as text.")
-            self._hidden = self._hide([Column("", 0, 0, 25, 0)] * response.columns)
+            self._hidden = self._hiding.columns([Column("", 0, 0, 25, 0)] * response.columns)
         return self._line(found, {"copy": "out" if found.kind == backend.COPY_OUT else "in"})
 
     def _copied(self, found: Frame) -> bytes:
@@ -182,7 +220,8 @@ class Answer:
         if not any(self._hidden):
             return self._add([text], found.kind, found.raw)
         fields = [None if field is None else field.decode() for field in read_line(data.rstrip(b"\n"))]
-        if len(fields) != len(self._hidden):
+        # Attack: a tab inside a CSV value, so that it is taken for two columns, one of which may be shown.
+        if len(fields) != len(self._hidden) or not self._plain_copy:
             raise Refused(Code.MASKING_REFUSED, private_detail="COPY in a format whose columns cannot be told apart")
         changed = [f if f is None or h is None else h for f, h in zip(fields, self._hidden, strict=True)]
         whole = line_of([None if field is None else field.encode() for field in changed]).decode() + "\n"
@@ -234,6 +273,9 @@ class Answer:
         return backend.row(values)
 
 
+_COPY_OPTIONS = re.compile(
+    r"\b(csv|binary|delimiters?|null|header|format|quote|escape|encoding|force\w*)\b", re.IGNORECASE
+)
 _NAMES = {backend.ERROR: "error", backend.NOTICE: "notice"}
 _JSON = frozenset({114, 3802})
 # Names that the statement gave, and what the server counts.

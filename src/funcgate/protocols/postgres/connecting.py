@@ -11,9 +11,11 @@ from funcgate.core.lease import Lease
 from funcgate.core.principal import Principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
+from funcgate.masking.columns import ColumnRules
 from funcgate.wire.postgres import backend
+from funcgate.wire.postgres.frames import Malformed
 
-from .answer import MEDIA, Answer
+from .answer import LEXICAL, MEDIA, Answer, Hiding
 from .exchange import PostgresExchange, Speaker
 from .upstream import connect
 
@@ -38,7 +40,7 @@ class Connect(PostgresExchange):
         self._key = key
         self._ahead = ahead
         self._parameters: dict[str, str] = {}
-        self._answer = Answer((), lambda columns: [None] * len(columns), strict=False)
+        self._answer = Answer((), Hiding(ColumnRules(), lambda _: []), strict=False)
 
     async def resolve(self, principal: Principal) -> Call:
         """See `core.ports.Exchange`. The name of who calls goes to the database as `application_name`."""
@@ -76,9 +78,13 @@ class Connect(PostgresExchange):
             raise TypeError("a session that was never resolved")
         permit.spend(call.digest)
         target = self.session.target
-        upstream = await connect(target.place, self._parameters, lease, target.limits)
+        fixed = {name: value for name, value in LEXICAL.items() if name != "client_encoding"}
+        upstream = await connect(target.place, self._parameters | fixed, lease, target.limits)
         self.session.upstream = upstream
-        body = b"".join([self._answer.take(found) for found in upstream.greeting])
+        try:
+            body = b"".join([self._answer.take(found) for found in upstream.greeting])
+        except Malformed as malformed:
+            raise Refused(Code.TARGET_UNREACHABLE, private_detail=str(malformed)) from None
         return Reply(status=200, headers=[], media=MEDIA, body=body)
 
     async def deliver(self, reply: Reply) -> None:

@@ -19,6 +19,7 @@ from funcgate.core.session import session_of
 from funcgate.wire.postgres import backend
 
 from .channel import Channel, Ended
+from .origins import Origins
 from .target import PostgresSite, PostgresTarget, SessionLimits
 from .upstream import Upstream
 
@@ -39,6 +40,7 @@ class Speaker(Protocol):
     awaiting_ready: bool
     unsynced: bool
     dirty: bool
+    origins: Origins
 
     @property
     def site(self) -> PostgresSite: ...

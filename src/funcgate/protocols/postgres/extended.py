@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
+from funcgate.catalog.sql import Statement
 from funcgate.core.refusal import Code, Refused
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.frames import Frame, Malformed, frame
@@ -34,7 +35,7 @@ class Carrier(Speaker, Protocol):
 
     async def unasked(self, found: Frame) -> None: ...
 
-    def note_setting(self, sql: str) -> None: ...
+    def took_effect(self, statement: Statement) -> None: ...
 
     def target_now(self) -> PostgresTarget: ...
 
@@ -56,6 +57,7 @@ class Extended:
         self._about: Prepared | None = None
         self._bound: Portal | None = None
         self._asked: list[Prepared | Portal] = []
+        self._new: list[tuple[str, str]] = []  # what the messages that wait make: S or P, and its name
 
     async def take(self, found: Frame) -> None:
         """One message. Raises `Ended`, `Malformed`."""
@@ -97,9 +99,11 @@ class Extended:
             raise Refused(Code.REQUEST_INVALID, "A prepared statement holds one statement.")
         if len(self._statements) >= self._session.limits.max_statements and name not in self._statements:
             raise Refused(Code.REQUEST_TOO_LARGE, "The session has too many prepared statements.")
-        prepared = Prepared(sql, statements[0] if statements else None, types)
-        self._statements[name] = prepared
-        self._about = prepared
+        # Attack: parse one statement, then another one by its name. The server keeps the first one; the second is judged.
+        if name and name in self._statements:
+            raise Refused(Code.REQUEST_INVALID, "There is a prepared statement of that name already.")
+        self._statements[name] = self._about = Prepared(sql, statements[0] if statements else None, types)
+        self._new.append(("S", name))
         self._wait(found, "1")
 
     async def _bind(self, found: Frame) -> None:
@@ -110,6 +114,9 @@ class Extended:
         await self._part_from(prepared)
         if len(self._portals) >= self._session.limits.max_statements and bind.portal not in self._portals:
             raise Refused(Code.REQUEST_TOO_LARGE, "The session has too many portals.")
+        if bind.portal and bind.portal in self._portals:
+            raise Refused(Code.REQUEST_INVALID, "There is a portal of that name already.")
+        self._new.append(("P", bind.portal))
         self._bound = self._portals[bind.portal] = Portal(prepared, bind, _formatted(prepared.columns, bind.results))
         self._about = prepared
         self._wait(found, "2")
@@ -129,7 +136,7 @@ class Extended:
         """Close is no call: it ends what the session has, and nothing else."""
         what, name = frontend.read_named(found.payload)
         await self._part_from(None)
-        (self._statements if what == "S" else self._portals).pop(name, None)
+        self._forget([(what, name)])
         session, upstream = self._session, self._session.upstream
         if upstream is not None:
             upstream.channel.write(found.raw + frontend.FLUSH_FRAME)
@@ -151,9 +158,9 @@ class Extended:
         joined = (statement is None or statement.copy != "in") and self._session.caller.follows(frontend.SYNC_FRAME)
         data += (found.raw, frontend.SYNC_FRAME if joined else frontend.FLUSH_FRAME)
         sending = Sending(b"".join(data), expected, ready=joined)
-        self._clear()
+        new = self._taken()
         function = statement.function if statement is not None else "describe"
-        await self._carry(function, portal.prepared, sending, portal, asked)
+        await self._carry(function, portal.prepared, sending, portal, asked, new)
 
     async def _flush(self) -> None:
         await self._part_from(None)
@@ -172,8 +179,6 @@ class Extended:
             await self._until(upstream, backend.READY)
         self._clear()
         self._failed = False
-        if upstream is not None and upstream.state == b"I":
-            self._portals.clear()  # they end with the transaction
         await session.ready()
 
     # Calls.
@@ -198,12 +203,12 @@ class Extended:
             b"".join([*self._waiting, frontend.FLUSH_FRAME]), [*self._expected], executes=False, ready=False
         )
         asked = self._asked
-        self._clear()
+        new = self._taken()
         if about is None:
             raise TypeError("messages that are about nothing")
         judged = bound is not None and about.statement is not None
         function = about.statement.function if judged and about.statement is not None else "describe"
-        await self._carry(function, about, sending, bound, asked)
+        await self._carry(function, about, sending, bound, asked, new)
 
     async def _carry(
         self,
@@ -212,29 +217,57 @@ class Extended:
         sending: Sending,
         portal: Portal | None,
         asked: Sequence[Prepared | Portal],
+        new: Sequence[tuple[str, str]],
     ) -> None:
         session = self._session
         exchange = StatementExchange(session, function, prepared, sending, portal)
-        if not await session.carry(exchange):
-            await self._fail()
-            return
+        kept = False
+        try:
+            kept = await session.carry(exchange) and exchange.answer is not None and not exchange.answer.failed
+        finally:
+            if not kept:
+                # Attack: a Parse that was cut short, so that a name means one statement here and another one there.
+                self._forget(new)
         answer = exchange.answer
-        if answer is None or answer.failed:
-            self._failed = True
+        if not kept or answer is None:
+            await self._fail(aborted=exchange.refused is None)
             return
         parameters = iter(answer.parameters)
         for about, columns in zip(asked, answer.descriptions, strict=True):
             about.columns = columns
             if isinstance(about, Prepared):
                 about.types = next(parameters)
-        if function == "set":
-            session.note_setting(prepared.sql)
+        if sending.executes and prepared.statement is not None:
+            session.took_effect(prepared.statement)
 
-    async def _fail(self) -> None:
-        """A refusal is to the session what an error of the server is."""
+    async def _fail(self, *, aborted: bool = False) -> None:
+        """A refusal is to the session what an error of the server is. `aborted`: it was one."""
+        self._forget(self._new)
         self._clear()
         self._failed = True
-        await self._session.abort()
+        if not aborted:
+            await self._session.abort()
+
+    def _taken(self) -> Sequence[tuple[str, str]]:
+        """What the messages that are sent now make; nothing waits any more."""
+        new = self._new
+        self._clear()
+        return new
+
+    def _forget(self, names: Sequence[tuple[str, str]]) -> None:
+        for what, name in names:
+            (self._statements if what == "S" else self._portals).pop(name, None)
+
+    def transaction_ended(self) -> None:
+        """Portals end with the transaction that they were made in."""
+        self._portals.clear()
+
+    def deallocated(self, sql: str) -> None:
+        """After DEALLOCATE: names may be given anew. To forget one too many is safe: its next use is refused."""
+        name = sql.rstrip("; \n\t").split()[-1]
+        if name.upper() == "ALL":
+            self._statements.clear()
+        self._statements.pop(name.strip('"'), None)
 
     async def _until(self, upstream: Upstream, kind: bytes) -> Frame:
         """Read up to a message of this type; what comes before it is passed on as what comes unasked."""

@@ -19,7 +19,6 @@ from .session import Session, Sites
 from .target import PostgresSite, PostgresTarget, SessionLimits
 
 _MAX_TOKEN = 16 << 10
-_MAX_FRAME = 1 << 20  # until the target is known
 _MOST_PACKETS = 3  # before the startup packet: TLS, GSSAPI
 
 
@@ -74,7 +73,7 @@ class PostgresListener(Sites):
             task.cancel()
 
     def _accepted(self) -> Channel:
-        caller = Channel(frontend.limits_of(_MAX_FRAME) | {frontend.PASSWORD[0]: _MAX_TOKEN})
+        caller = Channel({frontend.PASSWORD[0]: _MAX_TOKEN})
         task = asyncio.ensure_future(self._serve(caller))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

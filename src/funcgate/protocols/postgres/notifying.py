@@ -9,7 +9,7 @@ from funcgate.core.reply import Reply
 from funcgate.wire.postgres import backend
 from funcgate.wire.postgres.frames import Frame
 
-from .answer import MEDIA, Answer
+from .answer import MEDIA, Answer, Hiding
 from .exchange import PostgresExchange, Speaker
 
 
@@ -19,7 +19,8 @@ class Notification(PostgresExchange):
     def __init__(self, session: Speaker, found: Frame) -> None:
         super().__init__(session, "notification")
         self._found = found
-        self._answer = Answer((), lambda columns: [None] * len(columns), strict=True)
+        rules = session.target.columns(f"{session.target.name}:notification")
+        self._answer = Answer((), Hiding(rules, lambda _: []), strict=True)
 
     def arguments(self) -> dict[str, Any]:
         if self._found.kind != backend.NOTIFICATION:

@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import secrets
 
+from funcgate.catalog.sql import Statement
 from funcgate.core.ids import new_id
 from funcgate.core.principal import RawToken
 from funcgate.core.refusal import Code, Refused
@@ -19,6 +20,7 @@ from .connecting import Connect
 from .exchange import PostgresExchange, Refusal
 from .extended import Extended
 from .notifying import Notification
+from .origins import Origins
 from .statement import Part, Prepared, Script, Sending, StatementExchange
 from .target import PostgresSite, PostgresTarget, SessionLimits
 from .upstream import Upstream
@@ -52,6 +54,7 @@ class Session:
         self.awaiting_ready = False
         self.unsynced = False
         self.dirty = False
+        self.origins = Origins()
         self.renew_key()
         self._gateway = gateway
         self._sites = sites
@@ -162,11 +165,20 @@ class Session:
     async def ready(self) -> None:
         """Tell the caller that the next statement may come, and in which state the transaction is."""
         state = self.upstream.state if self.upstream is not None else b"I"
+        if state == b"I":
+            self._extended.transaction_ended()
         await self.tell(backend.ready(state))
 
-    def note_setting(self, sql: str) -> None:
-        """A SET has taken effect: what the session's statements mean may be another thing from here on."""
-        self.settings = hashlib.sha256(f"{self.settings}\n{sql}".encode()).hexdigest()
+    def took_effect(self, statement: Statement) -> None:
+        """After a SET, or a change of tables, the session's statements may mean another thing; so they may after a rollback."""
+        if statement.function == "set":
+            self.settings = hashlib.sha256(f"{self.settings}\n{statement.sql}".encode()).hexdigest()
+        if statement.function == "deallocate":
+            self._extended.deallocated(statement.sql)
+        if statement.control == "rollback_to":
+            self._extended.transaction_ended()
+        if statement.relations_change or statement.control in ("rollback", "rollback_to"):
+            self.origins.changed()
 
     async def unasked(self, found: Frame) -> None:
         """Something that no statement asked for. Raises `Ended`, `Malformed`."""
@@ -208,13 +220,13 @@ class Session:
             exchange = StatementExchange(self, statements[0].function, prepared, Sending(frontend.query(sql)))
             if not await self.carry(exchange):
                 await self._after_refusal()
-            elif statements[0].function == "set":
-                self.note_setting(sql)
+            else:
+                self.took_effect(statements[0])
         else:
             await self._script(sql, statements)
         await self.ready()
 
-    async def _script(self, sql: str, statements: tuple) -> None:  # type: ignore[type-arg]
+    async def _script(self, sql: str, statements: tuple[Statement, ...]) -> None:
         script = Script(len(statements))
         last = len(statements) - 1
         parts = [
@@ -246,8 +258,7 @@ class Session:
         if any(part.refused is not None for part in parts):
             await self._after_refusal()
         for each in statements:
-            if each.function == "set":
-                self.note_setting(each.sql)
+            self.took_effect(each)
 
     async def _after_refusal(self) -> None:
         await self.abort()

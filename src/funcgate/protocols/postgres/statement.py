@@ -1,7 +1,7 @@
 """A statement as a call: judged with its bound values, sent, and its answer read to the end before the next one begins."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from time import monotonic
 from typing import Any
 
@@ -18,7 +18,7 @@ from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Frame, Malformed
 from funcgate.wire.postgres.values import Opaque, shown
 
-from .answer import MEDIA, Answer
+from .answer import MEDIA, Answer, Hiding, Origin
 from .channel import Ended
 from .exchange import PostgresExchange, Speaker
 
@@ -88,10 +88,14 @@ class StatementExchange(PostgresExchange):
             raise TypeError("a statement that was never resolved")
         permit.spend(call.digest)
         masker = self._site.snapshot.maskers(call.function)
+        rules = self.session.target.columns(call.function)
+        if rules:
+            await self._refresh()
         portal = self.portal
         self.answer = Answer(
-            self.sending.expected, self._hide(), strict=masker.collects,
+            self.sending.expected, Hiding(rules, self._origins), strict=masker.collects,
             columns=(portal.columns if portal is not None else None) or (),
+            sql=self.prepared.sql,
         )  # fmt: skip
         self._until = monotonic() + self.session.target.limits.timeout_s
         self.write()
@@ -182,6 +186,9 @@ class StatementExchange(PostgresExchange):
         try:
             return answer.take(found)
         except Malformed as malformed:
+            # Whatever comes after it would be read as the answer to something else: this connection is over.
+            if self.session.upstream is not None:
+                self.session.upstream.channel.abort()
             raise Refused(Code.TARGET_UNREACHABLE, private_detail=str(malformed)) from None
 
     def _over(self, answer: Answer) -> bool:
@@ -276,8 +283,22 @@ class StatementExchange(PostgresExchange):
             for at, (form, value) in enumerate(zip(bind.formats, bind.values, strict=True))
         ]
 
-    def _hide(self) -> Callable[[Sequence[Column]], Sequence[str | None]]:
-        return lambda columns: [None] * len(columns)
+    def _origins(self, columns: Sequence[Column]) -> Origin:
+        return self.session.origins.of(self.prepared.statement, columns)
+
+    async def _refresh(self) -> None:
+        """What the database says of its tables, before a statement of which some column may be hidden."""
+        session, upstream = self.session, self.session.upstream
+        if upstream is None:
+            raise _lost()
+        session.dirty = True
+        try:
+            async with asyncio.timeout(session.target.limits.first_byte_timeout_s):
+                await session.origins.refresh(upstream, possible=not session.unsynced)
+        except (Ended, Malformed, TimeoutError, ValueError):
+            upstream.channel.abort()
+            raise _lost() from None
+        session.dirty = False
 
 
 def _bound(kind: int, form: int, value: bytes | None) -> Any:

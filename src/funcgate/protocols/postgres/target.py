@@ -1,7 +1,7 @@
 """A target that speaks PostgreSQL, and all of them as one site; what callers of it may use."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
@@ -9,6 +9,7 @@ from msgspec import Struct
 from funcgate.catalog.sql import SqlCatalog
 from funcgate.core.function import Limits
 from funcgate.gateway import Snapshot
+from funcgate.masking.columns import ColumnRules
 
 DEFAULT_PORT = 5432
 
@@ -24,13 +25,14 @@ class Place(Struct, frozen=True):
 
 
 class PostgresTarget(Struct, frozen=True):
-    """One target. `url` is as configured: a session ends when it changes."""
+    """One target. `url` is as configured: a session ends when it changes. `columns` gives the rules of a function."""
 
     name: str
     url: str
     place: Place
     catalog: SqlCatalog
     limits: Limits
+    columns: Callable[[str], ColumnRules]
 
 
 class PostgresSite(Struct, frozen=True):
