@@ -55,7 +55,7 @@ class Relations:
         """From the rows of `RELATIONS_SQL`, in text format. Raises `ValueError`."""
         self._by_oid: dict[int, Relation] = {}
         self._by_name: dict[str, list[int]] = {}
-        self._views: dict[int, tuple[Output, ...] | None] = {}
+        self._views: dict[int, Statement | None] = {}
         for row in rows:
             what, number_of, schema, name, number, text = ["" if value is None else value for value in row]
             relation = self._by_oid.setdefault(int(number_of), Relation(schema, name))
@@ -125,23 +125,46 @@ class Relations:
         parents = [self._column(parent, column, seen | {oid}) for parent in relation.parents if parent in self._by_oid]
         if not relation.definition:
             return together([own, *parents])
-        outputs = self._outputs(oid)
+        view = self._view(oid)
+        outputs = view.outputs if view is not None else ()
         names = list(relation.columns.values())
-        if outputs is None or len(outputs) != len(names) or any(output.star for output in outputs):
+        if len(outputs) != len(names) or any(output.star for output in outputs):
             return None
         behind = outputs[names.index(column)].sources
         if behind is None:
             return None
         return together([own, *(self._source(source, seen | {oid}) for source in behind)])
 
-    def _outputs(self, oid: int) -> tuple[Output, ...] | None:
-        """What a view shows; None when its definition cannot be read."""
+    def hidden_calls(self, statement: Statement) -> frozenset[str]:
+        """What the statement calls without a word of it: functions in views that may write, and functions written as columns.
+
+        Attack: SELECT * FROM a_view, which deletes.
+        """
+        reads = list(statement.args.get("reads", ()))
+        found = {"a function as a column"} if self.calls(statement.fields) else set()
+        done: set[int] = set()
+        while reads:
+            *schema, name = reads.pop().split(".")
+            for oid in self._by_name.get(name, ()):
+                relation = self._by_oid[oid]
+                if oid in done or not relation.definition or (schema and schema[-1] != relation.schema):
+                    continue
+                done.add(oid)
+                view = self._view(oid)
+                if view is None:
+                    found.add(f"view {name}")
+                    continue
+                found |= set(view.args["volatile_functions"])
+                reads += view.args["reads"]
+        return frozenset(found)
+
+    def _view(self, oid: int) -> Statement | None:
+        """The statement that a view is; None when its definition cannot be read."""
         if oid not in self._views:
             from .catalog import analyse  # the catalogue knows this module
 
             try:
-                (statement,) = analyse(self._by_oid[oid].definition)
-                self._views[oid] = statement.outputs
+                (self._views[oid],) = analyse(self._by_oid[oid].definition)
             except (Refused, ValueError):
                 self._views[oid] = None
         return self._views[oid]

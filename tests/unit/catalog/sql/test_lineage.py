@@ -1,13 +1,14 @@
 """Where columns come from, against a real server: nothing that comes from a hidden column is shown, whatever the query."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
-from support.postgres import Database
 
 from funcgate.catalog.sql import RELATIONS_SQL, Described, Relations, load_sql, origins
 from funcgate.masking.columns import LABEL, ColumnRules
+from support.postgres import Database
 
 SECRET = "canary"  # every SSN is canary-N, and 12345 in figures
 SCHEMA = """
@@ -186,7 +187,7 @@ def relations(server: psycopg.Connection) -> Relations:
 
 def shown(server: psycopg.Connection, relations: Relations | None, sql: str) -> tuple[list[int], str, str]:
     """Which columns are shown, all that is to be seen, and all that is there. The statement is run and taken back."""
-    (statement,) = load_sql("shop", None, None, ()).analyse(sql)
+    (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
     server.execute("BEGIN")
     try:
         result = server.pgconn.exec_(sql.encode())
@@ -231,6 +232,25 @@ def test_a_table_that_was_made_since_is_hidden(server: psycopg.Connection, relat
         assert shown(server, relations, "SELECT max(a) FROM fresh")[0] == []
     finally:
         server.execute("DROP TABLE fresh")
+
+
+@pytest.mark.parametrize(
+    ("sql", "calls"),
+    [
+        ("SELECT * FROM peeking", {"peek"}),
+        ("SELECT one FROM public.peeking", {"peek"}),
+        ("SELECT p.ssn_of FROM people p", {"a function as a column"}),
+        ("SELECT public.people.ssn_of FROM people", {"a function as a column"}),
+        ("SELECT * FROM people p JOIN staff2 s ON s.id = p.id WHERE p.name = s.label", set()),
+        ("SELECT p.ctid, p.* FROM people p", set()),
+        ("SELECT c.relname FROM pg_class c", set()),
+        ("SELECT x.y FROM (SELECT 1 AS y) x", set()),
+        ("SELECT peeking.one FROM (SELECT 1 AS one) peeking", set()),
+    ],
+)
+def test_functions_that_a_statement_does_not_show(relations: Relations, sql: str, calls: set[str]) -> None:
+    (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
+    assert relations.hidden_calls(statement) == calls
 
 
 def test_rules_speak_of_any_schema_unless_they_name_one() -> None:

@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from support.postgres import PASSWORD, Database, binaries
 
 from funcgate.catalog.sql import SqlCatalog, load_sql
 from funcgate.config.presets import preset_policies
@@ -21,6 +19,7 @@ from funcgate.core.decision import Allow
 from funcgate.core.principal import Principal
 from funcgate.core.refusal import Refused
 from funcgate.policy import PolicySet, PolicySpec, compile_policies
+from support.postgres import PASSWORD, Database, binaries
 
 READING = ["shop.select", "shop.show", "shop.explain", "shop.copy_out", "shop.transaction", "shop.set"]
 SCHEMA = """
