@@ -6,7 +6,7 @@ from .functions import OPERATORS, is_dangerous, is_harmless, is_telling
 from .statement import Source
 from .tree import refused
 
-MAX_STEPS = 200_000
+MAX_STEPS = 100_000
 
 Sources = frozenset[Source] | None
 NOTHING: frozenset[Source] = frozenset()

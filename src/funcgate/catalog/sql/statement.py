@@ -25,8 +25,8 @@ class Output(Struct, frozen=True):
     """One entry of what a statement returns. `sources` are all columns that its value depends on, None when nobody can tell.
 
     `name` is "" where it is not certain. `star` stands for any number of columns (``*``, ``t.*``): then `sources` are those
-    of all of them together. `plain` says that it shows a column as it is, so that the server's word for where it comes from is enough;
-    `also` is what it depends on besides, whatever the server says.
+    of all of them together. `plain` says that it shows a column as it is, so that the server's word for where it comes from is
+    enough; `also` is what it depends on besides, whatever the server says.
     """
 
     name: str

@@ -26,7 +26,8 @@ SCHEMA = """
 CREATE TABLE t (id int PRIMARY KEY, x text); INSERT INTO t SELECT i, 'x' || i FROM generate_series(1, 5) i;
 CREATE TABLE u (id int, y text); CREATE SEQUENCE s; SELECT nextval('s');
 CREATE TABLE p (id int) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (9);
-CREATE VIEW v AS SELECT * FROM t; CREATE MATERIALIZED VIEW m AS SELECT * FROM t; CREATE INDEX i ON t (x); CREATE TYPE e AS ENUM ('a');
+CREATE VIEW v AS SELECT * FROM t; CREATE MATERIALIZED VIEW m AS SELECT * FROM t; CREATE INDEX i ON t (x);
+CREATE TYPE e AS ENUM ('a');
 CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'DELETE FROM t; SELECT 1';
 CREATE FUNCTION lower(n int) RETURNS text LANGUAGE sql AS 'DELETE FROM t; SELECT ''x''::text';
 CREATE FUNCTION public.plus(a int, b int) RETURNS int LANGUAGE sql AS 'DELETE FROM t; SELECT 1';
@@ -339,8 +340,9 @@ def test_the_same_statements_do_change_it_when_nobody_judges(server: Database) -
 @pytest.mark.parametrize(
     "text",
     [
-        "SELECT 1", "SELECT * FROM t WHERE id = 1 ORDER BY x LIMIT 3", "SELECT count(*), max(lower(x)) FROM t", "TABLE t", "SHOW all",
-        "EXPLAIN DELETE FROM t", "EXPLAIN ANALYZE SELECT * FROM t", "COPY t TO STDOUT", "BEGIN READ ONLY", "COMMIT",
+        "SELECT 1", "SELECT * FROM t WHERE id = 1 ORDER BY x LIMIT 3", "SELECT count(*), max(lower(x)) FROM t", "TABLE t",
+        "SHOW all",         "EXPLAIN DELETE FROM t", "EXPLAIN ANALYZE SELECT * FROM t", "COPY t TO STDOUT",
+        "BEGIN READ ONLY", "COMMIT",
         "WITH w AS (SELECT * FROM t) SELECT * FROM w", "SET statement_timeout = 100", "SET NAMES 'UTF8'",
         "SELECT t.x, u.y FROM t JOIN u USING (id) WHERE t.x LIKE 'a%'", "SELECT now(), random(), current_user",
         "SELECT relname FROM pg_catalog.pg_class WHERE pg_catalog.pg_table_is_visible(oid)",
