@@ -12,6 +12,9 @@ from typing import Any
 
 import psycopg
 
+from support.authority import ISSUER, Authority
+from support.gate import Gate
+
 OWNER, PASSWORD = "owner", "owner-9c41d7aa0be2"
 
 
@@ -128,3 +131,48 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+FUNCTIONS_ALLOWED = [{"name": "agents", "effect": "allow", "functions": ["shop.*"], "principals": ["group:agents"]}]
+
+
+class SqlGate(Gate):
+    """A gateway in front of a database. `port` is where its PostgreSQL callers connect."""
+
+    def __init__(self, folder: Path, authority: Authority, database: Database, **changes: Any) -> None:
+        target: dict[str, Any] = {"name": "shop", "protocol": "postgres", "url": database.url}
+        target["credential"] = {"type": "password", "user": OWNER, "secret": f"file:{folder / 'secret'}"}
+        (folder / "secret").write_text(PASSWORD)
+        (folder / "secret").chmod(0o600)
+        base: dict[str, Any] = {
+            "listen": {"calls": "127.0.0.1:0", "console": "127.0.0.1:0", "postgres": "127.0.0.1:0"},
+            "issuers": [
+                {"name": "corp", "issuer": ISSUER, "audience": "funcgate", "jwks_file": str(authority.jwks_file)}
+            ],
+            "targets": [target | changes.pop("target", {})],
+            "policies": FUNCTIONS_ALLOWED,
+        }
+        base["listen"] |= changes.pop("listen", {})
+        super().__init__(folder, base | changes)
+        self.authority = authority
+
+    @property
+    def port(self) -> int:
+        return int(self.logged("serving")[0]["postgres"].rpartition(":")[2])
+
+    def login(self, **changes: Any) -> dict[str, Any]:
+        """What psycopg needs to connect as an agent."""
+        return {
+            "host": "127.0.0.1", "port": self.port, "user": "agent", "password": self.authority.token(), "dbname": "shop",
+        } | changes  # fmt: skip
+
+    def connect(self, **changes: Any) -> psycopg.Connection[Any]:
+        return psycopg.connect(**{"autocommit": True} | self.login(**changes))
+
+    def calls_of(self, function: str) -> list[list[dict[str, Any]]]:
+        """The entries of each call of a function, in order."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for entry in self.entries():
+            if entry.get("function") == function:
+                found.setdefault(entry["call"], []).append(entry)
+        return list(found.values())

@@ -18,7 +18,7 @@ from funcgate.wire.postgres import backend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.copytext import line_of, read_line
 from funcgate.wire.postgres.frames import Frame, Malformed, frame
-from funcgate.wire.postgres.values import TEXT_LIKE, Opaque, shown
+from funcgate.wire.postgres.values import FIXED, TEXT_LIKE, Opaque, shown
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
@@ -262,8 +262,8 @@ class Answer:
             before = shown(column.type, column.format, values[at])
             if now == before and type(now) is type(before):
                 continue
-            if type(before) is Opaque and now == before:
-                continue
+            if (type(before) is Opaque and now == before) or (column.type in FIXED and self._hidden[at] is None):
+                continue  # what a detector takes for a value in a time or a number of a fixed kind is none
             if column.type in TEXT_LIKE and column.type not in _JSON and isinstance(now, str):
                 values[at] = now.encode()
             elif column.type in _JSON and isinstance(now, str):

@@ -21,7 +21,8 @@ from .exchange import PostgresExchange, Refusal
 from .extended import Extended
 from .notifying import Notification
 from .origins import Origins
-from .statement import Part, Prepared, Script, Sending, StatementExchange
+from .script import Part, Script
+from .statement import Prepared, Sending, StatementExchange
 from .target import PostgresSite, PostgresTarget, SessionLimits
 from .upstream import Upstream
 

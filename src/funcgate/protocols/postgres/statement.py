@@ -12,7 +12,7 @@ from funcgate.core.call import Permit
 from funcgate.core.lease import Lease
 from funcgate.core.ports import CallerGone
 from funcgate.core.refusal import Code, Refused
-from funcgate.core.reply import Outcome, Reply
+from funcgate.core.reply import Reply
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Frame, Malformed
@@ -20,6 +20,7 @@ from funcgate.wire.postgres.values import Opaque, shown
 
 from .answer import MEDIA, Answer, Hiding, Origin
 from .channel import Ended
+from .copying import copied_in
 from .exchange import PostgresExchange, Speaker
 
 _WHOLE = 64 << 10  # bytes of lines; a larger answer comes piece by piece
@@ -229,44 +230,17 @@ class StatementExchange(PostgresExchange):
         return found
 
     async def _copy_in(self, answer: Answer) -> AsyncIterator[bytes]:
-        """Rows from the caller, each recorded before it is sent on. Raises `CallerGone`, `Refused`."""
         await self.pass_on(b"".join([*self._heads(answer), answer.latest()]))
-        session, most = self.session, self.session.target.limits.max_request
-        upstream = session.upstream
+        upstream = self.session.upstream
         if upstream is None:
             raise _lost()
-        total = 0
         try:
-            while True:
-                found = await self._from_caller()
-                if found.kind == frontend.COPY_DATA:
-                    total += len(found.payload)
-                    if total > most:
-                        raise Refused(
-                            Code.REQUEST_TOO_LARGE, private_detail=f"COPY of more than max_request ({most} bytes)"
-                        )
-                    yield answer.line_in(found.payload)
-                elif found.kind in (frontend.SYNC, frontend.FLUSH):
-                    continue  # as the server does while it copies
-                elif found.kind not in (frontend.COPY_DONE, frontend.COPY_FAIL):
-                    raise Refused(Code.REQUEST_INVALID, "Only COPY data may come here.")
-                upstream.channel.write(found.raw)
-                await upstream.channel.drain()
-                if found.kind != frontend.COPY_DATA:
-                    answer.copying = b""
-                    self._until = monotonic() + session.target.limits.timeout_s
-                    return
+            async for lines in copied_in(self.session, upstream.channel, answer):
+                yield lines
         except Ended:
-            raise (CallerGone() if session.caller.ended else _lost()) from None
-
-    async def _from_caller(self) -> Frame:
-        try:
-            async with asyncio.timeout(self.session.limits.idle_timeout_s):
-                return await self.session.caller.next()
-        except TimeoutError:
-            raise Refused(Code.REQUEST_TIMEOUT, private_detail="no COPY data came") from None
-        except Malformed as malformed:
-            raise Refused(Code.REQUEST_INVALID, str(malformed)) from None
+            raise (CallerGone() if self.session.caller.ended else _lost()) from None
+        answer.copying = b""
+        self._until = monotonic() + self.session.target.limits.timeout_s
 
     def _known(self) -> Answer:
         if self.answer is None:
@@ -323,100 +297,3 @@ async def _more(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes
     yield first
     async for piece in rest:
         yield piece
-
-
-class Script:
-    """The statements of one simple query: all are judged before the first is sent, and the text is sent once."""
-
-    def __init__(self, count: int) -> None:
-        self._missing = count
-        self._go: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._turns = [asyncio.Event() for _ in range(count)]
-        self._turns[0].set()
-        self.broken = False
-        self.told = False
-        self.sent = False
-
-    async def judged(self) -> None:
-        """This statement may be sent; wait for the others. Raises `Refused` when one of them may not."""
-        self._missing -= 1
-        if not self._missing and not self._go.done():
-            self._go.set_result(None)
-        await asyncio.shield(self._go)
-        self.check()
-
-    async def turn(self, at: int) -> None:
-        await self._turns[at].wait()
-        self.check()
-
-    def check(self) -> None:
-        if self.broken:
-            raise Refused(
-                Code.POLICY_DENIED, private_detail="another statement of the same text was refused, or failed"
-            )
-
-    def done(self, at: int) -> None:
-        if at + 1 < len(self._turns):
-            self._turns[at + 1].set()
-
-    def give_up(self) -> None:
-        self.broken = True
-        if not self._go.done():
-            self._go.set_result(None)
-        for turn in self._turns:
-            turn.set()
-
-
-class Part(StatementExchange):
-    """One statement of a script."""
-
-    def __init__(
-        self, session: Speaker, function: str, prepared: Prepared, sending: Sending, script: Script, at: int
-    ) -> None:
-        super().__init__(session, function, prepared, sending)
-        self._script = script
-        self._at = at
-        self.finished = False
-
-    async def send(self, permit: Permit, lease: Lease) -> Reply:
-        """See `core.ports.Exchange`."""
-        await self._script.judged()
-        await self._script.turn(self._at)
-        return await super().send(permit, lease)
-
-    def write(self) -> None:
-        if self._script.sent:
-            return
-        self._script.sent = True
-        super().write()
-        self.session.awaiting_ready, self.session.unsynced = True, False
-
-    def _over(self, answer: Answer) -> bool:
-        """An error ends the whole text."""
-        if answer.failed and self.session.awaiting_ready:
-            return False
-        return super()._over(answer) if self.sending.ready else answer.done
-
-    def _ready(self, found: Frame, answer: Answer) -> None:
-        self.sending.ready = True
-        super()._ready(found, answer)
-
-    async def deliver(self, reply: Reply) -> None:
-        """See `core.ports.Exchange`."""
-        await super().deliver(reply)
-        if self._known().failed:
-            self._script.told = True
-            self._script.give_up()
-        self.finished = True
-        self._script.done(self._at)
-
-    async def refuse(self, refused: Refused) -> None:
-        """See `core.ports.Exchange`. The first refusal is told; the others follow from it."""
-        self._script.give_up()
-        self.refused = refused
-        if not self._script.told:
-            self._script.told = True
-            await self.say(backend.refusal(refused, self.call_id))
-
-
-__all__ = ["Outcome", "Part", "Portal", "Prepared", "Script", "Sending", "StatementExchange"]

@@ -14,6 +14,9 @@ from typing import Any
 from .frames import Malformed
 
 TEXT_LIKE = frozenset({25, 1043, 1042, 19, 705, 114, 142, 3802, 18, 2275})
+TIMES = frozenset({1082, 1083, 1266, 1114, 1184, 1186})
+_UUID = 2950
+FIXED = TIMES | {16, _UUID, 26, 27, 28, 29, 3220}  # no text fits into them
 _EPOCH = dt.datetime(2000, 1, 1)
 _ELEMENTS = frozenset({16, 18, 19, 20, 21, 23, 25, 26, 114, 700, 701, 1042, 1043, 1082, 1114, 1184, 1700, 2950, 3802})
 
@@ -28,6 +31,13 @@ def shown(kind: int, form: int, value: bytes | None) -> Any:
     """The value as JSON. Raises `Malformed` for text that is not UTF-8."""
     if value is None:
         return None
+    found = _plain(kind, form, value)
+    if kind in TIMES:  # ISO 8601 has a comma, too; with a full stop it looks like a telephone number
+        return found.replace(".", ",")
+    return found.replace("-", "") if kind == _UUID else found
+
+
+def _plain(kind: int, form: int, value: bytes) -> Any:
     if form == 0 or kind in TEXT_LIKE:
         return _text(value[1:] if form == 1 and kind == 3802 else value)
     read = _BINARY.get(kind) or (_array if value[:4] in _DIMENSIONS else None)
