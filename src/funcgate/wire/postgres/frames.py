@@ -79,9 +79,10 @@ def read_startup(packet: bytes) -> Startup:
     code = packet_code(packet)
     if code >> 16 != 3:
         raise Malformed(f"protocol version {code >> 16}.{code & 0xFFFF} is not spoken here")
-    if not packet.endswith(b"\0\0") and packet[8:] != b"\0":
+    body = packet[8:]
+    if not body.endswith(b"\0\0") and body != b"\0":
         raise Malformed("a startup packet without its end")
-    parts = packet[8:-1].split(b"\0")[:-1]
+    parts = body[:-1].split(b"\0")[:-1]
     if len(parts) % 2:
         raise Malformed("a startup parameter without a value")
     found: dict[str, str] = {}
