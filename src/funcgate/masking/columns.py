@@ -12,6 +12,7 @@ LABEL = "[REDACTED:field]"
 _ANY = ("*", "**")
 # PostgreSQL's letters of a message's fields: those that tell of values. Names of tables and columns, codes and places stay.
 _TELLING = frozenset("DHW")
+_RAISED = frozenset({"", "00", "01", "P0", "XX"})
 _QUOTED = re.compile(r'"[^"]*"|\'[^\']*\'|\([^()]*\)|\d[\d.:-]*\d|\d')
 
 
@@ -50,15 +51,13 @@ class ColumnRules:
         if not self._rules:
             return dict(fields)
         # Class 42: the statement itself is wrong; what is quoted then are the words of its author.
-        own = fields.get("C", "").startswith("42")
-        shown: dict[str, str] = {}
-        for letter, text in fields.items():
-            if letter in _TELLING and not own:
-                shown[letter] = LABEL
-            elif letter == "M" and not own:
-                shown[letter] = _QUOTED.sub(LABEL, text)
-            else:
-                shown[letter] = text
+        kind = fields.get("C", "")[:2]
+        if kind == "42":
+            return dict(fields)
+        shown = {letter: LABEL if letter in _TELLING else text for letter, text in fields.items()}
+        if "M" in shown:
+            # What RAISE says is anybody's text, without quotes to know values by.
+            shown["M"] = LABEL if kind in _RAISED else _QUOTED.sub(LABEL, shown["M"])
         return shown
 
     def _covers(self, name: str) -> bool:

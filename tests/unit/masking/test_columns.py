@@ -15,6 +15,8 @@ RULES = ColumnRules(["people.ssn"])
         ({"C": "23505", "M": "duplicate key", "D": "Key (ssn)=(123-45-6789) already exists."}, "123-45-6789"),
         ({"C": "P0001", "M": "the number is 123-45-6789", "H": "123-45-6789", "W": "at 123-45-6789"}, "123-45-6789"),
         ({"C": "00000", "M": "NOTICE of 'somebody'"}, "somebody"),
+        ({"C": "00000", "M": "NOTICE of somebody"}, "somebody"),
+        ({"C": "P0001", "M": "it is somebody"}, "somebody"),
     ],
 )
 def test_an_error_does_not_tell_a_hidden_value(fields: dict[str, str], hidden: str) -> None:
