@@ -249,6 +249,9 @@ CREATE TABLE logs (id int, ssn text) PARTITION BY RANGE (id);
 CREATE TABLE logs_1 PARTITION OF logs FOR VALUES FROM (0) TO (10); INSERT INTO logs VALUES (1, 'canary-log');
 CREATE FUNCTION ssn_of(p people) RETURNS text LANGUAGE sql STABLE AS 'SELECT p.ssn';
 CREATE FUNCTION peek(n int) RETURNS text LANGUAGE sql STABLE AS 'SELECT ssn FROM people WHERE id = n';
+CREATE FUNCTION wipe() RETURNS int LANGUAGE sql AS 'DELETE FROM people; SELECT 1';
+CREATE FUNCTION wipe_of(p people) RETURNS int LANGUAGE sql AS 'DELETE FROM people; SELECT 1';
+CREATE VIEW trap AS SELECT wipe() AS a, 1 AS one; CREATE VIEW hr.behind AS SELECT one FROM trap;
 CREATE VIEW peeking AS SELECT peek(1) AS seen, 1 AS one;
 """
 # Every one of them would show a hidden value.

@@ -25,6 +25,10 @@ select 'view', c.oid::text, n.nspname::text, c.relname::text, '0', pg_catalog.pg
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')
 union all
+select 'function', '0', n.nspname::text, p.proname::text, '0', p.provolatile::text
+  from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+ where n.nspname not in ('pg_catalog', 'information_schema')
+union all
 select 'part', i.inhrelid::text, '', '', i.inhparent::text, '' from pg_catalog.pg_inherits i
 """
 SYSTEM = frozenset({"pg_catalog", "information_schema"})
@@ -56,8 +60,13 @@ class Relations:
         self._by_oid: dict[int, Relation] = {}
         self._by_name: dict[str, list[int]] = {}
         self._views: dict[int, Statement | None] = {}
+        self._volatile: dict[tuple[str, str], bool] = {}  # by schema and name, and by ("", name) for any schema
         for row in rows:
             what, number_of, schema, name, number, text = ["" if value is None else value for value in row]
+            if what == "function":
+                for key in ((schema, name), ("", name)):
+                    self._volatile[key] = self._volatile.get(key, False) or text == "v"
+                continue
             relation = self._by_oid.setdefault(int(number_of), Relation(schema, name))
             if what == "part":
                 relation.parents.append(int(number))
@@ -136,12 +145,16 @@ class Relations:
         return together([own, *(self._source(source, seen | {oid}) for source in behind)])
 
     def hidden_calls(self, statement: Statement) -> frozenset[str]:
-        """What the statement calls without a word of it: functions in views that may write, and functions written as columns.
+        """What the statement calls without a word of it and may write: functions in views, and functions written as columns.
 
         Attack: SELECT * FROM a_view, which deletes.
         """
-        reads = list(statement.args.get("reads", ()))
-        found = {"a function as a column"} if self.calls(statement.fields) else set()
+        reads = list(statement.args["reads"])
+        found = {
+            f"{source.column} as a column"
+            for source in statement.fields
+            if self.calls([source]) and self._writes(source.column)
+        }
         done: set[int] = set()
         while reads:
             *schema, name = reads.pop().split(".")
@@ -154,9 +167,15 @@ class Relations:
                 if view is None:
                     found.add(f"view {name}")
                     continue
-                found |= set(view.args["volatile_functions"])
+                found |= {called for called in view.args["volatile_functions"] if self._writes(called)}
                 reads += view.args["reads"]
         return frozenset(found)
+
+    def _writes(self, name: str) -> bool:
+        """Whether a function may write. Those of the owner's making that are declared STABLE or IMMUTABLE may not: PostgreSQL
+        itself holds them to it."""
+        *schema, last = name.split(".")
+        return self._volatile.get((schema[-1] if schema else "", last), True)
 
     def _view(self, oid: int) -> Statement | None:
         """The statement that a view is; None when its definition cannot be read."""

@@ -1,12 +1,12 @@
-"""Where the columns of an answer come from: the statement's words and the database's catalogue, read over the connection.
+"""Where the columns of an answer come from, and what views do: the database's catalogue, read over the connection.
 
-Only for targets of which some column is hidden. What cannot be told stays unknown, and the unknown is hidden.
+What cannot be told stays unknown: an unknown column is hidden, an unknown table is not read.
 """
 
 from collections.abc import Sequence
 from time import monotonic
 
-from funcgate.catalog.sql import RELATIONS_SQL, Described, Relations, Statement, origins
+from funcgate.catalog.sql import RELATIONS_SQL, STATEMENTS, Described, Relations, Statement, origins
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Malformed
@@ -14,6 +14,8 @@ from funcgate.wire.postgres.frames import Malformed
 from .upstream import Upstream
 
 _FRESH_S = 30.0
+# What policies let through as reading or writing rows. The others say of themselves that they may do anything.
+_SEEN = frozenset(STATEMENTS) - {"call", "mixed", "ddl", "do"}
 _MOST_ROWS = 500_000
 
 
@@ -22,6 +24,7 @@ class Origins:
 
     def __init__(self) -> None:
         self._relations: Relations | None = None
+        self._last: Relations | None = None  # what was known before it grew stale
         self._read_at = 0.0
         self._stale = True
 
@@ -37,8 +40,16 @@ class Origins:
         if not possible or upstream.state == b"E":
             self._relations = None if self._stale else self._relations
             return
-        self._relations = await _read(upstream)
+        self._last = self._relations = await _read(upstream)
         self._read_at, self._stale = monotonic(), False
+
+    def hidden_calls(self, statement: Statement) -> frozenset[str]:
+        """What the statement calls without a word of it, see `Relations.hidden_calls`."""
+        if statement.function not in _SEEN or not (statement.args["reads"] or statement.fields):
+            return frozenset()
+        return (
+            self._last.hidden_calls(statement) if self._last is not None else frozenset({"tables that are not known"})
+        )
 
     def of(self, statement: Statement | None, columns: Sequence[Column]) -> Sequence[Sequence[str] | None]:
         """For each column, those that its values depend on; None when nobody can tell."""

@@ -90,8 +90,15 @@ class StatementExchange(PostgresExchange):
         permit.spend(call.digest)
         masker = self._site.snapshot.maskers(call.function)
         rules = self.session.target.columns(call.function)
-        if rules:
+        statement = self.prepared.statement
+        if rules or (statement is not None and statement.args["reads"]):
             await self._refresh()
+        if statement is not None and (calls := self.session.origins.hidden_calls(statement)):
+            # Attack: SELECT * FROM a_view, which deletes.
+            detail = f"calls that no policy was asked about: {', '.join(sorted(calls))}"
+            raise Refused(
+                Code.POLICY_DENIED, "Something here calls functions that policies cannot see.", private_detail=detail
+            )
         portal = self.portal
         self.answer = Answer(
             self.sending.expected, Hiding(rules, self._origins), strict=masker.collects,

@@ -83,10 +83,13 @@ def test_a_table_that_was_made_since_is_hidden(server: psycopg.Connection, relat
 @pytest.mark.parametrize(
     ("sql", "calls"),
     [
-        ("SELECT * FROM peeking", {"peek"}),
-        ("SELECT one FROM public.peeking", {"peek"}),
-        ("SELECT p.ssn_of FROM people p", {"a function as a column"}),
-        ("SELECT public.people.ssn_of FROM people", {"a function as a column"}),
+        ("SELECT * FROM trap", {"wipe"}),
+        ("SELECT one FROM public.trap", {"wipe"}),
+        ("SELECT * FROM (SELECT 1 FROM hr.behind) q", {"wipe"}),
+        ("SELECT * FROM peeking", set()),
+        ("SELECT p.ssn_of FROM people p", set()),
+        ("SELECT p.wipe_of FROM people p", {"wipe_of as a column"}),
+        ("SELECT public.people.wipe_of FROM people", {"wipe_of as a column"}),
         ("SELECT * FROM people p JOIN staff2 s ON s.id = p.id WHERE p.name = s.label", set()),
         ("SELECT p.ctid, p.* FROM people p", set()),
         ("SELECT c.relname FROM pg_class c", set()),
