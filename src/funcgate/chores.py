@@ -25,9 +25,10 @@ def plan(settings: KeeperSettings, asker: Callable[[str], Ask]) -> Sequence[Plan
         Planned("archive", settings.keep_free_bytes, partial(_archive, settings), follows=False),
     ]
     if settings.index.enabled:
-        planned.append(Planned("index", (settings.index, key), partial(_index, settings)))
+        part_of_index = (settings.index, key, settings.keep_free_bytes)
+        planned.append(Planned("index", part_of_index, partial(_index, settings)))
     if settings.retention:  # without a rule all is kept for ever
-        part = (settings.retention, key)
+        part = (settings.retention, key, settings.proof.key)
         planned.append(Planned("retention", part, partial(_retention, settings, asker("retention"))))
     for to in settings.forward:
         name = f"forward-{to.name}"
@@ -54,7 +55,13 @@ def _index(settings: KeeperSettings) -> Chore:
     from funcgate.recording.index.keys import secret_of
 
     secret, opened = secret_of(_key(settings)), _opener(settings).open
-    return IndexChore(Path(settings.data_dir), secret=secret, text=settings.index.text, opened=opened)
+    return IndexChore(
+        Path(settings.data_dir),
+        secret=secret,
+        text=settings.index.text,
+        opened=opened,
+        min_free_bytes=settings.keep_free_bytes,
+    )
 
 
 def _archive(settings: KeeperSettings) -> Chore:
@@ -67,7 +74,8 @@ def _archive(settings: KeeperSettings) -> Chore:
 def _retention(settings: KeeperSettings, ask: Ask) -> Chore:
     from funcgate.recording.retention.chore import RetentionChore
 
-    return RetentionChore(Path(settings.data_dir), settings.retention, ask, key=_key(settings))
+    proof_key = Path(settings.proof.key) if settings.proof.key else None
+    return RetentionChore(Path(settings.data_dir), settings.retention, ask, key=_key(settings), proof_key=proof_key)
 
 
 def _forwarder(settings: KeeperSettings, to: ForwardSettings, ask: Ask) -> Chore:

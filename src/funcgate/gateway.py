@@ -130,8 +130,9 @@ class Gateway:
         exchange, snapshot, call = passage.exchange, passage.snapshot, _known(passage.call)
         schema = snapshot.functions[call.function].args_schema
         args = arrived.args or Raw(b"{}")
+        passage.unwritten = arrived  # who came goes into the record also when the desk takes the call not even in
         held = await self._desk.open(call, decision, args, schema, exchange.patience)
-        passage.approval = held.id
+        passage.approval, passage.unwritten = held.id, None
         await passage.write(arrived, passage.entry(_ASKED))
         await self._desk.wait(held)
         passage.step("hold")
@@ -145,7 +146,7 @@ class Gateway:
         if function is None or function.args_schema != schema or not exchange.renew():
             raise Refused(Code.APPROVAL_EXPIRED, private_detail="the function changed while the call was held")
         decided = now.policies.decide(call)
-        if isinstance(decided, Deny):
+        if not isinstance(decided, Allow | RequireApproval):
             raise _denied(passage, decided)
         await self._desk.use(held, decided)
         passage.decision = decided
@@ -199,6 +200,10 @@ class Passage:
     def arrived(self, call: Call, masker: Masker) -> Entry:
         self._who = who = who_is(call.principal)
         args = masker.mask_args(encode_args(call.args))
+        if (
+            call.reason
+        ):  # free text, told to approvers, channels and the journal: masked before anything is done with it
+            call.reason = self._masked(call.reason)
         entry = Entry(
             kind=_ARRIVED, call=call.id, session=call.session, principal=who, function=call.function,
             target=call.target, args=Raw(args), digest=call.digest, client=call.client, trace=call.trace, reason=call.reason,

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from funcgate.approval.channels.channel import Channel
+from funcgate.approval.channels.email import EmailChannel
 from funcgate.approval.channels.slack import SlackChannel
+from funcgate.approval.channels.teams import TeamsChannel
 from funcgate.approval.channels.webhook import WebhookChannel
 from funcgate.catalog import Readers, load_http
 from funcgate.catalog.sql import load_sql
@@ -18,6 +20,8 @@ PROTOCOLS: Mapping[str, LoadFunctions] = {
 
 # By `type`; each is made from its spec and, by name, its secrets.
 CHANNELS: Mapping[str, Callable[..., Channel]] = {
+    "email": EmailChannel,
     "slack": SlackChannel,
+    "teams": TeamsChannel,
     "webhook": WebhookChannel,
 }

@@ -39,7 +39,7 @@ def by_curl(method: str, url: str, token: str, body: dict[str, Any] | None) -> A
         method,
         url,
     ]
-    command += ["-H", f"Authorization: Bearer {token}"]
+    command += ["-H", f"Authorization: Bearer {token}", "-H", "Prefer: wait=1"]
     if body is not None:
         command += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -48,14 +48,14 @@ def by_curl(method: str, url: str, token: str, body: dict[str, Any] | None) -> A
 
 
 def by_httpx(method: str, url: str, token: str, body: dict[str, Any] | None) -> Answer:
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = {"Authorization": f"Bearer {token}", "Prefer": "wait=1"}
     answer = httpx.request(method, url, headers=headers, json=body, trust_env=False, timeout=60)
     return answer.status_code, answer.json()
 
 
 def by_aiohttp(method: str, url: str, token: str, body: dict[str, Any] | None) -> Answer:
     async def ask() -> Answer:
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {token}", "Prefer": "wait=1"}
         async with (
             aiohttp.ClientSession(headers=headers) as session,
             session.request(method, url, json=body) as answer,
@@ -66,7 +66,9 @@ def by_aiohttp(method: str, url: str, token: str, body: dict[str, Any] | None) -
 
 
 def by_urllib(method: str, url: str, token: str, body: dict[str, Any] | None) -> Answer:
-    headers = {"Authorization": f"Bearer {token}"} | ({} if body is None else {"Content-Type": "application/json"})
+    headers = {"Authorization": f"Bearer {token}", "Prefer": "wait=1"} | (
+        {} if body is None else {"Content-Type": "application/json"}
+    )
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, headers, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -157,7 +159,7 @@ def test_many_calls_at_once_on_few_connections(addresses: dict[str, str], token:
 
     async def ask_all() -> list[tuple[int, int]]:
         few = aiohttp.TCPConnector(limit=8)
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {token}", "Prefer": "wait=1"}
         async with aiohttp.ClientSession(connector=few, headers=headers) as session:
             return await asyncio.gather(*(ask(session, amount) for amount in range(1, 101)))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from funcgate.core.approval import ApprovalStore, Grant, State, TooManyPending
+from funcgate.core.approval import ApprovalStore, Grant, State, Ticket, TooManyPending
 from funcgate.core.ids import new_id
 from funcgate.stores.memory_approvals import MemoryApprovals
 from funcgate.stores.sql import Database, SqlApprovals
@@ -142,6 +142,26 @@ def grant(**changes: object) -> Grant:
     return replace(plain, **changes)
 
 
+def test_what_is_long_over_is_forgotten_and_nothing_else(run: Run) -> None:
+    async def test(store: ApprovalStore) -> None:
+        day = 86400.0
+        old = approval(id=new_id(NOW), key="k1", state=State.USED)
+        long_lived = approval(id=new_id(NOW), key="k2", state=State.REJECTED, expires_at=NOW + 200 * day)
+        live = approval(id=new_id(NOW), key="k3")
+        new = approval(id=new_id(NOW + 50 * day), key="k4", state=State.USED, expires_at=NOW + 50 * day)
+        for each in (old, long_lived, live, new):
+            await store.open(each)
+            await store.told("c", each.id, each.revision, "place")
+        assert await store.forget(NOW + 10 * day) == 1
+        assert {each.id for each in await store.find()} == {long_lived.id, live.id, new.id}
+        assert await store.untold("c", "") == []
+        assert await store.forget(NOW + 10 * day) == 0
+        await store.open(old)  # what was told of it is forgotten, too
+        assert await store.untold("c", "") == [(old, "")]
+
+    run(test)
+
+
 def test_a_grant_is_used_as_often_as_it_says(run: Run) -> None:
     async def test(store: ApprovalStore) -> None:
         one = grant(calls=5)
@@ -186,5 +206,20 @@ def test_a_channel_learns_of_every_change_once(run: Run) -> None:
         assert await store.untold("slack", kept.id + "0") == []
         await store.told("slack", kept.id, 2, "C1/17")
         assert await store.untold("slack", "") == []
+
+    run(test)
+
+
+def test_a_ticket_is_used_once_and_forgotten_when_its_time_is_over(run: Run) -> None:
+    async def test(store: ApprovalStore) -> None:
+        ticket = Ticket(digest="d" * 64, approval=new_id(NOW), recipient="bob@corp.example", expires_at=NOW + 60)
+        await store.add_ticket(ticket, NOW)
+        assert await store.ticket(ticket.digest) == ticket
+        assert sorted(await asyncio.gather(*(store.use_ticket(ticket.digest) for _ in range(8))))[-2:] == [False, True]
+        assert await store.ticket(ticket.digest) == replace(ticket, used=True)
+        assert not await store.use_ticket("no such")
+        await store.add_ticket(replace(ticket, digest="e" * 64, expires_at=NOW + 90), NOW + 60)
+        assert await store.ticket(ticket.digest) is None
+        assert await store.ticket("e" * 64) is not None
 
     run(test)

@@ -64,6 +64,31 @@ def test_a_waiting_call_is_approved_from_the_command_line(gate: Gate, authority:
     assert one["id"] in cli(gate, bob, "list")
 
 
+def test_a_reason_is_masked_and_the_record_says_who_approved_the_call_that_ran(
+    make_gate: Callable[..., Gate], authority: Authority, target: Target
+) -> None:
+    gate = make_gate(policies=[POLICY], masking=[{"functions": ["shop.*"], "detect": ["credit_card"]}]).start()
+    agent, bob, card = authority.token("agent-7"), authority.token("bob", ("finance",)), "4111 1111 1111 1111"
+    held = order(gate, agent, {"amount": 250}, reason=f"refund to {card}").json()["approval"]["id"]
+    shown = cli(gate, bob, "approve", held)
+    assert "refund to" in shown
+    ran = order(gate, agent, {"amount": 250}, reason=f"refund to {card}")
+    assert ran.status_code == 200
+    call = ran.headers["funcgate-call-id"]
+    gate.ended(call)
+    assert gate.stop() == 0
+    why = subprocess.run(
+        [FUNCGATE, "audit", "why", call, "--data-dir", str(gate.data), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert [each["who"] for each in json.loads(why.stdout)["approvals"]] == ["corp/bob"], why.stdout + why.stderr
+    for text in (shown, gate.log.read_text(), *(each.read_text() for each in (gate.data / "journal").glob("*.jsonl"))):
+        assert card not in text
+    assert card.encode() not in (gate.data / "state.db").read_bytes()
+
+
 def test_who_may_not_is_told_so(gate: Gate, authority: Authority) -> None:
     agent, eve, bob = (
         authority.token("agent-7"),

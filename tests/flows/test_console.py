@@ -57,7 +57,7 @@ def counted(authority: Authority, shared_target: Target, tmp_path_factory: pytes
 def test_what_is_counted(counted: Gate, target: Target, token: str) -> None:
     gate = counted
     assert [get(gate, token).status_code for _ in range(3)] == [200, 200, 200]
-    assert get(gate, token, "/shop/items/1").status_code == 403
+    assert get(gate, token, "/shop/items/1", prefer="wait=0").status_code == 403
     assert get(gate, token, "/shop/nowhere").status_code == 403
     assert get(gate).status_code == 401
     found = until(lambda: found if (found := metrics(gate))["funcgate_open_calls", ""] == 0 else None)
@@ -73,7 +73,7 @@ def test_what_is_counted(counted: Gate, target: Target, token: str) -> None:
 
 
 def test_refused_calls_are_logged_when_it_is_asked_for(counted: Gate, token: str) -> None:
-    refused = get(counted, token, "/shop/items/2", traceparent=f"00-{TRACE}-b7ad6b7169203331-01")
+    refused = get(counted, token, "/shop/items/2", prefer="wait=0", traceparent=f"00-{TRACE}-b7ad6b7169203331-01")
     assert refused.status_code == 403
     call_id = refused.headers["funcgate-call-id"]
     (line,) = until(lambda: [line for line in counted.logged("call refused") if line["call_id"] == call_id])

@@ -10,6 +10,7 @@ import shutil
 import signal
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -150,6 +151,15 @@ def test_a_full_disk(make_gate: Make, target: Target, token: str, small_disk: Pa
     assert gate.stop() == 0
     say("  " + compare(gate.data / "journal", target, set(load.answered)))
     assert_told(gate, "ENOSPC")
+    denied = sum(entry.code == "journal.unavailable" for entry in read_entries(gate.data / "journal"))
+    refused = load.refused["journal.unavailable"]
+    say(f"  {refused} calls refused, {denied} of the refusals recorded: they went to the reserve")
+    assert denied == refused
+    reserve = (gate.data / "journal" / "reserve").stat()
+    assert (reserve.st_size, reserve.st_blocks * 512) == (8 << 20, 8 << 20)
+    verify = [Path(sys.executable).parent / "funcgate", "audit", "verify", "--config", str(gate.file)]
+    done = subprocess.run(verify, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @contextlib.contextmanager
@@ -172,7 +182,7 @@ def failing(pid: int, error: str) -> Iterator[None]:
         tracing.communicate(timeout=20)
 
 
-@pytest.mark.parametrize("error", ["EIO", "EROFS"])
+@pytest.mark.parametrize("error", ["EIO", "EROFS", "EDQUOT"])
 def test_a_disk_that_fails_or_is_read_only(make_gate: Make, target: Target, token: str, say: Say, error: str) -> None:
     gate = make_gate().start()
     assert gate.process is not None

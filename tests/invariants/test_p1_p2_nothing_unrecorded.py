@@ -60,11 +60,11 @@ def forwarded(target: Target) -> list[str]:
 
 
 def test_kill_9_under_load_loses_no_forwarded_call(make_gate: Callable[..., Gate], target: Target, token: str) -> None:
-    """The target's own ledger against the journal, five times over on one data folder."""
+    """The target's own ledger against the journal, three times over on one data folder; a hundred times in the slow tests."""
     gate = make_gate()
     chance = random.Random(4)
     answered: list[str] = []
-    for _ in range(5):
+    for _ in range(3):
         gate.start()
         load = Load(gate, token)
         until(lambda load=load: len(load.answered) > 20)  # type: ignore[misc]
@@ -76,7 +76,7 @@ def test_kill_9_under_load_loses_no_forwarded_call(make_gate: Callable[..., Gate
     assert gate.stop() == 0
     recorded = kinds(gate)
     sent = forwarded(target)
-    assert len(sent) > 100
+    assert len(sent) > 60
     assert len(sent) == len(set(sent)), "a call was forwarded twice"
     for call in sent:
         assert recorded[call][:2] == ["arrived", "allowed"], call

@@ -279,13 +279,14 @@ class OpenDesk:
         pass
 
 
-async def hold(parts: Parts, wire: Wire, desk: Any, after: Snapshot | None = None) -> None:
-    """Carry a call that has to be held; the world is `after` once it was approved."""
+async def hold(parts: Parts, wire: Wire, desk: Any, after: Snapshot | None = None) -> MemoryJournal:
+    """Carry a call that has to be held; the world is `after` once it was approved. Its record."""
     record = MemoryJournal()
     parts.decision = HELD
     before = parts.snapshot()
     gateway = Gateway(record, desk, Meter(), Unknowns(record), lambda: after or before)
     await gateway.carry(wire, before)
+    return record
 
 
 def test_an_open_desk_lets_a_held_call_through() -> None:
@@ -296,12 +297,21 @@ def test_an_open_desk_lets_a_held_call_through() -> None:
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("step", ["open", "wait", "use"])
-def test_a_desk_that_fails_lets_nothing_through(step: str, error: BaseException) -> None:
+def test_a_desk_that_fails_lets_nothing_through_and_it_is_recorded_who_came(step: str, error: BaseException) -> None:
     wire, desk = Wire(), OpenDesk()
     setattr(desk, step, fails_later(error))
-    asyncio.run(hold(Parts(), wire, desk))
+    record = asyncio.run(hold(Parts(), wire, desk))
     assert (wire.sent, wire.delivered) == (0, [])
     assert len(wire.refused) == 1
+    assert [entry.kind for entry in record.entries if entry.kind != "asked"] == ["arrived", "denied", "ended"]
+
+
+@pytest.mark.parametrize("decision", [None, True, "allow", 1, object(), (), Allow], ids=repr)
+def test_a_decision_after_the_wait_that_is_none_is_no_allow(decision: object) -> None:
+    parts, later, wire = Parts(), Parts(), Wire()
+    later.decision = decision
+    asyncio.run(hold(parts, wire, OpenDesk(), later.snapshot()))
+    assert (wire.sent, len(wire.refused)) == (0, 1)
 
 
 def _other(**changes: Any) -> Principal:

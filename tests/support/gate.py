@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -30,6 +31,12 @@ def until(condition: Callable[[], T], timeout_s: float = 30.0) -> T:
         if time.monotonic() > end:
             raise AssertionError(f"still not true after {timeout_s} s")
         time.sleep(0.01)
+
+
+def free_port() -> int:
+    """A port that is free now, for an address that has to be in the configuration."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return int(held.getsockname()[1])
 
 
 def settings(authority: Authority, target_url: str, functions: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """The desk of a running gateway: its store, the people's answers, and the channels that tell them. Put together here."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from funcgate.approval.answers import Answers
+from funcgate.approval.channels.channel import Channel
 from funcgate.approval.desk import HumanDesk
 from funcgate.approval.notices import Notices
-from funcgate.approval.spec import ChannelSpec
+from funcgate.approval.spec import ChannelSpec, EmailSpec
+from funcgate.approval.tickets import Tickets
 from funcgate.config.channels import ChannelSettings
 from funcgate.core.approval import ApprovalStore
 from funcgate.core.ports import Journal
@@ -18,14 +20,18 @@ from funcgate.registry import CHANNELS
 if TYPE_CHECKING:
     from funcgate.stores.sql import SqlApprovals
 
+AGAIN_AFTER_S = 1.0
+
 
 class Approving:
     """One desk over the database at `state`. A gateway that never held a call has none, and does not load what reads it."""
 
-    def __init__(self, state: Path, journal: Journal, settings: Iterable[ChannelSettings]) -> None:
+    def __init__(self, state: Path, journal: Journal, settings: Iterable[ChannelSettings], url: str) -> None:
+        """`url` is where people see approvals, "" if nowhere."""
         self._later = _Later(state)
         self.store = cast(ApprovalStore, self._later)
-        made = [CHANNELS[_tag(each.spec)](each.spec, **each.secrets) for each in settings]
+        self.tickets = Tickets(self.store, url)
+        made = [self._made(each) for each in settings]
         self.channels = {channel.name: channel for channel in made}
         self.troubles: dict[str, str] = {}
         self._notices = Notices(self.store, made, self._trouble)
@@ -36,14 +42,18 @@ class Approving:
         """Look after what is held, and keep the channels told, until cancelled."""
         await self._later.needed()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.desk.run())
-            group.create_task(self._notices.run())
+            group.create_task(_on_and_on("desk", self.desk.run))
+            group.create_task(_on_and_on("channels", self._notices.run))
 
     async def close(self) -> None:
         self.desk.close()
         await self._later.close()
         for channel in self.channels.values():
             await channel.close()
+
+    def _made(self, settings: ChannelSettings) -> Channel:
+        more = {"tickets": self.tickets} if isinstance(settings.spec, EmailSpec) else {}
+        return CHANNELS[_tag(settings.spec)](settings.spec, **settings.secrets, **more)
 
     def _trouble(self, channel: str, text: str) -> None:
         """Say once what is wrong, and once that it is mended."""
@@ -55,6 +65,16 @@ class Approving:
         else:
             logger().info("approvers are told again", channel=channel)
             self.troubles.pop(channel, None)
+
+
+async def _on_and_on(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Until cancelled. What breaks by a fault of ours is told and begun again, and takes nothing else with it."""
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            logger().error("approvals broke, and go on", part=name, exc_info=error)
+        await asyncio.sleep(AGAIN_AFTER_S)
 
 
 def _tag(spec: ChannelSpec) -> str:

@@ -13,6 +13,7 @@ from funcgate.config.parts import Options, Parts, Target, hash_key
 from funcgate.config.shape import HttpTargetSpec, PostgresTargetSpec, UpstreamTlsSpec
 from funcgate.core.ports import Journal, Masker
 from funcgate.gateway import Snapshot
+from funcgate.identity.unrevoked import Unrevoked
 from funcgate.masking.columns import ColumnRules
 from funcgate.protocols.http.target import HttpPools, HttpSite, HttpTarget, UpstreamTls
 from funcgate.protocols.postgres.target import PostgresSite, PostgresTarget, place_of
@@ -58,13 +59,13 @@ def build(parts: Parts, pools: HttpPools) -> Built:
     snapshot = Snapshot(
         version=parts.version,
         identity=parts.issuers,
-        policies=parts.policies,
+        policies=Unrevoked(parts.policies, parts.issuers.revoked, parts.version),
         maskers=_maskers(parts).__getitem__,
         broker=parts.broker,
         functions=parts.functions,
         record_bytes=parts.journal.record_bytes,
     )
-    targets, approval_url = parts.targets.items(), parts.loaded.config.approval_url or ""
+    targets, approval_url = parts.targets.items(), parts.approval_url
     http = {name: _http_target(one, pools) for name, one in targets if isinstance(one.spec, HttpTargetSpec)}
     postgres = {
         name: _postgres_target(one, parts.masking.columns)

@@ -36,6 +36,7 @@ _FIXED: tuple[tuple[tuple[str, ...], Callable[[Parts], Any]], ...] = (
     (("proof", "origin"), lambda parts: parts.keeper.proof.origin),
     (("proof", "key"), lambda parts: parts.keeper.proof.key),
     (("channels",), lambda parts: parts.loaded.config.channels),
+    (("console",), lambda parts: (parts.loaded.config.console, parts.approval_url)),
     (("logs", "calls"), lambda parts: parts.loaded.config.logs.calls),
 )
 

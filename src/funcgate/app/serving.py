@@ -19,7 +19,7 @@ from funcgate.config.secrets import secret_variables
 from funcgate.config.settings import Address
 from funcgate.console import ConsoleServer, Gauges, Health, KeeperGauges, bind, make_console, make_registry
 from funcgate.console.access import Access
-from funcgate.console.routes import approvals, channels
+from funcgate.console.routes import approvals, channels, grants, revocations
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.meter import Meter
 from funcgate.core.ports import Journal
@@ -44,6 +44,8 @@ from .changes import by_process, configuration, remember, remembered, version_of
 from .keeping import Keeping, checkpoint_age_s, proven
 from .ordering import Ordering
 from .reloading import Reloader, Steps
+from .revoking import Revoking
+from .signing_in import pages_of
 
 T = TypeVar("T")
 
@@ -90,6 +92,7 @@ class Serving:
             max_queue=settings.queue,
             segment_bytes=settings.segment_bytes,
             min_free_bytes=settings.keep_free_bytes,
+            reserve_bytes=settings.reserve_bytes,
             at_least=proven(data_dir),
         )
         keeper = KeeperGauges(lambda: self._journal.durable_seq, partial(checkpoint_age_s, data_dir))
@@ -99,7 +102,9 @@ class Serving:
         )
         self._contents = contents_of(parts, self._journal)
         self._unknowns = Unknowns(self._contents)
-        self._approving = Approving(parts.loaded.state, self._contents, parts.channels)
+        self._approving = Approving(parts.loaded.state, self._contents, parts.channels, parts.approval_url)
+        self._revoking = Revoking(parts.loaded.state, self._contents, lambda: self._parts.issuers)
+        self._approving.answers.revoked = parts.issuers.revoked
         self._sweeper = Sweeper()
         self._pools = HttpPools(self._sweeper)
 
@@ -121,8 +126,11 @@ class Serving:
         await self._record_start()
         ending.push_async_callback(self._record_stop)
         self._keeping.start()
+        ending.push_async_callback(self._revoking.close)
         ending.push_async_callback(self._end_tasks)
         self._begin(self._unknowns.run(), "unknowns")
+        await self._revoking.start()
+        self._begin(self._revoking.run(), "revocations")
         ending.push_async_callback(self._approving.close)
         self._begin(self._approving.run(), "approvals")
         self._begin(Ordering(parts.loaded.data_dir, self._journal).run(), "inbox")
@@ -156,8 +164,14 @@ class Serving:
         desk = self._approving
         api = [
             approvals.routes(desk.answers, desk.store, self._access),
-            channels.routes(desk.answers, lambda: desk.channels),
+            grants.routes(desk.answers, desk.store, self._access),
+            channels.routes(desk.answers, lambda: desk.channels, self._unknowns.admit),
+            revocations.routes(self._revoking.revocations, self._access),
         ]
+        settings = self._parts.sign_in
+        if settings is not None:
+            admit, issuers = self._unknowns.admit, lambda: self._parts.issuers
+            api.append(pages_of(settings, desk, self._access, self._contents, admit, issuers))
         return make_console(make_registry(self._meter, self._gauges), self._health, api)
 
     async def _open_journal(self) -> None:
@@ -331,7 +345,7 @@ class Serving:
         warnings = ["the configuration file was refused; an older version serves"] if gauges.last_reload_failed else []
         if failing and checks["keys"] == "ok":
             warnings.append("the keys of some issuers cannot be had")
-        warnings += self._keeping.warnings()
+        warnings += [*self._keeping.warnings(), *self._revoking.warnings()]
         ready = all(found == "ok" for found in checks.values())
         return Health(ready=ready, version=self._parts.version, checks=checks, warnings=warnings)
 

@@ -6,9 +6,10 @@ import msgspec
 
 from funcgate.core.approval import Answer, Approval, Grant, State
 from funcgate.core.entry import Entry, Kind, Who
+from funcgate.core.revocation import Revoked
 
 from .desk import HumanDesk
-from .grants import TooWide, Wish, make_grant
+from .grants import TooWide, Wish, agreed, make_grant
 from .quorum import Person, Unfit, enough, examine
 from .table import Event, NotNow, after
 
@@ -18,10 +19,14 @@ class Unanswered(Exception):
 
 
 class Answers:
-    """The one way in for answers, whatever the channel. The channel has verified the person; the desk decides the rest."""
+    """The one way in for answers, whatever the channel. The channel has verified the person; the desk decides the rest.
+
+    `revoked` is what stands of revocations; the composition root puts the gateway's here.
+    """
 
     def __init__(self, desk: HumanDesk) -> None:
         self._desk = desk
+        self.revoked = Revoked()
 
     async def give(
         self, approval: str, person: Person, yes: bool, channel: str, reason: str = "", wish: Wish | None = None
@@ -30,16 +35,20 @@ class Answers:
         now = self._desk.now()
         answer = Answer(
             issuer=person.issuer, subject=person.subject, groups=tuple(sorted(person.groups)), yes=yes, at=now,
-            channel=channel, reason=reason[:1000],
+            channel=channel, reason=reason[:1000], wish=wish.said if wish is not None and yes else "",
         )  # fmt: skip
 
         def answered(found: Approval) -> Approval:
+            # Attack: somebody whose access was revoked answers where no token is asked for: in a chat, by a link in a mail.
+            if self.revoked.of_caller(person.issuer, person.subject) is not None:
+                raise Unfit("this person's access was revoked")
             examine(found, person, now, yes=yes)
-            if wish is not None:
-                _try_grant(found, answer, wish, now)
             if not yes:
                 return after(found, Event.NO, now, answer=answer, why=f"{person.subject}: {reason}"[:1000])
-            full = enough(found.terms, (*found.answers, answer), escalated=found.escalated)
+            given = (*found.answers, answer)
+            full = enough(found.terms, given, escalated=found.escalated, asked_at=found.created_at)
+            if wish is not None:
+                _try_grant(msgspec.structs.replace(found, answers=given), wish, now, full=full)
             return after(found, Event.FULL if full else Event.YES, now, answer=answer)
 
         try:
@@ -94,7 +103,7 @@ class Answers:
         return await self._desk.store.revoke_grant(grant)
 
     async def _grant(self, approval: Approval, wish: Wish, now: float) -> Grant:
-        grant = make_grant(approval, wish, now)
+        grant = make_grant(msgspec.structs.replace(approval, answers=agreed(approval, wish)), wish, now)
         change = {"what": "granted", "grant": msgspec.to_builtins(grant, builtin_types=(msgspec.Raw,))}
         change["grant"]["args"] = grant.args
         last = approval.answers[-1]
@@ -112,8 +121,11 @@ class Answers:
         return grant
 
 
-def _try_grant(found: Approval, answer: Answer, wish: Wish, now: float) -> None:
-    make_grant(msgspec.structs.replace(found, answers=(*found.answers, answer)), wish, now)
+def _try_grant(found: Approval, wish: Wish, now: float, *, full: bool) -> None:
+    """Raises `TooWide` for a grant that will not be given."""
+    make_grant(found, wish, now)
+    if full:
+        agreed(found, wish)
 
 
 def _answered(approval: Approval, answer: Answer) -> Entry:

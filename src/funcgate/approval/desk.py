@@ -15,19 +15,26 @@ from msgspec import Raw
 from funcgate.core.approval import Approval, ApprovalStore, Asked, State, StoreFailed, TooManyPending
 from funcgate.core.call import Call
 from funcgate.core.decision import Decision, RequireApproval
-from funcgate.core.entry import Entry, Kind, who_is
+from funcgate.core.entry import Entry, who_is
 from funcgate.core.ids import new_id
 from funcgate.core.ports import Held, Journal, Patience
 from funcgate.core.refusal import Code, Refused
 
 from . import refusals
 from .canonical import key_of, schema_of
+from .entries import cancelled, entry_of, granted, taken_by
 from .grants import covers
 from .hold import Hold
 from .quorum import enough
 from .table import Event, NotNow, after
 from .waiting import Waiting
 
+KEPT_S = (
+    90 * 86400.0
+)  # that an approval is kept after its time is over; the journal keeps it as long as it keeps anything
+FORGET_EVERY_S = 600.0
+FORGOTTEN = 50  # in one go
+LARGE = 64 << 10  # bytes of arguments
 _TRIES = 20  # of a compare-and-swap: as many others would have to come in between
 
 
@@ -51,6 +58,7 @@ class HumanDesk:
         self.told = told
         self.now = now
         self._waiting = Waiting(store, poll_s)
+        self._forget_at = 0.0
         self._cancelling: set[asyncio.Task[None]] = set()
 
     # -- the port
@@ -63,23 +71,29 @@ class HumanDesk:
         if any(terms.reason_required for terms in decision.terms) and not call.reason.strip():
             raise Refused(Code.REQUEST_INVALID, "This call needs a reason: send it in the Funcgate-Reason field.")
         try:
-            key = key_of(call, patience.also)
+            if len(bytes(args)) > LARGE:  # megabytes of arguments hold up nobody else's call
+                key = await asyncio.to_thread(key_of, call, patience.also)
+            else:
+                key = key_of(call, patience.also)
         except ValueError as error:
             raise Refused(Code.REQUEST_INVALID, "This call cannot be held.", private_detail=str(error)) from None
+        name = schema_of(schema)
         with _store_failures():
             if patience.approval:
-                return Hold(call=call, patience=patience, approval=await self._named(patience.approval, key, now))
-            found = await self._joined(key, decision, now)
-            if found is not None:
-                return Hold(call=call, patience=patience, approval=found)
-            name = schema_of(schema)
+                found = await self._named(patience.approval, key, now)
+                return Hold(call=call, patience=patience, schema=name, approval=found)
+            joined = await self._joined(key, name, decision, now, breaks=_breaks_glass(call, decision))
+            if joined is not None:
+                return Hold(call=call, patience=patience, schema=name, approval=joined)
             for grant in await self.store.grants(call.function, call.principal.subject, now=now):
-                if covers(grant, call, name, now) and enough(decision.terms, grant.answers, escalated=True):
-                    return Hold(call=call, patience=patience, grant=grant)
+                mine = covers(grant, call, name, now, patience.fields_digest)
+                if mine and enough(decision.terms, grant.answers, escalated=True):
+                    return Hold(call=call, patience=patience, schema=name, grant=grant)
             asked = Asked(
                 call=call.id, function=call.function, target=call.target, principal=who_is(call.principal), args=args,
                 masked=_is_masked(call, args), digest=call.digest, schema=name, version=decision.version,
                 policies=decision.policies, reason=call.reason, session=call.session, client=call.client,
+                fields=patience.fields, fields_digest=patience.fields_digest,
             )  # fmt: skip
             return await self._opened(asked, key, decision, now, patience, call)
 
@@ -116,14 +130,18 @@ class HumanDesk:
             if hold.grant is not None:
                 await self._use_grant(hold, decision)
             elif hold.approval is not None and not hold.broken_glass:
-                await self._use(hold.approval.id, hold.call, decision)
+                await self._use(hold.approval.id, hold, decision)
+            elif isinstance(decision, RequireApproval) and not _breaks_glass(hold.call, decision):
+                raise Refused(Code.APPROVAL_EXPIRED, private_detail="this caller may not break the glass any more")
 
     # -- what happens to approvals
 
     async def change(
-        self, approval: str, make: Callable[[Approval], Approval], record: Callable[[Approval], Entry] | None = None
+        self, approval: str, make: Callable[[Approval], Approval], record: Callable[[Approval], Entry | None]
     ) -> Approval:
         """Change an approval by `make` in one step; recorded first, if `record` says how. Wakes who waits for it.
+
+        A change that was recorded and then came too late is followed by an entry that says so (`overtaken`).
 
         Raises `KeyError` when there is none, whatever `make` raises, `Refused` and `StoreFailed`.
         """
@@ -132,12 +150,17 @@ class HumanDesk:
             if found is None:
                 raise KeyError(approval)
             changed = make(found)
-            if record is not None:
-                await self.journal.append(record(changed))
+            entry = record(changed)
+            if entry is not None:
+                await self.journal.append(entry)
             if await self.store.swap(changed):
                 self._waiting.wake(changed)
                 self.told(changed)
                 return changed
+            if (entry := record(changed)) is not None:
+                # Attack: answer in the moment in which another does, so that the record names a yes that never counted.
+                entry.outcome = "overtaken"
+                await self.journal.append(entry)
         raise StoreFailed("the approval changed too often")
 
     async def run(self) -> None:
@@ -146,13 +169,15 @@ class HumanDesk:
             await asyncio.sleep(self._waiting.poll_s)
             with contextlib.suppress(StoreFailed, Refused):  # both are told where calls are refused
                 await self._waiting.look()
-                await self._attend()
+                await self.look_after()
+                await self._forget()
 
     def close(self) -> None:
         """Nobody waits on: who is held is told that the call is pending."""
         self._waiting.close()
 
-    async def _attend(self) -> None:
+    async def look_after(self) -> None:
+        """What expires and what escalates by now. Raises `StoreFailed` and `Refused`."""
         now = self.now()
         for approval in await self.store.due(now):
             event = Event.EXPIRE if now >= approval.expires_at else Event.ESCALATE
@@ -160,8 +185,15 @@ class HumanDesk:
                 await self.change(
                     approval.id,
                     lambda found, event=event: after(found, event, now),  # type: ignore[misc]
-                    lambda changed, event=event: _entry(changed, changed.asked.call, outcome=event.value),  # type: ignore[misc]
+                    lambda changed, event=event: entry_of(changed, changed.asked.call, outcome=event.value),  # type: ignore[misc]
                 )
+
+    async def _forget(self) -> None:
+        """A few at a time: what is forgotten holds up nobody who waits."""
+        now = time.monotonic()
+        if now >= self._forget_at:
+            forgotten = await self.store.forget(self.now() - KEPT_S, FORGOTTEN)
+            self._forget_at = now + (FORGET_EVERY_S if forgotten < FORGOTTEN else 0.0)
 
     # -- how a call comes to its approval
 
@@ -174,7 +206,9 @@ class HumanDesk:
             raise refusals.of(found, now)
         return found
 
-    async def _joined(self, key: str, decision: RequireApproval, now: float) -> Approval | None:
+    async def _joined(
+        self, key: str, schema: str, decision: RequireApproval, now: float, *, breaks: bool
+    ) -> Approval | None:
         """The approval that the same call of the same caller has already; None if it needs a new one."""
         found = await self.store.latest(key)
         if found is None or now >= found.expires_at:
@@ -184,19 +218,24 @@ class HumanDesk:
             raise refusals.of(found, now)
         if not found.live:
             return None
+        why = ""
         if found.terms != decision.terms:
-            with contextlib.suppress(NotNow):
-                await self.change(found.id, lambda each: after(each, Event.CANCEL, now, why="the policies changed"))
-            return None
-        return found
+            why = "the policies changed"
+        elif found.asked.schema != schema:
+            why = "the function changed"
+        elif breaks and found.state is State.PENDING:
+            why = "its caller broke the glass"
+        if not why:
+            return found
+        with contextlib.suppress(NotNow, KeyError):
+            await self._cancel(found.id, why)
+        return None
 
     async def _opened(
         self, asked: Asked, key: str, decision: RequireApproval, now: float, patience: Patience, call: Call
     ) -> Hold:
         terms = decision.terms
-        broken_glass = bool(call.reason.strip()) and all(
-            not call.principal.selectors.isdisjoint(each.break_glass) for each in terms
-        )
+        broken_glass = _breaks_glass(call, decision)
         new = Approval(
             id=new_id(now), key=key, state=State.USED if broken_glass else State.PENDING, created_at=now,
             expires_at=now + min(each.expires_s for each in terms), asked=asked, terms=terms,
@@ -209,26 +248,38 @@ class HumanDesk:
             # Attack: so many questions that the approvers stop reading them.
             text = "Too many calls of this caller wait for an approval already."
             raise Refused(Code.APPROVAL_PENDING, text, status=429, retry_after_s=refusals.RETRY_AFTER_S) from None
-        return Hold(call=call, patience=patience, approval=kept, new=kept.id == new.id, broken_glass=broken_glass)
+        return Hold(
+            call=call, patience=patience, schema=asked.schema, approval=kept, new=kept.id == new.id,
+            broken_glass=broken_glass,
+        )  # fmt: skip
 
     # -- how it is used
 
-    async def _use(self, approval: str, call: Call, decision: Decision) -> None:
+    async def _use(self, approval: str, hold: Hold, decision: Decision) -> None:
+        call = hold.call
+
         def used(found: Approval) -> Approval:
+            # Attack: have a call approved, and send it again after a reload under which its arguments mean something else.
+            if found.asked.schema != hold.schema:
+                return after(found, Event.CANCEL, self.now(), why="the function changed")
             if isinstance(decision, RequireApproval) and not enough(
-                decision.terms, found.answers, escalated=found.escalated
+                decision.terms, found.answers, escalated=found.escalated, asked_at=found.created_at
             ):
                 return after(found, Event.CANCEL, self.now(), why="the policies ask for more than was given")
             return after(found, Event.USE, self.now(), used_by=call.id)
 
         try:
-            taken = await self.change(approval, used)
+            taken = await self.change(approval, used, cancelled)  # a use is told by the "allowed" that follows
         except (NotNow, KeyError):
             found = await self.store.get(approval)
             raise refusals.of(found, self.now()) if found is not None else Refused(Code.APPROVAL_EXPIRED) from None
         # Attack: copies of one approved call, sent at once: whoever is named here runs, and nobody else.
         if taken.used_by != call.id:
             raise refusals.of(taken, self.now())
+        if taken.asked.call != call.id:
+            # The answers are in the record of the call that asked first; this is the one that runs on them.
+            entries = [taken_by(taken, call, answer) for answer in taken.answers if answer.yes]
+            await self.journal.append(*entries)
 
     async def _use_grant(self, hold: Hold, decision: Decision) -> None:
         grant, call = hold.grant, hold.call
@@ -238,33 +289,30 @@ class HumanDesk:
             raise Refused(Code.APPROVAL_EXPIRED, private_detail="the policies changed since the grant was given")
         if not await self.store.use_grant(grant.id, self.now()):
             raise Refused(Code.APPROVAL_EXPIRED, "The standing approval is used up.")
-        change = {"grant": grant.id, "approval": grant.approval}
-        entry = Entry(kind=Kind.ANSWERED, call=call.id, function=call.function, outcome="granted", change=change)
-        await self.journal.append(entry)
+        entries = [granted(grant, call, answer) for answer in grant.answers]
+        await self.journal.append(*entries)
 
     async def _record_answer(self, approval: Approval, call: str, *, outcome: str, detail: str = "") -> None:
-        await self.journal.append(_entry(approval, call, outcome=outcome, detail=detail))
+        await self.journal.append(entry_of(approval, call, outcome=outcome, detail=detail))
 
     def _begin_cancel(self, approval: str) -> None:
-        task = asyncio.ensure_future(self._cancel(approval, "the caller went away"))
+        async def cancel() -> None:
+            with contextlib.suppress(NotNow, KeyError, StoreFailed, Refused):
+                await self._cancel(approval, "the caller went away")
+
+        task = asyncio.ensure_future(cancel())
         self._cancelling.add(task)
         task.add_done_callback(self._cancelling.discard)
 
     async def _cancel(self, approval: str, why: str) -> None:
-        with contextlib.suppress(NotNow, KeyError, StoreFailed, Refused):
-            await self.change(
-                approval,
-                lambda found: after(found, Event.CANCEL, self.now(), why=why),
-                lambda changed: _entry(changed, changed.asked.call, outcome="cancel", detail=why),
-            )
+        await self.change(approval, lambda found: after(found, Event.CANCEL, self.now(), why=why), cancelled)
 
 
-def _entry(approval: Approval, call: str, *, outcome: str, detail: str = "") -> Entry:
-    asked = approval.asked
-    return Entry(
-        kind=Kind.ANSWERED, call=call, approval=approval.id, session=asked.session, function=asked.function,
-        outcome=outcome, detail=detail,
-    )  # fmt: skip
+def _breaks_glass(call: Call, decision: RequireApproval) -> bool:
+    """Whether the call runs at once: every one of the policies says that its caller may, and it gives a reason."""
+    mine = call.principal.selectors
+    allowed = [not mine.isdisjoint(each.break_glass) for each in decision.terms]
+    return bool(call.reason.strip()) and bool(allowed) and all(allowed)
 
 
 def _mine(held: Held) -> Hold:

@@ -1,7 +1,7 @@
 """Standing grants: how narrow they are, and whether a call is within one. Pure.
 
 A grant's `args` is a JSON object with a rule for every argument the call had: ``{"is": value}`` or, for a number,
-``{"from": low, "to": high}`` (both ends included, one may be left out). An argument without a rule is outside.
+``{"from": low, "to": high}`` (both ends included). An argument without a rule is outside; so is another header field.
 """
 
 from collections.abc import Mapping
@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 
-from funcgate.core.approval import Approval, Grant
+from funcgate.core.approval import Answer, Approval, Grant
 from funcgate.core.call import Call
 from funcgate.core.ids import new_id
+
+from .quorum import enough
 
 
 class TooWide(Exception):
@@ -25,6 +27,23 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     calls: int
     for_s: float
     ranges: dict[str, dict[str, int | float]] = {}
+
+    @property
+    def said(self) -> str:
+        """As JSON: the same for the same wish."""
+        return msgspec.json.encode(self, order="deterministic").decode()
+
+
+def agreed(approval: Approval, wish: Wish) -> tuple[Answer, ...]:
+    """The answers of those who want this very grant. Raises `TooWide` when they are not enough for it.
+
+    Every yes says for itself whether it goes beyond the one call.
+    """
+    answers = tuple(answer for answer in approval.answers if answer.yes and answer.wish == wish.said)
+    # Attack: of two who approve one call, the second makes a standing grant of it, on the first one's word.
+    if not enough(approval.terms, answers, escalated=approval.escalated, asked_at=approval.created_at):
+        raise TooWide("all whose approval the call needs must ask for the same grant; or approve it without one")
+    return answers
 
 
 def make_grant(approval: Approval, wish: Wish, now: float) -> Grant:
@@ -45,18 +64,20 @@ def make_grant(approval: Approval, wish: Wish, now: float) -> Grant:
     return Grant(
         id=new_id(now), issuer=who.issuer, subject=who.subject, acts_for=who.acts_for or "", actor=who.actor or "",
         function=approval.asked.function, args=msgspec.Raw(msgspec.json.encode(rules)), schema=approval.asked.schema,
-        calls=wish.calls, created_at=now, expires_at=now + wish.for_s, approval=approval.id, answers=approval.answers,
+        fields_digest=approval.asked.fields_digest, calls=wish.calls, created_at=now,
+        expires_at=now + wish.for_s, approval=approval.id, answers=approval.answers,
     )  # fmt: skip
 
 
-def covers(grant: Grant, call: Call, schema: str, now: float) -> bool:
-    """Whether the call is within the grant."""
+def covers(grant: Grant, call: Call, schema: str, now: float, fields_digest: str = "") -> bool:
+    """Whether the call, with these header fields (`core.ports.Patience`), is within the grant."""
     who = call.principal
     return (
         not grant.revoked
         and grant.used < grant.calls
         and now < grant.expires_at
-        and (grant.function, grant.schema) == (call.function, schema)
+        # Attack: an approved call with a field more, that makes the target do something else.
+        and (grant.function, grant.schema, grant.fields_digest) == (call.function, schema, fields_digest)
         and (grant.issuer, grant.subject) == (who.issuer, who.subject)
         # Attack: use the grant that one person's agent got for another person's.
         and (grant.acts_for, grant.actor) == (who.acts_for or "", who.actor or "")
@@ -67,9 +88,10 @@ def covers(grant: Grant, call: Call, schema: str, now: float) -> bool:
 def _range(name: str, value: Any, span: Mapping[str, int | float]) -> dict[str, int | float]:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TooWide(f"a range needs a number, and {name!r} is none")
-    if not span or set(span) - {"from", "to"} or "to" not in span:
-        raise TooWide(f"the range of {name!r} needs 'to', and may have 'from'")
-    if not (span.get("from", value) <= value <= span["to"]):
+    # Attack: "up to 500" also means less than nothing.
+    if set(span) != {"from", "to"}:
+        raise TooWide(f"the range of {name!r} needs both 'from' and 'to'")
+    if not (span["from"] <= value <= span["to"]):
         raise TooWide(f"the range of {name!r} does not hold the value that was asked for")
     return dict(span)
 
@@ -84,7 +106,7 @@ def _fits(rule: Mapping[str, Any], value: Any) -> bool:
         return _same(rule["is"], value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return bool(rule.get("from", value) <= value <= rule["to"])
+    return bool(rule["from"] <= value <= rule["to"])
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -8,11 +8,12 @@ from funcgate.core.ports import Patience
 
 
 class Hold(Struct, kw_only=True):
-    """Either `approval` or `grant`. `new` says that nobody was told of the approval yet; `broken_glass` that the call runs at
-    once, on its caller's own word."""
+    """Either `approval` or `grant`. `schema` names the function's schema by which the call was read. `new` says that nobody was
+    told of the approval yet; `broken_glass` that the call runs at once, on its caller's own word."""
 
     call: Call
     patience: Patience
+    schema: str
     approval: Approval | None = None
     grant: Grant | None = None
     new: bool = False

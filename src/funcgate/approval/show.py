@@ -1,6 +1,8 @@
 """What an approver sees, on every channel: exactly what will run. Nothing is left out without saying so, nothing is invisible."""
 
+import re
 import unicodedata
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,15 +11,21 @@ from msgspec import Struct
 
 from funcgate.core.approval import Approval, State
 
-# Zero-width, bidirectional and other format characters, controls, private and unassigned code points, odd spaces and fillers.
+# Zero-width, bidirectional and other format characters, controls, private and unassigned code points, odd spaces, fillers and
+# variation selectors.
 _HIDDEN = frozenset({"Cf", "Cc", "Co", "Cn", "Cs", "Zl", "Zp"})
-_FILLERS = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")
+_FILLERS = frozenset(
+    "\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f\U00016fe4\U0001d159"
+    + "".join(map(chr, [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]))
+)
+_BESIDE = len(" = \n")  # what stands beside an argument's name and value
 
 
 class Card(Struct, frozen=True, kw_only=True):
     """One held call in words: (label, text) in order. Texts are plain and harmless; a channel escapes them for its markup.
 
-    `title` and `facts` are always whole; `args` is one line for each argument, `cut` how many characters of it were left out.
+    `args` is one line for each argument, its value as JSON. `cut` is how many characters of facts and arguments were left
+    out; where it is not 0, a yes may not be offered. What `title` says is in the facts, too.
     """
 
     id: str
@@ -39,9 +47,8 @@ def visible(text: str) -> str:
 
 
 def card(approval: Approval, limit: int = 0) -> Card:
-    """What to show of an approval. At most `limit` characters of arguments (0: all of them); what is cut is counted."""
+    """What to show of an approval. At most `limit` characters of facts and arguments (0: all); what is cut is counted."""
     asked, who = approval.asked, approval.asked.principal
-    args, cut = _arguments(msgspec.json.decode(asked.args), limit)
     acting = f", acting for {visible(who.acts_for)}" if who.acts_for else ""
     facts = [
         ("Who", f"{visible(who.subject)} ({visible(who.issuer)}){acting}"),
@@ -53,9 +60,14 @@ def card(approval: Approval, limit: int = 0) -> Card:
         ("Expires", _time(approval.expires_at)),
         ("Bytes", asked.digest),
     ]
+    if asked.fields:
+        facts.append(("Also sent", f"{visible(', '.join(asked.fields))} (values not shown)"))
+    room = _Room(limit or 1 << 62)
+    told = tuple(room.take(facts))
+    args = tuple(room.take(_arguments(msgspec.json.decode(asked.args))))
     title = f"{visible(who.subject)} wants to call {visible(asked.function)}"
     return Card(
-        id=approval.id, state=approval.state, title=title, facts=tuple(facts), args=args, masked=asked.masked, cut=cut,
+        id=approval.id, state=approval.state, title=title, facts=told, args=args, masked=asked.masked, cut=room.cut,
         outcome=outcome(approval),
     )  # fmt: skip
 
@@ -90,16 +102,44 @@ def outcome(approval: Approval) -> str:
     return "; ".join([*said, ends[approval.state]])
 
 
-def _arguments(args: Any, limit: int) -> tuple[tuple[tuple[str, str], ...], int]:
-    shown: list[tuple[str, str]] = []
-    left, cut = limit or 1 << 62, 0
+def pieces(text: str, size: int) -> list[str]:
+    """The text in parts of at most `size` characters; each says that it goes on, or went before."""
+    # Attack: a text made so long that its second part begins like another argument.
+    room = size - 4
+    parts = [text[at : at + room] for at in range(0, len(text), room)] or [""]
+    last = len(parts) - 1
+    return [f"{'… ' if at else ''}{part}{' …' if at < last else ''}" for at, part in enumerate(parts)]
+
+
+class _Room:
+    """What may be shown, in characters, and how much was cut."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+        self.cut = 0
+
+    def take(self, lines: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+        for label, text in lines:
+            self._left -= len(label) + _BESIDE
+            if self._left < 0:
+                self.cut += len(label) + len(text)
+                continue
+            kept = text[: self._left]
+            self.cut += len(text) - len(kept)
+            self._left -= len(kept)
+            yield label, kept
+
+
+def _arguments(args: Any) -> Iterator[tuple[str, str]]:
+    """Name and value, as JSON: 5 is not "5", and no text can be taken for another argument."""
     for name, value in args.items() if isinstance(args, dict) else [("", args)]:
-        text = visible(value) if isinstance(value, str) else visible(msgspec.json.encode(value).decode())
-        kept = text[: max(left, 0)]
-        cut += len(text) - len(kept)
-        left -= len(text)
-        shown.append((visible(name), kept))
-    return tuple(shown), cut
+        label = name if re.fullmatch(r"[\w.-]*", name) else msgspec.json.encode(name).decode()
+        yield _spaced(visible(label)), _spaced(visible(msgspec.json.encode(value).decode()))
+
+
+def _spaced(text: str) -> str:
+    # Attack: spaces that push the rest of a value out of sight, or that a channel shows as one.
+    return re.sub("(?<= ) ", "␠", text)
 
 
 def _visible(character: str) -> str:

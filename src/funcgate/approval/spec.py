@@ -51,8 +51,8 @@ class WebhookChannelSpec(
 
 
 class EmailSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="email"):
-    """Mail by SMTP: ``smtp://HOST:587`` (STARTTLS) or ``smtps://HOST:465``; ``smtp://`` in clear only to loopback. The links in
-    it need a sign-in at the console."""
+    """Mail by SMTP: ``smtp://HOST:587`` (STARTTLS) or ``smtps://HOST:465``; ``smtp://`` in clear only to loopback, and not where
+    `ca` (PEM) names whom to trust. The links in it need a sign-in at the console."""
 
     name: str
     smtp: str
@@ -60,6 +60,7 @@ class EmailSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, t
     to: list[str]
     user: str = ""
     password: str = ""
+    ca: str = ""
 
 
 ChannelSpec = SlackSpec | TeamsSpec | WebhookChannelSpec | EmailSpec

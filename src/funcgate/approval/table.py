@@ -57,6 +57,8 @@ def after(
         raise NotNow(approval.state if state is None else State.EXPIRED, event)
     if event is Event.EXPIRE and now < approval.expires_at:
         raise NotNow(approval.state, event)
+    if event is Event.ESCALATE and approval.escalated:  # by another desk
+        raise NotNow(approval.state, event)
     changes: dict[str, Any] = {"state": state, "revision": approval.revision + 1}
     if answer is not None:
         changes["answers"] = (*approval.answers, answer)

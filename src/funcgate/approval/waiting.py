@@ -36,7 +36,8 @@ class Waiting:
         waiter: asyncio.Future[Approval | None] = asyncio.get_running_loop().create_future()
         waiters = self._waiters.setdefault(approval.id, set())
         waiters.add(waiter)
-        self._seen[approval.id] = max(approval.revision, self._seen.get(approval.id, 0))
+        # The oldest that any of them has seen: whoever comes with an older one than the others is woken by the next look.
+        self._seen[approval.id] = min(approval.revision, self._seen.get(approval.id, approval.revision))
         try:
             # An answer that came between the look at the store and now is found by the next look.
             async with asyncio.timeout(left_s):

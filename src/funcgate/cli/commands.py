@@ -21,6 +21,8 @@ from .demo import demo
 from .functions import functions
 from .keep import keep
 from .policy import explain
+from .revocations import lift, list_revocations
+from .revocations import revoke as add_revocation
 from .serve import serve
 
 application = typer.Typer(
@@ -33,6 +35,7 @@ application = typer.Typer(
 policy = typer.Typer(help="Look at how calls are decided.", no_args_is_help=True)
 audit = typer.Typer(help="Read the journal.", no_args_is_help=True)
 approvals = typer.Typer(help="Held calls of a running gateway: see them, answer them.", no_args_is_help=True)
+revocations = typer.Typer(help="Tokens, callers and sessions that a running gateway refuses.", no_args_is_help=True)
 
 for verb in (serve, check, demo, functions, call):
     application.command()(verb)
@@ -54,7 +57,11 @@ approvals.command("list")(list_approvals)
 approvals.command("show")(show_approval)
 for answer in (approve, reject, cancel, watch, grants, revoke):
     approvals.command()(answer)
+revocations.command("list")(list_revocations)
+revocations.command("add")(add_revocation)
+revocations.command("lift")(lift)
 application.add_typer(approvals, name="approvals")
+application.add_typer(revocations, name="revocations")
 application.add_typer(policy, name="policy")
 application.add_typer(audit, name="audit")
 

@@ -20,6 +20,7 @@ from funcgate.masking import MaskingPlan, compile_rules
 from funcgate.policy import PolicySet, compile_policies
 
 from .channels import channels
+from .console import approval_url, sign_in
 from .load import Loaded, load, version_of
 from .parts import Options, Parts, Target, Where
 from .postgres import check_postgres, postgres_address, session_policies, session_rule
@@ -196,7 +197,13 @@ class _Assembly:
         key = secrets.key(at.key, ("journal", "encryption", "key")) if at is not None else None
         journal = journal_settings(spec, key, ("journal",), self.problems)
         keeper = keeper_settings(self._loaded, journal, self._broken, secrets, self.problems)
-        return {"channels": channels(self._config, secrets, self.problems), "journal": journal, "keeper": keeper}
+        return {
+            "channels": channels(self._config, secrets, self.problems),
+            "sign_in": sign_in(self._config, secrets, self.problems),
+            "approval_url": approval_url(self._config),
+            "journal": journal,
+            "keeper": keeper,
+        }
 
     def _issuers(self) -> Issuers | None:
         previous = self._options.previous

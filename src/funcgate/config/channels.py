@@ -1,12 +1,14 @@
 """The channels on which approvers are asked: names, addresses and secrets, judged together. It opens none of them."""
 
+import base64
 import re
+import ssl
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from funcgate.approval.spec import ChannelSpec, EmailSpec, PersonSpec
+from funcgate.approval.spec import ChannelSpec, EmailSpec, PersonSpec, WebhookChannelSpec
 from funcgate.core.problem import Problem
 from funcgate.core.secret import Secret
 
@@ -18,6 +20,8 @@ from .shape import Config
 Where = tuple[str | int, ...]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _SECRETS = ("token", "signing_secret", "password", "secret")
+_NEEDED = ("channel", "app_id", "tenant", "conversation")
+_SECRET_BYTES = 24  # as the Standard Webhooks specification says
 _WEB = ("https", "http")
 _URLS = {"url": _WEB, "service_url": _WEB, "login_url": _WEB, "keys_url": _WEB, "smtp": ("smtp", "smtps")}
 
@@ -47,10 +51,16 @@ def channels(config: Config, secrets: Secrets, problems: list[Problem]) -> tuple
             problems += _mail(config, spec, where)
         else:
             problems += _people(spec.people, [issuer.name for issuer in config.issuers], (*where, "people"))
-        read = {
-            field: secrets.read(getattr(spec, field), (*where, field)) for field in _SECRETS if getattr(spec, field, "")
-        }
-        found.append(ChannelSettings(spec, read))
+        for field in _NEEDED:
+            if not getattr(spec, field, "-").strip():
+                problems.append(Problem((*where, field), f"`{field}` is empty"))
+        given = [field for field in _SECRETS if hasattr(spec, field)]
+        if isinstance(spec, EmailSpec) and not spec.password:
+            given = []  # a server that asks for none
+        read = {field: secrets.read(getattr(spec, field), (*where, field)) for field in given}
+        if isinstance(spec, WebhookChannelSpec) and (weak := _weak(read["secret"])):
+            problems.append(Problem((*where, "secret"), weak))
+        found.append(ChannelSettings(_rooted(spec, secrets, where, problems), read))
     return tuple(found)
 
 
@@ -72,6 +82,17 @@ def _url(url: str, schemes: tuple[str, ...], where: Where) -> list[Problem]:
     return []
 
 
+def _weak(secret: Secret) -> str:
+    """What is wrong with the secret that a webhook is signed with; "" if nothing is, or there is none."""
+    text = secret.reveal()
+    # Attack: guess the key from one signed message, and approve whatever one likes.
+    try:
+        key = base64.b64decode(text[6:], validate=True) if text.startswith("whsec_") else text.encode()
+    except ValueError:
+        return "the secret begins with whsec_ and goes on with no base64"
+    return f"the secret has fewer than {_SECRET_BYTES} bytes" if text and len(key) < _SECRET_BYTES else ""
+
+
 def _mail(config: Config, spec: EmailSpec, where: Where) -> list[Problem]:
     found = []
     for at, address in enumerate([spec.sender, *spec.to]):
@@ -80,11 +101,25 @@ def _mail(config: Config, spec: EmailSpec, where: Where) -> list[Problem]:
             found.append(Problem(place, f"{address!r} is no mail address"))
     if not spec.to:
         found.append(Problem((*where, "to"), "nobody would be told"))
-    if not config.approval_url:
-        found.append(Problem((*where, "name"), "mail needs `approval_url`: its links lead there"))
+    if not config.approval_url and config.console.sign_in is None:
+        found.append(
+            Problem((*where, "name"), "mail needs `console.sign_in` (or `approval_url`): its links lead there")
+        )
     if bool(spec.user) != bool(spec.password):
         found.append(Problem((*where, "user"), "`user` and `password` go together"))
     return found
+
+
+def _rooted(spec: ChannelSpec, secrets: Secrets, where: Where, problems: list[Problem]) -> ChannelSpec:
+    """The same, with a `ca` that can be read from anywhere."""
+    if not isinstance(spec, EmailSpec) or not spec.ca:
+        return spec
+    path = str(secrets.base / spec.ca)
+    try:
+        ssl.create_default_context(cafile=path)
+    except (OSError, ValueError) as error:
+        problems.append(Problem((*where, "ca"), f"ca cannot be read as PEM certificates ({type(error).__name__})"))
+    return structs.replace(spec, ca=path)
 
 
 def _people(people: list[PersonSpec], issuers: list[str], where: Where) -> list[Problem]:
@@ -93,6 +128,12 @@ def _people(people: list[PersonSpec], issuers: list[str], where: Where) -> list[
     if not people:
         found.append(Problem(where, "nobody could answer here: list who is who", warning=True))
     for index, person in enumerate(people):
+        # Attack: an account without an id, or one that the channel does not name, is somebody who may answer.
+        found += [
+            Problem((*where, index, field), f"`{field}` is empty")
+            for field in ("id", "subject")
+            if not getattr(person, field).strip()
+        ]
         if person.id in seen:
             # Attack, or a slip: one account of the channel that is two people, and makes up a quorum alone.
             found.append(Problem((*where, index, "id"), f"{person.id!r} is listed twice"))

@@ -18,6 +18,7 @@ from funcgate.policy import PolicySet
 from funcgate.recording.keeper.settings import KeeperSettings
 
 from .channels import ChannelSettings
+from .console import SignInSettings
 from .load import Loaded
 from .problems import Located
 from .settings import Address, JournalSettings, ListenLimits
@@ -46,7 +47,8 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 class Parts(Struct, frozen=True, kw_only=True):
-    """Everything that one version of the configuration decides, ready to serve. `warnings` do not stop it."""
+    """Everything that one version of the configuration decides, ready to serve. `approval_url` is where people see approvals, ""
+    if nowhere. `warnings` do not stop it."""
 
     loaded: Loaded
     calls: Address
@@ -65,6 +67,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     functions: Mapping[str, Function]
     hosts: Mapping[str, str]
     channels: tuple[ChannelSettings, ...]
+    sign_in: SignInSettings | None
+    approval_url: str
     warnings: tuple[Located, ...]
 
     @property

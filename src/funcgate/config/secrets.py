@@ -29,7 +29,7 @@ class Secrets:
     """
 
     def __init__(self, base: Path, problems: list[Problem], *, needed: bool) -> None:
-        self._base = base
+        self.base = base
         self._problems = problems
         self._needed = needed
 
@@ -63,7 +63,7 @@ class Secrets:
         return secret or None
 
     def _file(self, name: str, where: Where) -> Secret | None:
-        file = SecretFile(self._base / name)
+        file = SecretFile(self.base / name)
         if exposure := file.exposure():
             text = f"the secret file {file.path} {exposure}: take the permission away (chmod o-rw)"
             self._problems.append(Problem(where=where, text=text, warning=True))

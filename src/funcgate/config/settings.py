@@ -17,6 +17,9 @@ from funcgate.core.units import parse_size, parse_time
 
 from .shape import JournalSpec, ListenLimitsSpec, TargetLimitsSpec, UpstreamTlsSpec
 
+MAX_RESERVE_BYTES = 64 << 20
+LEAST_S = 1e-6
+
 Where = tuple[str | int, ...]
 
 
@@ -57,6 +60,7 @@ class JournalSettings(Struct, frozen=True, kw_only=True):
     every_s: float
     segment_bytes: int
     keep_free_bytes: int
+    reserve_bytes: int
     queue: int
     inline_bytes: int
     record_bytes: int
@@ -74,7 +78,7 @@ class Reading:
         return int(self._number(name, value, parse_size, least))
 
     def time(self, name: str, value: str | int | float) -> float:
-        return self._number(name, value, parse_time, 0.0)
+        return self._number(name, value, parse_time, LEAST_S)
 
     def count(self, name: str, value: int) -> int:
         return int(self._number(name, value, int, 1))
@@ -114,7 +118,7 @@ class Reading:
         except ValueError as error:
             self.say(name, str(error))
             return 1
-        if number < least or (least == 0.0 and number <= 0) or number != number or number > 1 << 50:
+        if number < least or number != number or number > 1 << 50:
             self.say(name, "this is out of range")
             return 1
         return number
@@ -155,11 +159,15 @@ def journal_settings(
     spec: JournalSpec, encryption: Secret | None, where: Where, problems: list[Problem]
 ) -> JournalSettings:
     read = Reading(where, problems)
+    reserve_bytes = read.size("reserve", spec.reserve, least=0)
+    if reserve_bytes > MAX_RESERVE_BYTES:
+        read.say("reserve", "at most 64MiB: it becomes one segment, which a reader may hold in memory")
     return JournalSettings(
         sync=spec.sync,
         every_s=read.time("every", spec.every),
         segment_bytes=read.size("segment", spec.segment, least=64 << 10),
         keep_free_bytes=read.size("keep_free", spec.keep_free, least=0),
+        reserve_bytes=reserve_bytes,
         queue=read.count("queue", spec.queue),
         inline_bytes=read.size("inline", spec.inline, least=0),
         record_bytes=read.size("record", spec.record),

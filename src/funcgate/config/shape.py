@@ -5,7 +5,7 @@ Only the shape. What the values mean is judged by the parts, and put together in
 
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from funcgate.approval.spec import ChannelSpec
 from funcgate.catalog import FunctionSpec, OpenApiSpec
@@ -78,6 +78,7 @@ class JournalSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     every: Time = "5ms"
     segment: Size = "64MiB"
     keep_free: Size = "64MiB"
+    reserve: Size = "8MiB"
     queue: int = 20_000
     inline: Size = "64KiB"
     record: Size = "32MiB"
@@ -220,6 +221,27 @@ class LogsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     calls: Literal["none", "refused", "all"] = "none"
 
 
+class SignInSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How people sign in at the console: with OpenID Connect, at one of `issuers`, as its client. `public_url` is what browsers
+    reach the console at. Who does nothing for `idle` signs in again; at `longest`, everybody does."""
+
+    issuer: str
+    client_id: str
+    public_url: str
+    client_secret: str | None = None
+    authorize_url: str | None = None
+    token_url: str | None = None
+    scopes: list[str] = field(default_factory=lambda: ["openid", "profile", "email"])
+    idle: Time = "30m"
+    longest: Time = "8h"
+
+
+class ConsoleSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The pages for people."""
+
+    sign_in: SignInSpec | None = None
+
+
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file."""
 
@@ -238,4 +260,5 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     masking: list[RuleSpec] = []
     channels: list[ChannelSpec] = []
     logs: LogsSpec = LogsSpec()
+    console: ConsoleSpec = ConsoleSpec()
     approval_url: str | None = None

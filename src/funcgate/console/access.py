@@ -5,6 +5,7 @@ from typing import Any
 
 from litestar import Request, Response
 
+from funcgate.core.approval import StoreFailed
 from funcgate.core.ports import Identity
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.refusal import Code, Refused
@@ -25,8 +26,8 @@ class Access:
     async def principal(self, request: Request[Any, Any, Any]) -> Principal:
         """Whoever sent the request. Raises `Refused(identity.…)`.
 
-        The token comes in a header only: what a browser sends by itself (cookies) counts for nothing, so that no other
-        site's page can answer in an approver's name.
+        The token comes in a header only: what a browser sends by itself (cookies) counts for nothing here, so that no other
+        site's page can answer in an approver's name. Sessions are for the pages (pages/), which guard each form.
         """
         kind, _, value = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not value or len(value) > 16 << 10:
@@ -46,6 +47,11 @@ def render(request: Request[Any, Any, Any], refused: Refused) -> Response[bytes]
     return Response(body, status_code=refused.status, media_type="application/problem+json", headers=headers)
 
 
+def unavailable(request: Request[Any, Any, Any], _: StoreFailed) -> Response[bytes]:
+    """The store cannot be asked now. Why is for the operator, not for whoever asks."""
+    return render(request, Refused(Code.APPROVAL_UNAVAILABLE))
+
+
 def problem(status: int, title: str, detail: str) -> Response[dict[str, Any]]:
     """What is wrong with a request to the API itself (RFC 9457)."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
@@ -54,4 +60,4 @@ def problem(status: int, title: str, detail: str) -> Response[dict[str, Any]]:
     )
 
 
-__all__ = ["Access", "problem", "render"]
+__all__ = ["Access", "problem", "render", "unavailable"]

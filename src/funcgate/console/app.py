@@ -11,9 +11,10 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from funcgate.core.approval import StoreFailed
 from funcgate.core.refusal import Refused
 
-from .access import render
+from .access import render, unavailable
 
 MAX_BODY_BYTES = 256 << 10
 _FRESH = {"Cache-Control": "no-store"}
@@ -49,7 +50,7 @@ def make_console(registry: CollectorRegistry, health: Callable[[], Health], api:
 
     return Litestar(
         route_handlers=[healthz, readyz, metrics, *api],
-        exception_handlers={Refused: render},
+        exception_handlers={Refused: render, StoreFailed: unavailable},
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=OpenAPIConfig("funcgate", version("funcgate"), path="/api", render_plugins=[JsonRenderPlugin()]),
         debug=False,

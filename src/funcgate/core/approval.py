@@ -27,7 +27,8 @@ LIVE = frozenset({State.PENDING, State.APPROVED})
 
 
 class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one person said. `at` is Unix time; `groups` are those that the person was verified to be in at that time."""
+    """What one person said. `at` is Unix time; `groups` are those that the person was verified to be in at that time.
+    `wish` is the standing grant that the person asked for with it, as JSON, "" for none."""
 
     issuer: str
     subject: str
@@ -36,11 +37,13 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: float
     channel: str
     reason: str = ""
+    wish: str = ""
 
 
 class Asked(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What will run, for whom. `args` is masked JSON, `masked` counts what was masked in it. `digest` is over the very bytes
-    that will be forwarded, `schema` over the function's argument schema, `version` is the configuration's."""
+    that will be forwarded, `schema` over the function's argument schema, `version` is the configuration's. `fields` names what
+    the target gets beside the arguments, `fields_digest` stands for names and values."""
 
     call: str
     function: str
@@ -55,6 +58,8 @@ class Asked(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
     session: str = ""
     client: str = ""
+    fields: tuple[str, ...] = ()
+    fields_digest: str = ""
 
 
 class Approval(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -99,6 +104,7 @@ class Grant(Struct, frozen=True, kw_only=True, omit_defaults=True):
     actor: str = ""
     function: str
     args: msgspec.Raw
+    fields_digest: str = ""
     schema: str
     calls: int
     used: int = 0
@@ -108,6 +114,17 @@ class Grant(Struct, frozen=True, kw_only=True, omit_defaults=True):
     answers: tuple[Answer, ...]
     revoked: bool = False
     revision: int = 1
+
+
+class Ticket(Struct, frozen=True, kw_only=True):
+    """A link that was sent to one recipient, and opens one approval's page once. `digest` is the SHA-256 of its secret part, in
+    hex: the secret itself is kept nowhere. `expires_at` is Unix time."""
+
+    digest: str
+    approval: str
+    recipient: str
+    expires_at: float
+    used: bool = False
 
 
 class ApprovalStore(Protocol):
@@ -145,6 +162,13 @@ class ApprovalStore(Protocol):
         """Newest first; `before` is the id of the last one seen."""
         ...
 
+    async def forget(self, before: float, limit: int = 500) -> int:
+        """Delete what has ended and would have expired before then: approvals, what channels told of them, and grants.
+
+        Returns how many approvals were deleted, `limit` at most. The journal is the record of them.
+        """
+        ...
+
     async def add_grant(self, grant: Grant) -> None: ...
 
     async def grants(self, function: str = "", subject: str = "", *, now: float = 0.0) -> Sequence[Grant]:
@@ -164,6 +188,16 @@ class ApprovalStore(Protocol):
 
     async def told(self, channel: str, approval: str, revision: int, reference: str) -> None:
         """The channel has told of that revision; its message is at `reference`."""
+        ...
+
+    async def add_ticket(self, ticket: Ticket, now: float) -> None:
+        """Keep it. Those that had expired at `now` are forgotten."""
+        ...
+
+    async def ticket(self, digest: str) -> Ticket | None: ...
+
+    async def use_ticket(self, digest: str) -> bool:
+        """True for the first use, and for no other."""
         ...
 
 

@@ -35,7 +35,9 @@ class Identity(Protocol):
     """Token to Principal."""
 
     def recall(self, token: RawToken) -> Principal | None:
-        """The Principal of a token that was verified before and is still valid, without waiting; else None."""
+        """The Principal of a token that was verified before and is still valid, without waiting; else None.
+
+        Raises `Refused(identity.revoked)`."""
         ...
 
     async def identify(self, token: RawToken | None) -> Principal:
@@ -92,12 +94,15 @@ class Broker(Protocol):
 class Patience(Struct, frozen=True):
     """How a caller wants to be held: for `wait_s` seconds at most; `detached`: not at all, it asks again. `approval` names one
     that the call is to join, "" if it does not say. `also` stands for what the target gets beside the bytes in the call's
-    digest, such as header fields: another one is another call."""
+    digest, such as header fields: another one is another call. `fields` are those fields' names, as approvers are told them,
+    `fields_digest` stands for their names and values."""
 
     wait_s: float = 0.0
     detached: bool = False
     approval: str = ""
     also: str = ""
+    fields: tuple[str, ...] = ()
+    fields_digest: str = ""
 
 
 class Held(Protocol):

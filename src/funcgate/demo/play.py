@@ -142,17 +142,18 @@ def _farewell(stage: Stage, token: str, out: Console) -> None:
         f"export TOKEN={token}",
         f"curl -s {auth} {calls}/customers/c-1002",
         f'curl -s {auth} {json} \'{{"to": "c-1001", "amount": 40, "currency": "EUR"}}\' {calls}/transfers',
-        f'curl -s {auth} {json} \'{{"to": "c-1001", "amount": 40000, "currency": "EUR"}}\' {calls}/transfers',
+        f'curl -s {auth} -H "Prefer: wait=5" {json} \'{{"to": "c-1001", "amount": 40000, "currency": "EUR"}}\' {calls}/transfers',
         f"curl -s {auth} -X DELETE {calls}/customers/c-1002",
     ]
     out.print()
-    for name, what in (("calls", "the gateway, for callers"), ("console", "the gateway's /readyz and /metrics"),
+    for name, what in (("calls", "the gateway, for callers"), ("console", "the gateway's console: approvals, /readyz, /metrics"),
                        ("provider", "the development OpenID provider"), ("payments", "the sample payments service")):  # fmt: skip
         out.print(f"  {stage.urls[name]:<24} {what}")
     out.print("\nA token of payments-agent, good for eight hours, and calls to paste into another terminal:\n")
     for line in lines:
         out.print(line, soft_wrap=True, highlight=False, markup=False)
     out.print(f"\nThen look at the record: {_program()} audit list --config {FOLDER}/{stage.config.name}")
+    out.print(f"Answer the held call in a browser, as finance-lead: {stage.urls['console']}/approvals")
     stage.announce()
     out.print("The demo stays up. Ctrl-C ends it.")
     sys.stdout.flush()

@@ -20,6 +20,7 @@ from litestar.params import FromQuery
 from msgspec import Struct
 
 from .loopback import serve_main
+from .sign_in import Codes, sign_in_page
 
 LIFETIME_S = 3600
 MAX_LIFETIME_S = 30 * 86400
@@ -100,10 +101,24 @@ class TokenDesk:
             "groups": list(person.groups),
         }  # fmt: skip
         if person.email:
-            claims["email"] = person.email
+            claims |= {"email": person.email, "email_verified": True}
         if "act" in form:
             claims["act"] = {"sub": form["act"]}
         return {"access_token": self._ring.sign(claims, "at+jwt"), "token_type": "Bearer", "expires_in": lifetime}
+
+    def signed_in(self, subject: str, asked: Mapping[str, str]) -> dict[str, Any]:
+        """The token answer at the end of a sign-in (OpenID Connect Core 1.0, section 3.1.3.3). `asked` is what began it."""
+        person, now = self._people[subject], int(time.time())
+        answer = self.token(subject, person, {"client_id": asked["client_id"], "audience": asked["client_id"]})
+        claims: dict[str, Any] = {
+            "iss": self.issuer, "sub": subject, "aud": asked["client_id"], "iat": now, "exp": now + LIFETIME_S,
+            "auth_time": now, "groups": list(person.groups),
+        }  # fmt: skip
+        if person.email:
+            claims |= {"email": person.email, "email_verified": True}
+        if "nonce" in asked:
+            claims["nonce"] = asked["nonce"]
+        return {**answer, "id_token": self._ring.sign(claims, "JWT")}
 
 
 class ProviderRoutes(Controller):
@@ -115,9 +130,12 @@ class ProviderRoutes(Controller):
             "issuer": desk.issuer,
             "jwks_uri": f"{desk.issuer}/jwks",
             "token_endpoint": f"{desk.issuer}/token",
-            "grant_types_supported": ["client_credentials", "password"],
-            "token_endpoint_auth_methods_supported": ["client_secret_post"],
-            "response_types_supported": [],
+            "authorization_endpoint": f"{desk.issuer}/authorize",
+            "grant_types_supported": ["client_credentials", "password", "authorization_code"],
+            "token_endpoint_auth_methods_supported": ["none", "client_secret_post"],
+            "response_types_supported": ["code"],
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": True,
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
         }
@@ -128,12 +146,16 @@ class ProviderRoutes(Controller):
 
     @post("/token", status_code=200)
     async def token(
-        self, request: Request[Any, Any, State], desk: NamedDependency[TokenDesk]
+        self, request: Request[Any, Any, State], desk: NamedDependency[TokenDesk], codes: NamedDependency[Codes]
     ) -> Response[dict[str, Any]]:
-        """Grants `client_credentials` and `password` (RFC 6749, sections 4.4 and 4.3); errors as in section 5.2."""
+        """Grants `client_credentials`, `password` and `authorization_code` (RFC 6749, sections 4.4, 4.3 and 4.1); errors as in
+        section 5.2."""
         form = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
         names = {"client_credentials": ("client_id", "client_secret"), "password": ("username", "password")}
         grant = form.get("grant_type", "")
+        if grant == "authorization_code":
+            redeemed = codes.redeem(form)
+            return _refusal(400, "invalid_grant") if redeemed is None else _fresh(desk.signed_in(*redeemed))
         if grant not in names:
             return _refusal(400, "unsupported_grant_type")
         subject, secret = (form.get(name, "") for name in names[grant])
@@ -144,7 +166,7 @@ class ProviderRoutes(Controller):
             answer = desk.token(subject, person, form)
         except ValueError:
             return _refusal(400, "invalid_request")
-        return Response(answer, headers={"Cache-Control": "no-store"})
+        return _fresh(answer)
 
     @post("/rotate", status_code=200, sync_to_thread=False)
     def rotate(self, ring: NamedDependency[KeyRing], drop: FromQuery[bool] = False) -> dict[str, str]:
@@ -155,15 +177,24 @@ class ProviderRoutes(Controller):
 def make_provider(issuer_url: str, people: Mapping[str, Person] | None = None) -> Litestar:
     """The provider as an ASGI application. `issuer_url` is where callers reach it, without a slash at the end."""
     ring = KeyRing()
-    desk = TokenDesk(issuer_url, DEMO_PEOPLE if people is None else people, ring)
+    known = DEMO_PEOPLE if people is None else people
+    desk, codes = TokenDesk(issuer_url, known, ring), Codes()
     return Litestar(
-        route_handlers=[ProviderRoutes],
+        route_handlers=[
+            ProviderRoutes,
+            *sign_in_page(issuer_url, {name: each.groups for name, each in known.items()}, codes),
+        ],
         dependencies={
             "ring": Provide(lambda: ring, sync_to_thread=False),
             "desk": Provide(lambda: desk, sync_to_thread=False),
+            "codes": Provide(lambda: codes, sync_to_thread=False),
         },
         openapi_config=None,
     )
+
+
+def _fresh(answer: dict[str, Any]) -> Response[dict[str, Any]]:
+    return Response(answer, headers={"Cache-Control": "no-store"})
 
 
 def _refusal(status: int, error: str) -> Response[dict[str, Any]]:

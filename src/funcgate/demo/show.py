@@ -103,10 +103,16 @@ def _says(entry: Entry) -> str:
     if entry.status:
         parts.append(str(entry.status))
     if entry.change:
-        parts.append(json.dumps(entry.change))
+        parts.append(json.dumps({name: _brief(value) for name, value in entry.change.items()}))
     if entry.masked:
         parts.append("masked " + _compact(entry.masked))
     return " · ".join(parts)
+
+
+def _brief(value: Any) -> Any:
+    """What is long is counted: a configuration's text stands in the record, and need not be in the table."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return value if len(text) <= 80 else f"({len(text)} characters)"
 
 
 def one_line(entry: Entry) -> Syntax:

@@ -1,11 +1,13 @@
 """The one place of this part that talks to the network: gets a provider's documents, small and in bounded time.
 
-Follows no redirect, reads no proxy setting, sends no credential.
+Follows no redirect and reads no proxy setting; the only credential it sends is one that it is given for this very address.
 """
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -32,19 +34,20 @@ class Fetcher:
         """The body of a 200 answer, at most `MAX_BYTES`. Raises `FetchFailed`."""
         if why := fault_of_url(url):
             raise FetchFailed(f"{url} {why}")
-        try:
-            async with asyncio.timeout(TOTAL_TIMEOUT_S), self._client() as client:
-                return await _read(client, url)
-        except TimeoutError:
-            raise FetchFailed(f"{url} did not answer within {TOTAL_TIMEOUT_S:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise FetchFailed(f"{url} cannot be reached ({type(error).__name__})") from None
+        return await self._asked("GET", url)
+
+    async def post(self, url: str, form: Mapping[str, str], user: tuple[str, str] | None = None) -> bytes:
+        """As `get`, for a form that is posted; `user` is a name and a secret for HTTP Basic. Raises `FetchFailed`."""
+        if why := fault_of_url(url):
+            raise FetchFailed(f"{url} {why}")
+        return await self._asked("POST", url, data=dict(form), auth=user)
 
     async def discover(self, issuer: str) -> str:
-        """The address of the key set, from the issuer's OpenID configuration (OpenID Connect Discovery 1.0, section 4).
+        """The address of the key set, from the issuer's OpenID configuration. Raises `FetchFailed`."""
+        return endpoint(await self.configuration(issuer), "jwks_uri", issuer)
 
-        Raises `FetchFailed`.
-        """
+    async def configuration(self, issuer: str) -> dict[str, Any]:
+        """The issuer's OpenID configuration (OpenID Connect Discovery 1.0, section 4). Raises `FetchFailed`."""
         url = issuer.removesuffix("/") + DISCOVERY
         try:
             document = read_object(await self.get(url))
@@ -53,13 +56,16 @@ class Fetcher:
         # Attack: a provider (or its tenant) that answers for another issuer's name (section 4.3).
         if document.get("issuer") != issuer:
             raise FetchFailed(f'the "issuer" in {url} is not the configured one, letter for letter')
-        address = document.get("jwks_uri")
-        if not isinstance(address, str) or fault_of_url(address):
-            raise FetchFailed(f'{url} has no "jwks_uri" with https://')
-        # Attack: a remote document that sends the gateway to a port of its own machine.
-        if is_plain_loopback(address) and not is_plain_loopback(issuer):
-            raise FetchFailed(f'the "jwks_uri" in {url} is plain HTTP')
-        return address
+        return document
+
+    async def _asked(self, method: str, url: str, **content: Any) -> bytes:
+        try:
+            async with asyncio.timeout(TOTAL_TIMEOUT_S), self._client() as client:
+                return await _read(client, method, url, content)
+        except TimeoutError:
+            raise FetchFailed(f"{url} did not answer within {TOTAL_TIMEOUT_S:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise FetchFailed(f"{url} cannot be reached ({type(error).__name__})") from None
 
     def _client(self) -> httpx.AsyncClient:
         if self._tls is None:
@@ -70,9 +76,21 @@ class Fetcher:
         return httpx.AsyncClient(verify=self._tls, follow_redirects=False, trust_env=False, timeout=TOTAL_TIMEOUT_S)
 
 
-async def _read(client: httpx.AsyncClient, url: str) -> bytes:
+def endpoint(document: Mapping[str, Any], name: str, issuer: str) -> str:
+    """An address out of an issuer's OpenID configuration. Raises `FetchFailed`."""
+    address = document.get(name)
+    where = issuer.removesuffix("/") + DISCOVERY
+    if not isinstance(address, str) or fault_of_url(address):
+        raise FetchFailed(f'{where} has no "{name}" with https://')
+    # Attack: a remote document that sends the gateway to a port of its own machine.
+    if is_plain_loopback(address) and not is_plain_loopback(issuer):
+        raise FetchFailed(f'the "{name}" in {where} is plain HTTP')
+    return address
+
+
+async def _read(client: httpx.AsyncClient, method: str, url: str, content: Mapping[str, Any]) -> bytes:
     headers = {"accept": "application/json, application/jwk-set+json", "accept-encoding": "identity"}
-    async with client.stream("GET", url, headers=headers) as answer:
+    async with client.stream(method, url, headers=headers, **content) as answer:
         if answer.status_code != httpx.codes.OK:
             raise FetchFailed(f"{url} answered {answer.status_code}")
         body = bytearray()

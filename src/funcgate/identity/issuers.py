@@ -9,17 +9,19 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.problem import Problem, Unusable
 from funcgate.core.refusal import Code, Refused
+from funcgate.core.revocation import Marks, Revoked, marks_of
 
 from .fetch import Fetcher, FetchFailed
 from .jwt import Trusted, Verdict, verify
 from .keyset import FilePlace, KeySet, UrlPlace
-from .spec import IssuerSpec, Rules, Where, read_spec
+from .spec import MAX_LEEWAY_S, IssuerSpec, Rules, Where, read_spec
 from .strictjson import NotJson
 
 CACHE_TOKENS = 10_000
@@ -37,11 +39,20 @@ class Known(Struct, frozen=True):
     keys: KeySet
 
 
+class Remembered(NamedTuple):
+    """A token that was verified: for whom, its size in bytes, and what of it may be revoked."""
+
+    verdict: Verdict
+    size: int
+    marks: Marks
+
+
 class Issuers:
     """All issuers of one configuration. `now` is Unix time, UTC, in seconds.
 
     Call `start` before use and `close` after it. `previous` hands over the keys and remembered tokens of issuers that
-    have not changed; close it once this one has started and is in use.
+    have not changed; close it once this one has started and is in use. `revoked` is what stands of revocations, the same
+    object for all that take over from each other; whoever keeps them fills it.
     """
 
     def __init__(
@@ -58,8 +69,10 @@ class Issuers:
         self._now = now
         self._cache_tokens = cache_tokens
         self._cache_bytes = 0
-        self._tokens: OrderedDict[bytes, tuple[Verdict, int]] = OrderedDict()
+        self._tokens: OrderedDict[bytes, Remembered] = OrderedDict()
         self._previous = previous
+        # Attack: be let in again by a reload, or while one goes on.
+        self.revoked: Revoked = Revoked() if previous is None else previous.revoked
         self._known: dict[str, Known] = {}
         self._trusted: dict[str, Trusted] = {}
         self._task: asyncio.Task[None] | None = None
@@ -75,22 +88,40 @@ class Issuers:
         found = self._tokens.get(digest)
         if found is None:
             return None
-        verdict, now = found[0], self._now()
+        verdict, now, revoked = found.verdict, self._now(), self.revoked
         # Attack: go on with a token whose key was withdrawn, or whose provider has been silent for longer than `keep`.
         if now < verdict.until and now < verdict.key.good_until:
+            if revoked.marks and not revoked.marks.isdisjoint(found.marks):
+                raise self._revoked(verdict.principal, found.marks)
             self._tokens.move_to_end(digest)
             return verdict.principal
         self._forget(digest)
         return None
 
     async def identify(self, token: RawToken | None) -> Principal:
-        """See `core.ports.Identity`. Raises `Refused`: `identity.missing`, `identity.expired`, or `identity.invalid`,
-        with status 503 where the issuer's keys cannot be had."""
+        """See `core.ports.Identity`. Raises `Refused`: `identity.missing`, `identity.expired`, `identity.revoked`, or
+        `identity.invalid`, with status 503 where the issuer's keys cannot be had."""
         if token is None or not token.value:
             raise Refused(Code.IDENTITY_MISSING, private_detail="no token")
         verdict = await verify(token, self._trusted, self._now)
-        self._remember(token.digest, verdict, len(token.value))
+        self._remember(token.digest, Remembered(verdict, len(token.value), marks_of(verdict.principal)))
+        self.check(verdict.principal)
         return verdict.principal
+
+    def check(self, principal: Principal) -> None:
+        """Raises `Refused(identity.revoked)` for somebody who was verified, by whatever way, and is revoked."""
+        marks = marks_of(principal)
+        if not self.revoked.marks.isdisjoint(marks):
+            raise self._revoked(principal, marks)
+
+    def ends(self, fingerprint: str) -> float | None:
+        """When a token that is remembered ends, however much leeway it is given (Unix time); None if it is unknown."""
+        known = (each.verdict.principal for each in self._tokens.values())
+        return max((each.expires_at + MAX_LEEWAY_S for each in known if each.token == fingerprint), default=None)
+
+    def known(self, name: str) -> Known | None:
+        """The issuer that is configured under this name."""
+        return self._known.get(name)
 
     async def start(self) -> None:
         """Read the keys of all issuers, at most for the fetch timeout, and keep them fresh from then on.
@@ -149,27 +180,38 @@ class Issuers:
         self._trusted[spec.issuer] = Trusted(rules, keys)
         return problems
 
-    def _remember(self, digest: bytes, verdict: Verdict, size: int) -> None:
+    def _revoked(self, principal: Principal, marks: Marks) -> Refused:
+        found = self.revoked.among(marks)
+        by_token = found is not None and found.token
+        text = (
+            "This token was revoked." if by_token else "The caller's access was revoked; another token will not help."
+        )
+        detail = (
+            f"{principal.issuer}/{principal.subject}, token {principal.token}: revocation {found.id if found else '?'}"
+        )
+        return Refused(Code.IDENTITY_REVOKED, text, private_detail=detail)
+
+    def _remember(self, digest: bytes, remembered: Remembered) -> None:
         self._forget(digest)
-        self._tokens[digest] = (verdict, size)
-        self._cache_bytes += size
+        self._tokens[digest] = remembered
+        self._cache_bytes += remembered.size
         # Attack: a caller who is issued token after token, each as large as allowed, until the memory is full.
         while len(self._tokens) > self._cache_tokens or self._cache_bytes > CACHE_BYTES:
-            self._cache_bytes -= self._tokens.popitem(last=False)[1][1]
+            self._cache_bytes -= self._tokens.popitem(last=False)[1].size
 
     def _forget(self, digest: bytes) -> None:
         found = self._tokens.pop(digest, None)
         if found is not None:
-            self._cache_bytes -= found[1]
+            self._cache_bytes -= found.size
 
     def _take_tokens(self, previous: "Issuers") -> None:
         """Remember what `previous` does of the issuers that both know. A key that was withdrawn takes its tokens along."""
         shared = {
             name for name, at in self._known.items() if name in previous._known and _same(at, previous._known[name])
         }
-        for digest, (verdict, size) in previous._tokens.items():
-            if verdict.principal.issuer in shared:
-                self._remember(digest, verdict, size)
+        for digest, remembered in previous._tokens.items():
+            if remembered.verdict.principal.issuer in shared:
+                self._remember(digest, remembered)
 
     async def _keep_fresh(self) -> None:
         sets = [known.keys for known in self._known.values()]

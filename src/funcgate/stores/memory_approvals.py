@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from funcgate.core.approval import Approval, Grant, State, TooManyPending
+from funcgate.core.approval import Approval, Grant, State, Ticket, TooManyPending
 
 
 class MemoryApprovals:
@@ -14,6 +14,7 @@ class MemoryApprovals:
         self._approvals: dict[str, Approval] = {}
         self._grants: dict[str, Grant] = {}
         self._told: dict[tuple[str, str], tuple[int, str]] = {}
+        self._tickets: dict[str, Ticket] = {}
 
     async def open(self, approval: Approval, max_pending: int = 0) -> Approval:
         if approval.live:
@@ -58,6 +59,14 @@ class MemoryApprovals:
         ]
         return sorted(found, key=lambda kept: kept.id, reverse=True)[:limit]
 
+    async def forget(self, before: float, limit: int = 500) -> int:
+        old = [kept.id for kept in self._approvals.values() if not kept.live and kept.expires_at < before][:limit]
+        for name in old:
+            del self._approvals[name]
+        self._told = {place: told for place, told in self._told.items() if place[1] not in old}
+        self._grants = {name: grant for name, grant in self._grants.items() if grant.expires_at >= before}
+        return len(old)
+
     async def add_grant(self, grant: Grant) -> None:
         self._grants[grant.id] = grant
 
@@ -92,6 +101,20 @@ class MemoryApprovals:
 
     async def told(self, channel: str, approval: str, revision: int, reference: str) -> None:
         self._told[channel, approval] = (revision, reference)
+
+    async def add_ticket(self, ticket: Ticket, now: float) -> None:
+        self._tickets = {name: each for name, each in self._tickets.items() if each.expires_at > now}
+        self._tickets[ticket.digest] = ticket
+
+    async def ticket(self, digest: str) -> Ticket | None:
+        return self._tickets.get(digest)
+
+    async def use_ticket(self, digest: str) -> bool:
+        kept = self._tickets.get(digest)
+        if kept is None or kept.used:
+            return False
+        self._tickets[digest] = msgspec.structs.replace(kept, used=True)
+        return True
 
     def _pending(self, approval: Approval) -> int:
         who = approval.asked.principal

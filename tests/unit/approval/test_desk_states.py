@@ -21,7 +21,10 @@ from funcgate.stores.memory_approvals import MemoryApprovals
 from support.approvals import NOW, SCHEMA, call, decision, terms
 
 TWO = decision(terms(Quorum(("group:finance",), 2), expires_s=100.0))
-PEOPLE = [Person("corp", name, frozenset(groups)) for name, groups in (("bob", ["finance"]), ("carol", ["finance"]), ("alice", ["finance"]), ("eve", []))]  # fmt: skip
+PEOPLE = [
+    Person("corp", name, frozenset(groups))
+    for name, groups in (("bob", ["finance"]), ("carol", ["finance"]), ("alice", ["finance"]), ("eve", []))
+]
 
 
 class Approving(RuleBasedStateMachine):
@@ -79,7 +82,7 @@ class Approving(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 40, 99]), desk=st.integers(0, 1))
     def time_goes_on(self, seconds: int, desk: int) -> None:
         self.now += seconds
-        self.do(self.desks[desk]._attend())
+        self.do(self.desks[desk].look_after())
 
     @invariant()
     def each_runs_once_and_only_when_approved(self) -> None:

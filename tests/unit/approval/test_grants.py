@@ -55,6 +55,13 @@ def test_other_callers_are_not(who: Any) -> None:
     assert not covers(grant(), call(args=dict(ARGS), principal=who), NAME, NOW)
 
 
+def test_nor_other_header_fields() -> None:
+    mine = make_grant(held(fields=("x-dry-run",), fields_digest="f1"), Wish(calls=1, for_s=60.0), NOW)
+    assert covers(mine, call(args=dict(ARGS)), NAME, NOW, "f1")
+    assert not covers(mine, call(args=dict(ARGS)), NAME, NOW, "f2")
+    assert not covers(mine, call(args=dict(ARGS)), NAME, NOW)
+
+
 def test_nor_another_function_schema_or_time_nor_one_use_too_many() -> None:
     mine = grant()
     same = call(args=dict(ARGS))
@@ -73,7 +80,7 @@ def test_a_range_is_of_numbers_and_holds_the_value() -> None:
     for amount, inside in amounts:
         assert covers(mine, call(args={"amount": amount, "to": "DE12"}), NAME, NOW) is inside
     for ranges in (
-        {"to": {"to": 3}}, {"amount": {"to": 3}}, {"amount": {}}, {"amount": {"from": 1}},
+        {"to": {"to": 3}}, {"amount": {"to": 30000}}, {"amount": {"from": 1, "to": 3}}, {"amount": {}}, {"amount": {"from": 1}},
         {"amount": {"to": 99999, "x": 1}}, {"no": {"to": 1}},
     ):  # fmt: skip
         with pytest.raises(TooWide):

@@ -52,8 +52,50 @@ def test_one_person_answers_once() -> None:
     held = approval(answers=(answer("bob"),), terms=(terms(Quorum(("group:finance",), 2)),))
     with pytest.raises(Unfit, match="already"):
         examine(held, person("bob"), NOW)
-    examine(held, person("bob", issuer="another"), NOW)
+    for same in (person("bob", issuer="another"), person("Bob")):  # one who signs in at two places is not two
+        with pytest.raises(Unfit, match="already"):
+            examine(held, same, NOW)
     examine(held, person("carol"), NOW)
+
+
+def test_one_subject_of_two_issuers_is_one_person() -> None:
+    two = terms(Quorum(("group:finance",), 2))
+    again = msgspec.structs.replace(answer("bob"), issuer="another")
+    assert missing(two, [answer("bob"), again], escalated=False) == 1
+    assert missing(two, [answer("bob"), answer("BOB")], escalated=False) == 1
+    with pytest.raises(Unfit, match="own call"):
+        examine(approval(), person("Alice"), NOW)
+
+
+def test_without_any_terms_nothing_is_enough() -> None:
+    assert not enough((), [answer("bob")], escalated=False)
+
+
+def test_each_of_several_terms_has_its_own_hours() -> None:
+    noon, night = 1_795_000_000.0, 1_795_000_000.0 + 10 * 3600
+    both = (terms(), terms(hours=WEEK))
+    held = approval(terms=both, created_at=noon, expires_at=noon + 2 * 86400)
+    examine(held, person("bob"), night)  # counts for the first
+    late = answer("bob", at=night)
+    assert not enough(both, [late], escalated=False)
+    held = msgspec.structs.replace(held, answers=(late,))
+    with pytest.raises(Unfit, match="already"):
+        examine(held, person("bob"), night + 1)
+    examine(held, person("bob"), noon + 86400)  # in the morning it counts for both
+    assert enough(both, [late, answer("bob", at=noon + 86400)], escalated=False)
+    only = approval(terms=(terms(hours=WEEK),), created_at=noon, expires_at=noon + 2 * 86400)
+    examine(only, person("bob"), night, yes=False)  # a no counts at every hour
+
+
+def test_each_of_several_terms_escalates_in_its_own_time() -> None:
+    soon = terms(escalate_after_s=60.0, escalate_to=("group:board", "user:boss"))
+    late = terms(escalate_after_s=3600.0, escalate_to=("user:boss",))
+    held = approval(terms=(late,), escalated=True, expires_at=NOW + 86400)
+    with pytest.raises(Unfit, match="not among"):
+        examine(held, person("boss", "x"), NOW + 61)
+    early, later = answer("boss", "x", at=NOW + 61), answer("boss", "x", at=NOW + 3600)
+    assert not enough((soon, late), [early], escalated=True, asked_at=NOW)
+    assert enough((soon, late), [later], escalated=True, asked_at=NOW)
 
 
 def test_who_was_escalated_to_answers_only_then() -> None:
@@ -61,7 +103,7 @@ def test_who_was_escalated_to_answers_only_then() -> None:
     with pytest.raises(Unfit):
         examine(approval(terms=(climbing,)), person("boss", "board"), NOW)
     held = approval(terms=(climbing,), escalated=True)
-    examine(held, person("boss", "board"), NOW)
+    examine(held, person("boss", "board"), NOW + 60)
     assert enough(held.terms, (answer("boss", "board"),), escalated=True)
     assert not enough(held.terms, (answer("boss", "board"),), escalated=False)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from funcgate.core.entry import Decided, Entry, Kind, Who
+from funcgate.core.entry import Decided, Entry, Kind, Sealed, Who
 from funcgate.core.ids import new_id
 from funcgate.stores.journal_files import FileJournal
 
@@ -149,3 +149,42 @@ def test_a_spoilt_line_is_not_passed_over_in_silence(funcgate: Funcgate, folder:
     ran = funcgate("audit", "list")
     assert ran.status == 0
     assert "1 line(s) cannot be read" in ran.err
+
+
+E = "\x1b]0;owned\x07"  # sets the title of the operator's terminal; others type for the operator
+EVIL: dict[str, Any] = {
+    "session": f"run{E}", "principal": Who(f"i{E}", f"s{E}", (f"g{E}",), f"f{E}", f"t{E}", f"a{E}"), "function": f"shop.f{E}",
+    "target": f"t{E}", "digest": E, "policy": Decided((f"p{E}",), f"v{E}"), "code": f"c{E}", "detail": f"d{E}",
+    "outcome": f"o{E}", "media": f"m{E}", "masked": {f"k{E}": 1}, "timing_us": {f"step{E}": 1}, "client": f"c{E}",
+    "trace": f"t{E}", "reason": f"r{E}", "object": f"sha256:{E}", "args_object": f"sha256:{E}", "approval": f"a{E}",
+}  # fmt: skip
+
+
+async def _forge(folder: Path) -> None:
+    journal = FileJournal(folder)
+    await journal.start()
+    for kind in (kind for kind in Kind if kind is not Kind.ADMIN):
+        sealed = Sealed(content=E, content_key=E, meta=E, meta_key=E) if kind is Kind.CHUNK else None
+        await journal.append(Entry(kind=kind, call="c1", sealed=sealed, **EVIL))
+    changes = [
+        {"what": f"w{E}", f"n{E}": f"v{E}", "problems": [E], "old": E, "by": {"user": E}},
+        {"what": "hold", "order": f"id{E}", "session": f"s{E}", "reason": f"r{E}", "by": {"user": E}},
+        {"what": "expired", "class": E, "before": E, "target": E, "keys": [[E, E, E]], "gone": [[1, 5]]},
+    ]
+    for change in changes:
+        await journal.append(Entry(kind=Kind.ADMIN, call="", outcome=f"o{E}", change=change))
+    await journal.close()
+
+
+def test_nothing_of_a_hostile_journal_reaches_the_terminal(funcgate: Funcgate, folder: Path) -> None:
+    """Attack: a journal that somebody else sends, or has written into: any text in it may be for the terminal."""
+    (folder / "funcgate-data").mkdir(mode=0o700)
+    asyncio.run(_forge(folder / "funcgate-data" / "journal"))
+    verbs = [
+        ("list",), ("list", "--scan"), ("list", "--admin"), ("show", "c1"), ("who", "*"), ("why", "c1"), ("hold", "list"),
+        ("replay", f"run{E}", "--no-wait"), ("replay", f"run{E}", "--diff", f"run{E}"), ("expire", "--dry-run"), ("verify",),
+    ]  # fmt: skip
+    for verb in verbs:
+        ran = funcgate("audit", *verb)
+        assert "\x1b" not in ran.out + ran.err, verb
+        assert ran.out + ran.err

@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from funcgate.core.entry import Decided, Entry, Kind, Who
 from funcgate.core.ids import new_id
+from funcgate.recording import inbox
 from funcgate.recording.contents.objects import ContentStore
 from funcgate.recording.folder import lines
 from funcgate.recording.proof.chore import ProofChore
@@ -238,3 +239,18 @@ def test_a_pack_without_what_has_gone(funcgate: Funcgate, scene: Scene, folder: 
     ran = funcgate("audit", "verify", "--pack", "pack.json")
     assert ran.status == 0
     assert f"note: the object {scene.object} is not in the pack: object {scene.object} has expired" in ran.out
+
+
+def test_evidence_that_leaves_is_told_first(funcgate: Funcgate, scene: Scene, folder: Path) -> None:
+    """Attack: take content and its keys out, a call at a time, by the one verb that nobody writes down."""
+    assert funcgate("audit", "prove", scene.call, "--out", "pack.json", "--open").status == 0
+    [path] = inbox.waiting(scene.data / inbox.FOLDER)
+    told = inbox.read(path).change
+    assert told == {"what": "export", "format": "evidence", "call": scene.call, "out": "pack.json", "opened": True}
+    assert funcgate("audit", "prove", "no-such-call", "--out", "other.json").status == 1
+    shutil.rmtree(scene.data / inbox.FOLDER)
+    (scene.data / inbox.FOLDER).write_text("a file where the folder should be")
+    refused = funcgate("audit", "prove", scene.call, "--out", "third.json")
+    assert refused.status == 1
+    assert "cannot be recorded" in refused.err
+    assert not (folder / "third.json").exists()

@@ -52,6 +52,7 @@ def test_the_example_loads(write: Callable[..., Path]) -> None:
         ("## `targets`", shape.HttpTargetSpec),
         ("`targets[].limits`:", shape.TargetLimitsSpec),
         ("## `logs`", shape.LogsSpec),
+        ("## `console`", shape.SignInSpec),
     ],
 )
 def test_a_table_has_all_keys_and_their_defaults(heading: str, spec: type[msgspec.Struct]) -> None:

@@ -51,6 +51,14 @@ def test_nothing_said(write: Write) -> None:
     assert keeper.data_dir == str(parts.loaded.data_dir)
     assert keeper.keep_free_bytes == parts.journal.keep_free_bytes == 64 << 20
     assert (parts.journal.inline_bytes, parts.journal.record_bytes) == (64 << 10, 32 << 20)
+    assert parts.journal.reserve_bytes == 8 << 20
+
+
+def test_a_reserve_of_another_size(write: Write, sound: str) -> None:
+    assert read_parts(write(text="journal: {reserve: 0}\n" + sound)).journal.reserve_bytes == 0
+    assert read_parts(write(text="journal: {reserve: 64MiB}\n" + sound)).journal.reserve_bytes == 64 << 20
+    [problem] = told(write(text="journal: {reserve: 65MiB}\n" + sound))
+    assert "'reserve': at most 64MiB" in problem
 
 
 def test_all_of_it(write: Write, tmp_path: Path, sound: str) -> None:

@@ -161,7 +161,7 @@ def test_syntax_and_several_mistakes_in_one_condition(problems: Callable[..., li
         (
             {"effect": "require_approval", "approval": ApprovalSpec(approvers=["*"], expires="soon")},
             ("approval", "expires"),
-            "'soon' is not a time such as 5ms, 30s or 15m (units: ms, s, m, h, d)",
+            "'soon' is not a time such as 5ms, 30s or 15m (units: ms, s, m, h, d, y)",
         ),
     ],
 )
@@ -335,7 +335,7 @@ def test_the_spec_is_read_strictly() -> None:
         {"effect": "permit"},
         {"wen": "true"},
         {"functions": "*"},
-        {"approval": {"count": 1}},
+        {"approval": {"counts": 1}},
     )
     for change in bad:
         with pytest.raises(msgspec.ValidationError):

@@ -11,22 +11,15 @@ from funcgate.core.approval import Approval
 
 
 class NotTold(Exception):
-    """The channel could not be told. The text is for the operator and holds no secret; it is tried again after `after_s`."""
+    """The channel could not be told. The text is for the operator and holds no secret; it is tried again after `after_s`.
 
-    def __init__(self, text: str, after_s: float = 0.0) -> None:
-        super().__init__(text)
-        self.after_s = after_s
-
-
-class Forged(Exception):
-    """What came in is not the channel's word: no signature, a wrong one, an old or a repeated one, or nobody's who is known.
-
-    `approval` is the one it names, if it can be read. The text goes into the record, not to the sender.
+    `alone`: it is about this one message; others may be told meanwhile.
     """
 
-    def __init__(self, text: str, approval: str = "") -> None:
+    def __init__(self, text: str, after_s: float = 0.0, *, alone: bool = False) -> None:
         super().__init__(text)
-        self.approval = approval
+        self.after_s = after_s
+        self.alone = alone
 
 
 class Heard(Struct, frozen=True, kw_only=True):
@@ -45,6 +38,19 @@ class Said(Struct, frozen=True, kw_only=True):
     status: int = 200
     media: str = "application/json"
     body: bytes = b"{}"
+
+
+class Forged(Exception):
+    """What came in is not the channel's word: no signature, a wrong one, an old or a repeated one, or nobody's who is known.
+
+    `approval` is the one it names, if it can be read. The text goes into the record, not to the sender: whoever proved to be
+    the channel is told `said`, others nothing.
+    """
+
+    def __init__(self, text: str, approval: str = "", said: Said | None = None) -> None:
+        super().__init__(text)
+        self.approval = approval
+        self.said = said
 
 
 class Channel(Protocol):

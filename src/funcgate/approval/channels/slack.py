@@ -9,21 +9,24 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
 import msgspec
 
-from funcgate.approval.show import Card, card
+from funcgate.approval.show import Card, card, pieces
 from funcgate.approval.spec import SlackSpec
 from funcgate.core.approval import Approval, State
 from funcgate.core.secret import Secret
 
+from . import posting
 from .channel import Forged, Heard, NotTold, Once, People, Said
 
-TIMEOUT_S = 10.0
 TOLERANCE_S = 300.0  # as Slack's documentation says
-MOST_ARGS = 9000  # characters: three blocks for arguments, each of at most 3,000
-_BLOCK = 2900
+REPLY_TIMEOUT_S = 2.0  # Slack waits for three seconds
+MOST_SHOWN = 9000  # characters of facts and arguments in one message
+_BLOCK = 1500  # Slack takes 3,000; a character outside the basic plane may count as two
+_TITLE = 150
 _VERBS = {"funcgate_approve": True, "funcgate_reject": False}
+_GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
+_THIS_ALONE = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "no_text"})
 
 
 class SlackChannel:
@@ -37,33 +40,37 @@ class SlackChannel:
         self._people = People(spec.people)
         self._once = Once(2 * TOLERANCE_S)
         self._token = token
-        self._client = httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False)
+        self._client = posting.client()
 
     async def tell(self, approval: Approval, reference: str) -> str:
         """See `channel.Channel`. The reference is ``CHANNEL/TIMESTAMP`` of the message."""
-        shown = card(approval, MOST_ARGS)
-        message: dict[str, Any] = {
-            "channel": self._place,
-            "text": f"{shown.title}: {shown.outcome}",
-            "blocks": blocks(shown),
-        }
-        method = "chat.postMessage"
+        shown = card(approval, MOST_SHOWN)
+        text = _escaped(f"{shown.title}: {shown.outcome}")[:_BLOCK]
+        message: dict[str, Any] = {"text": text, "blocks": blocks(shown), "parse": "none", "link_names": False}
         if reference:
-            message["channel"], _, message["ts"] = reference.partition("/")
-            method = "chat.update"
-        answer = await self._post(method, message)
-        return f"{answer.get('channel', self._place)}/{answer.get('ts', '')}"
+            channel, _, stamp = reference.partition("/")
+            answer = await self._post("chat.update", {**message, "channel": channel, "ts": stamp})
+            if answer.get("error") not in _GONE:
+                return _reference(answer, "chat.update")
+        # Attack: delete the message, so that nobody learns of the call, or of what became of it. There is a new one then.
+        quiet = {"unfurl_links": False, "unfurl_media": False, "mrkdwn": False}
+        return _reference(
+            await self._post("chat.postMessage", {**message, **quiet, "channel": self._place}), "chat.postMessage"
+        )
 
     async def hear(self, headers: Mapping[str, str], body: bytes, now: float) -> Heard | Said:
         """See `channel.Channel`. An interaction of the kind ``block_actions``."""
         self._verify(headers, body, now)
         try:
-            payload = msgspec.json.decode(parse_qs(body.decode(), strict_parsing=True)["payload"][0])
+            form = parse_qs(body.decode(), strict_parsing=True, max_num_fields=20)
+            payload = msgspec.json.decode(form["payload"][0])
+            if payload["type"] != "block_actions":
+                return Said()
             (action,) = payload["actions"]
-            verb, approval = str(action["action_id"]), str(action["value"])
+            verb, approval = str(action["action_id"]), str(action.get("value", ""))
             user, back = str(payload["user"]["id"]), str(payload.get("response_url", ""))
-        except (KeyError, ValueError, TypeError, msgspec.MsgspecError):
-            return Said()
+        except (LookupError, ValueError, TypeError, AttributeError, RecursionError, msgspec.MsgspecError):
+            raise Forged("Slack's message is no answer that can be read") from None
         if verb not in _VERBS:
             return Said()
         self._once.check(headers.get("x-slack-signature", ""), now, approval)
@@ -71,16 +78,12 @@ class SlackChannel:
 
     async def reply(self, heard: Heard, approval: Approval | None, refusal: str) -> Said:
         """See `channel.Channel`. The message itself is changed by `tell`; a refusal is shown to whoever pressed."""
-        # Attack: a way back that leads to a server of the attacker's choice. It is signed by Slack, and still only Slack's.
-        if (
-            refusal
-            and heard.back
-            and urlsplit(heard.back).hostname in ("hooks.slack.com", urlsplit(self._api).hostname)
-        ):
-            message = {"response_type": "ephemeral", "replace_original": False, "text": refusal}
+        if refusal and self._is_slack(heard.back):
+            message = {"response_type": "ephemeral", "replace_original": False, "text": _escaped(refusal)}
+            body, headers = msgspec.json.encode(message), {"content-type": "application/json; charset=utf-8"}
             try:
-                await self._client.post(heard.back, json=message)
-            except httpx.HTTPError:
+                await posting.send(self._client, "POST", heard.back, headers, body, REPLY_TIMEOUT_S)
+            except NotTold:
                 return Said()  # the answer was refused and recorded; whoever pressed sees the message unchanged
         return Said()
 
@@ -97,43 +100,57 @@ class SlackChannel:
         if not hmac.compare_digest(b"v0=" + signed.hexdigest().encode(), sent):
             raise Forged("the signature is not Slack's")
 
-    async def _post(self, method: str, message: Mapping[str, Any]) -> dict[str, Any]:
-        headers = {"authorization": f"Bearer {self._token.reveal()}", "content-type": "application/json; charset=utf-8"}
+    def _is_slack(self, url: str) -> bool:
+        # Attack: a way back that leads to a server of the attacker's choice. It is signed by Slack, and still only Slack's.
         try:
-            answer = await self._client.post(self._api + method, content=msgspec.json.encode(message), headers=headers)
-            said = answer.json() if answer.status_code == 200 else {}
-        except (httpx.HTTPError, ValueError) as error:
-            raise NotTold(f"Slack cannot be reached ({type(error).__name__})") from None
-        if answer.status_code == 429:
-            pause = answer.headers.get("retry-after", "")
-            raise NotTold("Slack asks for a pause", float(pause) if pause.isdigit() else 0.0)
-        if not isinstance(said, dict) or said.get("ok") is not True:
-            why = str(said.get("error", ""))[:60] if isinstance(said, dict) else ""
-            raise NotTold(f"Slack refuses {method}: {why or answer.status_code}")
-        return said
+            back, api = urlsplit(url), urlsplit(self._api)
+            hooks = back.scheme == "https" and back.netloc == f"hooks.{api.netloc}"
+        except ValueError:
+            return False
+        return hooks or (back.scheme, back.netloc) == (api.scheme, api.netloc)
+
+    async def _post(self, method: str, message: Mapping[str, Any]) -> dict[str, Any]:
+        """What Slack says, `ok` or one of `_GONE`. Raises `NotTold` for everything else."""
+        headers = {"authorization": f"Bearer {self._token.reveal()}", "content-type": "application/json; charset=utf-8"}
+        answer = await posting.send(self._client, "POST", self._api + method, headers, msgspec.json.encode(message))
+        said = answer.read()
+        if answer.status == 200 and (said.get("ok") is True or said.get("error") in _GONE):
+            return said
+        if answer.status == 429 or said.get("error") == "ratelimited":
+            raise NotTold("Slack asks for a pause", answer.pause_s)
+        why = str(said.get("error", ""))[:60]
+        raise NotTold(f"Slack refuses {method}: {why or answer.status}", answer.pause_s, alone=why in _THIS_ALONE)
 
 
 def blocks(shown: Card) -> list[dict[str, Any]]:
     """The message, Block Kit: title, facts, every argument, how it stands, and buttons while an answer counts."""
-    parts: list[dict[str, Any]] = [{"type": "header", "text": _text(shown.title, 150)}]
+    parts: list[dict[str, Any]] = [{"type": "header", "text": _text(shown.title, _TITLE)}]
     for label, text in shown.facts:
-        parts.append(_section(f"{label}: {text}"))
-    args = "\n".join(f"{name} = {text}" for name, text in shown.args) or "(no arguments)"
-    parts += [_section(args[at : at + _BLOCK]) for at in range(0, len(args), _BLOCK)]
+        parts += _sections(f"{label}: {text}")
+    parts += _sections("\n".join(f"{name} = {text}" for name, text in shown.args) or "(no arguments)")
     if shown.masked:
-        parts.append(_section("Some values are masked: what runs holds more than is shown here."))
+        parts += _sections("Some values are masked: what runs holds more than is shown here.")
     if shown.cut:
-        parts.append(
-            _section(
-                f"{shown.cut} characters of the arguments are not shown. Answer where all of it can be seen: {shown.id}"
-            )
-        )
-    parts.append(_section(shown.outcome))
+        parts += _sections(f"{shown.cut} characters are not shown. Answer where all of it can be seen: {shown.id}")
+    parts.append({"type": "section", "text": _text(shown.outcome, _BLOCK)})
     # Attack: hide what matters behind the end of a message. What is not shown whole cannot be approved here.
     if shown.state is State.PENDING:
         verbs = ["reject"] if shown.cut else ["approve", "reject"]
         parts.append({"type": "actions", "elements": [_button(verb, shown.id) for verb in verbs]})
     return parts
+
+
+def _reference(answer: Mapping[str, Any], method: str) -> str:
+    channel, stamp = answer.get("channel"), answer.get("ts")
+    if not (isinstance(channel, str) and isinstance(stamp, str) and channel and stamp):
+        raise NotTold(f"Slack's answer to {method} does not say where the message is")
+    return f"{channel}/{stamp}"
+
+
+def _escaped(text: str) -> str:
+    """For the one text that Slack reads as its markup: the three characters that its documentation names."""
+    # Attack: a caller named `<!channel>`, or with a link for a name.
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _button(verb: str, approval: str) -> dict[str, Any]:
@@ -142,8 +159,8 @@ def _button(verb: str, approval: str) -> dict[str, Any]:
     return {"type": "button", "action_id": f"funcgate_{verb}", "text": text, "value": approval, "style": style}
 
 
-def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": _text(text, 3000)}
+def _sections(text: str) -> list[dict[str, Any]]:
+    return [{"type": "section", "text": _text(each, _BLOCK)} for each in pieces(text, _BLOCK)]
 
 
 def _text(text: str, most: int) -> dict[str, Any]:

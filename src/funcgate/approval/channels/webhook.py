@@ -2,13 +2,12 @@
 `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,BASE64(HMAC-SHA256(id.timestamp.body))`."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Literal
 
-import httpx
 import msgspec
 from msgspec import Struct
 
@@ -17,17 +16,20 @@ from funcgate.approval.spec import WebhookChannelSpec
 from funcgate.core.approval import Approval
 from funcgate.core.secret import Secret
 
+from . import posting
 from .channel import Forged, Heard, NotTold, Once, People, Said
 
-TIMEOUT_S = 10.0
 TOLERANCE_S = 300.0
+# About the receiver, not about the message: those wait until somebody mends it.
+_NOT_THE_MESSAGE = frozenset({401, 402, 403, 404, 405, 407, 408, 410, 421, 423, 425, 426, 429})
+_EXPECTED = "expected a JSON object: approval, answer (approve or reject), person, reason"
 
 
 class Answered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the receiver sends back: `person` is one of the configured people's ids."""
 
     approval: str
-    answer: str
+    answer: Literal["approve", "reject"]
     person: str
     reason: str = ""
 
@@ -41,7 +43,7 @@ class WebhookChannel:
         self._key = secret
         self._people = People(spec.people)
         self._once = Once(2 * TOLERANCE_S)
-        self._client = httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False)
+        self._client = posting.client()
 
     async def tell(self, approval: Approval, reference: str) -> str:
         """See `channel.Channel`. The whole approval goes out each time, its arguments masked and uncut."""
@@ -56,12 +58,10 @@ class WebhookChannel:
         name, stamp = f"{approval.id}.{approval.revision}", str(int(datetime.now(UTC).timestamp()))
         headers = {"content-type": "application/json", "webhook-id": name, "webhook-timestamp": stamp}
         headers["webhook-signature"] = sign(self._key, name, stamp, body)
-        try:
-            answer = await self._client.post(self._url, content=body, headers=headers)
-        except httpx.HTTPError as error:
-            raise NotTold(f"{self._url} cannot be reached ({type(error).__name__})") from None
-        if answer.status_code // 100 != 2:
-            raise NotTold(f"{self._url} answered {answer.status_code}")
+        answer = await posting.send(self._client, "POST", self._url, headers, body)
+        if answer.status // 100 != 2:
+            alone = 400 <= answer.status < 500 and answer.status not in _NOT_THE_MESSAGE
+            raise NotTold(f"{posting.place(self._url)} answered {answer.status}", answer.pause_s, alone=alone)
         return name
 
     async def hear(self, headers: Mapping[str, str], body: bytes, now: float) -> Heard | Said:
@@ -74,18 +74,16 @@ class WebhookChannel:
             raise Forged("the signature is too old, or from the future")
         try:
             said = msgspec.json.decode(body, type=Answered)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return Said(status=400, body=b'{"error":"expected approval, answer, person and reason"}')
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise Forged("the signed message is no answer", said=_problem(400, _EXPECTED)) from None
         self._once.check(name, now, said.approval)
-        if said.answer not in ("approve", "reject"):
-            return Said(status=400, body=b'{"error":"the answer is approve or reject"}')
         person = self._people.person(said.person, said.approval)
         return Heard(approval=said.approval, yes=said.answer == "approve", person=person, reason=said.reason)
 
     async def reply(self, heard: Heard, approval: Approval | None, refusal: str) -> Said:
         """See `channel.Channel`."""
         if approval is None:
-            return Said(status=409, body=msgspec.json.encode({"error": refusal}))
+            return _problem(409, refusal)
         return Said(body=msgspec.json.encode({"approval": approval.id, "state": approval.state.value}))
 
     async def close(self) -> None:
@@ -98,6 +96,10 @@ def sign(secret: Secret, name: str, stamp: str, body: bytes) -> str:
     return f"v1,{base64.b64encode(signed).decode()}"
 
 
+def _problem(status: int, text: str) -> Said:
+    return Said(status=status, body=msgspec.json.encode({"error": text}))
+
+
 def _signed(secret: Secret, name: str, stamp: str, body: bytes, signatures: str) -> bool:
     expected = sign(secret, name, stamp, body)
     # Attack: timing of an ordinary comparison tells how much of a guess was right. Several are sent while a secret changes.
@@ -107,10 +109,6 @@ def _signed(secret: Secret, name: str, stamp: str, body: bytes, signatures: str)
 
 
 def _key(secret: Secret) -> bytes:
+    """The configuration has made sure that base64 follows ``whsec_``."""
     text = secret.reveal()
-    if text.startswith("whsec_"):
-        try:
-            return base64.b64decode(text.removeprefix("whsec_"), validate=True)
-        except binascii.Error:
-            pass
-    return text.encode()
+    return base64.b64decode(text[6:], validate=True) if text.startswith("whsec_") else text.encode()

@@ -110,7 +110,7 @@ def _wish(calls: int, within: str, ranges: list[str], as_json: bool) -> dict[str
         for each in ranges:
             name, _, span = each.partition("=")
             low, _, high = span.partition("..")
-            wish["ranges"][name] = {"to": float(high), **({"from": float(low)} if low else {})}
+            wish["ranges"][name] = {"from": float(low), "to": float(high)}
     except ValueError as error:
         raise fail(f"{error}; a range is NAME=FROM..TO", status=UNUSABLE, as_json=as_json) from None
     return wish

@@ -70,6 +70,8 @@ def watch(
         while True:
             for one in reversed(api.get("approvals")["approvals"]):
                 if one["state"] != seen.get(one["id"]) and (one["state"] == "pending" or one["id"] in seen):
+                    if one["args"] is None:  # too large for a list
+                        one = api.get(f"approvals/{one['id']}")  # noqa: PLW2901
                     if as_json:
                         print_json(one)
                     else:

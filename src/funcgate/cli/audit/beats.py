@@ -46,7 +46,8 @@ def _said(beat: "Beat", limit: int) -> Iterator[str]:
             yield f"answer: {short(_content(entry.body, entry, entry.object), limit)}"
         code = f" {entry.code}" if entry.code else ""
         status = f" {entry.status}" if entry.status else ""
-        yield f"{entry.outcome}{status}{short(code, limit)} · {entry.body_bytes} bytes{_masked(entry.masked)} · {_times(beat)}"
+        outcome = plain(entry.outcome)
+        yield f"{outcome}{status}{short(code, limit)} · {entry.body_bytes} bytes{_masked(entry.masked)} · {_times(beat)}"
     else:
         yield f"{_decision(entry)}{short(_why(entry), limit)}"
 

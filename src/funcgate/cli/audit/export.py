@@ -54,11 +54,11 @@ def export_calls(
     data = data_of(config, data_dir, as_json)
     with readable(data / "journal", as_json) as damaged:
         export = _prepared(data, config, chosen, options, resume, as_json)
-        _order(data, options | {"state": "resumed" if export.resumed else "begun"}, as_json)
+        order_export(data, options | {"state": "resumed" if export.resumed else "begun"}, as_json)
         with _told(as_json), _bar() as progress:
             done = export.run(damaged.append, progress)
         told = to_builtins(done)
-        _order(data, options | {"state": "complete"} | told, as_json)
+        order_export(data, options | {"state": "complete"} | told, as_json)
     _tell(done, options["out"], damaged, as_json)
 
 
@@ -119,7 +119,7 @@ def _told(as_json: bool) -> Generator[None]:
         raise fail(f"{error.filename or ''} {error.strerror or error}".strip(), as_json=as_json) from None
 
 
-def _order(data: Path, change: Mapping[str, Any], as_json: bool) -> None:
+def order_export(data: Path, change: Mapping[str, Any], as_json: bool) -> None:
     """Attack: take the record out, and break off before the end so that nothing tells of it. It is told at its beginning."""
     from funcgate.recording.inbox import order
 

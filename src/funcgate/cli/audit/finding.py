@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from funcgate.cli.say import UNUSABLE, fail
+from funcgate.cli.say import UNUSABLE, fail, plain
 
 from .content import key_of, opener_of
 from .folder import readable
@@ -48,7 +48,7 @@ def found_call(data: Path, call: str, config: Path, *, scan: bool, as_json: bool
     if record is None:
         raise fail(f"the journal has no call {call}", as_json=as_json)
     for lost in dict.fromkeys(lost for entry in record.entries for lost in finder.opener.lacking(entry)):
-        typer.echo(f"warning: {lost.cls} is not shown, {lost.why}: {lost.text}", err=True)
+        typer.echo(plain(f"warning: {lost.cls} is not shown, {lost.why}: {lost.text}"), err=True)
     return record
 
 

@@ -9,6 +9,7 @@ import typer
 from funcgate.cli.say import DEFAULT_CONFIG, UNUSABLE, AsJson, ConfigFile, fail, plain, print_json
 
 from .content import opener_of
+from .export import order_export
 from .folder import DataDir, data_of
 
 
@@ -31,6 +32,8 @@ def prove_call(
     try:
         opener = opener_of(folder, config, as_json) if opened else None
         pack = make_pack(folder, call, opener.reveal if opener is not None else None)
+        if not out.exists():
+            order_export(folder, {"format": "evidence", "call": call, "out": str(out), "opened": opened}, as_json)
         # Attack: none; a slip. A pack that is there already may be evidence too.
         with open(out, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(encode_pack(pack))

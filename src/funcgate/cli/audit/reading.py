@@ -84,7 +84,7 @@ def _print_changes(found: "list[Entry]", as_json: bool) -> None:
     table = Table("seq", "at", "outcome", "change", box=None, pad_edge=False)
     for entry in found:
         change = plain(_change(entry.change))
-        table.add_row(str(entry.seq), entry.at[:23].replace("T", " "), entry.outcome or "-", change)
+        table.add_row(str(entry.seq), plain(entry.at[:23].replace("T", " ")), plain(entry.outcome or "-"), change)
     console().print(table)
 
 
@@ -132,7 +132,7 @@ def _print_call(record: "CallRecord") -> None:
     out.print()
     entries = Table("seq", "at", "kind", "", box=None, pad_edge=False)
     for entry in record.entries:
-        entries.add_row(str(entry.seq), entry.at, entry.kind, entry.code or entry.outcome)
+        entries.add_row(str(entry.seq), plain(entry.at), entry.kind, plain(entry.code or entry.outcome))
     out.print(entries)
 
 

@@ -42,7 +42,7 @@ def verify_journal(
         str,
         typer.Option("--key", metavar="VKEY|FILE", help="The public key as you know it, instead of proof/public.vkey."),
     ] = "",
-    objects: Annotated[bool, typer.Option("--objects", help="Read the content objects too.")] = False,
+    objects: Annotated[bool, typer.Option("--objects", help="Look at the content objects and the content keys too.")] = False,
     pack: Annotated[
         Path | None, typer.Option("--pack", metavar="FILE", help="Check an evidence pack instead of a journal.")
     ] = None,
@@ -136,6 +136,7 @@ def _told(verdict: "Verdict") -> Iterator[str]:
         yield "No checkpoint from elsewhere was given: whoever holds this host and its key could have signed another past."
     if verdict.objects is not None:
         yield f"{verdict.objects} content objects, {verdict.objects_expired} of them expired"
+        yield f"{verdict.keys} content keys, {verdict.keys_expired} of them expired"
     yield from (f"note: {note}" for note in verdict.notes)
     yield f"{verdict.bytes / 1e6:.1f} MB in {verdict.seconds:.2f} s, {verdict.mb_per_s:.0f} MB/s"
 

@@ -1,4 +1,4 @@
-"""`/api/v1/approvals` and `/api/v1/grants`: held calls, seen and answered by people with their own tokens."""
+"""`/api/v1/approvals`: held calls, seen and answered by people with their own tokens."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -11,11 +11,13 @@ from funcgate.approval.answers import Answers, Unanswered
 from funcgate.approval.grants import Wish
 from funcgate.approval.quorum import Person, eligible
 from funcgate.console.access import Access, problem
-from funcgate.core.approval import Approval, ApprovalStore, Grant, State
+from funcgate.core.approval import Approval, ApprovalStore, State
+from funcgate.core.decision import Terms
 from funcgate.core.principal import Principal
 
 _FRESH = {"Cache-Control": "no-store"}
 _PAGE = 50
+LISTED_ARGS = 16 << 10  # bytes
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,10 +36,13 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
         wanted: Annotated[State | None, Parameter(query="state")] = None,
         cursor: Annotated[str, Parameter(max_length=64)] = "",
     ) -> Response[dict[str, Any]]:
-        """Held calls that concern whoever asks, newest first: theirs to answer, theirs to wait for, or all for an auditor."""
+        """Held calls that concern whoever asks, newest first: theirs to answer, theirs to wait for, or all for an auditor.
+
+        Arguments larger than 16 KiB are `null` in the list; the approval itself has them.
+        """
         principal = await access.principal(request)
         found = await store.find(wanted, before=cursor, limit=_PAGE)
-        seen = [shown(each) for each in found if _concerns(each, principal, access)]
+        seen = [_brief(told(each, principal, access)) for each in found if concerns(each, principal, access)]
         more = {"cursor": found[-1].id} if len(found) == _PAGE else {}
         return Response({"approvals": seen, **more}, headers=_FRESH)
 
@@ -46,16 +51,21 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
         principal = await access.principal(request)
         found = await store.get(approval[:64])
         # Attack: learn from the difference which approvals there are. Not there and not yours look the same.
-        if found is None or not _concerns(found, principal, access):
+        if found is None or not concerns(found, principal, access):
             return problem(404, "Not Found", "There is no such approval for you.")
-        return Response(shown(found), headers=_FRESH)
+        return Response(shown(told(found, principal, access)), headers=_FRESH)
 
     @post("/approvals/{approval:str}/{verb:str}", status_code=200)
     async def answer(request: Request[Any, Any, Any], approval: str, verb: str) -> Response[dict[str, Any]]:
         """`approve`, `reject` or `cancel`; the body may hold `reason` and, with `approve`, `grant`."""
         principal = await access.principal(request)
         found = await store.get(approval[:64])
-        if verb not in ("approve", "reject", "cancel") or found is None or not _concerns(found, principal, access):
+        if verb in ("approve", "reject", "cancel") and found is not None and not concerns(found, principal, access):
+            await answers.refuse(
+                found.id, "api", "this person is not among the approvers of this call", person(principal)
+            )
+            found = None
+        if verb not in ("approve", "reject", "cancel") or found is None:
             return problem(404, "Not Found", "There is no such approval for you.")
         body = await request.body()
         try:
@@ -70,29 +80,9 @@ def routes(answers: Answers, store: ApprovalStore, access: Access) -> Router:
                 changed = await answers.give(found.id, who, verb == "approve", "api", said.reason, said.grant)
         except Unanswered as why:
             return problem(409, "Conflict", str(why))
-        return Response(shown(changed), headers=_FRESH)
+        return Response(shown(told(changed, principal, access)), headers=_FRESH)
 
-    @get("/grants")
-    async def granted(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
-        """Standing grants that can still be used: those that whoever asks gave or has, or all for an auditor."""
-        principal = await access.principal(request)
-        found = await store.grants(now=datetime.now(UTC).timestamp())
-        mine = [
-            _grant(grant) for grant in found if _owns(grant, principal) or access.has(principal, "admin", "auditor")
-        ]
-        return Response({"grants": mine}, headers=_FRESH)
-
-    @post("/grants/{grant:str}/revoke", status_code=200)
-    async def revoke(request: Request[Any, Any, Any], grant: str) -> Response[dict[str, Any]]:
-        """Ends a grant: for those who gave it, and for administrators."""
-        principal = await access.principal(request)
-        found = [each for each in await store.grants(now=0.0) if each.id == grant]
-        if not found or not (_gave(found[0], principal) or access.has(principal, "admin")):
-            return problem(404, "Not Found", "There is no such grant for you to revoke.")
-        await answers.revoke(grant, person(principal), "api")
-        return Response({"id": grant, "revoked": True}, headers=_FRESH)
-
-    return Router("/api/v1", route_handlers=[listed, one, answer, granted, revoke])
+    return Router("/api/v1", route_handlers=[listed, one, answer])
 
 
 def person(principal: Principal) -> Person:
@@ -101,37 +91,49 @@ def person(principal: Principal) -> Person:
     return Person(principal.issuer, principal.subject, principal.groups, agent)
 
 
+def told(approval: Approval, principal: Principal, access: Access) -> Approval:
+    """What whoever asks may know of it. Its caller learns how it stands, and whom to ask."""
+    if eligible(approval, principal.selectors) or access.has(principal, "admin", "auditor"):
+        return approval
+    # Attack: an agent that reads from its own held calls which policies there are, what would break the glass, and who says yes.
+    somebody = {"issuer": "", "subject": "an approver", "groups": (), "channel": "", "reason": "", "wish": ""}
+    return msgspec.structs.replace(
+        approval,
+        asked=msgspec.structs.replace(approval.asked, policies=(), version=""),
+        terms=tuple(Terms(quorums=each.quorums) for each in approval.terms),
+        answers=tuple(msgspec.structs.replace(each, **somebody) for each in approval.answers),
+        why=approval.why if approval.state is State.CANCELLED else "",
+    )
+
+
 def shown(approval: Approval) -> dict[str, Any]:
     """An approval as the API shows it: times in RFC 3339, arguments masked as they are kept."""
     asked = approval.asked
     return {
-        "id": approval.id, "state": approval.state.value, "created_at": _time(approval.created_at),
-        "expires_at": _time(approval.expires_at), "function": asked.function, "target": asked.target,
+        "id": approval.id, "state": approval.state.value, "created_at": rfc3339(approval.created_at),
+        "expires_at": rfc3339(approval.expires_at), "function": asked.function, "target": asked.target,
         "principal": asked.principal, "args": asked.args, "masked": asked.masked, "digest": asked.digest,
+        "fields": asked.fields,
         "reason": asked.reason, "policies": asked.policies, "version": asked.version, "session": asked.session,
         "call": asked.call, "terms": approval.terms, "used_by": approval.used_by, "why": approval.why,
-        "answers": [{**msgspec.structs.asdict(each), "at": _time(each.at)} for each in approval.answers],
+        "answers": [{**msgspec.structs.asdict(each), "at": rfc3339(each.at)} for each in approval.answers],
     }  # fmt: skip
 
 
-def _concerns(approval: Approval, principal: Principal, access: Access) -> bool:
+def concerns(approval: Approval, principal: Principal, access: Access) -> bool:
+    """Whether they may see it: theirs to answer, theirs to wait for, or anybody's for an administrator or auditor."""
     who = approval.asked.principal
     mine = principal.issuer == who.issuer and principal.subject in {who.subject, who.acts_for}
     return mine or eligible(approval, principal.selectors) or access.has(principal, "admin", "auditor")
 
 
-def _owns(grant: Grant, principal: Principal) -> bool:
-    return (grant.issuer, grant.subject) == (principal.issuer, principal.subject) or _gave(grant, principal)
+def _brief(approval: Approval) -> dict[str, Any]:
+    """As `shown`. Attack: held calls with megabytes of arguments, so that a list of them stops the gateway."""
+    found = shown(approval)
+    if len(bytes(approval.asked.args)) > LISTED_ARGS:
+        found["args"] = None
+    return found
 
 
-def _gave(grant: Grant, principal: Principal) -> bool:
-    return any((each.issuer, each.subject) == (principal.issuer, principal.subject) for each in grant.answers)
-
-
-def _grant(grant: Grant) -> dict[str, Any]:
-    times = {"created_at": _time(grant.created_at), "expires_at": _time(grant.expires_at)}
-    return {**msgspec.structs.asdict(grant), **times, "answers": [each.subject for each in grant.answers]}
-
-
-def _time(at: float) -> str:
+def rfc3339(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

@@ -127,9 +127,9 @@ class HttpExchange:
         wait_s, detached = read_prefer(known.get(b"prefer", b""))
         limit_s = self.http_target.limits.max_wait_s if self.http_target is not None else 0.0
         named = known.get(b"funcgate-approval", b"")[:64].decode("latin-1")
-        return Patience(
-            limit_s if wait_s is None else min(float(wait_s), limit_s), detached, named, self._beside_digest()
-        )
+        also, fields, digest = self._beside_digest()
+        patient_s = limit_s if wait_s is None else min(float(wait_s), limit_s)
+        return Patience(patient_s, detached, named, also, fields, digest)
 
     def renew(self) -> bool:
         """See `core.ports.Exchange`."""
@@ -335,14 +335,15 @@ class HttpExchange:
         head = b"%b %b%b\n" % (self.request.method, line, content_type)
         return "sha256:" + hashlib.sha256(head + self.body).hexdigest()
 
-    def _beside_digest(self) -> str:
-        """SHA-256 over the path as it was spelled, and the fields that the target gets, but for those in which the same call
-        differs when it is sent again."""
+    def _beside_digest(self) -> tuple[str, tuple[str, ...], str]:
+        """SHA-256 over the path as it was spelled and the fields that the target gets, but for those in which the same call
+        differs when it is sent again; the names of these fields; SHA-256 over them alone."""
         # Attack: have a call approved, and send it again with a field more that changes what the target does.
-        lines = [
-            b"%b: %b\n" % (name.lower(), value) for name, value in self.forwarded if name.lower() not in INCIDENTAL
-        ]
-        return hashlib.sha256(b"".join([self.request.target, b"\n", *lines])).hexdigest()
+        fields = [(name.lower(), value) for name, value in self.forwarded if name.lower() not in INCIDENTAL]
+        lines = b"".join(b"%b: %b\n" % field for field in fields)
+        whole = hashlib.sha256(b"%b\n%b" % (self.request.target, lines)).hexdigest()
+        names = dict.fromkeys(name.decode("latin-1") for name, _ in fields if name != b"content-type")
+        return whole, tuple(names), hashlib.sha256(lines).hexdigest()
 
     def _spent_ms(self) -> float:
         return (perf_counter() - self._started - self.target_s) * 1000.0

@@ -22,7 +22,7 @@ from .seal import emptied, is_open, seal, target_of
 
 THREADS = 4
 MAX_IN_FLIGHT_BYTES = 256 << 20
-_ARRIVED, _ENDED = Kind.ARRIVED, Kind.ENDED
+_ARRIVED, _DENIED, _ENDED = Kind.ARRIVED, Kind.DENIED, Kind.ENDED
 
 
 class Contents:
@@ -122,8 +122,16 @@ class Contents:
     async def _append_later(self, entries: tuple[Entry, ...], before: set[asyncio.Task[None]]) -> None:
         if before:
             await asyncio.wait(before)
+        refusal = any(entry.kind is _DENIED for entry in entries)
         for entry in entries:
-            await self._prepare(entry)
+            try:
+                await self._prepare(entry)
+            except Refused:
+                if not refusal:
+                    raise
+                self._strip(
+                    entry
+                )  # Attack: fill the disk, then try doors: a refusal is recorded, if need be without content
         await self._inner.append(*entries)
 
     async def _note_later(
@@ -138,8 +146,14 @@ class Contents:
             try:
                 await self._prepare(entry)
             except Refused:
-                emptied(entry)
+                self._strip(entry)
             self._inner.note(entry)
+
+    def _strip(self, entry: Entry) -> None:
+        if self._ring is not None:
+            emptied(entry)
+        else:
+            entry.args = entry.body = None
 
     async def _prepare(self, entry: Entry) -> None:
         """Keys first, then objects, then the entry sealed. Raises `Refused`."""

@@ -25,6 +25,7 @@ MAX_OPEN_FILES = 16
 _NAME = re.compile(r"([0-9a-f]{4})([0-9a-f]{10})[0-9a-f]{6}")
 _EPOCH = date(1970, 1, 1)
 _DAY = re.compile(r"(\d{4}-\d\d-\d\d)\.jsonl")
+_COPY = re.compile(r"\d{4}-\d\d-\d\d\.jsonl\.[0-9a-f]{16}")  # as `files.write_whole` names it
 
 
 class KeyInfo(Struct, frozen=True, kw_only=True):
@@ -80,6 +81,7 @@ class KeyStore:
 
         Only for keys of past days: the gateway goes on using the keys of its day. Raises `OSError`.
         """
+        self.forget_copies()
         line, place = self.line(name), _place(name)
         if line is None or place is None or line.wrapped == SHREDDED:
             return False
@@ -91,6 +93,12 @@ class KeyStore:
         finally:
             os.close(number)
         return True
+
+    def forget_copies(self) -> None:
+        """Remove what was to take a day's place when its writer was killed: a key must not outlive its end there."""
+        for name in os.listdir(self.folder) if self.folder.is_dir() else ():
+            if _COPY.fullmatch(name):
+                (self.folder / name).unlink(missing_ok=True)
 
     def line(self, name: str) -> KeyLine | None:
         """The key's line, also a shredded one; None if there is none. Raises `OSError`."""

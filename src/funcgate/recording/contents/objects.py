@@ -17,6 +17,7 @@ from .files import make_folder, sync_folder, write_all, write_whole
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _NAME = re.compile(r"[0-9a-f]{64}")
 _SHARD = re.compile(r"[0-9a-f]{2}")
+_UNFINISHED = re.compile(r"[0-9a-f]{16}\.[0-9a-f]{16}")  # as `files.write_whole` names it
 _PREFIX = "sha256:"
 
 
@@ -86,6 +87,13 @@ class ContentStore:
         aside.unlink(missing_ok=True)
         sync_folder(self.unfinished)
         return True
+
+    def tidy(self, settled_s: float) -> None:
+        """Remove what killed writers left `settled_s` seconds ago, half or whole: no line will name it. Raises `OSError`."""
+        for name in os.listdir(self.unfinished) if self.unfinished.is_dir() else ():
+            path = self.unfinished / name
+            if _UNFINISHED.fullmatch(name) and time.time() - path.stat().st_mtime >= settled_s:
+                path.unlink(missing_ok=True)
 
     def digests(self) -> Iterator[str]:
         """The objects that are there. Nothing else that lies in the folder is touched or told."""

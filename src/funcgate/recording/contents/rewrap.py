@@ -1,6 +1,6 @@
 """A new configured key in place of the old one: every content key is wrapped anew, nothing that was sealed is touched.
 
-It does not run beside a gateway. Broken off, it can be run again with the same two keys, and goes on.
+It does not run beside a gateway or its keeper. Broken off, it can be run again with the same two keys, and goes on.
 """
 
 import fcntl
@@ -26,6 +26,7 @@ def rewrap(data_dir: Path, old: bytes, new: bytes) -> int:
     with _alone(data_dir):
         if not is_known(data_dir, after):  # else an earlier run came to its end
             check_key(data_dir, before)
+        store.forget_copies()
         for day in store.days():
             path = store.folder / f"{day}.jsonl"
             lines = [_rewrapped(raw, before, after) for raw in path.read_bytes().splitlines(keepends=True)]
@@ -53,17 +54,23 @@ def _under(line: KeyLine, before: Wrapping, after: Wrapping) -> KeyLine:
 
 @contextmanager
 def _alone(data_dir: Path) -> Iterator[None]:
-    """Hold the lock of the journal, as a gateway does."""
+    """Hold the locks of the journal and of the keeper, as a gateway does."""
     folder = data_dir / "journal"
     if not folder.is_dir():
         raise ContentError(f"{folder} is not there: this is not the data folder of a gateway")
-    number = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # What a keeper that still ends shreds now would come back with a file that was read before.
+    with _held(folder / "lock", data_dir), _held(data_dir / "keeper.lock", data_dir):
+        yield
+
+
+@contextmanager
+def _held(lock: Path, data_dir: Path) -> Iterator[None]:
+    number = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(number)
-        raise ContentError(f"a gateway is using {data_dir}: stop it, then wrap the keys anew") from None
-    try:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ContentError(f"a gateway is using {data_dir}: stop it, then wrap the keys anew") from None
         yield
     finally:
         os.close(number)

@@ -1,6 +1,7 @@
 """The index as a chore of the keeper: fed with durable lines, never in a call's way, made anew when it is of no use."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,14 +22,24 @@ _ENOUGH_BYTES = 4 << 20
 class IndexChore:
     """Keeps ``data_dir/index.db``, and the right to, from the first line or look at `position` until `close`.
 
-    `secret` keys the index where the journal is encrypted; `opened` then gives entries with what was sealed.
+    `secret` keys the index where the journal is encrypted; `opened` then gives entries with what was sealed. It does not grow
+    into the last `min_free_bytes` of the disk.
     """
 
     name = "index"
 
-    def __init__(self, data_dir: Path, *, secret: bytes = b"", text: bool = True, opened: Open = as_it_is) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        secret: bytes = b"",
+        text: bool = True,
+        opened: Open = as_it_is,
+        min_free_bytes: int = 0,
+    ) -> None:
         self._data_dir = data_dir
         self._secret, self._text, self._opened = secret, text, opened
+        self._min_free_bytes = min_free_bytes
         self._held = contextlib.ExitStack()
         self._indexer: Indexer | None = None
         self._forgetting: Forgetting | None = None
@@ -81,6 +92,9 @@ class IndexChore:
         lines, self._waiting, self._waiting_bytes = self._waiting, [], 0
         if not lines:
             return
+        # Attack: fill the disk, and have a mere view take what is kept free for refusals.
+        if _free_bytes(self._data_dir) < self._min_free_bytes:
+            raise ChoreFailed(f"the index {self._data_dir / NAME} waits: less space is free than is reserved")
         with self._failing():
             indexer = self._ready()
             if lines[0].seq > indexer.position + 1:
@@ -118,3 +132,8 @@ class IndexChore:
                     remove(self._data_dir / NAME)
                 anew = "; it is made anew"
             raise ChoreFailed(f"the index {self._data_dir / NAME}: {error}{anew}") from None
+
+
+def _free_bytes(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize

@@ -13,7 +13,7 @@ from funcgate.recording.addresses import Address, Network, address_of, spelling
 
 _BITS = 58
 _VALUE = (1 << _BITS) - 1
-_REMEMBERED = 100_000
+_REMEMBERED = 20_000
 _LEVELS = {4: (8, 16, 24, 32), 6: (16, 24, 32, 40, 48, 56, 64, 128)}
 MAX_SUBNETS = 256
 

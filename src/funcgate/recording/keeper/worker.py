@@ -18,6 +18,9 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 CLOSING_S = 0.5  # of the time to end in, for the last tick and the end itself
 
+# Two threads that import parts of the same package get each other's half-made modules: one chore is made at a time.
+_MAKING = threading.Lock()
+
 
 class Planned(NamedTuple):
     """A chore that shall run. `part` is what of the settings it depends on: another part needs another chore.
@@ -93,7 +96,8 @@ class Worker:
     def _take_all(self) -> None:
         chore = self._chore
         if chore is None:
-            chore = self._chore = self._make()
+            with _MAKING:
+                chore = self._chore = self._make()
         if self._follow is None:
             self._follow = Follow(self._journal, chore.position)
         while monotonic() < self._end - CLOSING_S:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from funcgate.core.entry import Entry, decode_line
+from funcgate.core.entry import Entry, Kind, decode_line
 from funcgate.recording.contents.errors import ContentError
 from funcgate.recording.contents.objects import ContentStore
 from funcgate.recording.folder import Line, lines
@@ -196,6 +196,7 @@ def _check(pack: Pack, key: VerifierKey | None, verdict: PackVerdict) -> None:
         named.update(_named(entry))
         if entry.policy is not None and entry.policy.version:
             versions.add(entry.policy.version)
+    _look_for_gaps(verdict)
     _check_configuration(pack, versions, checkpoint.size, checkpoint.root, verdict)
     _check_objects(pack, named, verdict)
     _open(pack, verdict)
@@ -235,6 +236,21 @@ def _entry(proved: Proved, size: int, root: bytes, verdict: PackVerdict) -> Entr
     return entry
 
 
+def _look_for_gaps(verdict: PackVerdict) -> None:
+    """Attack: leave out what does not suit. Not all of it shows, and what shows may have expired or not have come yet."""
+    kinds, pieces = verdict.kinds, [entry.piece for entry in verdict.entries if entry.piece]
+    if Kind.ARRIVED not in kinds and Kind.DENIED not in kinds:
+        verdict.notes.append("the arrival of the call is not in the pack")
+    if Kind.ARRIVED in kinds and Kind.ENDED not in kinds:
+        verdict.notes.append("the end of the call is not in the pack")
+    if pieces != list(range(1, len(pieces) + 1)):
+        verdict.notes.append("pieces of the answer are not in the pack")
+    told = sum(entry.body_bytes for entry in verdict.entries if entry.kind is Kind.ENDED)
+    found = sum(entry.body_bytes for entry in verdict.entries if entry.kind is Kind.CHUNK)
+    if told > found:
+        verdict.notes.append(f"{told - found} of the {told} bytes of the answer are in no entry of the pack")
+
+
 def _check_configuration(pack: Pack, versions: set[str], size: int, root: bytes, verdict: PackVerdict) -> None:
     if pack.configuration is None:
         if versions:
@@ -243,6 +259,10 @@ def _check_configuration(pack: Pack, versions: set[str], size: int, root: bytes,
     if _entry(pack.configuration, size, root, verdict) is None:
         return
     change = change_in(pack.configuration.line.encode())
+    if change.get("what") != "configuration":
+        # Attack: another entry of the same journal, an order say, in which somebody has put a text and a version.
+        verdict.faults.append("what is in the pack as the configuration is another entry")
+        return
     if versions and change.get("new") not in versions:
         verdict.faults.append("the configuration in the pack is of another version than the one that decided")
     verdict.configuration = str(change.get("new", ""))

@@ -3,16 +3,13 @@
 It runs in a process of its own beside others, and judges only what one segment can tell; verify.py puts them together.
 """
 
-import os
 import re
-import sys
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
-import msgspec
 from msgspec import Struct, field
 
 from funcgate.core.crc import crc_holds
@@ -20,16 +17,14 @@ from funcgate.recording.folder import open_segment
 
 from .leaves import Leaves
 from .merkle import Range, split
+from .named import NAMES, decoded, names_in
 
 HEAD = re.compile(rb'\{"seq":(\d{1,18}),"at":"[0-9A-Za-z:.+-]{0,40}",')
 _ADMIN = b'"kind":"admin",'
 _FORMAT = re.compile(rb'"change":\{"segment":\d+,"format":(\d{1,9})[,}]')
 _FORMAT_WITH_CRC = 2
-_NAMES_OBJECT = b'object":"sha256:'
 _BLOCK_BYTES = 1 << 20
 _MAX_LINE_BYTES = 256 << 20  # far above the longest entry
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-Shape = TypeVar("Shape")
 
 
 class Fault(Struct, frozen=True, omit_defaults=True):
@@ -66,7 +61,8 @@ class Scanned(Struct, kw_only=True):
     """What was found. The entries `first` to `last` follow each other; `stopped` says where and why no more do.
 
     `nodes` is the saved `Range` over their leaves, `heads` the saved ranges that end at a checkpoint's size. `tail` is where
-    bytes begin that belong to no entry (-1: there are none); `whole_after` says that a whole line comes after `stopped`.
+    bytes begin that belong to no entry (-1: there are none); `whole_after` says that a whole line comes after `stopped`. `named`
+    are the objects and keys that the entries need, each with the last that does.
     """
 
     segment: str
@@ -80,7 +76,7 @@ class Scanned(Struct, kw_only=True):
     tail: int = -1
     difference: Difference | None = None
     changes: list[tuple[int, bytes]] = field(default_factory=list)
-    objects: set[str] = field(default_factory=set)
+    named: dict[str, int] = field(default_factory=dict)
 
 
 def scan(job: Job) -> Scanned:
@@ -137,9 +133,9 @@ class _Scan:
         if _ADMIN in block:
             for seq, line in enumerate(lines, begin):
                 self._learn(seq, line, HEAD.match(line))
-        if self._job.objects and _NAMES_OBJECT in block:
-            for line in lines:
-                self._found.objects.update(_objects(line))
+        if self._job.objects and any(word in block for word in NAMES):
+            for seq, line in enumerate(lines, begin):
+                self._found.named.update(dict.fromkeys(names_in(line), seq))
         self._grow(begin, hashes)
         self._next = end
         self._offset += len(block)
@@ -178,7 +174,7 @@ class _Scan:
             return False
         self._learn(seq, raw[:-1], head)
         if self._job.objects:
-            self._found.objects.update(_objects(raw))
+            self._found.named.update(dict.fromkeys(names_in(raw), seq))
         return True
 
     def _learn(self, seq: int, line: bytes, head: re.Match[bytes] | None) -> None:
@@ -259,60 +255,11 @@ def _is_whole(raw: bytes) -> bool:
     return raw.endswith(b"}\n") and HEAD.match(raw) is not None and crc_holds(raw[:-1]) is not False
 
 
-class _Names(Struct):
-    object: str = ""
-    args_object: str = ""
-
-
 class _Change(Struct):
     change: dict[str, Any] = {}
 
 
-def _objects(raw: bytes) -> list[str]:
-    """The objects that an entry names; the words alone may also stand in an answer."""
-    if _NAMES_OBJECT not in raw:
-        return []
-    names = _decoded(raw, _Names)
-    return [] if names is None else [name for name in (names.object, names.args_object) if _DIGEST.fullmatch(name)]
-
-
 def change_in(raw: bytes) -> dict[str, Any]:
     """The `change` of an admin entry."""
-    found = _decoded(raw, _Change)
+    found = decoded(raw, _Change)
     return {} if found is None else found.change
-
-
-def _decoded(raw: bytes, shape: type[Shape]) -> Shape | None:
-    try:
-        return msgspec.json.decode(raw, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    except RecursionError:
-        pass
-    # Attack: hide what an entry names behind content nested so deeply that its line can be written but not read.
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(limit + 5000)
-    try:
-        return msgspec.json.decode(raw, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    finally:
-        sys.setrecursionlimit(limit)
-
-
-def check_objects(data_dir: Path, digests: Sequence[str]) -> list[tuple[str, str]]:
-    """Of these content objects those that are ``missing`` or ``altered``."""
-    wrong = []
-    for digest in digests:
-        name = digest.removeprefix("sha256:")
-        try:
-            with (data_dir / "objects" / name[:2] / name).open("rb") as file:
-                summed = sha256()
-                while piece := os.read(file.fileno(), _BLOCK_BYTES):
-                    summed.update(piece)
-        except FileNotFoundError:
-            wrong.append((digest, "missing"))
-        else:
-            if summed.hexdigest() != name:
-                wrong.append((digest, "altered"))
-    return wrong

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -21,14 +21,15 @@ from funcgate.recording.folder import PACKED, open_segment, segments
 from .heads import add_outside, copies_in, local_heads, sort
 from .key import PUBLIC, public_key
 from .leaves import LEAVES, Leaves
+from .named import check_named, is_object
 from .note import VerifierKey
-from .scan import HEAD, Fault, Job, Scanned, check_objects, scan
+from .scan import HEAD, Fault, Job, Scanned, scan
 from .trouble import ProofTrouble
 from .weigh import Weighing
 
 MAX_FAULTS = 100
 _ALONE_BYTES = 64 << 20  # less than this is looked at sooner than another process has started
-_OBJECTS_AT_ONCE = 64
+_NAMED_AT_ONCE = 64
 _TRIES = 3
 
 
@@ -50,6 +51,8 @@ class Verdict(Struct, kw_only=True):
     compressed: int
     objects: int | None
     objects_expired: int
+    keys: int | None
+    keys_expired: int
     bytes: int
     seconds: float
     mb_per_s: float
@@ -89,26 +92,25 @@ def verify(
     sort(heads)
     leaves = _leaves(data_dir / "proof" / LEAVES)
     try:
-        weighing = Weighing(heads, leaves)
+        weighing = Weighing(heads, leaves, used)
         for _ in range(_TRIES):
             names = _names(data_dir)
             found, wrong = _look(data_dir, names, weighing, objects, processes)
             if _still_there(names, data_dir):  # retention may remove a segment meanwhile
                 break
         weighing.weigh(found)
-        weighing.weigh_objects(wrong)
+        weighing.weigh_named(wrong, _named(found))
     finally:
         if leaves is not None:
             leaves.close()
-    digests = set().union(*(each.objects for each in found)) if objects else None
-    return _verdict(weighing, found, names, digests, used, time.monotonic() - since)
+    return _verdict(weighing, found, names, _named(found) if objects else None, used, time.monotonic() - since)
 
 
 def _verdict(
     weighing: Weighing,
     found: list[Scanned],
     names: list[str],
-    digests: set[str] | None,
+    named: Mapping[str, int] | None,
     key: VerifierKey,
     took_s: float,
 ) -> Verdict:
@@ -126,8 +128,10 @@ def _verdict(
         outside=sum(head.outside for head in heads.found),
         segments=len(names),
         compressed=sum(name.endswith(PACKED) for name in names),
-        objects=None if digests is None else len(digests),
-        objects_expired=weighing.objects_expired,
+        objects=None if named is None else sum(map(is_object, named)),
+        objects_expired=sum(map(is_object, weighing.expired_names)),
+        keys=None if named is None else sum(not is_object(name) for name in named),
+        keys_expired=sum(not is_object(name) for name in weighing.expired_names),
         bytes=size,
         seconds=round(took_s, 3),
         mb_per_s=round(size / 1e6 / max(took_s, 1e-6), 1),
@@ -142,7 +146,7 @@ def _verdict(
 def _look(
     data_dir: Path, names: list[str], weighing: Weighing, objects: bool, processes: int | None
 ) -> tuple[list[Scanned], list[tuple[str, str]]]:
-    """Every segment, and every object that one of them names: the objects that are not as they should be."""
+    """Every segment, and every object and key that one of them names: those that are not as they should be."""
     journal = data_dir / "journal"
     firsts = [_first_seq(journal, name) for name in names]
     sizes = sorted({head.size for head in weighing.heads.found})
@@ -160,9 +164,9 @@ def _look(
     ]
     with _workers(processes, journal, names) as over:
         found = list(over(_scanned, jobs))
-        digests = sorted(set().union(*(each.objects for each in found)))
-        pieces = [(data_dir, digests[at : at + _OBJECTS_AT_ONCE]) for at in range(0, len(digests), _OBJECTS_AT_ONCE)]
-        wrong = [bad for piece in over(_objects, pieces) for bad in piece]
+        needed = sorted(_named(found))
+        pieces = [(data_dir, needed[at : at + _NAMED_AT_ONCE]) for at in range(0, len(needed), _NAMED_AT_ONCE)]
+        wrong = [bad for piece in over(_checked, pieces) for bad in piece]
     return found, wrong
 
 
@@ -174,8 +178,13 @@ def _scanned(job: Job) -> Scanned:
         return Scanned(segment=job.segment, stopped=Fault(text, 0, job.segment), whole_after=True)
 
 
-def _objects(piece: tuple[Path, Sequence[str]]) -> list[tuple[str, str]]:
-    return check_objects(*piece)
+def _checked(piece: tuple[Path, Sequence[str]]) -> list[tuple[str, str]]:
+    return check_named(*piece)
+
+
+def _named(found: Sequence[Scanned]) -> dict[str, int]:
+    """What entries need, and the last that does; empty where nobody asked."""
+    return {name: seq for each in found for name, seq in each.named.items()}
 
 
 @contextmanager

@@ -8,9 +8,14 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from funcgate.recording.retention.orders import without
+
 from .heads import Head, Heads
 from .leaves import LEAVES, Leaves
 from .merkle import Range, Tree, split
+from .named import is_object
+from .note import VerifierKey
+from .oath import SIGNATURE, is_signed
 from .scan import Difference, Fault, Scanned, change_in
 
 _PIECE = 1 << 16
@@ -26,13 +31,15 @@ class _Void(Struct, frozen=True):
 class Weighing:
     """Takes the segments in order, then the objects; `faults` has what is wrong, in no order."""
 
-    def __init__(self, heads: Heads, leaves: Leaves | None) -> None:
+    def __init__(self, heads: Heads, leaves: Leaves | None, key: VerifierKey) -> None:
         self.heads = heads
+        self._key = key
+        self._orders: set[str] = set()  # by their signatures
         self.faults: list[Fault] = list(heads.faults)
         self.notes: list[str] = []
         self.entries = 0
         self.expired = 0
-        self.objects_expired = 0
+        self.expired_names: list[str] = []  # of objects and keys
         self.end = 0  # the last number there is, or was
         self._leaves = leaves
         self.known = leaves.count() if leaves is not None else 0
@@ -43,7 +50,7 @@ class Weighing:
         self._cut_short = False  # the segment before ends where it should not
         self._voids: set[_Void] = set()
         self._gone: list[tuple[int, int]] = []
-        self._gone_objects: set[str] = set()
+        self._gone_names: dict[str, int] = {}  # and the number of the order
 
     def weigh(self, found: Sequence[Scanned]) -> None:
         self._learn(found)
@@ -54,13 +61,16 @@ class Weighing:
         self._against_leaves()
         self._against_heads(differences)
 
-    def weigh_objects(self, wrong: Iterable[tuple[str, str]]) -> None:
-        for digest, what in wrong:
-            if what == "missing" and digest in self._gone_objects:
-                self.objects_expired += 1
-            else:
-                why = " and has not expired" if what == "missing" else ": its content has another digest"
-                self.faults.append(Fault(f"object {digest} is {what}{why}"))
+    def weigh_named(self, wrong: Iterable[tuple[str, str]], last: Mapping[str, int]) -> None:
+        """Objects and keys that are ``missing`` or ``altered``; `last` is the last entry that needs each."""
+        for name, what in wrong:
+            order = self._gone_names.get(name, 0)
+            # Attack: remove content that expired once, and was recorded again since.
+            if what == "missing" and order and (order > last[name] or not is_object(name)):
+                self.expired_names.append(name)
+                continue
+            why = " and has not expired" if what == "missing" else ": its content has another digest"
+            self.faults.append(Fault(f"{'object' if is_object(name) else 'content key'} {name} is {what}{why}"))
 
     # -- what the journal says of itself
 
@@ -68,21 +78,39 @@ class Weighing:
         for each in found:
             for seq, line in each.changes:
                 change = change_in(line)
-                outage = change.get("outage")
+                # Attack: an order, which says what somebody wants it to, that looks like the gateway's own word.
+                outage = change.get("outage") if "what" not in change else None
                 if isinstance(outage, Mapping) and isinstance(void := outage.get("void"), Mapping):
                     self._voids.add(_Void(str(void.get("segment")), _number(void.get("from_byte"))))
                 # Attack: remove a segment, and write the order for it behind the last entry, where nobody has signed yet.
                 if change.get("what") == "expired" and seq <= max(self._sizes, default=0):
-                    self._learn_order(change)
+                    self._learn_order(seq, change)
                 elif change.get("what") == "withheld":
-                    self._gone_objects.difference_update(map(str, _list(change.get("objects"))))
+                    self._learn_withheld(change)
 
-    def _learn_order(self, change: Mapping[str, Any]) -> None:
+    def _learn_order(self, seq: int, change: Mapping[str, Any]) -> None:
+        signature = str(change.get(SIGNATURE))
+        # Attack: say once more what was ordered once, and withheld.
+        if signature in self._orders or not is_signed(change, self._key):
+            self.notes.append(f"entry {seq} is an order to delete that this gateway has not given: it explains nothing")
+            return
+        self._orders.add(signature)
+        self._take_order(seq, change)
+
+    def _take_order(self, seq: int, change: Mapping[str, Any]) -> None:
         """An order of retention: `gone` are the numbers of all lines that ever went with their segments."""
         for pair in _list(change.get("gone")):
             if isinstance(pair, list) and len(pair) == 2:
                 self._gone.append((_number(pair[0]), _number(pair[1])))
-        self._gone_objects.update(map(str, _list(change.get("objects"))))
+        self._gone_names.update(dict.fromkeys(_names(change), seq))
+
+    def _learn_withheld(self, change: Mapping[str, Any]) -> None:
+        # Attack: remove what retention has named, and then kept because of a hold.
+        for segment in _list(change.get("segments")):
+            if isinstance(segment, list) and len(segment) == 3:
+                self._gone = list(without(self._gone, (_number(segment[1]), _number(segment[2]))))
+        for name in _names(change):
+            self._gone_names.pop(name, None)
 
     # -- segment after segment
 
@@ -246,3 +274,9 @@ def _number(value: Any) -> int:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _names(change: Mapping[str, Any]) -> list[str]:
+    """The objects and keys of an order."""
+    keys = [str(key[0]) for key in _list(change.get("keys")) if isinstance(key, list) and key]
+    return [*map(str, _list(change.get("objects"))), *keys]

@@ -21,6 +21,7 @@ from .rules import end_of, seconds_of
 from .state import State
 
 UNUSED_S = 3600.0
+SETTLED_S = 3600.0  # no object takes so long to be written
 
 
 class Carrying:
@@ -67,7 +68,9 @@ class Carrying:
             raise ChoreFailed(str(trouble)) from None
 
     def sweep(self) -> None:
-        """Remove segments that had expired when a crash, or their compression, brought them back."""
+        """Remove segments that had expired when a crash, or their compression, brought them back, and content that a crash
+        left without a name."""
+        self._objects.tidy(SETTLED_S)
         for path in segments(self._journal):
             name = path.name.removesuffix(PACKED)
             first = None if self._state.knows(name) else first_seq(self._journal, name)

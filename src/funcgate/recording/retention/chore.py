@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from funcgate.recording.contents.objects import ContentStore
 from funcgate.recording.contents.opener import Opener
 from funcgate.recording.folder import Line, lines
 from funcgate.recording.keeper.settings import KeepRule
+from funcgate.recording.proof import ProofTrouble
+from funcgate.recording.proof.oath import is_signed, known_key, signed, signer_in
 
 from .carrying import UNUSED_S, Carrying
 from .coverage import Coverage, JournalScan
 from .expire import Plan, plan
-from .orders import CHORE, split
+from .orders import CHORE, by_the_keeper, split
 from .rules import Rules
 from .state import State
 
@@ -35,7 +38,7 @@ Ask = Callable[[Mapping[str, Any]], None]
 
 class RetentionChore:
     """`recording.chore.Chore`, with `Complains`. `ask` returns when its entry is durable. `key` is the journal's encryption
-    key, if any.
+    key, if any; `proof_key` the file of the key that signs, if it is not in the data folder.
 
     `clock` is Unix time. Raises `ChoreFailed`.
     """
@@ -49,11 +52,14 @@ class RetentionChore:
         ask: Ask,
         *,
         key: bytes | None = None,
+        proof_key: Path | None = None,
         clock: Callable[[], float] = time.time,
         every_s: float = EVERY_S,
         unused_s: float = UNUSED_S,
     ) -> None:
         self._journal = data_dir / "journal"
+        self._proof = data_dir / "proof"
+        self._proof_key = proof_key
         self._rules = Rules(rules)
         self._ask = ask
         self._clock = clock
@@ -62,7 +68,7 @@ class RetentionChore:
         self.complaint = ""
         with _told():
             self._opener = Opener(data_dir, key)
-            self._state = State(data_dir / STATE)
+            self._state = State(data_dir / STATE, self._is_given)
             newest = next(lines(self._journal, newest_first=True), None)
         # What is deleted must be named by nothing newer: not before all lines have been read that are there now.
         self._caught_up_at = 0 if newest is None else newest.seq
@@ -100,10 +106,14 @@ class RetentionChore:
         # An idle gateway's clock is always a little in doubt: that is worth a word only if something waits for it.
         waits = bool(doubt) and self._planned(clock).size > planned.size
         self.complaint = doubt if waits else ""
-        for order in planned.orders:
-            for piece in split(order):
-                self._ask(piece.change())
+        if planned.orders:
+            signer = signer_in(self._proof, self._proof_key)
+            for piece in chain.from_iterable(map(split, planned.orders)):
+                self._ask(signed(piece.change(), signer))
         self._carrying.sweep()
+
+    def _is_given(self, change: Mapping[str, Any]) -> bool:
+        return by_the_keeper(change) and is_signed(change, known_key(self._proof))
 
     def _planned(self, now: float) -> Plan:
         return plan(self._state, self._rules, self._keys.list(), now, self._coverage(), self._carrying.hashed())
@@ -119,7 +129,7 @@ class RetentionChore:
             withheld = self._carrying.carry_out(order, coverage)
             if not withheld.empty:
                 self._ask(withheld.change())
-            self._state.carried_out(seq, order.less(withheld))
+            self._state.carried_out(seq, order, withheld)
 
     def _coverage(self) -> Coverage:
         return Coverage(self._state.holds, self._state.open_calls, JournalScan(self._journal, self._opener))
@@ -134,5 +144,7 @@ def _told() -> Generator[None]:
         raise ChoreFailed(f"{STATE}: {error}") from error
     except ContentError as error:
         raise ChoreFailed(str(error)) from error
+    except ProofTrouble as trouble:
+        raise ChoreFailed(str(trouble)) from trouble
     except OSError as error:
         raise ChoreFailed(f"{error.filename or 'a file'}: {error.strerror or os.strerror(error.errno or 0)}") from error

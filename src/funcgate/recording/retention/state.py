@@ -5,7 +5,7 @@ which holds stand, what has been ordered. A view in SQLite, kept by one thread; 
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -88,10 +88,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 class State:
-    """The view. `path` ":memory:" keeps it nowhere. Raises `sqlite3.Error`, `OSError`."""
+    """The view. `path` ":memory:" keeps it nowhere. `given` tells whether an order is one of this gateway's. Raises
+    `sqlite3.Error`, `OSError`."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, given: Callable[[Mapping[str, Any]], bool] = by_the_keeper) -> None:
         self._path = path
+        self._given = given
         self._sql, self._facts = self._load()
         self._open = {
             call: OpenCall(*rest) for call, *rest in self._rows("SELECT call, session, target, seq FROM open")
@@ -181,9 +183,12 @@ class State:
                     self._read(line)
                     self._facts.position = line.seq
 
-    def carried_out(self, seq: int, order: Order) -> None:
-        """The order of that entry was carried out; `order` names what is gone now, which is less where some was withheld."""
+    def carried_out(self, seq: int, order: Order, withheld: Order) -> None:
+        """The order of that entry was carried out, but for what `withheld` names."""
+        order = order.less(withheld)
         with self._whole():
+            # At once, not when the entry about it is read: an order in between would say that it is gone.
+            self._keep(withheld)
             self._sql.execute("DELETE FROM pending WHERE seq = ?", (seq,))
             places = [(digest, day_of(order.before)) for digest in order.objects]
             self._sql.executemany("DELETE FROM object WHERE digest = ? AND day < ?", places)
@@ -251,13 +256,16 @@ class State:
             facts.holds = after(facts.holds, entry)
         elif what == CLOCK:
             facts.clock = facts.clock.confirmed(at)
-        elif what == EXPIRED and by_the_keeper(change) and (order := order_in(change)) is not None:
+        elif what == EXPIRED and self._given(change) and (order := order_in(change)) is not None:
             facts.gone = merged([*facts.gone, *order.gone])
             self._sql.execute("INSERT OR REPLACE INTO pending VALUES (?, ?)", (line.seq, _encode(change)))
         elif what == WITHHELD and by_the_keeper(change) and (order := order_in(change, WITHHELD)) is not None:
-            for one in order.segments:
-                facts.gone = without(facts.gone, (one.first, one.last))
-        return "segment" in change and "format" in change
+            self._keep(order)
+        return what is None and "segment" in change and "format" in change
+
+    def _keep(self, withheld: Order) -> None:
+        for one in withheld.segments:
+            self._facts.gone = without(self._facts.gone, (one.first, one.last))
 
     # -- the file
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 LOCK = "lock"
 PROBE = "probe"
+RESERVE = "reserve"
 PACKED = ".zst"
 _SEGMENT = re.compile(r"(\d{8})\.jsonl(\.zst)?\Z")
-_OWN = re.compile(r"(?:lock|probe|\d{8}\.torn-\d+(?:-\d+)?|\d{8}\.jsonl\.zst\.part)\Z")
+_OWN = re.compile(r"(?:lock|probe|reserve|\d{8}\.torn-\d+(?:-\d+)?|\d{8}\.jsonl\.zst\.part)\Z")
 
 
 class HeldElsewhere(Exception):

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from .clock import Clock
 from .folder import segment_name
 from .kept import Kept, thin
 from .opening import Repaired, open_folder, unusable
+from .reserve import Reserve
 from .segment import CHUNK_BYTES
 from .state import MOVES, State, Status
 from .way import Way
@@ -31,6 +32,7 @@ from .writer import Recovered, Writer
 NOTE_LAG_S = 0.02
 LINGER_TURNS = 4
 REPAIRS_AT_ONCE = 500
+IN_RESERVE = "the disk is full; refusals and ends go to the reserve"
 _HEALTHY, _LOW = State.HEALTHY, State.LOW
 _ARRIVED, _ASKED, _ALLOWED, _DENIED, _ENDED = Kind.ARRIVED, Kind.ASKED, Kind.ALLOWED, Kind.DENIED, Kind.ENDED
 
@@ -40,7 +42,7 @@ class FileJournal:
 
     `sync` is ``always`` (an append is done when it is on the disk) or ``interval`` (an append is done at once, and on the
     disk `every_s` seconds later). `at_least` is an entry that is known to be durable, by a signed checkpoint say: a journal
-    that ends before it is refused. `now` is Unix time in seconds.
+    that ends before it is refused. `reserve_bytes` are kept for refusals on a full disk. `now` is Unix time in seconds.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class FileJournal:
         max_queue_bytes: int = 64 << 20,
         segment_bytes: int = 64 << 20,
         min_free_bytes: int = 64 << 20,
+        reserve_bytes: int = 0,
         at_least: int = 0,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -63,6 +66,8 @@ class FileJournal:
         self._max_queue_bytes = max_queue_bytes
         self._segment_bytes = segment_bytes
         self._min_free_bytes = min_free_bytes
+        self._reserve = Reserve(folder, reserve_bytes)
+        self._spent_at = ""  # when the reserve was given up, if it is missing
         self._at_least = at_least
         self._clock = Clock(now)
         self._status = Status(State.NEW, "not started")
@@ -163,7 +168,7 @@ class FileJournal:
     async def start(self) -> Repaired:
         """Hold the folder, repair it, close the calls that a crash left open. Raises `Unusable`."""
         self._loop = asyncio.get_running_loop()
-        opened = await asyncio.to_thread(open_folder, self._folder, self._min_free_bytes, self._at_least)
+        opened = await asyncio.to_thread(open_folder, self._folder, self._min_free_bytes, self._reserve, self._at_least)
         found, self._lock = opened.found, opened.lock
         self._seq = self._durable_seq = found.last_seq
         self._open = set(found.open)
@@ -173,8 +178,17 @@ class FileJournal:
         else:
             self._number = max(found.number - 1, 0)  # a last segment without a line is begun again
         self._writer = Writer(
-            self._folder, self._number, opened.segment, self._min_free_bytes, self._segment_bytes, self, self._loop
+            self._folder,
+            self._number,
+            opened.segment,
+            self._reserve,
+            self._min_free_bytes,
+            self._segment_bytes,
+            self,
+            self._loop,
         )
+        if self._reserve.missing:
+            self._spent_at = self._clock.stamp()
         self._way = Way(self._loop)
         self._next = self._begin(roll=opened.segment is None)
         self._turn_by_space(opened.low)
@@ -206,6 +220,7 @@ class FileJournal:
         if batch is None:
             return
         waiter = self._loop.create_future()
+        batch.appended.append(())
         batch.waiters.append(waiter)
         self._hand_over()
         await waiter
@@ -275,7 +290,7 @@ class FileJournal:
         self._flying = batch
         self._flying_bytes = len(batch.lines)
         self._size += self._flying_bytes
-        self._next = self._begin(roll=self._size >= self._segment_bytes)
+        self._next = self._begin(roll=self._size >= self._segment_bytes and self._state is not _LOW)
         self._writer.put(batch)
         self._way.watch(batch)
 
@@ -317,7 +332,8 @@ class FileJournal:
         if self._state is _HEALTHY or self._state is _LOW:
             self._turn_by_space(low)
 
-    def on_failed(self, batch: Batch | None, reason: str) -> None:
+    def on_failed(self, batch: Batch | None, reason: str, recovered: Recovered | None = None) -> None:
+        """`recovered`: into the reserve, at once. What is owed is then written there instead of being refused."""
         if batch is None and self._flying is not None:
             return  # it comes back too, refused
         refused = [self._next] if batch is None else [batch, self._next]
@@ -328,16 +344,29 @@ class FileJournal:
         self._next = Batch(self._seq + 1)
         self._failed_at = self._clock.stamp()
         self._turn(State.FAILED, reason)
+        owed: list[tuple[tuple[Entry, ...], asyncio.Future[None]]] = []
         for each in refused:
-            for entries in each.appended:
-                self._open.difference_update([entry.call for entry in entries if entry.kind is _ARRIVED])
             self._keep(each.noted)
-            for waiter in each.waiters:
-                if not waiter.done():
+            for entries, waiter in zip(each.appended, each.waiters, strict=True):
+                self._open.difference_update([entry.call for entry in entries if entry.kind is _ARRIVED])
+                if recovered is not None and _is_owed(entries):
+                    owed.append((entries, waiter))
+                elif not waiter.done():
                     waiter.set_exception(Refused(Code.JOURNAL_UNAVAILABLE, private_detail=reason))
+        if recovered is not None:
+            self.on_recovered(recovered, owed)
 
-    def on_recovered(self, recovered: Recovered) -> None:
-        if self._state is not State.FAILED:
+    def on_spent(self) -> None:
+        self._spent_at = self._clock.stamp()
+        if self._state is _LOW:
+            self._status = Status(_LOW, IN_RESERVE)
+
+    def on_recovered(
+        self, recovered: Recovered, owed: Sequence[tuple[tuple[Entry, ...], asyncio.Future[None]]] = ()
+    ) -> None:
+        if (
+            self._state is not State.FAILED and not owed
+        ):  # while it is closed somebody may still wait for the last batch
             return
         outage: dict[str, Any] = {"reason": self._status.reason, "from": self._failed_at}
         if self._kept.lost:
@@ -345,11 +374,15 @@ class FileJournal:
         if recovered.void:
             outage["void"] = {"segment": recovered.void, "from_byte": recovered.void_from, "from_seq": self._seq + 1}
         self._number = recovered.number
-        self._turn_by_space(recovered.low)
         self._next = self._begin(roll=True)
         entries = (Entry(kind=Kind.ADMIN, call="", change={"outage": outage}), *self._kept.take())
         self._add(self._next, entries)
         self._next.noted += entries
+        for entries, waiter in owed:
+            self._add(self._next, entries)
+            self._next.appended.append(entries)
+            self._next.waiters.append(waiter)
+        self._turn_by_space(recovered.low)
         self._hand_over()
 
     def on_stopped(self) -> None:
@@ -359,11 +392,8 @@ class FileJournal:
 
     def _judge(self, entries: tuple[Entry, ...]) -> None:
         """Raise `Refused` unless the entries may still be written in the present state."""
-        if self._state is _LOW:
-            kinds = {entry.kind for entry in entries}
-            if _DENIED in kinds or _ARRIVED not in kinds:
-                return  # the reserve is for this: refusals, and what is owed to calls that are under way
-        self._refuse()
+        if self._state is not _LOW or not _is_owed(entries):
+            self._refuse()
 
     def _refuse(self) -> None:
         raise Refused(Code.JOURNAL_UNAVAILABLE, private_detail=self._status.reason)
@@ -387,6 +417,16 @@ class FileJournal:
 
     def _turn_by_space(self, low: bool) -> None:
         if low:
-            self._turn(_LOW, "less space is free than is reserved")
-        else:
-            self._turn(_HEALTHY, "")
+            self._turn(_LOW, IN_RESERVE if self._spent_at else "less space is free than is reserved")
+            return
+        self._turn(_HEALTHY, "")
+        if self._spent_at:  # the writer says so only once there is a reserve again
+            told = {"bytes": self._reserve.size, "missing_from": self._spent_at}
+            self._spent_at = ""
+            self.note(Entry(kind=Kind.ADMIN, call="", change={"reserve": told}))
+
+
+def _is_owed(entries: tuple[Entry, ...]) -> bool:
+    """What the reserve is for: refusals, and what is owed to calls that are under way."""
+    kinds = {entry.kind for entry in entries}
+    return _DENIED in kinds or _ARRIVED not in kinds

@@ -12,6 +12,7 @@ from funcgate.core.problem import Problem, Unusable
 
 from .folder import HeldElsewhere, free_bytes, lock, make_folder
 from .repair import EndsTooSoon, Found, NewerFormat, OnlyPacked, examine
+from .reserve import Reserve, is_full
 from .segment import Segment
 from .writer import reason
 
@@ -43,8 +44,9 @@ class Opened(Struct):
         return Repaired(found.last_seq, closed, found.cut_bytes, found.saved_as, damaged, found.foreign)
 
 
-def open_folder(folder: Path, min_free_bytes: int, at_least: int = 0) -> Opened:
-    """Lock the folder, repair the journal's end, open its last segment. Raises `Unusable`."""
+def open_folder(folder: Path, min_free_bytes: int, reserve: Reserve, at_least: int = 0) -> Opened:
+    """Lock the folder, repair the journal's end, open its last segment, have the reserve if there is space for it. Raises
+    `Unusable`."""
     held = -1
     try:
         make_folder(folder)
@@ -56,7 +58,11 @@ def open_folder(folder: Path, min_free_bytes: int, at_least: int = 0) -> Opened:
             if found.dated:  # a segment keeps to one format
                 segment.seal()
                 segment = None
-        return Opened(held, found, segment, free_bytes(folder) < min_free_bytes)
+        elif found.number and not found.sealed:
+            reserve.take_back(found.number)
+        _make(reserve)
+        low = bool(reserve.missing) or free_bytes(folder) < min_free_bytes
+        return Opened(held, found, segment, low)
     except HeldElsewhere as elsewhere:
         text = f"is in use by {elsewhere}; one data_dir serves one gateway: stop that one, or give this one its own"
     except NewerFormat as newer:
@@ -73,6 +79,14 @@ def open_folder(folder: Path, min_free_bytes: int, at_least: int = 0) -> Opened:
     if held >= 0:
         os.close(held)
     raise unusable(folder, text)
+
+
+def _make(reserve: Reserve) -> None:
+    try:
+        reserve.make()
+    except OSError as error:
+        if not is_full(error):
+            raise
 
 
 def unusable(folder: Path, text: str) -> Unusable:

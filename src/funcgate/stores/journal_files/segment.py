@@ -43,11 +43,12 @@ class Segment:
 
     @classmethod
     def reopen(cls, folder: Path, number: int, length: int) -> "Segment":
-        """A segment that was not sealed, cut to `length`."""
+        """A segment that was not sealed, with the zeros that follow its `length`: on a full disk they are all the room."""
         descriptor = os.open(folder / segment_name(number), os.O_RDWR | os.O_CLOEXEC)
-        os.ftruncate(descriptor, length)
         os.fsync(descriptor)
-        return cls(folder, number, descriptor, length)
+        segment = cls(folder, number, descriptor, length)
+        segment._end = max(length, os.fstat(descriptor).st_size)
+        return segment
 
     def write(self, lines: bytearray) -> None:
         """Append the lines; durable on return. In pieces of at most a mebibyte, which bounds what a crash can tear."""

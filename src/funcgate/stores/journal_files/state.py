@@ -14,7 +14,8 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
-# From each state, those that may follow. LOW takes refusals and ends but no new calls; FAILED, NEW and CLOSED take nothing.
+# From each state, those that may follow. LOW takes refusals and ends but no new calls, on a full disk from the reserve; FAILED,
+# NEW and CLOSED take nothing.
 MOVES: Mapping[State, frozenset[State]] = {
     State.NEW: frozenset({State.HEALTHY, State.LOW, State.CLOSED}),
     State.HEALTHY: frozenset({State.LOW, State.FAILED, State.CLOSED}),

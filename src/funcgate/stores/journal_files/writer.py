@@ -1,7 +1,7 @@
 """The journal's one thread: batches to the disk, one at a time, in order, and nothing else.
 
-It knows no entry. It never tries a failed segment again: it withdraws what was not durable, waits until the disk works,
-and says so.
+It knows no entry. It never tries a failed segment again: it withdraws what was not durable, waits until the disk works
+(or goes on in the reserve, if that is just full), and says so.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from .batch import Batch
 from .folder import free_bytes, prove_writable, segment_name
+from .reserve import Reserve, is_full
 from .segment import Segment
 
 PROBE_BYTES = 64 << 10
@@ -28,7 +29,7 @@ LONGEST_LOOK_S = 2.0  # with the probe itself well under the five seconds in whi
 
 
 class Recovered(Struct, frozen=True):
-    """The disk works again. `number` is the last segment's. `void` names a segment that still holds refused lines
+    """There is a place for lines again. `number` is the last segment's. `void` names a segment that still holds refused lines
     after its byte `void_from`, "" if there is none."""
 
     number: int
@@ -41,7 +42,8 @@ class Reports(Protocol):
     """What the writer tells, on the event loop."""
 
     def on_written(self, batch: Batch, low: bool) -> None: ...
-    def on_failed(self, batch: Batch | None, reason: str) -> None: ...
+    def on_failed(self, batch: Batch | None, reason: str, recovered: Recovered | None = None) -> None: ...
+    def on_spent(self) -> None: ...
     def on_space(self, low: bool) -> None: ...
     def on_recovered(self, recovered: Recovered) -> None: ...
     def on_stopped(self) -> None: ...
@@ -60,6 +62,7 @@ class Writer:
         folder: Path,
         number: int,
         segment: Segment | None,
+        reserve: Reserve,
         min_free_bytes: int,
         segment_bytes: int,
         reports: Reports,
@@ -68,6 +71,7 @@ class Writer:
         self._folder = folder
         self._number = number
         self._segment = segment
+        self._reserve = reserve
         self._min_free_bytes = min_free_bytes
         self._segment_bytes = segment_bytes
         self._reports = reports
@@ -75,8 +79,11 @@ class Writer:
         self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._condemned: Batch | None = None
         self._failed = ""
+        self._cause: Exception = OSError(errno.EBADF, "no segment is open")
+        self._full = False  # the next segment is the reserve
         self._low = False
-        self._look_s: float | None = None
+        self._look_s: float | None = FIRST_LOOK_S
+        self._make_at = 0.0
         self._room = 0
         self._unweighed = 0
         self._weigh_at = 0.0
@@ -126,7 +133,7 @@ class Writer:
             if batch.roll:
                 self._roll(batch.roll)
             if self._segment is None:
-                raise OSError(errno.EBADF, "no segment is open")
+                raise self._cause  # the batch was put before the failure was heard of
             self._segment.write(batch.lines)
             self._unweighed += len(batch.lines)
             if self._low or self._unweighed > WEIGH_BYTES or monotonic() > self._weigh_at:
@@ -144,25 +151,49 @@ class Writer:
         if self._segment is not None:
             self._segment.seal()
             self._segment = None
-        self._segment = Segment.create(self._folder, number)
+        if self._full and self._reserve.held:
+            self._segment = self._reserve.give(number)
+            self._tell(self._reports.on_spent)
+        else:
+            self._segment = Segment.create(self._folder, number)
+        self._full = False
         self._number = number
 
     def _weigh(self) -> None:
-        """Measure the free space. Low below the reserve; no longer low at five quarters of it."""
+        """Measure the free space. Low below what has to be free, and as long as the reserve is missing; no longer low at five
+        quarters of both."""
         self._unweighed = 0
         self._weigh_at = monotonic() + WEIGH_S
         free = free_bytes(self._folder)
-        reserve = self._min_free_bytes
-        self._low = free < (reserve + reserve // 4 if self._low else reserve)
-        self._room = min(free - 2 * reserve, self._segment_bytes)
+        wanted = self._min_free_bytes + self._reserve.missing
+        self._low = free < (wanted + wanted // 4 if self._low else wanted)
+        if self._reserve.missing and not self._low:
+            self._low = not self._make_reserve()
+        self._room = min(free - wanted - self._min_free_bytes, self._segment_bytes)
         self._look_s = FIRST_LOOK_S if self._low else None
 
+    def _make_reserve(self) -> bool:
+        """Twice a second at most: there may be space that is not for us, by a quota say."""
+        if monotonic() < self._make_at:
+            return False
+        self._make_at = monotonic() + FIRST_LOOK_S
+        with contextlib.suppress(OSError):
+            self._reserve.make()
+        return self._reserve.held
+
     def _fail(self, batch: Batch | None, error: Exception) -> None:
-        # Attack: fill or pull the disk and go on unrecorded. From here on every append is refused.
-        self._failed = reason(error)
+        # Attack: fill or pull the disk and go on unrecorded. From here on new calls are refused.
+        self._cause = error
+        self._failed = text = reason(error)
         self._look_s = FIRST_LOOK_S
         self._withdraw()
-        self._tell(self._reports.on_failed, batch, self._failed)
+        self._tell(self._reports.on_failed, batch, text, self._recovered() if self._may_spend(error) else None)
+
+    def _may_spend(self, error: Exception) -> bool:
+        """Whether the next segment may be the reserve. What is low stays low until there is a reserve again."""
+        self._full = is_full(error) and self._reserve.held
+        self._low = self._low or self._full
+        return self._full
 
     def _withdraw(self) -> None:
         """Take the segment back to what is durable; it stays in `_segment` if that fails too."""
@@ -182,9 +213,8 @@ class Writer:
         try:
             if self._failed:
                 self._withdraw()
-                prove_writable(self._folder, PROBE_BYTES)
-                self._weigh()
-                self._recover()
+                self._try()
+                self._tell(self._reports.on_recovered, self._recovered())
             else:
                 self._weigh()
                 self._tell(self._reports.on_space, self._low)
@@ -193,19 +223,29 @@ class Writer:
                 self._fail(None, error)
             self._look_s = min((self._look_s or FIRST_LOOK_S) * 1.5, LONGEST_LOOK_S)
 
-    def _recover(self) -> None:
+    def _try(self) -> None:
+        """Whether there is a place for lines: on the disk, or in the reserve. Raises `OSError`."""
+        try:
+            prove_writable(self._folder, PROBE_BYTES)
+            self._weigh()
+        except OSError as error:
+            if not self._may_spend(error):
+                raise
+
+    def _recovered(self) -> Recovered:
         void, void_from = "", 0
         if self._segment is not None:  # works again, but not this file: leave it, and have that recorded
             void, void_from = segment_name(self._segment.number), self._segment.length
             self._segment.close()
             self._segment = None
         self._failed = ""
-        self._tell(self._reports.on_recovered, Recovered(self._number, self._low, void, void_from))
+        return Recovered(self._number, self._low, void, void_from)
 
     def _finish(self) -> None:
         if self._segment is not None:
             with contextlib.suppress(OSError):  # zeros after the last line hurt nobody
-                self._segment.trim()
+                if not self._reserve.missing:
+                    self._segment.trim()
             self._segment.close()
         self._tell(self._reports.on_stopped)
 

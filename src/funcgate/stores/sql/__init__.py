@@ -2,5 +2,6 @@
 
 from .approvals import SqlApprovals
 from .database import Database
+from .revocations import SqlRevocations
 
-__all__ = ["Database", "SqlApprovals"]
+__all__ = ["Database", "SqlApprovals", "SqlRevocations"]

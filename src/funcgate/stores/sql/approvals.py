@@ -1,5 +1,6 @@
 """`core.approval.ApprovalStore` in SQL. Each method is one transaction; who shares the database sees each change at once."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -7,10 +8,11 @@ import msgspec
 from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from funcgate.core.approval import Approval, Grant, State, TooManyPending
+from funcgate.core.approval import Approval, Grant, State, StoreFailed, Ticket, TooManyPending
+from funcgate.core.ids import new_id
 
 from .database import Database
-from .tables import approvals, grants, notices
+from .tables import approvals, grants, notices, tickets
 
 _approval = msgspec.json.Decoder(Approval)
 _grant = msgspec.json.Decoder(Grant)
@@ -72,6 +74,18 @@ class SqlApprovals:
         async with self._database.read() as connection:
             return await _all(connection, query.order_by(approvals.c.id.desc()).limit(limit))
 
+    async def forget(self, before: float, limit: int = 500) -> int:
+        """See `core.approval.ApprovalStore`."""
+        ended = and_(approvals.c.live_key.is_(None), approvals.c.id < new_id(before))
+        query = select(approvals.c.document).where(ended).order_by(approvals.c.id).limit(limit)
+        async with self._database.read() as connection:
+            old = [each.id for each in await _all(connection, query) if each.expires_at < before]
+        async with self._database.write() as connection:
+            await connection.execute(delete(notices).where(notices.c.approval.in_(old)))
+            await connection.execute(delete(approvals).where(approvals.c.id.in_(old)))
+            await connection.execute(delete(grants).where(grants.c.expires_at < before))
+        return len(old)
+
     # -- grants
 
     async def add_grant(self, grant: Grant) -> None:
@@ -92,7 +106,11 @@ class SqlApprovals:
             query = query.where(grants.c.subject == subject)
         async with self._database.read() as connection:
             rows = (await connection.execute(query.order_by(grants.c.id))).all()
-        return [msgspec.structs.replace(_grant.decode(row.document), used=row.used) for row in rows]
+        found = []
+        for row in rows:
+            with contextlib.suppress(msgspec.MsgspecError):  # what cannot be read lets nothing pass
+                found.append(msgspec.structs.replace(_grant.decode(row.document), used=row.used))
+        return found
 
     async def use_grant(self, grant: str, now: float) -> bool:
         usable = and_(grants.c.id == grant, grants.c.revoked.is_(False), grants.c.expires_at > now)
@@ -122,7 +140,8 @@ class SqlApprovals:
             .limit(limit)
         )
         async with self._database.read() as connection:
-            return [(_approval.decode(row.document), row.reference or "") for row in await connection.execute(query)]
+            rows = (await connection.execute(query)).all()
+        return [(read, row.reference or "") for row in rows if (read := _read(row.document)) is not None]
 
     async def told(self, channel: str, approval: str, revision: int, reference: str) -> None:
         """The channel has told of that revision; its message is at `reference`."""
@@ -131,6 +150,25 @@ class SqlApprovals:
         async with self._database.write() as connection:
             await connection.execute(delete(notices).where(mine))
             await connection.execute(insert(notices).values(**values))
+
+    # -- links that were sent
+
+    async def add_ticket(self, ticket: Ticket, now: float) -> None:
+        """See `core.approval.ApprovalStore`."""
+        async with self._database.write() as connection:
+            await connection.execute(delete(tickets).where(tickets.c.expires_at <= now))
+            await connection.execute(insert(tickets).values(**msgspec.structs.asdict(ticket)))
+
+    async def ticket(self, digest: str) -> Ticket | None:
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(tickets).where(tickets.c.digest == digest))).first()
+        return None if row is None else Ticket(**row._mapping)
+
+    async def use_ticket(self, digest: str) -> bool:
+        unused = and_(tickets.c.digest == digest, tickets.c.used.is_(False))
+        async with self._database.write() as connection:
+            done = await connection.execute(update(tickets).where(unused).values(used=True))
+        return bool(done.rowcount == 1)
 
 
 def _columns(approval: Approval) -> dict[str, Any]:
@@ -154,8 +192,19 @@ async def _count(connection: AsyncConnection, approval: Approval, max_pending: i
 
 async def _one(connection: AsyncConnection, query: Any) -> Approval | None:
     row = (await connection.execute(query)).first()
-    return None if row is None else _approval.decode(row.document)
+    try:
+        return None if row is None else _approval.decode(row.document)
+    except msgspec.MsgspecError:
+        raise StoreFailed("an approval in the database cannot be read") from None
 
 
 async def _all(connection: AsyncConnection, query: Any) -> list[Approval]:
-    return [_approval.decode(row.document) for row in await connection.execute(query)]
+    return [read for row in await connection.execute(query) if (read := _read(row.document)) is not None]
+
+
+def _read(document: bytes) -> Approval | None:
+    """None for what cannot be read: one damaged row must hide no others, nor keep them from expiring."""
+    try:
+        return _approval.decode(document)
+    except msgspec.MsgspecError:
+        return None

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table
 
-REVISION = "0001"  # of the newest migration, which makes exactly these tables
+REVISION = "0003"  # of the newest migration, which makes exactly these tables
 
 metadata = MetaData()
 
@@ -47,4 +47,26 @@ notices = Table(
     Column("approval", String(26), primary_key=True),
     Column("revision", Integer, nullable=False),
     Column("reference", String, nullable=False),
+)
+
+# Links that were sent, by the digests of their secrets.
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("approval", String(26), nullable=False),
+    Column("recipient", String, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("used", Boolean, nullable=False),
+    Index("tickets_by_end", "expires_at"),
+)
+
+# `until` is NULL for what stands until it is lifted, `lifted_at` until then.
+revocations = Table(
+    "revocations",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("until", Float),
+    Column("lifted_at", Float),
+    Column("document", LargeBinary, nullable=False),
 )

@@ -176,6 +176,25 @@ def test_without_a_key_that_can_be_stored_nothing_is_written_in_the_clear(
     assert (entry.call, entry.count, entry.detail, entry.sealed) == ("c9", 3, "", None)
 
 
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_refusal_is_recorded_even_if_its_content_cannot_be_stored(
+    tmp_path: Path, key: bytes, arrived: Make, monkeypatch: pytest.MonkeyPatch, encrypted: bool
+) -> None:
+    """Without it then, and where it would have to be encrypted without all that would be."""
+
+    async def work(contents: Contents, inner: MemoryJournal) -> None:
+        monkeypatch.setattr(ContentStore, "write", broken)
+        denied = Entry(kind=Kind.DENIED, call="c1", code="policy.denied", detail="confidential")
+        await contents.append(arrived(args=b'"%b"' % LARGE.encode()), denied)
+        monkeypatch.undo()
+
+    first, second = play(tmp_path, work, key=key if encrypted else None).entries
+    assert (first.kind, first.args, first.args_object) == (Kind.ARRIVED, None, "")
+    assert (first.principal is None, first.sealed) == (encrypted, None)
+    assert (second.kind, second.code) == (Kind.DENIED, "policy.denied")
+    assert "confidential" not in second.detail if encrypted else second.detail == "confidential"
+
+
 def test_the_reserve_of_the_disk_is_not_for_objects(tmp_path: Path, chunk: Make) -> None:
     async def work(contents: Contents, inner: MemoryJournal) -> None:
         await contents.append(chunk("small"))

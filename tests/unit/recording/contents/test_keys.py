@@ -1,6 +1,7 @@
 """Content keys: durable before their first use, found by name, gone when shredded, never opened by another key."""
 
 import asyncio
+import fcntl
 import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -274,3 +275,31 @@ def test_wrapping_anew_never_runs_beside_a_gateway(tmp_path: Path, key: bytes) -
         await journal.close()
 
     asyncio.run(play())
+
+
+def test_a_key_outlives_its_end_in_no_copy(tmp_path: Path, key: bytes) -> None:
+    """Wrapping anew is killed before its file takes the place of the old one: the keys are in both."""
+    (tmp_path / "journal").mkdir()
+    names = made(tmp_path, key, ("s1", "shop"))
+    store = KeyStore(tmp_path)
+    before = store.line(names[0])
+    assert before is not None
+    [path] = store.folder.glob("*.jsonl")
+    copy = path.with_name(f"{path.name}.{'0' * 16}")
+    copy.write_bytes(path.read_bytes())
+    store.shred(names[0])
+    for left in store.folder.iterdir():
+        assert before.wrapped.encode() not in left.read_bytes()
+    copy.write_text("of another run")
+    rewrap(tmp_path, key, b"n" * 32)
+    assert not copy.exists()
+
+
+def test_wrapping_anew_never_runs_beside_a_keeper(tmp_path: Path, key: bytes) -> None:
+    (tmp_path / "journal").mkdir()
+    made(tmp_path, key, ("s1", "shop"))
+    with (tmp_path / "keeper.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ContentError, match="stop it"):
+            rewrap(tmp_path, key, b"n" * 32)
+    assert rewrap(tmp_path, key, b"n" * 32) == 2

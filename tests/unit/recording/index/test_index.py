@@ -302,3 +302,19 @@ def test_no_index_and_no_folder(tmp_path: Path) -> None:
         Answers(tmp_path)
     with pytest.raises(OSError, match="journal"):
         bring_up_to_date(tmp_path)
+
+
+def test_the_reserve_of_the_disk_is_not_for_a_view(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    history.write(call(99, said="late"), 99)
+    new = Follow(history.journal, position(history.data_dir)).read(history.count)
+    chore = IndexChore(history.data_dir, min_free_bytes=1 << 62)
+    chore.take(new)
+    with pytest.raises(ChoreFailed, match="less space is free"):
+        chore.tick()
+    assert chore.position == new[0].seq - 1
+    assert found(history, text="late") == 0
+    monkeypatch.setattr(chore, "_min_free_bytes", 0)
+    chore.take(new)
+    chore.tick()
+    chore.close()
+    assert found(history, text="late") == 1

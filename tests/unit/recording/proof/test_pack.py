@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from funcgate.core.entry import Decided, Kind
 from funcgate.recording.proof.pack import check_pack, encode_pack, make_pack
 from support.prover import Prover
 
@@ -85,3 +87,48 @@ def test_files_that_are_not_whole(made: dict[str, Any], tmp_path: Path) -> None:
     for size in range(0, len(raw), 97):
         with pytest.raises(ValueError, match="no evidence pack"):
             check_pack(raw[:size])
+
+
+def test_an_order_is_no_configuration(tmp_path: Path) -> None:
+    """Attack: order something, with a configuration of one's own in it, and show that as the one that decided."""
+    prover = Prover(tmp_path / "data")
+    text = {"what": "configuration", "new": "v1", "text": "deny: everything"}
+    prover.write(1, kind=Kind.ADMIN, change=text)
+    prover.write(1, kind=Kind.ADMIN, change={**text, "what": "export", "text": "allow: everything"})
+    prover.write(1, policy=Decided(("p",), "v1"))
+    prover.prove()
+    pack = make_pack(prover.data_dir, "call-0")
+    assert check_pack(encode_pack(pack)).configuration == "v1"
+    order = next(entry for entry in pack.entries if "allow: everything" in entry.line)
+    forged = replace(pack, configuration=order, entries=(pack.entries[-1],))
+    assert "is another entry" in check_pack(encode_pack(forged)).faults[0]
+
+
+def test_what_was_left_out_is_told_where_it_shows(tmp_path: Path) -> None:
+    prover = Prover(tmp_path / "data")
+    for kind, more in (
+        (Kind.ARRIVED, {}),
+        (Kind.CHUNK, {"piece": 1, "body_bytes": 5}),
+        (Kind.CHUNK, {"piece": 2, "body_bytes": 7}),
+        (Kind.ENDED, {"body_bytes": 12}),
+    ):
+        prover.write(1, kind=kind, code="", **more)
+    prover.prove()
+    pack = make_pack(prover.data_dir, "call-0")
+    whole = [
+        entry
+        for entry in pack.entries
+        if b'"ended"' not in entry.line.encode() or b"unknown" not in entry.line.encode()
+    ]
+    said = {
+        0: "the arrival of the call is not in the pack",
+        1: "pieces of the answer are not in the pack",
+        2: "7 of the 12 bytes of the answer are in no entry of the pack",
+        3: "the end of the call is not in the pack",
+    }
+    for at, note in said.items():
+        left = replace(pack, entries=tuple(entry for place, entry in enumerate(whole) if place != at))
+        verdict = check_pack(encode_pack(left))
+        assert verdict.sound
+        assert note in verdict.notes
+    assert check_pack(encode_pack(replace(pack, entries=tuple(whole)))).notes == []

@@ -11,6 +11,7 @@ from funcgate.core.entry import Entry, Kind, encode_line
 from funcgate.recording.archive.seekable import pack
 from funcgate.recording.folder import segments
 from funcgate.recording.proof import ProofTrouble
+from funcgate.recording.proof.oath import signed, signer_in
 from funcgate.recording.proof.verify import Verdict, verify
 from support.prover import Prover
 
@@ -44,6 +45,11 @@ def append(prover: Prover, **fields: object) -> None:
     path.chmod(0o600)
     with path.open("ab") as file:
         file.write(crc_added(encode_line(entry)[:-1]))
+
+
+def order(prover: Prover, **change: object) -> None:
+    """An order of retention, as the last entry."""
+    append(prover, change=signed({"what": "expired", "before": "x", **change}, signer_in(prover.proof)))
 
 
 def compress(path: Path) -> None:
@@ -132,6 +138,9 @@ def test_what_retention_removed(prover: Prover) -> None:
     path.unlink()
     assert f"entries 1 to {lines[-1].seq} are missing before" in first(prover)
     append(prover, change={"what": "expired", "class": "decisions", "before": "x", "gone": gone})
+    prover.prove()
+    assert "missing before" in first(prover)  # an order that somebody else wrote excuses nothing either
+    order(prover, gone=gone)
     assert "missing before" in first(prover)  # an order that nobody has signed excuses nothing
     prover.prove()
     verdict = sound(prover)
@@ -150,7 +159,7 @@ def test_expired_leaves_must_stay(prover: Prover) -> None:
     path = segments(prover.journal)[0]
     last = [line for line in prover.lines() if line.segment == path.name][-1].seq
     path.unlink()
-    append(prover, change={"what": "expired", "class": "decisions", "before": "x", "gone": [[1, last]]})
+    order(prover, gone=[[1, last]])
     prover.prove()
     leaves = prover.proof / "leaves"
     raw = bytearray(leaves.read_bytes())
@@ -292,11 +301,10 @@ def test_objects(prover: Prover) -> None:
     assert first(prover, objects=True) == f"object {two} is altered: its content has another digest"
     path.unlink()
     assert first(prover, objects=True) == f"object {two} is missing and has not expired"
-    change = {"what": "expired", "class": "content", "before": "x", "objects": [two]}
-    append(prover, change=change)
+    order(prover, objects=[two])
     assert "has not expired" in first(prover, objects=True)
     prover.prove()
     verdict = sound(prover, objects=True)
     assert (verdict.objects, verdict.objects_expired) == (2, 1)
-    append(prover, change={**change, "what": "withheld"})
+    append(prover, change={"what": "withheld", "class": "content", "objects": [two]})
     assert "has not expired" in first(prover, objects=True)

@@ -366,6 +366,7 @@ def test_an_order_that_somebody_left_in_the_inbox_expires_nothing(house: House) 
 
 
 def test_what_is_not_in_the_tree_yet_stays(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.prove()
     house.call("s~1")
     house.pass_days(100)
     monkeypatch.setattr(house, "prove", lambda: None)
@@ -412,3 +413,15 @@ def test_a_view_that_is_broken_is_built_anew(house: House) -> None:
     house.pass_days(31)
     house.keep()
     assert house.body(call) == "(expired)"
+
+
+def test_content_that_a_killed_writer_left_does_not_stay(house: House) -> None:
+    house.call("s~1", large=True)
+    old, fresh = (house.objects.unfinished / f"{digit * 16}.{digit * 16}" for digit in "01")
+    leaving = house.objects.unfinished / f"{'0' * 64}.leaving"  # retention's own, which goes on with it
+    for path in (old, fresh, leaving):
+        path.write_text("half of an answer")
+    for path in (old, leaving):
+        os.utime(path, (1, 1))
+    house.keep()
+    assert (old.exists(), fresh.exists(), leaving.exists()) == (False, True, True)

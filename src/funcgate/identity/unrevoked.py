@@ -1,0 +1,25 @@
+"""Calls of revoked sessions are denied. A session is known only once the call is: too late for what looks at tokens."""
+
+from funcgate.core.call import Call
+from funcgate.core.decision import Decision, Deny
+from funcgate.core.ports import Policies
+from funcgate.core.refusal import Code
+from funcgate.core.revocation import Revoked
+
+
+class Unrevoked:
+    """`core.ports.Policies` that denies calls of revoked sessions before any policy is asked."""
+
+    __slots__ = ("_decide", "_revoked", "_version")
+
+    def __init__(self, policies: Policies, revoked: Revoked, version: str) -> None:
+        self._decide = policies.decide
+        self._revoked = revoked
+        self._version = version
+
+    def decide(self, call: Call) -> Decision:
+        if call.session in self._revoked.sessions:
+            found = self._revoked.of_session(call.session)
+            detail = f"the session: revocation {found.id if found else '?'}"
+            return Deny(Code.IDENTITY_REVOKED, detail, (), self._version)
+        return self._decide(call)
