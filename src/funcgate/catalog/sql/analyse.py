@@ -163,7 +163,8 @@ class Analysis:
         if kind not in ROWS:
             raise refused("EXPLAIN of anything but SELECT, INSERT, UPDATE, DELETE, MERGE")
         function = self._rows(kind, inner)
-        self._outputs = [Output("QUERY PLAN", NOTHING)]
+        # Attack: a function of the owner's that claims to be immutable is run to plan, and its result is in the plan.
+        self._outputs = [Output("QUERY PLAN", None if self.facts.unknown else NOTHING)]
         self._command = "EXPLAIN ANALYZE" if analyze else "EXPLAIN"
         # Attack: EXPLAIN ANALYZE carries the statement out; planning alone runs functions that claim to be stable.
         return function if analyze or function == "call" else "explain"

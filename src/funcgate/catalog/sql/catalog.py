@@ -19,7 +19,7 @@ from .tree import parse, refused
 from .verbs import FUNCTIONS
 
 Where = tuple[str | int, ...]
-_KEPT, _KEPT_LENGTH = 4096, 4096
+_KEPT, _KEPT_LENGTH = 512 << 10, 8 << 10  # letters of all texts whose statements are kept, and of one
 _LIST = {"type": "array", "items": {"type": "string"}}
 _ARGS: Mapping[str, Any] = {
     "command": {"type": "string"},
@@ -59,6 +59,7 @@ class SqlCatalog:
         self.functions: Mapping[str, Function] = by_name | session_functions(target)
         self._named = {query.tree: query for query in named}
         self._by_name = {query.function.name: query for query in named}
+        self._letters = 0
         self._known: OrderedDict[str, tuple[Statement, ...]] = OrderedDict()
 
     def analyse(self, sql: str) -> tuple[Statement, ...]:
@@ -73,8 +74,9 @@ class SqlCatalog:
             found = (self._as_named(found[0]),)
         if len(sql) <= _KEPT_LENGTH:
             self._known[sql] = found
-            if len(self._known) > _KEPT:
-                self._known.popitem(last=False)
+            self._letters += len(sql)
+            while self._letters > _KEPT:
+                self._letters -= len(self._known.popitem(last=False)[0])
         return found
 
     def _as_named(self, statement: Statement) -> Statement:

@@ -13,14 +13,23 @@ from .facts import NOTHING, Facts, Sources, together
 from .scope import Rel, Scope
 from .statement import Output, Source
 from .tree import Node, children, node_of, refused, strings
-from .verbs import ROWS
 
-_SELECT = frozenset(
-    """
-    withClause intoClause targetList fromClause whereClause groupClause groupDistinct groupByAll havingClause windowClause
-    valuesLists sortClause limitCount limitOffset limitOption lockingClause op all larg rarg distinctClause
-    """.split()  # noqa: SIM905 - names without quotes are read more easily
-)
+# P8: the clauses that are read. One that is not among them may hold anything.
+_CLAUSES: Mapping[str, frozenset[str]] = {
+    "SelectStmt": frozenset({
+        "withClause", "intoClause", "targetList", "fromClause", "whereClause", "groupClause", "groupDistinct", "havingClause",
+        "windowClause", "valuesLists", "sortClause", "limitCount", "limitOffset", "limitOption", "lockingClause", "op", "all",
+        "larg", "rarg", "distinctClause",
+    }),
+    "InsertStmt": frozenset({
+        "relation", "cols", "selectStmt", "onConflictClause", "returningClause", "withClause", "override",
+    }),
+    "UpdateStmt": frozenset({"relation", "targetList", "whereClause", "fromClause", "returningClause", "withClause"}),
+    "DeleteStmt": frozenset({"relation", "usingClause", "whereClause", "returningClause", "withClause"}),
+    "MergeStmt": frozenset({
+        "relation", "sourceRelation", "joinCondition", "mergeWhenClauses", "returningClause", "withClause",
+    }),
+}  # fmt: skip
 _FILTERS = (
     "whereClause",
     "groupClause",
@@ -48,8 +57,10 @@ class Queries:
             "InsertStmt": self._insert, "UpdateStmt": self._update, "DeleteStmt": self._delete, "MergeStmt": self._merge,
         }  # fmt: skip
         self._facts.step()
-        if kind not in ROWS:
+        if kind not in _CLAUSES:
             raise refused(f"a statement that is not known here ({kind or 'none'})")
+        if unknown := fields.keys() - _CLAUSES[kind]:
+            raise refused(f"a clause that is not known ({', '.join(sorted(unknown))})")
         inner = Scope(scope)
         self._with(fields.get("withClause"), inner)
         return self._select(fields, inner) if kind == "SelectStmt" else writes[kind](fields, inner)
@@ -58,8 +69,6 @@ class Queries:
 
     def _select(self, fields: Node, scope: Scope) -> list[Output]:
         facts = self._facts
-        if not _SELECT.issuperset(fields):
-            raise refused(f"a clause that is not known ({', '.join(sorted(fields.keys() - _SELECT))})")
         facts.verbs.add("select")
         if "intoClause" in fields:
             self._into(fields["intoClause"])
