@@ -78,7 +78,7 @@ def test_a_rejected_statement_leaves_the_session_usable(gate: SqlGate, database:
     with ThreadPoolExecutor(1) as callers, gate.connect() as connection:
         waiting = callers.submit(connection.execute, UPDATE, (25, 1))
         cli(gate, "reject", pending(gate)["id"], "--reason", "no")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="approval.rejected call"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match=r"approval\.rejected call"):
             waiting.result(20)
         assert connection.execute("SELECT amount FROM money").fetchone() == (10,)
 
