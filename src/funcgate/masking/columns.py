@@ -11,7 +11,7 @@ from .fields import parse_path
 LABEL = "[REDACTED:field]"
 _ANY = ("*", "**")
 # PostgreSQL's letters of a message's fields: those that tell of values. Names of tables and columns, codes and places stay.
-_TELLING = frozenset("DHW")
+_TELLING = frozenset("DHWq")
 _RAISED = frozenset({"", "00", "01", "P0", "XX"})
 _QUOTED = re.compile(r'"[^"]*"|\'[^\']*\'|\([^()]*\)|\d[\d.:-]*\d|\d')
 
