@@ -205,6 +205,17 @@ def test_a_refusal_skips_the_rest_up_to_sync(sql_gate: SqlGate, database: Databa
     assert count(database) == 2
 
 
+def test_a_reload_decides_the_next_statement_of_a_session(make_sql_gate: Callable[..., SqlGate]) -> None:
+    gate = make_sql_gate().start()
+    with gate.connect() as connection:
+        connection.execute("SELECT count(*) FROM things", prepare=True)
+        gate.file.write_text(gate.file.read_text().replace("shop.*", "shop.show"))
+        until(lambda: gate.logged("configuration reloaded"))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT count(*) FROM things", prepare=True)
+        assert connection.execute("SHOW timezone").fetchone() is not None
+
+
 # What belongs to whom.
 
 
