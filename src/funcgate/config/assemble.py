@@ -23,7 +23,7 @@ from .channels import channels
 from .console import approval_url, sign_in
 from .load import Loaded, load, version_of
 from .parts import Options, Parts, Target, Where
-from .postgres import check_postgres, postgres_address, session_policies, session_rule
+from .postgres import check_postgres, of_databases, postgres_address, session_policies, session_rule
 from .presets import preset_policies
 from .problems import Faulty, Located
 from .record import keeper_settings
@@ -237,10 +237,13 @@ class _Assembly:
         chosen = self._judged([rule.functions for rule in self._config.masking])
         rules = [session_rule(self._config.masking[i], self._config.targets, functions) for i in chosen]
         key = self._options.hash_key(self._loaded.data_dir)
+        rows = {name for name, function in functions.items() if function.target in of_databases(self._config.targets)}
         return self._renumbered(
             "masking",
             chosen,
-            lambda: compile_rules(rules, list(functions), where=("masking",), hash_key=key, decoded_limit=limit),
+            lambda: compile_rules(
+                rules, list(functions), where=("masking",), hash_key=key, decoded_limit=limit, rows=rows
+            ),
         )
 
     def _judged(self, patterns: list[list[str]]) -> list[int]:

@@ -63,6 +63,11 @@ def check_postgres(spec: PostgresTargetSpec, where: Where) -> Iterator[Problem]:
         yield Problem(where=(*where, "url"), text=text, warning=True)
 
 
+def of_databases(targets: Sequence[TargetSpec]) -> frozenset[str]:
+    """The names of the targets whose answers are rows of tables."""
+    return frozenset(target.name for target in targets if isinstance(target, PostgresTargetSpec))
+
+
 def session_policies(
     policies: Sequence[PolicySpec], targets: Sequence[TargetSpec], functions: Mapping[str, Function]
 ) -> list[PolicySpec]:

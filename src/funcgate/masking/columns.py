@@ -30,6 +30,14 @@ class ColumnRules:
     def __bool__(self) -> bool:
         return bool(self._rules)
 
+    @staticmethod
+    def is_column(path: str) -> bool:
+        """Whether the path of a field can name a column. True for what is no path at all: others complain of that."""
+        try:
+            return bool(_three(parse_path(path)))
+        except ValueError:
+            return True
+
     def label(self, of: Sequence[str] | None) -> str | None:
         """What to show in place of a value that comes from these columns (``schema.table.column``), None for the value itself.
 

@@ -3,7 +3,7 @@
 It refuses, with all problems at once, rules that would load but hide nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -99,14 +99,25 @@ def compile_rules(
     hash_key: bytes,
     journal_detect: Detect = "all",
     decoded_limit: int = DECODED_LIMIT,
+    rows: Collection[str] = (),
 ) -> MaskingPlan:
     """Compile the rules for these functions (full names). `hash_key` is secret and lasts as long as the installation;
-    `decoded_limit` is in bytes, for what is decompressed or collected. Raises `Unusable`."""
+    `decoded_limit` is in bytes, for what is decompressed or collected; `rows` are the functions whose answers are rows of
+    tables. Raises `Unusable`."""
     problems: list[Problem] = []
     names = list(functions)
     choices: dict[str, Choice] = {}
     for at, rule in enumerate(rules):
         found, detect = checked(rule, names, (*where, at), problems)
+        if found and not set(found) - set(rows):
+            problems += [
+                Problem(
+                    (*where, at, "fields", i),
+                    f"{path!r} names no column: write column, table.column or schema.table.column",
+                )
+                for i, path in enumerate(rule.fields)
+                if not ColumnRules.is_column(path)
+            ]
         if rule.action != "tokenize":
             for function in found:
                 choices.setdefault(function, Choice()).add(detect, rule.fields, rule.action)

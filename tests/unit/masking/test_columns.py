@@ -2,6 +2,7 @@
 
 import pytest
 
+from funcgate.core.problem import Unusable
 from funcgate.masking import RuleSpec, compile_rules
 from funcgate.masking.columns import LABEL, ColumnRules
 
@@ -38,3 +39,14 @@ def test_the_fields_of_a_rule_are_columns_where_answers_are_rows() -> None:
     assert plan.columns("shop.select").label(["public.items.card"]) is None
     assert plan.columns("shop.show")
     assert not plan.columns("api.get")
+
+
+def test_a_field_that_can_be_no_column_is_a_problem_where_there_are_only_rows() -> None:
+    rule = RuleSpec(functions=["shop.*"], fields=["people.ssn", "items[*].card", "a.b.c.d"])
+    with pytest.raises(Unusable) as unusable:
+        compile_rules([rule], ["shop.select"], hash_key=b"k" * 32, rows={"shop.select"})
+    assert [problem.where for problem in unusable.value.problems] == [
+        ("masking", 0, "fields", 1),
+        ("masking", 0, "fields", 2),
+    ]
+    compile_rules([rule], ["shop.select", "shop.get"], hash_key=b"k" * 32, rows={"shop.select"})
