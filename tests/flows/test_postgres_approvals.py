@@ -83,9 +83,10 @@ def test_a_rejected_statement_leaves_the_session_usable(gate: SqlGate, database:
         assert connection.execute("SELECT amount FROM money").fetchone() == (10,)
 
 
-def test_a_statement_that_waits_can_be_cancelled(gate: SqlGate, database: Database) -> None:
+@pytest.mark.parametrize("sql", ["UPDATE money SET amount = 25", "SELECT 1; UPDATE money SET amount = 25; SELECT 2"])
+def test_a_statement_that_waits_can_be_cancelled(gate: SqlGate, database: Database, sql: str) -> None:
     with ThreadPoolExecutor(1) as callers, gate.connect() as connection:
-        waiting = callers.submit(connection.execute, UPDATE, (25, 1))
+        waiting = callers.submit(connection.execute, sql)  # type: ignore[arg-type]
         pending(gate)
         threading.Thread(target=connection.cancel).start()
         with pytest.raises(psycopg.errors.QueryCanceled):

@@ -13,6 +13,7 @@ import asyncpg
 import pg8000.dbapi
 import psycopg
 import pytest
+import sqlalchemy
 
 from support.postgres import Database, SqlGate, binaries
 
@@ -132,6 +133,24 @@ def test_pg8000(sql_gate: SqlGate) -> None:
     cursor.execute("SELECT count(*) FROM kinds")
     assert cursor.fetchone() == [1]
     connection.close()
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "pg8000"])
+def test_sqlalchemy(sql_gate: SqlGate, driver: str) -> None:
+    login = sql_gate.login()
+    url = sqlalchemy.URL.create(f"postgresql+{driver}", "agent", login["password"], "127.0.0.1", login["port"], "shop")
+    engine = sqlalchemy.create_engine(url)
+    try:
+        with engine.begin() as connection:
+            kinds = sqlalchemy.Table("kinds", sqlalchemy.MetaData(), autoload_with=connection)
+            connection.execute(kinds.insert(), [{"id": at, "name": "s"} for at in range(20, 25)])
+            query = sqlalchemy.select(kinds.c.id, kinds.c.price).where(kinds.c.name == "Zoë")
+            assert connection.execute(query).all() == [(7, _ROW[2])]
+            with pytest.raises(sqlalchemy.exc.DBAPIError), connection.begin_nested():
+                connection.execute(kinds.delete())
+            assert connection.scalar(sqlalchemy.select(sqlalchemy.func.count()).select_from(kinds)) == 6
+    finally:
+        engine.dispose()
 
 
 def test_psql(sql_gate: SqlGate) -> None:

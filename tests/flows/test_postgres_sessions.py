@@ -34,6 +34,14 @@ def count(database: Database, table: str = "things") -> int:
     return int(found[0])
 
 
+def gets_in(gate: SqlGate) -> bool:
+    try:
+        gate.connect().close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
 # Getting in.
 
 
@@ -51,6 +59,13 @@ def count(database: Database, table: str = "things") -> int:
 def test_who_does_not_get_in(sql_gate: SqlGate, changes: dict[str, str], sqlstate: str, says: str) -> None:
     with pytest.raises(psycopg.OperationalError, match=says):
         sql_gate.connect(**changes)
+
+
+def test_a_target_has_so_many_connections_and_no_more(make_sql_gate: Callable[..., SqlGate]) -> None:
+    gate = make_sql_gate(target={"limits": {"max_connections": 2}}).start()
+    with gate.connect(), gate.connect(), pytest.raises(psycopg.OperationalError, match="too many connections"):
+        gate.connect()
+    until(lambda: gets_in(gate))
 
 
 def test_a_caller_without_any_policy_does_not_reach_the_database(sql_gate: SqlGate, database: Database) -> None:

@@ -163,6 +163,11 @@ class PostgresListener(Sites):
             caller.write(backend.error("FATAL", "3D000", "there is no such database"))
             self._meter.count("", "none", Code.FUNCTION_UNKNOWN)
             return None
+        there = sum(1 for session in self._sessions.values() if session.target.name == target.name)
+        if there >= target.limits.max_connections:
+            caller.write(backend.error("FATAL", "53300", "too many connections"))
+            self._meter.count(target.name, "none", Code.GATEWAY_OVERLOADED)
+            return None
         caller.expect(frontend.limits_of(max(target.limits.max_request, 1 << 10)))
         return self._session(caller, target, token), parameters
 

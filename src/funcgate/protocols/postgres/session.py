@@ -96,14 +96,18 @@ class Session:
         try:
             await running
         except asyncio.CancelledError:
-            asked, self._cancelled = self._cancelled, False
-            if not asked:
-                raise
+            await self._cancelled_by_caller()
             exchange.refused = Refused(Code.REQUEST_INVALID)
-            await self.tell(backend.error("ERROR", "57014", "canceling statement due to user request"))
         finally:
             self._running = self._exchange = None
         return exchange.refused is None
+
+    async def _cancelled_by_caller(self) -> None:
+        """Tell that what did not run yet was cancelled. Raises the cancellation again when it is the session's own end."""
+        asked, self._cancelled = self._cancelled, False
+        if not asked:
+            raise asyncio.CancelledError
+        await self.tell(backend.error("ERROR", "57014", "canceling statement due to user request"))
 
     async def refuse(self, why: Refused) -> None:
         """Record and tell a refusal of something that is no call yet."""
@@ -124,7 +128,7 @@ class Session:
 
     def cancel(self) -> None:
         """What a cancel request with this session's key asks for: the statement that runs, or waits for an approval."""
-        if self.dirty and self.upstream is not None:
+        if (self.dirty or self.awaiting_ready) and self.upstream is not None:
             task = asyncio.ensure_future(self.upstream.cancel())
             self._cancelling.add(task)
             task.add_done_callback(self._cancelling.discard)
@@ -251,12 +255,16 @@ class Session:
                     script.give_up()
 
         self._running = running = asyncio.ensure_future(_all([carry(part) for part in parts]))
+        cancelled = False
         try:
             await running
+        except asyncio.CancelledError:
+            await self._cancelled_by_caller()
+            cancelled = True
         finally:
             running.cancel()
             self._running = None
-        if any(part.refused is not None for part in parts):
+        if cancelled or any(part.refused is not None for part in parts):
             await self._after_refusal()
         for each in statements:
             self.took_effect(each)
