@@ -1,8 +1,10 @@
 """SQL through the gate: a reader changes nothing, hidden columns stay hidden, named queries are functions."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import asyncpg
 import psycopg
 import pytest
 
@@ -153,6 +155,31 @@ def test_a_named_query_is_all_that_may_be_asked(make_sql_gate: Make) -> None:
                 connection.execute(sql, [value])
     (call,) = (entries for entries in gate.calls_of("shop.name_of") if entries[-1].get("outcome") == "complete")
     assert call[0]["args"] == {"id": 2}
+
+
+@pytest.mark.usefixtures("people")
+def test_a_pool_of_readers_works(make_sql_gate: Make) -> None:
+    gate = as_admin(make_sql_gate, policies=policy(["shop.select"]))
+    login = gate.login()
+
+    async def use() -> list[int]:
+        given = {
+            "host": login["host"],
+            "port": login["port"],
+            "user": "x",
+            "password": login["password"],
+            "database": "shop",
+        }
+        async with asyncpg.create_pool(min_size=1, max_size=1, ssl=False, **given) as pool:
+            return [await pool.fetchval("SELECT id FROM people WHERE id = $1", at) for at in (1, 2, 3)]
+
+    assert asyncio.run(use()) == [1, 2, 3]
+    with gate.connect() as connection:
+        for sql in ("RESET ALL", "DISCARD ALL", "CLOSE ALL", "UNLISTEN *", "DEALLOCATE ALL"):
+            connection.execute(sql)
+        for sql in ("SET work_mem = '8MB'", "RESET ROLE", "LISTEN a"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(sql)
 
 
 def values(result: Any) -> list[bytes]:

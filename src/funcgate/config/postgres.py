@@ -16,6 +16,8 @@ from .settings import Address, Reading, is_loopback
 from .shape import Config, PostgresTargetSpec, TargetSpec
 
 Where = tuple[str | int, ...]
+_ENDS = ("transaction", "cursor", "deallocate")
+_GIVING_BACK = 'args.command in ["RESET", "DISCARD", "UNLISTEN"]'
 
 
 def postgres_address(config: Config, read: Reading, problems: list[Problem]) -> Address | None:
@@ -71,17 +73,29 @@ def of_databases(targets: Sequence[TargetSpec]) -> frozenset[str]:
 def session_policies(
     policies: Sequence[PolicySpec], targets: Sequence[TargetSpec], functions: Mapping[str, Function]
 ) -> list[PolicySpec]:
-    """Whoever may call something of a database may connect to it, end its transactions and ask what a statement returns."""
+    """Whoever may call something of a database may connect to it, end its transactions, ask what a statement returns, and give
+    back what the session holds, as pools do."""
     found: list[PolicySpec] = []
     for target in targets:
         if not isinstance(target, PostgresTargetSpec):
             continue
         names = [name for name in functions if name.startswith(f"{target.name}.")]
-        wanted = [*session_functions(target.name), f"{target.name}.transaction"]
+        wanted = [*session_functions(target.name), *(f"{target.name}.{verb}" for verb in _ENDS)]
+        giving_back = [f"{target.name}.set", f"{target.name}.listen"]
         for policy in policies:
             if policy.effect != "deny" and any(matching(pattern, names) for pattern in policy.functions):
                 named = f"{policy.name} (a session of {target.name})"
                 found.append(PolicySpec(name=named, effect="allow", functions=wanted, principals=policy.principals))
+                named = f"{policy.name} (the end of a session of {target.name})"
+                found.append(
+                    PolicySpec(
+                        name=named,
+                        effect="allow",
+                        functions=giving_back,
+                        principals=policy.principals,
+                        when=_GIVING_BACK,
+                    )
+                )
     return [policy for policy in found if all(name in functions for name in policy.functions)]
 
 

@@ -1,5 +1,6 @@
 """Functions of PostgreSQL itself that write nothing, whatever they are called with: those that its catalogue marks as
-immutable or stable in every form, without those that read tables or files by name, and some volatile ones that only look.
+immutable or stable in every form, without those that read tables or files by name; some volatile ones that only look, or
+give back a lock.
 
 What is not in here may write. It refuses names with a schema other than ``pg_catalog``: see functions.py.
 """
@@ -65,7 +66,8 @@ numeric_abs numeric_div_trunc numeric_exp numeric_inc numeric_ln numeric_log num
 nummultirange numnode numrange numrange_subdiff obj_description octet_length oid oidvectortypes on_pb on_ppath on_ps on_sb
 on_sl overlaps overlay parse_ident path path_add_pt path_contain_pt path_div_pt path_inter path_length path_mul_pt path_n_eq
 path_n_ge path_n_gt path_n_le path_n_lt path_npoints path_sub_pt pclose percent_rank percentile_cont percentile_disc
-pg_available_extension_versions pg_available_extensions pg_backend_pid pg_char_to_encoding pg_client_encoding
+pg_available_extension_versions pg_available_extensions pg_advisory_unlock pg_advisory_unlock_all pg_advisory_unlock_shared
+pg_backend_pid pg_char_to_encoding pg_client_encoding
 pg_collation_for pg_collation_is_visible pg_column_compression pg_column_is_updatable pg_column_size
 pg_conversion_is_visible pg_current_snapshot pg_current_xact_id pg_current_xact_id_if_assigned pg_database_size
 pg_describe_object pg_encoding_max_length pg_encoding_to_char pg_extension_update_paths pg_filenode_relation

@@ -11,18 +11,17 @@ from .verbs import DDL, NOT_CARRIED, PLAIN_DDL, ROWS
 # Kinds of objects that run no code, and belong to nobody but the tables.
 _PLAIN_OBJECTS = frozenset(
     {
-        "OBJECT_TABLE", "OBJECT_INDEX", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_SEQUENCE", "OBJECT_COLUMN",
-        "OBJECT_TABCONSTRAINT",
-        "OBJECT_SCHEMA", "OBJECT_TYPE", "OBJECT_DOMAIN", "OBJECT_DOMCONSTRAINT", "OBJECT_STATISTIC_EXT", "OBJECT_ATTRIBUTE",
+        "OBJECT_ATTRIBUTE", "OBJECT_COLUMN", "OBJECT_DOMAIN", "OBJECT_DOMCONSTRAINT", "OBJECT_INDEX", "OBJECT_MATVIEW",
+        "OBJECT_SCHEMA", "OBJECT_SEQUENCE", "OBJECT_STATISTIC_EXT", "OBJECT_TABCONSTRAINT", "OBJECT_TABLE", "OBJECT_TYPE",
+        "OBJECT_VIEW",
     }
 )  # fmt: skip
 _PLAIN_CHANGES = frozenset(
     {
-        "AT_AddColumn", "AT_DropColumn", "AT_AlterColumnType", "AT_ColumnDefault", "AT_SetNotNull", "AT_DropNotNull",
-        "AT_AddConstraint",
-        "AT_DropConstraint", "AT_ValidateConstraint", "AT_AddIdentity", "AT_SetIdentity", "AT_DropIdentity", "AT_SetStatistics",
-        "AT_AttachPartition", "AT_DetachPartition", "AT_SetStorage", "AT_SetCompression", "AT_ClusterOn", "AT_SetRelOptions",
-        "AT_ResetRelOptions",
+        "AT_AddColumn", "AT_AddConstraint", "AT_AddIdentity", "AT_AlterColumnType", "AT_AttachPartition", "AT_ClusterOn",
+        "AT_ColumnDefault", "AT_DetachPartition", "AT_DropColumn", "AT_DropConstraint", "AT_DropIdentity", "AT_DropNotNull",
+        "AT_ResetRelOptions", "AT_SetCompression", "AT_SetIdentity", "AT_SetNotNull", "AT_SetRelOptions",
+        "AT_SetStatistics", "AT_SetStorage", "AT_ValidateConstraint",
     }
 )  # fmt: skip
 

@@ -8,17 +8,15 @@ DDL: Mapping[str, str] = {
     "AlterCollationStmt": "ALTER COLLATION", "AlterDatabaseRefreshCollStmt": "ALTER DATABASE",
     "AlterDatabaseSetStmt": "ALTER DATABASE SET", "AlterDatabaseStmt": "ALTER DATABASE",
     "AlterDefaultPrivilegesStmt": "ALTER DEFAULT PRIVILEGES", "AlterDomainStmt": "ALTER DOMAIN",
-    "AlterEnumStmt": "ALTER TYPE",
-    "AlterEventTrigStmt": "ALTER EVENT TRIGGER", "AlterExtensionContentsStmt": "ALTER EXTENSION",
-    "AlterExtensionStmt": "ALTER EXTENSION", "AlterFdwStmt": "ALTER FOREIGN DATA WRAPPER",
-    "AlterForeignServerStmt": "ALTER SERVER",
+    "AlterEnumStmt": "ALTER TYPE", "AlterEventTrigStmt": "ALTER EVENT TRIGGER",
+    "AlterExtensionContentsStmt": "ALTER EXTENSION", "AlterExtensionStmt": "ALTER EXTENSION",
+    "AlterFdwStmt": "ALTER FOREIGN DATA WRAPPER", "AlterForeignServerStmt": "ALTER SERVER",
     "AlterFunctionStmt": "ALTER FUNCTION", "AlterObjectDependsStmt": "ALTER DEPENDS",
-    "AlterObjectSchemaStmt": "ALTER SET SCHEMA",
-    "AlterOpFamilyStmt": "ALTER OPERATOR FAMILY", "AlterOperatorStmt": "ALTER OPERATOR", "AlterOwnerStmt": "ALTER OWNER",
-    "AlterPolicyStmt": "ALTER POLICY", "AlterPublicationStmt": "ALTER PUBLICATION", "AlterRoleSetStmt": "ALTER ROLE SET",
-    "AlterRoleStmt": "ALTER ROLE", "AlterSeqStmt": "ALTER SEQUENCE", "AlterStatsStmt": "ALTER STATISTICS",
-    "AlterSubscriptionStmt": "ALTER SUBSCRIPTION", "AlterSystemStmt": "ALTER SYSTEM",
-    "AlterTSConfigurationStmt": "ALTER TEXT SEARCH",
+    "AlterObjectSchemaStmt": "ALTER SET SCHEMA", "AlterOpFamilyStmt": "ALTER OPERATOR FAMILY",
+    "AlterOperatorStmt": "ALTER OPERATOR", "AlterOwnerStmt": "ALTER OWNER", "AlterPolicyStmt": "ALTER POLICY",
+    "AlterPublicationStmt": "ALTER PUBLICATION", "AlterRoleSetStmt": "ALTER ROLE SET", "AlterRoleStmt": "ALTER ROLE",
+    "AlterSeqStmt": "ALTER SEQUENCE", "AlterStatsStmt": "ALTER STATISTICS", "AlterSubscriptionStmt": "ALTER SUBSCRIPTION",
+    "AlterSystemStmt": "ALTER SYSTEM", "AlterTSConfigurationStmt": "ALTER TEXT SEARCH",
     "AlterTSDictionaryStmt": "ALTER TEXT SEARCH", "AlterTableMoveAllStmt": "ALTER TABLE MOVE",
     "AlterTableSpaceOptionsStmt": "ALTER TABLESPACE", "AlterTableStmt": "ALTER TABLE", "AlterTypeStmt": "ALTER TYPE",
     "AlterUserMappingStmt": "ALTER USER MAPPING", "CommentStmt": "COMMENT", "CompositeTypeStmt": "CREATE TYPE",
@@ -28,18 +26,16 @@ DDL: Mapping[str, str] = {
     "CreateForeignServerStmt": "CREATE SERVER", "CreateForeignTableStmt": "CREATE FOREIGN TABLE",
     "CreateFunctionStmt": "CREATE FUNCTION", "CreateOpClassStmt": "CREATE OPERATOR CLASS",
     "CreateOpFamilyStmt": "CREATE OPERATOR FAMILY", "CreatePLangStmt": "CREATE LANGUAGE",
-    "CreatePolicyStmt": "CREATE POLICY",
-    "CreatePublicationStmt": "CREATE PUBLICATION", "CreateRangeStmt": "CREATE TYPE", "CreateRoleStmt": "CREATE ROLE",
-    "CreateSchemaStmt": "CREATE SCHEMA", "CreateSeqStmt": "CREATE SEQUENCE", "CreateStatsStmt": "CREATE STATISTICS",
-    "CreateStmt": "CREATE TABLE", "CreateSubscriptionStmt": "CREATE SUBSCRIPTION", "CreateTableAsStmt": "CREATE TABLE AS",
-    "CreateTableSpaceStmt": "CREATE TABLESPACE", "CreateTransformStmt": "CREATE TRANSFORM",
-    "CreateTrigStmt": "CREATE TRIGGER",
+    "CreatePolicyStmt": "CREATE POLICY", "CreatePublicationStmt": "CREATE PUBLICATION", "CreateRangeStmt": "CREATE TYPE",
+    "CreateRoleStmt": "CREATE ROLE", "CreateSchemaStmt": "CREATE SCHEMA", "CreateSeqStmt": "CREATE SEQUENCE",
+    "CreateStatsStmt": "CREATE STATISTICS", "CreateStmt": "CREATE TABLE", "CreateSubscriptionStmt": "CREATE SUBSCRIPTION",
+    "CreateTableAsStmt": "CREATE TABLE AS", "CreateTableSpaceStmt": "CREATE TABLESPACE",
+    "CreateTransformStmt": "CREATE TRANSFORM", "CreateTrigStmt": "CREATE TRIGGER",
     "CreateUserMappingStmt": "CREATE USER MAPPING", "CreatedbStmt": "CREATE DATABASE", "DefineStmt": "CREATE OBJECT",
     "DropOwnedStmt": "DROP OWNED", "DropRoleStmt": "DROP ROLE", "DropStmt": "DROP",
-    "DropSubscriptionStmt": "DROP SUBSCRIPTION",
-    "DropTableSpaceStmt": "DROP TABLESPACE", "DropUserMappingStmt": "DROP USER MAPPING", "DropdbStmt": "DROP DATABASE",
-    "GrantRoleStmt": "GRANT ROLE", "GrantStmt": "GRANT", "ImportForeignSchemaStmt": "IMPORT FOREIGN SCHEMA",
-    "IndexStmt": "CREATE INDEX",
+    "DropSubscriptionStmt": "DROP SUBSCRIPTION", "DropTableSpaceStmt": "DROP TABLESPACE",
+    "DropUserMappingStmt": "DROP USER MAPPING", "DropdbStmt": "DROP DATABASE", "GrantRoleStmt": "GRANT ROLE",
+    "GrantStmt": "GRANT", "ImportForeignSchemaStmt": "IMPORT FOREIGN SCHEMA", "IndexStmt": "CREATE INDEX",
     "LoadStmt": "LOAD", "ReassignOwnedStmt": "REASSIGN OWNED", "RefreshMatViewStmt": "REFRESH MATERIALIZED VIEW",
     "RenameStmt": "ALTER RENAME", "RuleStmt": "CREATE RULE", "SecLabelStmt": "SECURITY LABEL", "ViewStmt": "CREATE VIEW",
 }  # fmt: skip
@@ -48,10 +44,8 @@ DDL: Mapping[str, str] = {
 PLAIN_DDL = frozenset(
     {
         "ALTER DOMAIN", "ALTER RENAME", "ALTER SEQUENCE", "ALTER STATISTICS", "ALTER TABLE", "ALTER TYPE", "COMMENT",
-        "CREATE DOMAIN",
-        "CREATE INDEX", "CREATE SCHEMA", "CREATE SEQUENCE", "CREATE STATISTICS", "CREATE TABLE", "CREATE TABLE AS",
-        "CREATE TYPE",
-        "CREATE VIEW", "DROP", "REFRESH MATERIALIZED VIEW",
+        "CREATE DOMAIN", "CREATE INDEX", "CREATE SCHEMA", "CREATE SEQUENCE", "CREATE STATISTICS", "CREATE TABLE",
+        "CREATE TABLE AS", "CREATE TYPE", "CREATE VIEW", "DROP", "REFRESH MATERIALIZED VIEW",
     }
 )  # fmt: skip
 
@@ -62,11 +56,11 @@ MAINTAIN: Mapping[str, str] = {
 
 # Functions of their own: the statement's command.
 OTHERS: Mapping[str, tuple[str, str]] = {
-    "CallStmt": ("call", "CALL"), "DoStmt": ("do", "DO"), "ListenStmt": ("listen", "LISTEN"), "UnlistenStmt": ("listen",
-    "UNLISTEN"),
-    "NotifyStmt": ("notify", "NOTIFY"), "LockStmt": ("lock", "LOCK"), "TruncateStmt": ("truncate", "TRUNCATE"),
-    "VariableShowStmt": ("show", "SHOW"), "ConstraintsSetStmt": ("transaction", "SET CONSTRAINTS"),
-    "DeallocateStmt": ("deallocate", "DEALLOCATE"), "ClosePortalStmt": ("cursor", "CLOSE"),
+    "CallStmt": ("call", "CALL"), "DoStmt": ("do", "DO"), "ListenStmt": ("listen", "LISTEN"),
+    "UnlistenStmt": ("listen", "UNLISTEN"), "NotifyStmt": ("notify", "NOTIFY"), "LockStmt": ("lock", "LOCK"),
+    "TruncateStmt": ("truncate", "TRUNCATE"), "VariableShowStmt": ("show", "SHOW"),
+    "ConstraintsSetStmt": ("transaction", "SET CONSTRAINTS"), "DeallocateStmt": ("deallocate", "DEALLOCATE"),
+    "ClosePortalStmt": ("cursor", "CLOSE"),
 }  # fmt: skip
 
 ROWS: Mapping[str, str] = {
