@@ -375,3 +375,22 @@ def test_direct_tls_is_not_mistaken_for_a_startup_packet(sql_gate: SqlGate) -> N
     context = ssl.create_default_context()
     with socket.create_connection(("127.0.0.1", sql_gate.port), timeout=5) as plain, pytest.raises(OSError):
         context.wrap_socket(plain, server_hostname="localhost")
+
+
+def test_a_session_holds_so_many_statements_and_no_more(sql_gate: SqlGate) -> None:
+    with Raw(sql_gate.port) as raw:
+        raw.log_in(sql_gate.authority.token())
+        long = "SELECT 1 -- " + "x" * 200_000
+        for at in range(400):
+            raw.parse(f"s{at}", long)
+            raw.send(b"S")
+            heard = raw.until(b"Z")
+            if kinds(heard) != "1Z":
+                break
+        assert at in range(100, 200)
+        assert "close some" in errors(heard)[0]["M"]
+        raw.send(b"Q", b"DISCARD ALL\0")
+        assert kinds(raw.until(b"Z")).replace("S", "") == "CZ"
+        raw.parse("s1", "SELECT 1")
+        raw.send(b"S")
+        assert kinds(raw.until(b"Z")) == "1Z"

@@ -48,6 +48,7 @@ class Extended:
         self._statements: dict[str, Prepared] = {}
         self._portals: dict[str, Portal] = {}
         self._failed = False
+        self._held = 0  # bytes of named statements and portals, at most: none is taken off
         self._clear()
 
     def _clear(self) -> None:
@@ -97,8 +98,7 @@ class Extended:
         statements = self._session.target_now().catalog.analyse(sql)
         if len(statements) > 1:
             raise Refused(Code.REQUEST_INVALID, "A prepared statement holds one statement.")
-        if len(self._statements) >= self._session.limits.max_statements and name not in self._statements:
-            raise Refused(Code.REQUEST_TOO_LARGE, "The session has too many prepared statements.")
+        self._check_room(len(found.raw) if name else 0)
         # Attack: parse one statement, then another one by its name. The server keeps the first one; the second is judged.
         if name and name in self._statements:
             raise Refused(Code.REQUEST_INVALID, "There is a prepared statement of that name already.")
@@ -112,8 +112,7 @@ class Extended:
         if prepared is None:
             raise Refused(Code.REQUEST_INVALID, "There is no such prepared statement.")
         await self._part_from(prepared)
-        if len(self._portals) >= self._session.limits.max_statements and bind.portal not in self._portals:
-            raise Refused(Code.REQUEST_TOO_LARGE, "The session has too many portals.")
+        self._check_room(len(found.raw) if bind.portal else 0)
         if bind.portal and bind.portal in self._portals:
             raise Refused(Code.REQUEST_INVALID, "There is a portal of that name already.")
         self._new.append(("P", bind.portal))
@@ -247,6 +246,16 @@ class Extended:
         self._failed = True
         if not aborted:
             await self._session.abort()
+
+    def _check_room(self, size: int) -> None:
+        # Attack: statements and portals with long texts and values, never closed, until the memory is gone.
+        limits = self._session.limits
+        self._held += size
+        if self._held > limits.max_held:  # by now some were closed, maybe
+            values = [value for portal in self._portals.values() for value in portal.bind.values if value]
+            self._held = size + sum(map(len, values)) + sum(len(each.sql) for each in self._statements.values())
+        if len(self._statements) + len(self._portals) >= limits.max_statements or self._held > limits.max_held:
+            raise Refused(Code.REQUEST_TOO_LARGE, "The session holds too many statements and portals; close some.")
 
     def _taken(self) -> Sequence[tuple[str, str]]:
         """What the messages that are sent now make; nothing waits any more."""

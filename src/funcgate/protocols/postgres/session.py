@@ -180,6 +180,8 @@ class Session:
             self.settings = hashlib.sha256(f"{self.settings}\n{statement.sql}".encode()).hexdigest()
         if statement.function == "deallocate":
             self._extended.deallocated(statement.sql)
+        elif statement.args.get("command") == "DISCARD":
+            self._extended.deallocated("ALL")
         if statement.control == "rollback_to":
             self._extended.transaction_ended()
         if statement.relations_change or statement.control in ("rollback", "rollback_to"):

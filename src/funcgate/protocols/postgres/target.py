@@ -44,7 +44,8 @@ class PostgresSite(Struct, frozen=True):
 
 
 class SessionLimits(Struct, frozen=True, kw_only=True):
-    """What one caller may use. Times in seconds; `idle_timeout_s` is between two statements."""
+    """What one caller may use. Times in seconds; `idle_timeout_s` is between two statements; `max_held`
+    is in bytes, of the statements and portals that a session keeps."""
 
     max_connections: int = 1000
     login_timeout_s: float = 10.0
@@ -52,6 +53,7 @@ class SessionLimits(Struct, frozen=True, kw_only=True):
     write_timeout_s: float = 30.0
     idle_timeout_s: float = 3600.0
     max_statements: int = 1000
+    max_held: int = 32 << 20
 
 
 def place_of(url: str, tls: ssl.SSLContext | None, server_name: str) -> Place:
