@@ -49,7 +49,14 @@ def test_whoever_may_call_something_may_begin_a_session_and_nobody_else(write: W
     policies = {policy.name: policy for policy in read_parts(write(text=text)).policies.policies}
     session = policies["readers (a session of shop)"]
     assert (session.effect, session.selectors) == ("allow", frozenset({"group:agents"}))
-    assert session.functions == frozenset({"shop:connect", "shop:describe", "shop:notification", "shop.transaction"})
+    assert session.functions == frozenset(
+        {"shop:connect", "shop:describe", "shop:notification", "shop.transaction", "shop.cursor", "shop.deallocate"}
+    )
+    end = policies["readers (the end of a session of shop)"]
+    assert (end.functions, end.when) == (
+        {"shop.set", "shop.listen"},
+        'args.command in ["RESET", "DISCARD", "UNLISTEN"]',
+    )
     assert not any(name.startswith("never (") for name in policies)
     assert policies["guarded (shop)"].effect == "deny"
 
