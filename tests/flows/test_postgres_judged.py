@@ -8,8 +8,9 @@ import asyncpg
 import psycopg
 import pytest
 
+from support.leaks import LEAKS, PEOPLE, SHOWN
 from support.postgres import Database, SqlGate
-from support.statements import LEAKS, PEOPLE, READING, SHOWN, TABLES, WRITES, state
+from support.statements import READING, TABLES, WRITES, state
 
 
 @pytest.fixture(scope="module")

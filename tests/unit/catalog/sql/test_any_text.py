@@ -7,7 +7,8 @@ import pytest
 
 from funcgate.catalog.sql import load_sql
 from funcgate.core.refusal import Refused
-from support.statements import LEAKS, PEOPLE, SHOWN, TABLES, WRITES
+from support.leaks import LEAKS, PEOPLE, SHOWN
+from support.statements import TABLES, WRITES
 
 TEXTS = [*LEAKS, *SHOWN, *WRITES, *PEOPLE.split(";"), *TABLES.split(";")]
 WORDS = sorted(

@@ -8,8 +8,8 @@ import pytest
 
 from funcgate.catalog.sql import RELATIONS_SQL, Described, Relations, load_sql, origins
 from funcgate.masking.columns import LABEL, ColumnRules
+from support.leaks import LEAKS, PEOPLE, SHOWN
 from support.postgres import Database
-from support.statements import LEAKS, PEOPLE, SHOWN
 
 SECRET = "canary"  # in every SSN; every figure is 12345
 RULES = ColumnRules(["people.ssn", "people.figure", "logs.ssn"])

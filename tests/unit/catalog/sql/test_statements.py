@@ -8,6 +8,7 @@ import pytest
 from funcgate.catalog.sql import QuerySpec, SqlCatalog, SqlFunctionsSpec, load_sql
 from funcgate.core.problem import Unusable
 from funcgate.core.refusal import Code, Refused
+from support.statements import READS
 
 
 def catalogue(*queries: QuerySpec) -> SqlCatalog:
@@ -90,6 +91,12 @@ def test_function_and_arguments(sql: str, function: str, args: dict[str, Any]) -
     assert {name: found[name] for name in args} == args
     schema = sqls.functions[f"shop.{function}"].args_schema
     assert set(found) == set(schema["required"])
+
+
+@pytest.mark.parametrize("sql", READS)
+def test_what_only_reads_is_a_select(sql: str) -> None:
+    (statement,) = catalogue().analyse(sql)
+    assert (statement.function, statement.args["volatile_functions"], statement.args["dangerous"]) == ("select", [], [])
 
 
 def test_each_statement_of_a_text_is_one() -> None:
