@@ -58,6 +58,8 @@ def read_columns(payload: bytes) -> list[Column]:
         for _ in range(count):
             end = payload.index(b"\0", at)
             table, number, kind, _, _, form = _COLUMN.unpack_from(payload, end + 1)
+            if form > 1:
+                raise Malformed("a RowDescription with an unknown format")
             found.append(Column(payload[at:end].decode(), table, number, kind, form))
             at = end + 1 + _COLUMN.size
     except (struct.error, ValueError):
@@ -160,6 +162,9 @@ def read_copy(payload: bytes) -> CopyResponse:
     """CopyInResponse or CopyOutResponse. Raises `Malformed`."""
     if len(payload) < 3 or payload[0] > 1 or len(payload) != 3 + 2 * int.from_bytes(payload[1:3], "big"):
         raise Malformed("a COPY response that cannot be read")
+    formats = struct.unpack(f"!{(len(payload) - 3) // 2}H", payload[3:])
+    if any(code > 1 or (code and not payload[0]) for code in formats):
+        raise Malformed("a COPY response with an unknown format")
     return CopyResponse(payload[0] == 1, int.from_bytes(payload[1:3], "big"))
 
 
