@@ -1,9 +1,9 @@
-"""Reads queries and statements that write rows: where their columns come from, and what they do on the way.
+"""Reads queries: where their columns come from, and what they do on the way. Statements that write rows: see writes.py.
 
 Clauses that are not in its tables are refused.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import structs
@@ -11,8 +11,9 @@ from msgspec import structs
 from .expressions import Expressions
 from .facts import NOTHING, Facts, Sources, together
 from .scope import Rel, Scope
-from .statement import Output, Source
+from .statement import Output
 from .tree import Node, children, node_of, refused, strings
+from .writes import Writes, Written
 
 # P8: the clauses that are read. One that is not among them may hold anything.
 _CLAUSES: Mapping[str, frozenset[str]] = {
@@ -40,22 +41,19 @@ _FILTERS = (
     "limitCount",
     "limitOffset",
 )
-Written = dict[str, Sources]
 
 
 class Queries:
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._expressions = Expressions(facts, self)
+        self._writes = Writes(facts, self)
 
     def expression(self, wrapped: Any, scope: Scope, *, filtering: bool = False) -> Sources:
         return self._expressions.read(wrapped, scope, filtering=filtering)
 
     def rows(self, kind: str, fields: Node, scope: Scope | None) -> list[Output]:
         """The result columns of a statement that reads or writes rows. Raises `Refused` for what is none."""
-        writes: Mapping[str, Callable[[Node, Scope], list[Output]]] = {
-            "InsertStmt": self._insert, "UpdateStmt": self._update, "DeleteStmt": self._delete, "MergeStmt": self._merge,
-        }  # fmt: skip
         self._facts.step()
         if kind not in _CLAUSES:
             raise refused(f"a statement that is not known here ({kind or 'none'})")
@@ -63,9 +61,7 @@ class Queries:
             raise refused(f"a clause that is not known ({', '.join(sorted(unknown))})")
         inner = Scope(scope)
         self._with(fields.get("withClause"), inner)
-        return self._select(fields, inner) if kind == "SelectStmt" else writes[kind](fields, inner)
-
-    # -- reading
+        return self._select(fields, inner) if kind == "SelectStmt" else self._writes.rows(kind, fields, inner)
 
     def _select(self, fields: Node, scope: Scope) -> list[Output]:
         facts = self._facts
@@ -223,102 +219,6 @@ class Queries:
         for cte in ctes:
             found = self.rows(*node_of(cte["ctequery"]), scope)
             scope.ctes[cte["ctename"]] = Rel(cte["ctename"], outputs=found, renamed=strings(cte.get("aliascolnames")))
-
-    # -- writing
-
-    def _target(self, fields: Node, verb: str) -> Rel:
-        relation = fields["relation"]
-        if "catalogname" in relation:
-            raise refused("a table with the name of a database")
-        self._facts.verbs.add(verb)
-        schema, table = relation.get("schemaname", ""), relation.get("relname", "")
-        self._facts.written(schema, table)
-        return Rel(relation.get("alias", {}).get("aliasname", table), schema=schema, table=table)
-
-    def _insert(self, fields: Node, scope: Scope) -> list[Output]:
-        conflict = fields.get("onConflictClause", {})
-        target = self._target(fields, "upsert" if conflict.get("action") == "ONCONFLICT_UPDATE" else "insert")
-        columns = [node_of(item)[1].get("name", "") for item in fields.get("cols", ())]
-        named = {Source(target.schema, target.table, name) for name in columns or ("*",)}
-        self._facts.written_columns |= named
-        written: Written = {}
-        if "selectStmt" in fields:
-            found = self.rows(*node_of(fields["selectStmt"]), scope)
-            if columns and not any(output.star for output in found):
-                written = dict(zip(columns, [output.sources for output in found], strict=False))
-            else:
-                written = {"*": together(output.sources for output in found)}
-        scope.rels.append(target)
-        if conflict:
-            inner = Scope(scope)
-            inner.rels.append(Rel("excluded", schema=target.schema, table=target.table))
-            for name, sources in self._assigned(conflict.get("targetList", ()), inner, target).items():
-                written[name] = together([written.get(name, NOTHING), sources])
-            self.expression(conflict.get("whereClause"), inner, filtering=True)
-            for _, kind, part in children({"infer": conflict.get("infer", {})}):
-                self._expressions.node(kind, part, inner, True)
-        return self._returning(fields, scope, written)
-
-    def _update(self, fields: Node, scope: Scope) -> list[Output]:
-        scope.rels.append(self._target(fields, "update"))
-        for item in fields.get("fromClause", ()):
-            scope.rels += self.source(item, scope)
-        written = self._assigned(fields.get("targetList", ()), scope, scope.rels[0])
-        self._where(fields, scope)
-        return self._returning(fields, scope, written)
-
-    def _delete(self, fields: Node, scope: Scope) -> list[Output]:
-        scope.rels.append(self._target(fields, "delete"))
-        for item in fields.get("usingClause", ()):
-            scope.rels += self.source(item, scope)
-        self._where(fields, scope)
-        return self._returning(fields, scope, {})
-
-    def _merge(self, fields: Node, scope: Scope) -> list[Output]:
-        scope.rels.append(self._target(fields, "merge"))
-        scope.rels += self.source(fields["sourceRelation"], scope)
-        self.expression(fields.get("joinCondition"), scope, filtering=True)
-        written: Written = {}
-        for item in fields.get("mergeWhenClauses", ()):
-            clause = node_of(item)[1]
-            self.expression(clause.get("condition"), scope, filtering=True)
-            found = [
-                *self._assigned(clause.get("targetList", ()), scope, scope.rels[0]).values(),
-                self.expression(clause.get("values"), scope),
-            ]
-            written["*"] = together([written.get("*", NOTHING), *found])
-        return self._returning(fields, scope, written)
-
-    def _assigned(self, items: Any, scope: Scope, target: Rel) -> Written:
-        """What each column of the target is set to."""
-        out: Written = {}
-        for item in items:
-            fields = node_of(item)[1]
-            name = fields.get("name", "")
-            self.expression(fields.get("indirection"), scope)
-            self._facts.written_columns.add(Source(target.schema, target.table, name))
-            out[name] = together([out.get(name, NOTHING), self.expression(fields.get("val"), scope)])
-        return out
-
-    def _where(self, fields: Node, scope: Scope) -> None:
-        found = self.expression(fields.get("whereClause"), scope, filtering=True)
-        if found == NOTHING:
-            # Attack: WHERE true: a condition that looks at nothing is none.
-            self._facts.unfiltered = True
-
-    def _returning(self, fields: Node, scope: Scope, written: Written) -> list[Output]:
-        self._facts.copied = together([self._facts.copied, *written.values()])
-        clause = fields.get("returningClause")
-        if not clause:
-            return []
-        target = scope.rels[0]
-        names = {"old", "new"}
-        names |= {node_of(option)[1].get("value", "") for option in clause.get("options", ())}
-        around = Scope(scope.parent)
-        around.rels = [Rel(name, schema=target.schema, table=target.table) for name in sorted(names)]
-        shown = Scope(around)
-        shown.ctes, shown.rels = scope.ctes, scope.rels
-        return self.targets(clause.get("exprs", ()), shown, written)
 
 
 def _merged(left: list[Output], right: list[Output]) -> list[Output]:
