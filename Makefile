@@ -30,7 +30,7 @@ demo: .venv/run.stamp
 	$(BIN)/funcgate demo $(if $(ONCE),--once)
 
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-full: .venv/dev.stamp
 	$(BIN)/python -m pytest

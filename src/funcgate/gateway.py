@@ -119,7 +119,7 @@ class Gateway:
             masked = await _mask_large(masker, reply, lease)
         passage.step("mask")
         passage.tape = tape = Tape(masked, passage.room, passage.chunk, self._journal.append)
-        if tape.size:  # on the disk before it leaves; so is each piece of a stream, in `deliver`
+        if tape.worth:  # on the disk before it leaves; so is each piece of a stream, in `deliver`
             await self._journal.append(tape.chunk() if tape.size <= _SMALL else await asyncio.to_thread(tape.chunk))
         await exchange.deliver(tape.reply)
         passage.outcome = masked.reply.outcome

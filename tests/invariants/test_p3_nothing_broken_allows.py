@@ -169,7 +169,11 @@ def test_a_masker_that_fails_shows_nothing(error: BaseException) -> None:
     assert (wire.delivered, len(wire.refused)) == ([], 1)
 
 
-@pytest.mark.parametrize("decision", [None, True, "allow", 1, object(), (), Allow], ids=repr)
+@pytest.mark.parametrize(
+    "decision",
+    [None, True, "allow", 1, object(), (), Allow],
+    ids=["None", "True", "text", "1", "object", "()", "Allow"],
+)
 def test_a_decision_that_is_none_is_no_allow(decision: object) -> None:
     parts, wire = Parts(), Wire()
     parts.decision = decision
@@ -306,7 +310,11 @@ def test_a_desk_that_fails_lets_nothing_through_and_it_is_recorded_who_came(step
     assert [entry.kind for entry in record.entries if entry.kind != "asked"] == ["arrived", "denied", "ended"]
 
 
-@pytest.mark.parametrize("decision", [None, True, "allow", 1, object(), (), Allow], ids=repr)
+@pytest.mark.parametrize(
+    "decision",
+    [None, True, "allow", 1, object(), (), Allow],
+    ids=["None", "True", "text", "1", "object", "()", "Allow"],
+)
 def test_a_decision_after_the_wait_that_is_none_is_no_allow(decision: object) -> None:
     parts, later, wire = Parts(), Parts(), Wire()
     later.decision = decision

@@ -265,3 +265,23 @@ def test_time_passes_and_nothing_runs(make_gate: Callable[..., Gate], authority:
     assert room.api("POST", f"approvals/{name}/approve").status_code == 409
     until(lambda: room.api("GET", f"approvals/{name}").json()["state"] == "expired")
     assert room.orders == 0
+
+
+def test_what_was_approved_for_one_schema_does_not_run_by_the_next(
+    make_gate: Callable[..., Gate], authority: Authority, target: Target
+) -> None:
+    """The function means something else by the time the same call is sent again: it asks anew."""
+    gate = make_gate(FUNCTIONS, policies=POLICIES, target={"limits": {"max_wait": "20s"}}).start()
+    name = Room(gate, authority, target).approved()
+    assert gate.stop() == 0
+    text = gate.file.read_text()
+    assert "note: string" in text
+    gate.file.write_text(text.replace("note: string", "note: {type: string, maxLength: 40}"))
+    gate.start()
+    room = Room(gate, authority, target)
+    again = room.call(headers={"funcgate-approval": name})
+    assert (again.status_code, again.json()["code"]) == (403, "approval.expired")
+    anew = room.call().json()
+    assert (anew["code"], anew["approval"]["id"] != name) == ("approval.pending", True)
+    assert room.orders == 0
+    assert room.api("GET", f"approvals/{name}").json()["why"] == "the function changed"

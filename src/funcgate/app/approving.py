@@ -12,7 +12,7 @@ from funcgate.approval.notices import Notices
 from funcgate.approval.spec import ChannelSpec, EmailSpec
 from funcgate.approval.tickets import Tickets
 from funcgate.config.channels import ChannelSettings
-from funcgate.core.approval import ApprovalStore
+from funcgate.core.approval import ApprovalStore, StoreFailed
 from funcgate.core.ports import Journal
 from funcgate.logs import logger
 from funcgate.registry import CHANNELS
@@ -89,10 +89,19 @@ class _Later:
         self._opening = asyncio.Lock()
         self._store: SqlApprovals | None = None
         self._needed = asyncio.Event()
+        self._closed = False
+        self._asking: set[asyncio.Future[Any]] = set()
 
     def __getattr__(self, name: str) -> Any:
         async def ask(*arguments: Any, **named: Any) -> Any:
-            return await getattr(await self._opened(), name)(*arguments, **named)
+            store = await self._opened()
+            if self._closed:  # a step beside the closing would wait for ever, and the process with it
+                raise StoreFailed("the gateway ends")
+            asking = asyncio.ensure_future(getattr(store, name)(*arguments, **named))
+            self._asking.add(asking)
+            asking.add_done_callback(self._asking.discard)
+            # Attack: callers that go away in the middle of it, each leaving a connection and its thread behind.
+            return await asyncio.shield(asking)
 
         return ask
 
@@ -102,6 +111,9 @@ class _Later:
             await self._needed.wait()
 
     async def close(self) -> None:
+        self._closed = True
+        if self._asking:
+            await asyncio.wait(self._asking)
         if self._store is not None:
             await self._store.close()
 

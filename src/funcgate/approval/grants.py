@@ -30,8 +30,11 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def said(self) -> str:
-        """As JSON: the same for the same wish."""
-        return msgspec.json.encode(self, order="deterministic").decode()
+        """As JSON: the same for the same wish, whichever channel spells its numbers (100 or 100.0)."""
+        ranges = {name: {end: _plain(value) for end, value in span.items()} for name, span in self.ranges.items()}
+        return msgspec.json.encode(
+            msgspec.structs.replace(self, for_s=float(self.for_s), ranges=ranges), order="deterministic"
+        ).decode()
 
 
 def agreed(approval: Approval, wish: Wish) -> tuple[Answer, ...]:
@@ -83,6 +86,10 @@ def covers(grant: Grant, call: Call, schema: str, now: float, fields_digest: str
         and (grant.acts_for, grant.actor) == (who.acts_for or "", who.actor or "")
         and _within(msgspec.json.decode(grant.args), call.args)
     )
+
+
+def _plain(number: float) -> int | float:
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 def _range(name: str, value: Any, span: Mapping[str, int | float]) -> dict[str, int | float]:

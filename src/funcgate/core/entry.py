@@ -66,7 +66,8 @@ class Entry(Struct, omit_defaults=True, kw_only=True):
     was masked, by detector. `timing_us` is in microseconds by step. `count` is set where one line stands for several
     refusals of unknown callers. `object` and `args_object` (``sha256:HEX``) name the content objects that hold the body or the
     arguments where those are too large for a line. `sealed` holds the fields that are encrypted at rest.
-    `approval` names the held call that the entry belongs to. `crc` is the
+    `fields` are the header
+    fields and trailers of an answer, masked, but for those that only carry it. `approval` names the held call that the entry belongs to. `crc` is the
     journal's own: it tells a torn line from a whole one, and protects against nothing else.
     """
 
@@ -101,6 +102,7 @@ class Entry(Struct, omit_defaults=True, kw_only=True):
     args_object: str = ""
     sealed: Sealed | None = None
     approval: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
     crc: str = ""
 
 

@@ -45,6 +45,7 @@ class CallRecord(Struct, kw_only=True, omit_defaults=True):
     body: msgspec.Raw | str | None = None
     body_bytes: int = 0
     body_cut: bool = False
+    fields: tuple[tuple[str, str], ...] = ()
     media: str = ""
     masked: Mapping[str, int] = {}
     timing_us: Mapping[str, int] = {}
@@ -70,7 +71,8 @@ def record_of(entries: Iterable[Entry]) -> CallRecord:
                 setattr(record, name, value)
         if entry.kind is Kind.ENDED:
             record.ended_at = entry.at
-    pieces = [entry for entry in entries if entry.kind is Kind.CHUNK]
+    record.fields = tuple(field for entry in entries for field in entry.fields)
+    pieces = [entry for entry in entries if entry.kind is Kind.CHUNK and (entry.piece or entry.body_bytes)]
     if pieces and (pieces[0].piece or pieces[0].body is None):
         _join(record, pieces)
     kinds = {entry.kind for entry in entries}

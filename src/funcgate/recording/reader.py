@@ -6,6 +6,7 @@ A scan from the end, not an index; it reads beside a running gateway and changes
 import heapq
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,6 +38,7 @@ __all__ = [
 _Read = TypeVar("_Read")
 Open = Callable[[Entry], Entry]
 _CROCKFORD = {letter: value for value, letter in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
+_ROOM = threading.Lock()  # the limit is that of the whole process
 _SLACK = timedelta(seconds=5)
 
 
@@ -178,12 +180,13 @@ def with_room(decode: Callable[[bytes], _Read], raw: bytes) -> _Read:
     except RecursionError:
         pass
     # Attack: an answer nested so deeply that its line can be written but not read. There is room: read it with more.
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(limit + 5000)
-    try:
-        return decode(raw)
-    finally:
-        sys.setrecursionlimit(limit)
+    with _ROOM:
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(limit + 5000)
+        try:
+            return decode(raw)
+        finally:
+            sys.setrecursionlimit(limit)
 
 
 def _milliseconds(call: str) -> int:

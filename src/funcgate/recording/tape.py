@@ -20,6 +20,8 @@ _encode = msgspec.json.Encoder().encode
 _whole_json = msgspec.json.Decoder(msgspec.Raw).decode
 _NEWLINE, _RETURN = 10, 13
 PIECE_URL = "data:;base64,"
+# What an answer is carried by, and says nothing of its own. All else that leaves in its head is recorded.
+_CARRYING = frozenset({b"connection", b"content-length", b"content-type", b"date", b"keep-alive", b"server"})
 _DATA_URL = re.compile(rb"data:[^\s,]{0,200};base64,")
 
 
@@ -30,7 +32,19 @@ class Tape:
     `limit` is in bytes of the body. `blank` makes an entry with what is known of the call, `append` is the journal's.
     """
 
-    __slots__ = ("_append", "_blank", "_counted", "_limit", "_masked", "_pieces", "begun", "recorded", "reply", "size")
+    __slots__ = (
+        "_append",
+        "_blank",
+        "_counted",
+        "_limit",
+        "_masked",
+        "_pieces",
+        "begun",
+        "fields",
+        "recorded",
+        "reply",
+        "size",
+    )
 
     def __init__(
         self, masked: Masked, limit: int, blank: Callable[[], Entry], append: Callable[[Entry], Awaitable[None]]
@@ -41,6 +55,7 @@ class Tape:
         self._append = append
         self.reply = reply = masked.reply
         self.size = 0 if reply.body is None else len(reply.body)  # of a whole body
+        self.fields = fields_of(reply.headers)
         self.begun = False  # whether a piece of a stream has gone out
         self.recorded = 0
         if reply.stream is not None:
@@ -48,16 +63,24 @@ class Tape:
             self._counted: dict[str, int] = {}
             reply.stream = self._passing(reply.stream)
 
+    @property
+    def worth(self) -> bool:
+        """Whether more leaves at once than a status: the fields or the body of an answer that is no stream."""
+        return self.reply.stream is None and bool(self.size or self.fields or self.reply.trailers)
+
     def chunk(self) -> Entry:
-        """The entry of a whole body, which is not empty. Raises `Refused(journal.too_large)`."""
+        """The entry of a whole answer. Raises `Refused(journal.too_large)`."""
         reply, masked = self.reply, self._masked
         body, size = reply.body or b"", self.size
         if size > self._limit:
             raise _too_large(self._limit)
         entry = self._blank()
         entry.status = reply.status
+        entry.fields = self.fields + fields_of(reply.trailers)
         entry.body_bytes = self.recorded = size
         entry.masked = masked.counts
+        if not size:
+            return entry
         shown = as_json(body, reply.media, masked.json)
         if shown is None:
             entry.body, entry.media = as_text(body, reply.media), reply.media
@@ -72,6 +95,9 @@ class Tape:
                     await self._append(self._piece(piece))  # before it leaves
                     self.begun = True
                 yield piece
+            rest = (() if self._pieces else self.fields) + fields_of(self.reply.trailers)
+            if rest:
+                await self._append(self._end(rest))  # before they leave
         finally:
             close = getattr(stream, "aclose", None)
             if close is not None:
@@ -90,10 +116,18 @@ class Tape:
         entry.piece = self._pieces
         entry.body, entry.body_bytes = as_text(piece, ""), len(piece)
         if self._pieces == 1:
-            entry.status, entry.media = self.reply.status, self.reply.media
+            entry.status, entry.media, entry.fields = self.reply.status, self.reply.media, self.fields
         if self._masked.counts != self._counted:
             entry.masked = _more(self._masked.counts, self._counted)
             self._counted = dict(self._masked.counts)
+        return entry
+
+    def _end(self, fields: tuple[tuple[str, str], ...]) -> Entry:
+        """The entry of what follows the last piece: the trailers, and the fields if there was no piece."""
+        entry = self._blank()
+        entry.piece, entry.body, entry.fields = self._pieces + 1, "", fields
+        if not self._pieces:
+            entry.status = self.reply.status
         return entry
 
     def write_into(self, entry: Entry) -> None:
@@ -101,6 +135,14 @@ class Tape:
         entry.status = self.reply.status
         entry.masked = self._masked.counts
         entry.body_bytes = self.recorded
+
+
+def fields_of(pairs: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
+    """Those of a head's fields, or of the trailers, that say something."""
+    # Attack: an answer that says in its header fields what the record must not know: a redirect with a token, a cursor.
+    return tuple(
+        [(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs if name.lower() not in _CARRYING]
+    )
 
 
 def _too_large(limit: int) -> Refused:

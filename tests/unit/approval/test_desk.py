@@ -80,7 +80,11 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Test], None
             database = Database(tmp_path / "state.db")
             try:
                 await test(Place(SqlApprovals(database), MemoryJournal()))
-            finally:
+            finally:  # a database is not closed beside what still uses it
+                others = asyncio.all_tasks() - {asyncio.current_task()}
+                for each in others:
+                    each.cancel()
+                await asyncio.gather(*others, return_exceptions=True)
                 await database.close()
 
         asyncio.run(whole())

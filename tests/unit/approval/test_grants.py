@@ -120,3 +120,9 @@ def test_the_canonical_call() -> None:
         deep = [deep]
     with pytest.raises(ValueError, match="canonical"):
         canonical(call(args={"n": deep}))
+
+
+def test_one_wish_is_one_however_it_is_spelled() -> None:
+    one = Wish(calls=2, for_s=60.0, ranges={"a": {"from": 1, "to": 2.5}, "b": {"to": 9.0, "from": 0}})
+    assert one.said == Wish(calls=2, for_s=60, ranges={"b": {"from": 0.0, "to": 9}, "a": {"to": 2.5, "from": 1.0}}).said
+    assert one.said != Wish(calls=2, for_s=60, ranges={"a": {"from": 1, "to": 2.6}, "b": {"from": 0, "to": 9}}).said

@@ -157,6 +157,7 @@ def _facts(record: "CallRecord") -> Iterator[tuple[str, str]]:
     yield "outcome", f"{record.outcome} {record.status or ''}".strip()
     yield "masked", ", ".join(f"{name} {count}" for name, count in sorted(record.masked.items()))
     yield "time", ", ".join(f"{step} {us} µs" for step, us in record.timing_us.items())
+    yield "fields", "\n".join(f"{name}: {value}" for name, value in record.fields)
     yield "answer", f"{record.body_bytes} bytes{', cut here' if record.body_cut else ''}" if record.body_bytes else ""
     yield "", _text(record.body)
 

@@ -42,7 +42,9 @@ def verify_journal(
         str,
         typer.Option("--key", metavar="VKEY|FILE", help="The public key as you know it, instead of proof/public.vkey."),
     ] = "",
-    objects: Annotated[bool, typer.Option("--objects", help="Look at the content objects and the content keys too.")] = False,
+    objects: Annotated[
+        bool, typer.Option("--objects", help="Look at the content objects and the content keys too.")
+    ] = False,
     pack: Annotated[
         Path | None, typer.Option("--pack", metavar="FILE", help="Check an evidence pack instead of a journal.")
     ] = None,

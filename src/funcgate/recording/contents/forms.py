@@ -22,6 +22,7 @@ _ABSENT = Raw()
 class Content(Struct, omit_defaults=True):
     args: Raw | None = None
     body: Raw | str | None = None
+    fields: tuple[tuple[str, str], ...] = ()
 
 
 class Metadata(Struct, omit_defaults=True):
@@ -35,6 +36,7 @@ class Metadata(Struct, omit_defaults=True):
 class _ContentRead(Struct):
     args: Raw = _ABSENT
     body: Raw = _ABSENT
+    fields: tuple[tuple[str, str], ...] = ()
 
 
 encode = msgspec.json.Encoder().encode
@@ -47,13 +49,14 @@ def decode_content(data: bytes) -> Content:
     """Raises `msgspec.MsgspecError`."""
     read = _decode_content(data)
     args = None if read.args is _ABSENT else Raw(bytes(read.args))
-    return Content(args, None if read.body is _ABSENT else decode_body(bytes(read.body)))
+    return Content(args, None if read.body is _ABSENT else decode_body(bytes(read.body)), read.fields)
 
 
-def encode_content(args: Raw | None, body: Raw | str | None) -> bytes:
+def encode_content(args: Raw | None, body: Raw | str | None, fields: tuple[tuple[str, str], ...] = ()) -> bytes:
     # Attack: JSON that is none, so that one member says what another holds, or nothing can be read back.
-    args, body = args and Raw(encode_part(args)), body and Raw(encode_part(body))
-    return encode(Content(args, body))
+    args = None if args is None else Raw(encode_part(args))
+    body = None if body is None else Raw(encode_part(body))
+    return encode(Content(args, body, fields))
 
 
 def encode_part(part: Raw | str) -> bytes:

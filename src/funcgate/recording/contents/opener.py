@@ -105,7 +105,7 @@ class Opener:
         if sealed is not None and sealed.content:
             cipher = self._cipher(sealed.content_key)
             content = decode_content(_decrypted(cipher, base64.b64decode(sealed.content), entry, CONTENT))
-            opened.args, opened.body = content.args, content.body
+            opened.args, opened.body, opened.fields = content.args, content.body, content.fields
 
     def _metadata(self, entry: Entry, opened: Entry) -> None:
         sealed = entry.sealed

@@ -16,6 +16,7 @@ def is_open(entry: Entry) -> bool:
     return (
         entry.args is not None
         or entry.body is not None
+        or bool(entry.fields)
         or entry.principal is not None
         or bool(entry.client or entry.detail or entry.trace or entry.reason)
     ) and entry.kind is not Kind.ADMIN
@@ -24,11 +25,12 @@ def is_open(entry: Entry) -> bool:
 def seal(entry: Entry, keys: Keys) -> None:
     """Seal in place. Objects that the entry names must have been sealed with the same keys."""
     content = content_name = metadata = metadata_name = ""
-    if entry.args is not None or entry.body is not None:
-        data = encode_content(entry.args, entry.body)
+    if entry.args is not None or entry.body is not None or entry.fields:
+        data = encode_content(entry.args, entry.body, entry.fields)
         content = b2a_base64(encrypt(keys.content, data, entry, CONTENT), newline=False).decode()
         content_name = keys.content_name
         entry.args = entry.body = None
+        entry.fields = ()
     elif entry.object or entry.args_object:
         content_name = keys.content_name
     if entry.principal is not None or entry.client or entry.detail or entry.trace or entry.reason:
@@ -44,6 +46,7 @@ def seal(entry: Entry, keys: Keys) -> None:
 def emptied(entry: Entry) -> Entry:
     """The entry without all that would have to be sealed: for one that cannot be, and may not be lost."""
     entry.args = entry.body = entry.principal = None
+    entry.fields = ()
     entry.client = entry.trace = entry.reason = entry.detail = ""
     return entry
 

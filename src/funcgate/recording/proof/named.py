@@ -4,7 +4,6 @@ It reads no content and opens nothing: a name, and what lies under it.
 """
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from funcgate.recording.contents.keystore import SHREDDED, KeyStore
+from funcgate.recording.reader import with_room
 
 NAMES = (
     b'object":"sha256:',
@@ -56,21 +56,11 @@ def _is_digest(name: str) -> bool:
 
 def decoded(raw: bytes, shape: type[Shape]) -> Shape | None:
     """The line in that shape; None if it has another."""
-    try:
-        return msgspec.json.decode(raw, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    except RecursionError:
-        pass
     # Attack: hide what an entry names behind content nested so deeply that its line can be written but not read.
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(limit + 5000)
     try:
-        return msgspec.json.decode(raw, type=shape)
+        return with_room(lambda given: msgspec.json.decode(given, type=shape), raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    finally:
-        sys.setrecursionlimit(limit)
 
 
 def check_named(data_dir: Path, names: Sequence[str]) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from funcgate.core.entry import Entry, Kind, decode_line
 from funcgate.recording.contents.errors import ContentError
 from funcgate.recording.contents.objects import ContentStore
 from funcgate.recording.folder import Line, lines
-from funcgate.recording.reader import read_call
+from funcgate.recording.reader import read_call, with_room
 
 from .blocks import read_blocks
 from .checkpoints import Signed, latest
@@ -227,7 +227,7 @@ def _entry(proved: Proved, size: int, root: bytes, verdict: PackVerdict) -> Entr
         verdict.faults.append(f"the entry at index {proved.index} is not in the tree of the checkpoint")
         return None
     try:
-        entry = decode_line(line)
+        entry = with_room(decode_line, line)
     except (msgspec.MsgspecError, RecursionError):
         verdict.faults.append(f"the entry at index {proved.index} cannot be read")
         return None
@@ -306,7 +306,7 @@ def _configuration(journal: Path, entries: Iterable[Entry]) -> Line | None:
 
 def _keys(found: Iterable[Line], reveal: Callable[[str], bytes], absent: dict[str, str]) -> dict[str, str]:
     keys: dict[str, str] = {}
-    for name in sorted({name for line in found for name in key_names(decode_line(line.line))}):
+    for name in sorted({name for line in found for name in key_names(with_room(decode_line, line.line))}):
         try:
             keys[name] = base64.b64encode(reveal(name)).decode()
         except ContentError as error:
@@ -318,7 +318,7 @@ def _objects(data_dir: Path, found: Iterable[Line]) -> tuple[dict[str, str], dic
     store = ContentStore(data_dir)
     objects: dict[str, str] = {}
     absent: dict[str, str] = {}
-    for digest in sorted({name for line in found for name in _named(decode_line(line.line))}):
+    for digest in sorted({name for line in found for name in _named(with_room(decode_line, line.line))}):
         try:
             objects[digest] = base64.b64encode(store.read(digest)).decode()
         except ContentError as error:

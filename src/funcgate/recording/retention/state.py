@@ -16,6 +16,7 @@ from msgspec import Struct
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.ids import made_at
 from funcgate.recording.folder import Line
+from funcgate.recording.reader import with_room
 
 from .clock import Witnessed
 from .holds import HOLD, RELEASE, Holds, after
@@ -83,6 +84,7 @@ class _Facts(Struct, kw_only=True):
 
 
 _decode = msgspec.json.Decoder(_Seen).decode
+_decode_change = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_facts = msgspec.json.Decoder(_Facts).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -204,7 +206,7 @@ class State:
 
     def _read(self, line: Line) -> None:
         try:
-            seen = _decode(line.line)
+            seen = with_room(_decode, line.line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             seen = _Seen(kind="", target=UNREADABLE)
         at = seconds_of(line.at.decode())
@@ -212,7 +214,7 @@ class State:
         target = seen.target or (call.target if call is not None else seen.function.partition(".")[0])
         header = False
         if seen.kind == Kind.ADMIN:
-            header = self._administered(line, msgspec.json.decode(bytes(seen.change) or b"{}"), at)
+            header = self._administered(line, with_room(_decode_change, bytes(seen.change) or b"{}"), at)
         self._segment(line, target, at, header=header)
         if seen.object or seen.args_object:
             self._named(seen, call, target, day_of(line.at.decode()))

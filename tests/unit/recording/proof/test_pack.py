@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 from msgspec.structs import replace
 
 from funcgate.core.entry import Decided, Kind
@@ -132,3 +133,11 @@ def test_what_was_left_out_is_told_where_it_shows(tmp_path: Path) -> None:
         assert verdict.sound
         assert note in verdict.notes
     assert check_pack(encode_pack(replace(pack, entries=tuple(whole)))).notes == []
+
+
+def test_an_answer_that_is_nested_deeply_is_evidence_too(tmp_path: Path) -> None:
+    prover = Prover(tmp_path / "data")
+    prover.write(1, kind=Kind.CHUNK, code="", body=Raw(b"[" * 1500 + b"]" * 1500))
+    prover.prove()
+    verdict = check_pack(encode_pack(make_pack(prover.data_dir, "call-0")))
+    assert verdict.faults == []

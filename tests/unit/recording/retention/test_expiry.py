@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from funcgate.core.entry import Entry, Kind, Who
 from funcgate.core.ids import new_id
@@ -425,3 +426,16 @@ def test_content_that_a_killed_writer_left_does_not_stay(house: House) -> None:
         os.utime(path, (1, 1))
     house.keep()
     assert (old.exists(), fresh.exists(), leaving.exists()) == (False, True, True)
+
+
+def test_an_answer_that_is_nested_deeply_keeps_nothing(house: House) -> None:
+    """Attack: a target answers so that the line can hardly be read, and its segment, and all that a hold may cover, stays."""
+    house.call("s~1")
+    deep = Entry(kind=Kind.CHUNK, call="c", session="s~1", function="shop.buy", body=Raw(b"[" * 1500 + b"]" * 1500))
+    house.write(deep)
+    house.admin(what="hold", principal="corp/bob", reason="another matter")
+    held = house.call("s~2", who="bob")
+    house.pass_days(100)
+    house.keep()
+    assert "00000001.jsonl" not in house.segments()
+    assert house.who(held) == "bob"
