@@ -105,6 +105,8 @@ class Analysis:
             self.facts.dangers.add("DO")
         if kind == "VariableShowStmt":
             self._setting = fields.get("name", "").lower()
+            if "." in self._setting or self._setting == "all":
+                self._outputs = [Output("", None, star=True)]  # a setting of anybody's own making may hold anything
         if kind == "CallStmt":
             self.facts.called(strings(fields.get("funccall", {}).get("funcname")))
             self._queries.expression([{"FuncCall": fields["funccall"]}], Scope())

@@ -80,7 +80,9 @@ class Expressions:
         )
 
     def _call(self, fields: Node, scope: Scope, filtering: bool) -> Sources:
-        harmless = self._facts.called(strings(fields.get("funcname")))
+        name = strings(fields.get("funcname"))
+        # Attack: set_config('a.b', ssn, false), and ask for the setting in the next statement.
+        harmless = self._facts.called(name) and name[-1] != "current_setting"
         sources = self._inside({name: value for name, value in fields.items() if name != "funcname"}, scope, filtering)
         return sources if harmless else None
 

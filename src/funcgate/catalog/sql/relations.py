@@ -52,6 +52,11 @@ class Relation:
         self.parents: list[int] = []
 
 
+def _may_hold_values(relation: Relation) -> bool:
+    """Whether a relation of the system's may hold values of others: statistics, statements, settings."""
+    return is_telling(relation.schema, relation.name) or relation.name == "pg_settings"
+
+
 class Relations:
     """All tables and views, as of one moment."""
 
@@ -85,7 +90,7 @@ class Relations:
         if relation is None:
             return None  # a table that was made since
         if relation.schema in SYSTEM:
-            return None if is_telling(relation.schema, relation.name) else NOTHING
+            return None if _may_hold_values(relation) else NOTHING
         column = relation.columns.get(number)
         return None if column is None else self._column(oid, column, frozenset())
 
@@ -117,7 +122,7 @@ class Relations:
             if source.schema and source.schema != relation.schema:
                 continue
             if relation.schema in SYSTEM:
-                found.append(None if is_telling(relation.schema, relation.name) else NOTHING)
+                found.append(None if _may_hold_values(relation) else NOTHING)
             elif source.column == "*":
                 found += [self._column(oid, column, seen) for column in relation.columns.values()]
             elif source.column in relation.columns.values():

@@ -102,6 +102,16 @@ def test_functions_that_a_statement_does_not_show(relations: Relations, sql: str
     assert relations.hidden_calls(statement) == calls
 
 
+@pytest.mark.parametrize(
+    "sql", ["SELECT current_setting('a.b')", "SHOW a.b", "SELECT setting FROM pg_settings LIMIT 1"]
+)
+def test_a_setting_may_hold_a_hidden_value(server: psycopg.Connection, relations: Relations, sql: str) -> None:
+    server.execute("SELECT set_config('a.b', ssn, false) FROM people WHERE id = 1")
+    columns, _, there = shown(server, relations, sql)
+    assert columns == []
+    assert "pg_settings" in sql or SECRET in there
+
+
 def test_rules_speak_of_any_schema_unless_they_name_one() -> None:
     assert ColumnRules(["people.ssn"]).label(["hr.people.ssn"]) == LABEL
     assert ColumnRules(["hr.people.ssn"]).label(["public.people.ssn"]) is None
