@@ -121,6 +121,8 @@ def test_neither_errors_nor_notices_nor_copies_tell(make_sql_gate: Make) -> None
             told = all_that_is_told(connection, sql)
             assert told, sql
             assert "canary" not in str(told).lower(), sql
+        connection.execute("SELECT set_config('application_name', ssn, false) FROM people")
+        assert connection.info.parameter_status("application_name") == "[REDACTED:field]"
 
 
 def all_that_is_told(connection: psycopg.Connection, sql: str) -> list[str]:

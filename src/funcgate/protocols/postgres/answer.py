@@ -86,7 +86,9 @@ class Answer:
             # Attack: a function that changes how texts are read, so that what was judged as a string ends elsewhere.
             if LEXICAL.get(name, value) != value:
                 raise Malformed("the database reads statements in another way than they are judged")
-            return self._line(found, {"parameter": (name, value)})
+            # Attack: set_config('application_name', ssn, false): the one reported setting that may be any text.
+            told_value = self._hiding.text(value) if name == "application_name" else value
+            return self._add({"parameter": (name, told_value)}, found.kind, found.raw, changed=told_value != value)
         if kind == backend.NOTIFICATION:
             pid, channel, text = backend.read_notification(found.payload)
             shown_text = self._hiding.text(text)
