@@ -8,6 +8,7 @@ import pytest
 
 from support.authority import Authority
 from support.gate import Gate, settings
+from support.postgres import Database, SqlGate
 from support.target import Target
 
 FUNCTIONS: list[dict[str, Any]] = [
@@ -84,3 +85,43 @@ def make_gate(authority: Authority, target: Target, tmp_path: Path) -> Iterator[
 @pytest.fixture(scope="session")
 def token(authority: Authority) -> str:
     return authority.token()
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[Database]:
+    """One real PostgreSQL for all tests. Each test has tables of its own there."""
+    found = Database().start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def make_sql_gate(authority: Authority, database: Database, tmp_path: Path) -> Iterator[Callable[..., SqlGate]]:
+    """Makes a gateway in front of the database; it is killed at the end of the test if it still runs."""
+    made: list[SqlGate] = []
+
+    def make(**changes: Any) -> SqlGate:
+        folder = tmp_path / f"sql-gate-{len(made)}"
+        folder.mkdir()
+        made.append(SqlGate(folder, authority, database, **changes))
+        return made[-1]
+
+    yield make
+    for gate in made:
+        gate.kill()
+
+
+@pytest.fixture(scope="session")
+def sql_gate(authority: Authority, database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlGate]:
+    """The shared one: agents may do everything but delete, answers are masked by all detectors and in one column."""
+    policies = [
+        {"name": "agents", "effect": "allow", "functions": ["shop.*"], "principals": ["group:agents"]},
+        {"name": "nobody deletes", "effect": "deny", "functions": ["shop.delete"], "principals": ["*"]},
+    ]
+    masking = [{"functions": ["shop.*"], "detect": "all", "fields": ["people.ssn"]}]
+    folder = tmp_path_factory.mktemp("sql-gate")
+    limits = {"max_request": "1MiB", "max_response": "4MiB", "timeout": "20s", "first_byte_timeout": "10s"}
+    gate = SqlGate(folder, authority, database, policies=policies, masking=masking, target={"limits": limits})
+    gate.start()
+    yield gate
+    assert gate.stop() == 0

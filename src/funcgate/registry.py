@@ -9,11 +9,13 @@ from funcgate.approval.channels.slack import SlackChannel
 from funcgate.approval.channels.teams import TeamsChannel
 from funcgate.approval.channels.webhook import WebhookChannel
 from funcgate.catalog import Readers, load_http
+from funcgate.catalog.sql import load_sql
 from funcgate.config.parts import LoadFunctions
 from funcgate.wire import forms, strict_json
 
 PROTOCOLS: Mapping[str, LoadFunctions] = {
     "http": partial(load_http, readers=Readers(json=strict_json.loads, form=forms.loads)),
+    "postgres": load_sql,
 }
 
 # By `type`; each is made from its spec and, by name, its secrets.

@@ -1,17 +1,22 @@
 """From the parts of a configuration to what the listener serves. Nothing is started here."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 
 from funcgate.catalog import HttpCatalog
+from funcgate.catalog.sql import SqlCatalog
 from funcgate.config.assemble import read
 from funcgate.config.parts import Options, Parts, Target, hash_key
+from funcgate.config.shape import HttpTargetSpec, PostgresTargetSpec, UpstreamTlsSpec
 from funcgate.core.ports import Journal, Masker
 from funcgate.gateway import Snapshot
 from funcgate.identity.unrevoked import Unrevoked
+from funcgate.masking.columns import ColumnRules
 from funcgate.protocols.http.target import HttpPools, HttpSite, HttpTarget, UpstreamTls
+from funcgate.protocols.postgres.target import PostgresSite, PostgresTarget, place_of
 from funcgate.recording.contents import Contents
 from funcgate.registry import PROTOCOLS
 
@@ -25,6 +30,7 @@ class Built(Struct, frozen=True, kw_only=True):
 
     parts: Parts
     site: HttpSite
+    postgres: PostgresSite
 
     @property
     def version(self) -> str:
@@ -59,9 +65,18 @@ def build(parts: Parts, pools: HttpPools) -> Built:
         functions=parts.functions,
         record_bytes=parts.journal.record_bytes,
     )
-    targets = {name: _http_target(target, pools) for name, target in parts.targets.items()}
-    site = HttpSite(snapshot, targets, parts.hosts, parts.approval_url)
-    return Built(parts=parts, site=site)
+    targets, approval_url = parts.targets.items(), parts.approval_url
+    http = {name: _http_target(one, pools) for name, one in targets if isinstance(one.spec, HttpTargetSpec)}
+    postgres = {
+        name: _postgres_target(one, parts.masking.columns)
+        for name, one in targets
+        if isinstance(one.spec, PostgresTargetSpec)
+    }
+    return Built(
+        parts=parts,
+        site=HttpSite(snapshot, http, parts.hosts, approval_url),
+        postgres=PostgresSite(snapshot, postgres, approval_url),
+    )
 
 
 def contents_of(parts: Parts, journal: Journal) -> Contents:
@@ -80,7 +95,7 @@ def _maskers(parts: Parts) -> dict[str, Masker]:
     """One masker for each function, made now: a call only looks it up. A function that is not there refuses the call."""
     found: dict[str, Masker] = {"": parts.masking.masker("")}
     for target in parts.targets.values():
-        lenient = target.spec.unmaskable == "pass"
+        lenient = isinstance(target.spec, HttpTargetSpec) and target.spec.unmaskable == "pass"
         for name in target.catalogue.functions:
             found[name] = parts.masking.masker(name, unmaskable_pass=lenient)
     return found
@@ -88,9 +103,9 @@ def _maskers(parts: Parts) -> dict[str, Masker]:
 
 def _http_target(target: Target, pools: HttpPools) -> HttpTarget:
     spec, tls, catalogue = target.spec, target.tls, target.catalogue
-    if not isinstance(catalogue, HttpCatalog):
+    if not isinstance(catalogue, HttpCatalog) or not isinstance(spec, HttpTargetSpec):
         raise TypeError(f"the protocol of {spec.name} has no HTTP catalogue")
-    trust = UpstreamTls(ca=tls.ca or "", cert=tls.cert or "", key=tls.key or "", server_name=tls.server_name or "")
+    trust = _trust(tls)
     return HttpTarget(
         name=spec.name,
         url=spec.url,
@@ -100,3 +115,20 @@ def _http_target(target: Target, pools: HttpPools) -> HttpTarget:
         forward=frozenset(name.lower().encode() for name in spec.forward_headers),
         unmaskable_pass=spec.unmaskable == "pass",
     )
+
+
+def _postgres_target(target: Target, columns: Callable[[str], ColumnRules]) -> PostgresTarget:
+    spec, catalogue = target.spec, target.catalogue
+    if not isinstance(catalogue, SqlCatalog):
+        raise TypeError(f"the protocol of {spec.name} has no SQL catalogue")
+    context = _trust(target.tls).context() if spec.tls is not None else None
+    if context is not None:
+        context.set_alpn_protocols(["postgresql"])
+    place = place_of(spec.url, context, target.tls.server_name or "")
+    return PostgresTarget(
+        name=spec.name, url=spec.url, place=place, catalog=catalogue, limits=target.limits, columns=columns
+    )
+
+
+def _trust(tls: UpstreamTlsSpec) -> UpstreamTls:
+    return UpstreamTls(ca=tls.ca or "", cert=tls.cert or "", key=tls.key or "", server_name=tls.server_name or "")

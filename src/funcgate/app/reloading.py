@@ -27,6 +27,7 @@ LOOK_EVERY_S = 1.0
 _FIXED: tuple[tuple[tuple[str, ...], Callable[[Parts], Any]], ...] = (
     (("listen", "calls"), lambda parts: parts.calls),
     (("listen", "console"), lambda parts: parts.console),
+    (("listen", "postgres"), lambda parts: parts.postgres),
     (("listen", "limits"), lambda parts: parts.limits),
     (("listen", "tls"), lambda parts: parts.loaded.config.listen.tls),
     (("data_dir",), lambda parts: parts.loaded.data_dir),

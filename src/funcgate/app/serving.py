@@ -31,6 +31,8 @@ from funcgate.protocols.http.limits import ListenerLimits
 from funcgate.protocols.http.listener import HttpListener
 from funcgate.protocols.http.sweeper import Sweeper
 from funcgate.protocols.http.target import HttpPools
+from funcgate.protocols.postgres.listener import PostgresListener
+from funcgate.protocols.postgres.target import SessionLimits
 from funcgate.recording.contents import WrongKey
 from funcgate.recording.unknowns import Unknowns
 from funcgate.stores.journal_files import FileJournal
@@ -75,6 +77,7 @@ class Serving:
         self._path = path
         self._parts = parts
         self._server_tls = parts.server_tls
+        self._postgres_tls = parts.postgres_tls
         self._meter = Meter()
         self._log = logger()
         self._draining = False
@@ -143,12 +146,18 @@ class Serving:
         ending.push_async_callback(server.close)
         await _or_fail("listen.calls", parts.calls, self._listen(self._built))
         ending.callback(self._listener.close)
+        if parts.postgres is not None:
+            await _or_fail("listen.postgres", parts.postgres, self._listen_postgres(parts.postgres))
+            ending.callback(self._postgres.close)
         self._watch()
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         calls, reached = Address(parts.calls.host, self._listener.port), Address(parts.console.host, server.port)
-        self._log.info("serving", calls=str(calls), console=str(reached), version=parts.version)
+        more = (
+            {"postgres": str(Address(parts.postgres.host, self._postgres.port))} if parts.postgres is not None else {}
+        )
+        self._log.info("serving", calls=str(calls), console=str(reached), version=parts.version, **more)
 
     def _console(self) -> Litestar:
         self._access = Access(self._parts.issuers, self._parts.loaded.config.roles)
@@ -184,10 +193,23 @@ class Serving:
         which = self._parts.loaded.config.logs.calls
         if which != "none":
             journal = CallLog(journal, which)
-        gateway = Gateway(journal, self._approving.desk, self._meter, self._unknowns, lambda: self._built.site.snapshot)
+        self._gateway = gateway = Gateway(
+            journal, self._approving.desk, self._meter, self._unknowns, lambda: self._built.site.snapshot
+        )
         limits = _listener_limits(self._parts)
         self._listener = HttpListener(gateway, self._meter, limits, built.site, self._sweeper)
         await self._listener.start(self._parts.calls.host, self._parts.calls.port, self._server_tls)
+
+    async def _listen_postgres(self, address: Address) -> None:
+        limits = self._parts.limits
+        session = SessionLimits(
+            max_connections=limits.connections,
+            login_timeout_s=limits.header_timeout_s,
+            tls_handshake_timeout_s=limits.tls_handshake_timeout_s,
+            write_timeout_s=limits.write_timeout_s,
+        )
+        self._postgres = PostgresListener(self._gateway, self._meter, session, self._built.postgres)
+        await self._postgres.start(address.host, address.port, self._postgres_tls)
 
     async def _record_start(self) -> None:
         """The version in force opens the record: without it, the first entries would name an unknown one."""
@@ -228,6 +250,8 @@ class Serving:
 
     def _swap(self, built: Built) -> None:
         old, self._parts, self._built = self._parts, built.parts, built
+        if built.parts.postgres is not None:
+            self._postgres.site = built.postgres
         self._listener.site = built.site  # one assignment: a call sees the old version or the new one, never both
         self._pools.keep_only({target.pool for target in built.site.targets.values()})
         self._access.identity, self._access.roles = built.parts.issuers, built.parts.loaded.config.roles
@@ -241,9 +265,11 @@ class Serving:
     def _renew_certificate(self, parts: Parts) -> None:
         """The listener keeps its context; new connections get what is in the files now."""
         tls = parts.loaded.config.listen.tls
-        if tls is not None and self._server_tls is not None:
+        contexts = [context for context in (self._server_tls, self._postgres_tls) if context is not None]
+        if tls is not None:
             try:
-                self._server_tls.load_cert_chain(parts.loaded.base / tls.cert, parts.loaded.base / tls.key, lambda: "")
+                for context in contexts:
+                    context.load_cert_chain(parts.loaded.base / tls.cert, parts.loaded.base / tls.key, lambda: "")
             except OSError as error:  # they were good a moment ago, and the old ones are still there
                 self._log.error("the certificate cannot be renewed", exc_info=error)
 
@@ -264,15 +290,23 @@ class Serving:
         self._draining = True
         self._approving.desk.close()  # who is held is told that the call is pending
         self._log.info("draining", open_calls=self._meter.open_calls, limit_s=limit_s)
-        draining = asyncio.ensure_future(self._listener.drain(limit_s))
+        draining = asyncio.ensure_future(self._drain_listeners(limit_s))
         hurry = asyncio.ensure_future(self._hurry.wait())
         await asyncio.wait({draining, hurry}, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
         if not draining.done():
             self._listener.close()
+            if self._parts.postgres is not None:
+                self._postgres.close()
         cut = not await draining
         if cut:
             self._log.warning("calls were cut: they did not end in time")
+
+    async def _drain_listeners(self, limit_s: float) -> bool:
+        waiting = [self._listener.drain(limit_s)]
+        if self._parts.postgres is not None:
+            waiting.append(self._postgres.drain(limit_s))
+        return all(await asyncio.gather(*waiting))
 
     async def _close_issuers(self) -> None:
         await self._parts.issuers.close()

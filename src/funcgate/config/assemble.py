@@ -4,6 +4,7 @@ It starts nothing and opens no connection. What depends on something broken is n
 """
 
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,11 +23,13 @@ from .channels import channels
 from .console import approval_url, sign_in
 from .load import Loaded, load, version_of
 from .parts import Options, Parts, Target, Where
+from .postgres import check_postgres, of_databases, postgres_address, session_policies, session_rule
+from .presets import preset_policies
 from .problems import Faulty, Located
 from .record import keeper_settings
 from .secrets import Secrets
 from .settings import Address, Reading, journal_settings, listen_limits, server_tls, target_limits, upstream_tls
-from .shape import HttpTargetSpec, TargetSpec, UpstreamTlsSpec
+from .shape import HttpTargetSpec, PostgresTargetSpec, TargetSpec, UpstreamTlsSpec
 from .whole import check_approval_url, check_effect, check_forwarded, check_reach, check_roles, read_hosts
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -78,11 +81,10 @@ class _Assembly:
         ]
         targets = self._targets()
         functions = {name: f for target in targets.values() for name, f in target.catalogue.functions.items()}
-        calls, console = self._addresses()
-        tls = config.listen.tls
+        calls, console, postgres = self._addresses()
         made: dict[str, Any] = {
-            "server_tls": tls
-            and server_tls(self._base / tls.cert, self._base / tls.key, ("listen", "tls"), self.problems),
+            "server_tls": self._server_tls("http/1.1"),
+            "postgres_tls": self._server_tls("postgresql") if postgres is not None else None,
             "limits": listen_limits(config.listen.limits, ("listen", "limits"), self.problems),
             **self._record(),
             "issuers": self._issuers(),
@@ -95,8 +97,9 @@ class _Assembly:
         if any(made[name] is None for name in ("issuers", "broker", "policies", "masking")):
             return None
         return Parts(
-            loaded=self._loaded, calls=calls, console=console, targets=targets, functions=functions, warnings=(), **made
-        )
+            loaded=self._loaded, calls=calls, console=console, postgres=postgres, targets=targets, functions=functions,
+            warnings=(), **made,
+        )  # fmt: skip
 
     def _say(self, where: Where, text: str, *, warning: bool = False) -> None:
         self.problems.append(Problem(where=where, text=text, warning=warning))
@@ -118,7 +121,7 @@ class _Assembly:
             names.add(None)
         return {name if isinstance(name, str) else "*" for name in names}
 
-    def _addresses(self) -> tuple[Address, Address]:
+    def _addresses(self) -> tuple[Address, Address, Address | None]:
         listen = self._config.listen
         read = Reading(("listen",), self.problems)
         calls, console = read.address("calls", listen.calls), read.address("console", listen.console)
@@ -129,7 +132,7 @@ class _Assembly:
             self._say(
                 ("listen", "calls"), "tokens would arrive in clear; add 'tls' unless a proxy does it", warning=True
             )
-        return calls, console
+        return calls, console, postgres_address(self._config, read, self.problems)
 
     def _targets(self) -> dict[str, Target]:
         targets: dict[str, Target] = {}
@@ -151,22 +154,41 @@ class _Assembly:
         """The target; with problems of its settings, it still tells which functions there are."""
         protocol = str(spec.__struct_config__.tag)
         load_functions = self._options.protocols.get(protocol)
-        if load_functions is None or not isinstance(spec, HttpTargetSpec):
+        if load_functions is None or not isinstance(spec, HttpTargetSpec | PostgresTargetSpec):
             self._say((*where, "protocol"), f"protocol {protocol} is not supported yet")
             return None
-        Reading(where, self.problems).url("url", spec.url)
+        if isinstance(spec, HttpTargetSpec):
+            self._check_http(spec, where)
+        else:
+            self.problems += check_postgres(spec, where)
         tls = UpstreamTlsSpec()
-        if spec.tls is not None and not spec.url.startswith("https:"):
-            self._say((*where, "tls"), "the target's url is not https, so 'tls' would do nothing")
-        elif spec.tls is not None:
+        if spec.tls is not None and not spec.url.startswith("http:"):
             tls = upstream_tls(spec.tls, self._base, (*where, "tls"), self.problems)
-        self.problems += check_forwarded(spec.forward_headers, (*where, "forward_headers"))
         limits = target_limits(spec.limits, (*where, "limits"), self.problems)
         functions = self._try(lambda: load_functions(spec.name, spec.functions, self._base, (*where, "functions")))
         if functions is None:
             return None
         self.problems += functions.warnings
         return Target(spec=spec, catalogue=functions, limits=limits, tls=tls)
+
+    def _check_http(self, spec: HttpTargetSpec, where: Where) -> None:
+        Reading(where, self.problems).url("url", spec.url)
+        if spec.tls is not None and not spec.url.startswith("https:"):
+            self._say((*where, "tls"), "the target's url is not https, so 'tls' would do nothing")
+        if spec.credential is not None and spec.credential.type == "password":
+            self._say(
+                (*where, "credential", "type"), "type password is for databases; HTTP targets take bearer, basic …"
+            )
+        self.problems += check_forwarded(spec.forward_headers, (*where, "forward_headers"))
+
+    def _server_tls(self, protocol: str) -> ssl.SSLContext | None:
+        tls = self._config.listen.tls
+        if tls is None:
+            return None
+        found: list[Problem] = []
+        made = server_tls(self._base / tls.cert, self._base / tls.key, ("listen", "tls"), found, protocol)
+        self.problems += [problem for problem in found if problem not in self.problems]
+        return made
 
     def _record(self) -> dict[str, Any]:
         secrets = Secrets(self._base, self.problems, needed=self._options.need_secrets)
@@ -203,6 +225,8 @@ class _Assembly:
     def _policies(self, functions: Mapping[str, Function]) -> PolicySet | None:
         chosen = self._judged([policy.functions for policy in self._config.policies])
         specs = [self._config.policies[index] for index in chosen]
+        specs += session_policies(specs, self._config.targets, functions)
+        specs += preset_policies([spec for spec in self._config.targets if spec.name not in self._broken])
         made = self._renumbered(
             "policies", chosen, lambda: compile_policies(specs, functions, self._loaded.version, ("policies",))
         )
@@ -211,12 +235,15 @@ class _Assembly:
 
     def _masking(self, functions: Mapping[str, Function], limit: int) -> MaskingPlan | None:
         chosen = self._judged([rule.functions for rule in self._config.masking])
-        rules = [self._config.masking[index] for index in chosen]
+        rules = [session_rule(self._config.masking[i], self._config.targets, functions) for i in chosen]
         key = self._options.hash_key(self._loaded.data_dir)
+        rows = {name for name, function in functions.items() if function.target in of_databases(self._config.targets)}
         return self._renumbered(
             "masking",
             chosen,
-            lambda: compile_rules(rules, list(functions), where=("masking",), hash_key=key, decoded_limit=limit),
+            lambda: compile_rules(
+                rules, list(functions), where=("masking",), hash_key=key, decoded_limit=limit, rows=rows
+            ),
         )
 
     def _judged(self, patterns: list[list[str]]) -> list[int]:
@@ -233,6 +260,7 @@ class _Assembly:
         made = self._try(make)
         for at, problem in enumerate(self.problems[before:], before):
             if len(problem.where) > 1 and problem.where[0] == section and isinstance(problem.where[1], int):
-                where = (section, chosen[problem.where[1]], *problem.where[2:])
+                index = problem.where[1]
+                where = (section, chosen[index], *problem.where[2:]) if index < len(chosen) else (section,)
                 self.problems[at] = structs.replace(problem, where=where)
         return made

@@ -22,7 +22,7 @@ from .console import SignInSettings
 from .load import Loaded
 from .problems import Located
 from .settings import Address, JournalSettings, ListenLimits
-from .shape import HttpTargetSpec, UpstreamTlsSpec
+from .shape import HttpTargetSpec, PostgresTargetSpec, UpstreamTlsSpec
 
 Where = tuple[str | int, ...]
 
@@ -40,7 +40,7 @@ LoadFunctions = Callable[[str, Any, Path, Where], Catalogue]
 class Target(Struct, frozen=True, kw_only=True):
     """One target that can be called."""
 
-    spec: HttpTargetSpec
+    spec: HttpTargetSpec | PostgresTargetSpec
     catalogue: Catalogue
     limits: Limits
     tls: UpstreamTlsSpec
@@ -53,7 +53,9 @@ class Parts(Struct, frozen=True, kw_only=True):
     loaded: Loaded
     calls: Address
     console: Address
+    postgres: Address | None
     server_tls: ssl.SSLContext | None
+    postgres_tls: ssl.SSLContext | None
     limits: ListenLimits
     journal: JournalSettings
     keeper: KeeperSettings

@@ -34,7 +34,7 @@ class Address(NamedTuple):
 
     @property
     def is_loopback(self) -> bool:
-        return self.host == "localhost" or (_is_ip(self.host) and ipaddress.ip_address(self.host).is_loopback)
+        return is_loopback(self.host)
 
 
 class ListenLimits(Struct, frozen=True, kw_only=True):
@@ -175,11 +175,13 @@ def journal_settings(
     )
 
 
-def server_tls(cert: Path, key: Path, where: Where, problems: list[Problem]) -> ssl.SSLContext | None:
+def server_tls(
+    cert: Path, key: Path, where: Where, problems: list[Problem], protocol: str = "http/1.1"
+) -> ssl.SSLContext | None:
     """A context for the callers' side, TLS 1.2 at least; None, and a problem, when the files are of no use."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([protocol])
     if not _load_chain(context, cert, key, where, problems):
         return None
     return context
@@ -218,6 +220,10 @@ def _why(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return (error.reason or "not PEM").replace("_", " ").lower()
     return (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
+
+
+def is_loopback(host: str) -> bool:
+    return host == "localhost" or (_is_ip(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def _is_ip(text: str) -> bool:

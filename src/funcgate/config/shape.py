@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from funcgate.approval.spec import ChannelSpec
 from funcgate.catalog import FunctionSpec, OpenApiSpec
+from funcgate.catalog.sql import SqlFunctionsSpec
 from funcgate.credentials import CredentialSpec
 from funcgate.identity import IssuerSpec
 from funcgate.masking import RuleSpec
@@ -187,8 +188,18 @@ class GrpcTargetSpec(LaterTargetSpec, frozen=True, kw_only=True, tag_field="prot
     pass
 
 
-class PostgresTargetSpec(LaterTargetSpec, frozen=True, kw_only=True, tag_field="protocol", tag="postgres"):
-    pass
+class PostgresTargetSpec(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="protocol", tag="postgres"
+):
+    """A PostgreSQL database. With `tls`, and only then, the gateway talks TLS to it."""
+
+    name: str
+    url: str
+    functions: SqlFunctionsSpec | None = None
+    credential: CredentialSpec | None = None
+    limits: TargetLimitsSpec = TargetLimitsSpec()
+    tls: UpstreamTlsSpec | None = None
+    preset: Literal["guarded", "none"] = "guarded"
 
 
 class MysqlTargetSpec(LaterTargetSpec, frozen=True, kw_only=True, tag_field="protocol", tag="mysql"):

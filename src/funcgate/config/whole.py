@@ -54,7 +54,7 @@ def read_hosts(config: Config, problems: list[Problem]) -> dict[str, str]:
     """Host name, in lower case, to target."""
     hosts: dict[str, str] = {}
     for index, spec in enumerate(config.targets):
-        for at, host in enumerate(spec.hosts):
+        for at, host in enumerate(getattr(spec, "hosts", ())):
             where = ("targets", index, "hosts", at)
             if not _HOST.fullmatch(host):
                 problems.append(Problem(where=where, text=f"'{host}' is not a host name (without a port)"))

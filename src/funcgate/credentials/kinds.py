@@ -61,11 +61,17 @@ def _query(secret: Secret, spec: CredentialSpec) -> Lease:
     return Lease(query=((spec.name, secret),), needles=spellings(secret))
 
 
+def _password(secret: Secret, spec: CredentialSpec) -> Lease:
+    # For protocols that log in: the pairs are `user` and `password`.
+    return Lease(headers=(("user", Secret(spec.user)), ("password", secret)), needles=spellings(secret))
+
+
 _KINDS: Mapping[str, Callable[[Secret, CredentialSpec], Lease]] = {
     "bearer": _bearer,
     "basic": _basic,
     "header": _header,
     "query": _query,
+    "password": _password,
 }
 
 

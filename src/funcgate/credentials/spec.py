@@ -30,7 +30,7 @@ _RESERVED = frozenset(
 class CredentialSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A target's `credential`. `secret` is ``env:NAME`` or ``file:PATH``; `name` is the header or query parameter."""
 
-    type: Literal["bearer", "basic", "header", "query"]
+    type: Literal["bearer", "basic", "header", "query", "password"]
     secret: str
     user: str = ""
     name: str = ""
@@ -71,17 +71,19 @@ def faults_of(spec: CredentialSpec, where: Where) -> list[Problem]:
 
     if place_of(spec.secret) is None:
         fault("secret", "secret must be env:NAME or file:PATH, never the secret itself")
-    if spec.user and spec.type != "basic":
+    if spec.user and spec.type not in ("basic", "password"):
         fault("user", f"user does nothing with type {spec.type}: remove it")
     # RFC 7617, 2: the first colon ends the user name.
-    if ":" in spec.user or not spec.user.isprintable():
+    if (":" in spec.user and spec.type == "basic") or not spec.user.isprintable():
         fault("user", "user must hold no colon and no control character")
+    if spec.type == "password" and not spec.user:
+        fault("user", "type password needs the user to log in as")
     _check_name(spec, fault)
     return problems
 
 
 def _check_name(spec: CredentialSpec, fault: Callable[[str, str], None]) -> None:
-    if spec.type in ("bearer", "basic"):
+    if spec.type in ("bearer", "basic", "password"):
         if spec.name:
             fault("name", f"name does nothing with type {spec.type}: remove it")
     elif not spec.name:

@@ -3,7 +3,7 @@
 It refuses, with all problems at once, rules that would load but hide nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from funcgate.core.problem import Problem, Unusable
 from funcgate.core.selector import matching
 
 from .actions import Action, Replace, field_replacement, replacement
+from .columns import ColumnRules
 from .detector import Detector
 from .detectors import DETECTORS
 from .fields import NO_FIELDS, Fields, parse_path
@@ -21,6 +22,7 @@ from .rules import Rules
 from .sight import Sights
 
 DECODED_LIMIT = 16 << 20
+NO_COLUMNS = ColumnRules()
 Detect = list[str] | str
 _ACTIONS = ("redact", "partial", "hash")
 
@@ -37,13 +39,25 @@ class RuleSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class MaskingPlan:
     """Every function's rules, compiled. Functions with equal rules share them."""
 
-    def __init__(self, rules: dict[str, Rules], journal: dict[str, Rules], default: Rules, decoded_limit: int) -> None:
+    def __init__(
+        self,
+        rules: dict[str, Rules],
+        journal: dict[str, Rules],
+        default: Rules,
+        decoded_limit: int,
+        columns: dict[str, ColumnRules] | None = None,
+    ) -> None:
+        self._columns = columns or {}
         self._rules = rules
         self._journal = journal
         self._default = default
         self._limit = decoded_limit
         self._sights = Sights()
         self._maskers: dict[tuple[str, bool], Masker] = {}
+
+    def columns(self, function: str) -> ColumnRules:
+        """The fields of a function's rules as names of columns, for functions whose answers are rows."""
+        return self._columns.get(function, NO_COLUMNS)
 
     def masker(self, function: str, *, unmaskable_pass: bool = False) -> Masker:
         """The masker of a function (full name), the same one each time. One without rules still scrubs credentials."""
@@ -85,14 +99,25 @@ def compile_rules(
     hash_key: bytes,
     journal_detect: Detect = "all",
     decoded_limit: int = DECODED_LIMIT,
+    rows: Collection[str] = (),
 ) -> MaskingPlan:
     """Compile the rules for these functions (full names). `hash_key` is secret and lasts as long as the installation;
-    `decoded_limit` is in bytes, for what is decompressed or collected. Raises `Unusable`."""
+    `decoded_limit` is in bytes, for what is decompressed or collected; `rows` are the functions whose answers are rows of
+    tables. Raises `Unusable`."""
     problems: list[Problem] = []
     names = list(functions)
     choices: dict[str, Choice] = {}
     for at, rule in enumerate(rules):
         found, detect = checked(rule, names, (*where, at), problems)
+        if found and not set(found) - set(rows):
+            problems += [
+                Problem(
+                    (*where, at, "fields", i),
+                    f"{path!r} names no column: write column, table.column or schema.table.column",
+                )
+                for i, path in enumerate(rule.fields)
+                if not ColumnRules.is_column(path)
+            ]
         if rule.action != "tokenize":
             for function in found:
                 choices.setdefault(function, Choice()).add(detect, rule.fields, rule.action)
@@ -115,7 +140,8 @@ def compile_rules(
         recorded.detect, recorded.fields = dict(choice.detect), dict(choice.fields)
         recorded.add(journal, (), "redact")
         for_journal[function] = rules_of(recorded)
-    return MaskingPlan(by_function, for_journal, rules_of(default), decoded_limit)
+    columns = {function: ColumnRules([*choice.fields]) for function, choice in choices.items()}
+    return MaskingPlan(by_function, for_journal, rules_of(default), decoded_limit, columns)
 
 
 def checked(

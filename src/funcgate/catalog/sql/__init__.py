@@ -1,0 +1,25 @@
+"""SQL as functions: what a text calls, on which tables, with which functions in it, from PostgreSQL's own parser.
+
+Refuses what it cannot parse and every kind of statement that is not in its tables.
+"""
+
+from .catalog import SqlCatalog, load_sql
+from .relations import RELATIONS_SQL, Relations, origins
+from .specs import QuerySpec, SqlFunctionsSpec
+from .statement import Described, Output, Source, Statement
+from .verbs import FUNCTIONS as STATEMENTS
+
+__all__ = [
+    "RELATIONS_SQL",
+    "STATEMENTS",
+    "Described",
+    "Output",
+    "QuerySpec",
+    "Relations",
+    "Source",
+    "SqlCatalog",
+    "SqlFunctionsSpec",
+    "Statement",
+    "load_sql",
+    "origins",
+]

@@ -1,0 +1,116 @@
+"""The catalogue of a PostgreSQL target: a function for each kind of statement, and the named queries."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+
+from funcgate.core.function import Function
+from funcgate.core.problem import Problem, Unusable
+
+from .analyse import Analysis
+from .named import Named, read_queries
+from .session import session_functions
+from .specs import SqlFunctionsSpec
+from .statement import Statement
+from .tree import parse, refused
+from .verbs import FUNCTIONS
+
+Where = tuple[str | int, ...]
+_KEPT, _KEPT_LENGTH = 512 << 10, 8 << 10  # letters of all texts whose statements are kept, and of one
+_LIST = {"type": "array", "items": {"type": "string"}}
+_ARGS: Mapping[str, Any] = {
+    "command": {"type": "string"},
+    "sql": {"type": "string"},
+    "statements": {"type": "integer"},
+    "verbs": _LIST,
+    "tables": _LIST,
+    "reads": _LIST,
+    "writes": _LIST,
+    "columns": _LIST,
+    "written_columns": _LIST,
+    "filter_columns": _LIST,
+    "functions": _LIST,
+    "volatile_functions": _LIST,
+    "dangerous": _LIST,
+    "has_where": {"type": "boolean"},
+    "limit": {"type": "integer"},
+    "setting": {"type": "string"},
+    "value": {"type": "string"},
+    "parameters": {"type": "array"},
+}
+SCHEMA: Mapping[str, Any] = {"type": "object", "properties": _ARGS, "required": [*_ARGS], "additionalProperties": False}
+
+
+class SqlCatalog:
+    """`functions` go by full name (``shop.select``); `warnings` are problems that do not stop it."""
+
+    warnings: tuple[Problem, ...] = ()
+
+    def __init__(self, target: str, named: Sequence[Named]) -> None:
+        made = [
+            Function(target=target, name=name, full_name=f"{target}.{name}", args_schema=SCHEMA, summary=summary)
+            for name, summary in FUNCTIONS.items()
+        ]
+        made += [query.function for query in named]
+        by_name = {function.full_name: function for function in made}
+        self.functions: Mapping[str, Function] = by_name | session_functions(target)
+        self._named = {query.tree: query for query in named}
+        self._by_name = {query.function.name: query for query in named}
+        self._letters = 0
+        self._known: OrderedDict[str, tuple[Statement, ...]] = OrderedDict()
+
+    def analyse(self, sql: str) -> tuple[Statement, ...]:
+        """The statements of one text, in order; none for an empty one. Raises `Refused(request.invalid)` for what cannot be
+        parsed or is not carried."""
+        known = self._known.get(sql)
+        if known is not None:
+            self._known.move_to_end(sql)
+            return known
+        found = analyse(sql)
+        if len(found) == 1 and self._named:
+            found = (self._as_named(found[0]),)
+        if len(sql) <= _KEPT_LENGTH:
+            self._known[sql] = found
+            self._letters += len(sql)
+            while self._letters > _KEPT:
+                self._letters -= len(self._known.popitem(last=False)[0])
+        return found
+
+    def _as_named(self, statement: Statement) -> Statement:
+        """The statement as the named query that it is, to the last node of its tree; else as it is."""
+        query = self._named.get(Named.tree_of(statement.sql))
+        if query is None:
+            return statement
+        return structs.replace(statement, function=query.function.name, names=query.names)
+
+    def arguments(self, statement: Statement, parameters: Sequence[Any]) -> dict[str, Any]:
+        """The arguments of one call: those of the statement and its bound values (text, None for NULL, what cannot be read as
+        text as ``{"hex": …}``). Raises `Refused(request.invalid)` when they do not fit a named query."""
+        if len(parameters) < statement.parameters:
+            raise refused(f"{statement.parameters} parameters are needed, {len(parameters)} are bound")
+        query = self._by_name.get(statement.function)
+        if query is not None:
+            return query.arguments(parameters)
+        return {**statement.args, "parameters": list(parameters)}
+
+
+def analyse(sql: str) -> tuple[Statement, ...]:
+    """The statements of one text, by verb. Raises `Refused(request.invalid)`."""
+    try:
+        parsed = parse(sql)
+        return tuple([Analysis(text).statement(kind, fields, len(parsed)) for kind, fields, text in parsed])
+    except RecursionError:
+        # Attack: a statement nested so deeply that the analysis gives up; it is not let through unread.
+        raise refused("a statement that is nested too deeply") from None
+
+
+def load_sql(target: str, spec: SqlFunctionsSpec | None, base: Path, where: Where) -> SqlCatalog:
+    """The catalogue. Raises `Unusable` with every problem."""
+    problems: list[Problem] = []
+    named = read_queries(target, spec.queries if spec is not None else [], (*where, "queries"), problems)
+    if problems:
+        raise Unusable(problems)
+    return SqlCatalog(target, named)

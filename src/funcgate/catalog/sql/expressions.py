@@ -1,0 +1,99 @@
+"""Reads expressions: which columns they come from, which functions they call. Kinds that are not in its tables are refused."""
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from .facts import NOTHING, Facts, Sources, together
+from .scope import Scope
+from .statement import Output
+from .tree import Node, children, node_of, refused, strings
+from .verbs import ROWS
+
+# Nodes that say nothing but what is in them.
+_PLAIN = frozenset(
+    """
+    A_Const A_ArrayExpr A_Indirection A_Indices A_Star BoolExpr NullTest BooleanTest CaseExpr CaseWhen CoalesceExpr MinMaxExpr
+    RowExpr TypeCast TypeName CollateClause XmlExpr XmlSerialize SQLValueFunction GroupingFunc GroupingSet SortBy WindowDef List
+    String Integer Float Boolean BitString NamedArgExpr ResTarget SetToDefault CurrentOfExpr MultiAssignRef InferClause IndexElem
+    JsonFuncExpr JsonValueExpr JsonOutput JsonFormat JsonReturning JsonObjectConstructor JsonKeyValue JsonArrayConstructor
+    JsonObjectAgg JsonArrayAgg JsonAggConstructor JsonIsPredicate JsonParseExpr JsonScalarExpr JsonSerializeExpr JsonBehavior
+    JsonArgument JsonTablePathSpec
+    """.split()  # noqa: SIM905 - names without quotes are read more easily
+)
+_FILTERING = frozenset({"agg_filter", "agg_order", "over", "partitionClause", "orderClause"})
+
+
+class Queries(Protocol):
+    """Who reads the queries that are inside of expressions."""
+
+    def rows(self, kind: str, fields: Node, scope: Scope) -> list[Output]: ...
+
+
+class Expressions:
+    def __init__(self, facts: Facts, queries: Queries) -> None:
+        self._facts = facts
+        self._queries = queries
+
+    def read(self, wrapped: Any, scope: Scope, *, filtering: bool = False) -> Sources:
+        """What a node, or a list of nodes, comes from."""
+        if isinstance(wrapped, list):
+            return together([self.read(item, scope, filtering=filtering) for item in wrapped])
+        kind, fields = node_of(wrapped)
+        return self.node(kind, fields, scope, filtering) if kind else NOTHING
+
+    def node(self, kind: str, fields: Node, scope: Scope, filtering: bool) -> Sources:
+        self._facts.step()
+        if kind == "ColumnRef":
+            path = strings(fields.get("fields"))
+            sources = scope.column(path)
+            if len(path) > 1:
+                self._facts.fields |= sources or NOTHING
+            self._facts.saw(sources, filtering=filtering)
+            return sources
+        if kind == "ParamRef":
+            self._facts.parameters = max(self._facts.parameters, fields.get("number", 0))
+            return NOTHING
+        if kind == "FuncCall":
+            return self._call(fields, scope, filtering)
+        if kind == "SubLink":
+            return self._sublink(fields, scope, filtering)
+        if kind == "JsonArrayQueryConstructor":
+            inner = self._queries.rows(*node_of(fields.get("query")), scope)
+            return together(output.sources for output in inner)
+        if kind in ROWS:
+            return together(output.sources for output in self._queries.rows(kind, fields, scope))
+        harmless = True
+        if kind == "A_Expr" and "BETWEEN" not in fields.get("kind", ""):  # which are >= and <=
+            harmless = self._facts.operated(strings(fields.get("name")))
+        elif kind and kind not in _PLAIN and kind != "A_Expr":
+            # P8: a kind of expression that nobody has looked at may call anything.
+            raise refused(f"an expression that is not known ({kind})")
+        if kind == "SortBy" and fields.get("useOp"):
+            harmless = self._facts.operated(strings(fields["useOp"]))
+        sources = self._inside(fields, scope, filtering)
+        return sources if harmless else None
+
+    def _inside(self, fields: Node, scope: Scope, filtering: bool) -> Sources:
+        return together(
+            self.node(kind, inner, scope, filtering or name in _FILTERING)
+            for name, kind, inner in list(children(fields))
+        )
+
+    def _call(self, fields: Node, scope: Scope, filtering: bool) -> Sources:
+        name = strings(fields.get("funcname"))
+        # Attack: set_config('a.b', ssn, false), and ask for the setting in the next statement.
+        harmless = self._facts.called(name) and name[-1] != "current_setting"
+        sources = self._inside({name: value for name, value in fields.items() if name != "funcname"}, scope, filtering)
+        return sources if harmless else None
+
+    def _sublink(self, fields: Node, scope: Scope, filtering: bool) -> Sources:
+        if fields.get("operName"):
+            self._facts.operated(strings(fields["operName"]))
+        tested = self.read(fields.get("testexpr"), scope, filtering=filtering)
+        kind, inner = node_of(fields.get("subselect"))
+        found = self._queries.rows(kind, inner, scope)
+        if filtering:
+            for output in found:
+                self._facts.saw(output.sources, filtering=True)
+        inside: Iterable[Sources] = () if fields.get("subLinkType") == "EXISTS_SUBLINK" else [o.sources for o in found]
+        return together([tested, *inside])

@@ -1,0 +1,101 @@
+"""What is found out about one statement while its tree is read. It only grows: nothing that was seen is taken back."""
+
+from collections.abc import Iterable
+
+from .functions import OPERATORS, is_dangerous, is_harmless, is_telling
+from .statement import Source
+from .tree import refused
+
+MAX_STEPS = 100_000
+
+Sources = frozenset[Source] | None
+NOTHING: frozenset[Source] = frozenset()
+
+_SEQUENCES = frozenset({"nextval", "pg_catalog.nextval"})
+
+
+def together(many: Iterable[Sources]) -> Sources:
+    """All of them; unknown if one is."""
+    out: set[Source] = set()
+    for sources in many:
+        if sources is None:
+            return None
+        out |= sources
+    return frozenset(out)
+
+
+class Facts:
+    """`verbs` are what the statement does, `unknown` the functions that are not known to be harmless, `dangers` what a guarded
+    target denies; `copied` is what is put into other columns. Tables and columns are written as the statement writes them, with
+    aliases undone."""
+
+    def __init__(self) -> None:
+        self.verbs: set[str] = set()
+        self.reads: set[str] = set()
+        self.writes: set[str] = set()
+        self.columns: set[Source] = set()
+        self.filters: set[Source] = set()
+        self.written_columns: set[Source] = set()
+        self.functions: set[str] = set()
+        self.unknown: set[str] = set()
+        self.dangers: set[str] = set()
+        self.copied: Sources = NOTHING
+        self.fields: set[Source] = set()
+        self.parameters = 0
+        self.unfiltered = False
+        self.limit = -1
+        self._steps = 0
+
+    def step(self) -> None:
+        # Attack: queries inside of recursive queries inside of queries, each read again for each of the others.
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise refused("too much to be read in one statement")
+
+    def called(self, name: tuple[str, ...]) -> bool:
+        """Note a call; whether the function is harmless."""
+        written = ".".join(name)
+        self.functions.add(written)
+        harmless = is_harmless(name)
+        if not harmless:
+            self.unknown.add(written)
+        if is_dangerous(name):
+            self.dangers.add(f"function {written}")
+        return harmless
+
+    def operated(self, name: tuple[str, ...]) -> bool:
+        """Note an operator, which is a function by another name; whether it is harmless."""
+        if name[-1] in OPERATORS and (len(name) == 1 or name[0] == "pg_catalog"):
+            return True
+        self.functions.add(f"operator {'.'.join(name)}")
+        self.unknown.add(f"operator {'.'.join(name)}")
+        return False
+
+    def read(self, schema: str, table: str) -> None:
+        self.reads.add(f"{schema}.{table}" if schema else table)
+        if is_telling(schema, table):
+            self.dangers.add(f"table {table}")
+
+    def written(self, schema: str, table: str) -> None:
+        self.writes.add(f"{schema}.{table}" if schema else table)
+        # Attack: UPDATE pg_settings is SET by another name; other tables of the catalogue are the database itself.
+        if schema in ("pg_catalog", "information_schema") or table.startswith("pg_"):
+            self.dangers.add(f"write to {table}")
+
+    def saw(self, sources: Sources, *, filtering: bool) -> None:
+        self.columns |= sources or NOTHING
+        if filtering:
+            self.filters |= sources or NOTHING
+
+    def function(self) -> str:
+        """The function that all verbs together make. The most powerful counts; several that write are a function of their own."""
+        strong = self.verbs - {"select", "lock"}
+        if len(strong) > 1:
+            return "mixed"
+        if strong:
+            # Attack: a function that deletes, called from an INSERT that may insert.
+            rows = strong <= {"insert", "upsert", "update", "delete", "merge", "copy_in"}
+            return "mixed" if rows and self.unknown - _SEQUENCES else next(iter(strong))
+        if self.unknown:
+            return "mixed" if "lock" in self.verbs else "call"
+        return "lock" if "lock" in self.verbs else "select"

@@ -1,0 +1,248 @@
+"""Reads queries: where their columns come from, and what they do on the way. Statements that write rows: see writes.py.
+
+Clauses that are not in its tables are refused.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import structs
+
+from .expressions import Expressions
+from .facts import NOTHING, Facts, Sources, together
+from .scope import Rel, Scope
+from .statement import Output
+from .tree import Node, children, node_of, refused, strings
+from .writes import Writes, Written
+
+# P8: the clauses that are read. One that is not among them may hold anything.
+_CLAUSES: Mapping[str, frozenset[str]] = {
+    "SelectStmt": frozenset({
+        "withClause", "intoClause", "targetList", "fromClause", "whereClause", "groupClause", "groupDistinct", "havingClause",
+        "windowClause", "valuesLists", "sortClause", "limitCount", "limitOffset", "limitOption", "lockingClause", "op", "all",
+        "larg", "rarg", "distinctClause",
+    }),
+    "InsertStmt": frozenset({
+        "relation", "cols", "selectStmt", "onConflictClause", "returningClause", "withClause", "override",
+    }),
+    "UpdateStmt": frozenset({"relation", "targetList", "whereClause", "fromClause", "returningClause", "withClause"}),
+    "DeleteStmt": frozenset({"relation", "usingClause", "whereClause", "returningClause", "withClause"}),
+    "MergeStmt": frozenset({
+        "relation", "sourceRelation", "joinCondition", "mergeWhenClauses", "returningClause", "withClause",
+    }),
+}  # fmt: skip
+_FILTERS = (
+    "whereClause",
+    "groupClause",
+    "havingClause",
+    "windowClause",
+    "sortClause",
+    "distinctClause",
+    "limitCount",
+    "limitOffset",
+)
+
+
+class Queries:
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._expressions = Expressions(facts, self)
+        self._writes = Writes(facts, self)
+
+    def expression(self, wrapped: Any, scope: Scope, *, filtering: bool = False) -> Sources:
+        return self._expressions.read(wrapped, scope, filtering=filtering)
+
+    def rows(self, kind: str, fields: Node, scope: Scope | None) -> list[Output]:
+        """The result columns of a statement that reads or writes rows. Raises `Refused` for what is none."""
+        self._facts.step()
+        if kind not in _CLAUSES:
+            raise refused(f"a statement that is not known here ({kind or 'none'})")
+        if unknown := fields.keys() - _CLAUSES[kind]:
+            raise refused(f"a clause that is not known ({', '.join(sorted(unknown))})")
+        inner = Scope(scope)
+        self._with(fields.get("withClause"), inner)
+        return self._select(fields, inner) if kind == "SelectStmt" else self._writes.rows(kind, fields, inner)
+
+    def _select(self, fields: Node, scope: Scope) -> list[Output]:
+        facts = self._facts
+        facts.verbs.add("select")
+        if "intoClause" in fields:
+            self._into(fields["intoClause"])
+        if "lockingClause" in fields:
+            # Attack: FOR UPDATE in a SELECT takes locks that hold up everybody who writes.
+            facts.verbs.add("lock")
+        if fields.get("op", "SETOP_NONE") != "SETOP_NONE":
+            outputs = _merged(
+                self.rows("SelectStmt", fields["larg"], scope), self.rows("SelectStmt", fields["rarg"], scope)
+            )
+        elif "valuesLists" in fields:
+            outputs = self._values(fields["valuesLists"], scope)
+        else:
+            for item in fields.get("fromClause", ()):
+                scope.rels += self.source(item, scope)
+            outputs = self.targets(fields.get("targetList", ()), scope)
+        self._filters(fields, scope, outputs)
+        return outputs
+
+    def _filters(self, fields: Node, scope: Scope, outputs: list[Output]) -> None:
+        named = Scope(scope)
+        named.rels.append(Rel("", outputs=outputs))  # ORDER BY and GROUP BY may name what is returned, or number it
+        for clause in _FILTERS:
+            if clause not in fields:
+                continue
+            self.expression(fields[clause], named, filtering=True)
+            if clause in ("sortClause", "groupClause") and any(_is_number(item) for item in fields[clause]):
+                for output in outputs:
+                    self._facts.saw(output.sources, filtering=True)
+            if clause == "distinctClause" and not any(fields[clause]):
+                for output in outputs:
+                    self._facts.saw(output.sources, filtering=True)
+
+    def _into(self, clause: Node) -> None:
+        relation = clause.get("rel", {})
+        self._facts.verbs.add("ddl")
+        self._facts.written(relation.get("schemaname", ""), relation.get("relname", ""))
+
+    def _values(self, lists: list[Any], scope: Scope) -> list[Output]:
+        rows = [[self.expression(item, scope) for item in node_of(row)[1].get("items", ())] for row in lists]
+        width = max(map(len, rows), default=0)
+        return [Output(f"column{at + 1}", together(row[at] for row in rows if at < len(row))) for at in range(width)]
+
+    def targets(self, items: Any, scope: Scope, written: Written | None = None) -> list[Output]:
+        """The columns of a target list. `written` is what the statement puts into the columns that it returns."""
+        out: list[Output] = []
+        for item in items:
+            fields = node_of(item)[1]
+            kind, value = node_of(fields.get("val"))
+            path = strings(value.get("fields")) if kind == "ColumnRef" else ()
+            if path[-1:] == ("*",):
+                self._facts.saw(scope.column(path), filtering=False)
+                also = together(written.values()) if written else NOTHING
+                out += [structs.replace(output, also=also) for output in scope.star(path[:-1])]
+                continue
+            sources = self.expression(fields.get("val"), scope)
+            also = self._also(path, written)
+            # (row).* are as many columns as the row has
+            spread = kind == "A_Indirection" and any(
+                node_of(step)[0] == "A_Star" for step in value.get("indirection", ())
+            )
+            name = fields.get("name", path[-1] if path else "")
+            out.append(Output(name, together([sources, also]), star=spread, plain=bool(path), also=also))
+        return out
+
+    def _also(self, path: tuple[str, ...], written: Written | None) -> Sources:
+        # Attack: copy a masked column into another one and read that in the same breath: UPDATE … SET note = ssn RETURNING note.
+        if not written:
+            return NOTHING
+        if not path:
+            return together(written.values())
+        return together([written.get(path[-1], NOTHING), written.get("*", NOTHING)])
+
+    def source(self, wrapped: Any, scope: Scope) -> list[Rel]:
+        """What one item of FROM adds to the scope."""
+        kind, fields = node_of(wrapped)
+        alias = fields.get("alias", {})
+        name, renamed = alias.get("aliasname", ""), strings(alias.get("colnames"))
+        if kind == "RangeVar":
+            return [self.relation(fields, scope)]
+        if kind == "RangeSubselect":
+            return [Rel(name, outputs=self.rows(*node_of(fields["subquery"]), scope), renamed=renamed)]
+        if kind == "JoinExpr":
+            return self._join(fields, scope, name, renamed)
+        if kind == "RangeTableSample":
+            # The sampling method is a function, too.
+            if strings(fields.get("method")) not in (("system",), ("bernoulli",)):
+                self._facts.called(strings(fields.get("method")))
+            self.expression([*fields.get("args", ()), fields.get("repeatable")], scope, filtering=True)
+            return self.source(fields["relation"], scope)
+        if kind in ("RangeFunction", "RangeTableFunc", "JsonTable"):
+            return [Rel(name or _called(fields), renamed=renamed, rest=self._deep(fields, scope))]
+        raise refused(f"a source of rows that is not known ({kind})")
+
+    def _deep(self, fields: Node, scope: Scope) -> Sources:
+        """All expressions in a function or a table made of JSON or XML."""
+        out: list[Sources] = []
+        for name, kind, inner in children(fields):
+            if kind in ("RangeTableFuncCol", "JsonTableColumn", "ColumnDef", "List", "") and name != "alias":
+                out.append(self._deep(inner, scope))
+            elif kind:
+                out.append(self._expressions.node(kind, inner, scope, False))
+        return together(out)
+
+    def relation(self, fields: Node, scope: Scope) -> Rel:
+        """A table or view, or the common table expression that goes by its name."""
+        schema, table = fields.get("schemaname", ""), fields.get("relname", "")
+        if "catalogname" in fields:
+            raise refused("a table with the name of a database")
+        alias = fields.get("alias", {})
+        name, renamed = alias.get("aliasname", table), strings(alias.get("colnames"))
+        cte = scope.cte(table) if not schema else None
+        if cte is not None:
+            if renamed:
+                return Rel(name, outputs=cte.star(), renamed=renamed, rest=cte.rest)
+            return Rel(name, outputs=cte.outputs, renamed=cte.renamed, rest=cte.rest)
+        self._facts.read(schema, table)
+        return Rel(name, schema=schema, table=table, renamed=renamed)
+
+    def _join(self, fields: Node, scope: Scope, name: str, renamed: tuple[str, ...]) -> list[Rel]:
+        inner = Scope(scope)
+        inner.rels += self.source(fields["larg"], inner)
+        inner.rels += self.source(fields["rarg"], inner)
+        self.expression(fields.get("quals"), inner, filtering=True)
+        used = strings(fields.get("usingClause"))
+        if fields.get("isNatural"):
+            used = ("*",)
+        for column in used:
+            self._facts.saw(
+                together(r.all() if column == "*" else r.column(column) for r in inner.rels), filtering=True
+            )
+        merged = fields.get("join_using_alias", {}).get("aliasname", "")
+        if merged:
+            inner.rels.append(Rel(merged, rest=together(rel.all() for rel in inner.rels)))
+        if not name:
+            return inner.rels
+        return [Rel(name, outputs=[output for rel in inner.rels for output in rel.star()], renamed=renamed)]
+
+    def _with(self, clause: Node | None, scope: Scope) -> None:
+        if not clause:
+            return
+        ctes = [node_of(item)[1] for item in clause.get("ctes", ())]
+        if clause.get("recursive"):
+            # Inside of itself it is taken for nothing: what it hands on to itself came from the tables in it.
+            scope.ctes.update({cte["ctename"]: Rel(cte["ctename"]) for cte in ctes})
+            for _ in ctes:  # they may name each other in any order
+                for cte in ctes:
+                    found = self.rows(*node_of(cte["ctequery"]), scope)
+                    whole = together(output.sources for output in found)
+                    scope.ctes[cte["ctename"]] = Rel(cte["ctename"], rest=whole)
+            return
+        for cte in ctes:
+            found = self.rows(*node_of(cte["ctequery"]), scope)
+            scope.ctes[cte["ctename"]] = Rel(cte["ctename"], outputs=found, renamed=strings(cte.get("aliascolnames")))
+
+
+def _merged(left: list[Output], right: list[Output]) -> list[Output]:
+    """What UNION and its kin return: each column from both sides."""
+    if len(left) != len(right) or any(output.star for output in [*left, *right]):
+        everything = together(output.sources for output in [*left, *right])
+        return [Output("", everything, star=True, also=everything)]
+    out = []
+    for one, other in zip(left, right, strict=True):
+        both = together([one.sources, other.sources, one.also, other.also])
+        out.append(Output(one.name, both, also=both))
+    return out
+
+
+def _is_number(wrapped: Any) -> bool:
+    kind, fields = node_of(wrapped)
+    return kind == "A_Const" or (kind == "SortBy" and node_of(fields.get("node"))[0] == "A_Const")
+
+
+def _called(fields: Node) -> str:
+    """The name that a function in FROM has without an alias."""
+    for _, kind, inner in children(fields):
+        if kind == "FuncCall":
+            return strings(inner.get("funcname"))[-1]
+        if kind in ("List", "") and (name := _called(inner)):
+            return name
+    return ""

@@ -1,0 +1,241 @@
+"""What a database's own catalogue says of tables and views: names behind OIDs, what views are made of, which tables are parts.
+
+Pure: the SQL is sent by whoever has the connection, and its rows are handed in. What it does not know is unknown, not harmless.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from funcgate.core.refusal import Refused
+
+from .facts import NOTHING, Sources, together
+from .functions import is_telling
+from .statement import Described, Output, Source, Statement
+
+RELATIONS_SQL = """
+select 'column', c.oid::text, n.nspname::text, c.relname::text, a.attnum::text, a.attname::text
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+ where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+union all
+select 'system', c.oid::text, n.nspname::text, c.relname::text, '0', ''
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname in ('pg_catalog', 'information_schema')
+union all
+select 'view', c.oid::text, n.nspname::text, c.relname::text, '0', pg_catalog.pg_get_viewdef(c.oid)
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where c.relkind in ('v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')
+union all
+select 'function', '0', n.nspname::text, p.proname::text, '0', p.provolatile::text
+  from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+ where n.nspname not in ('pg_catalog', 'information_schema')
+union all
+select 'part', i.inhrelid::text, '', '', i.inhparent::text, '' from pg_catalog.pg_inherits i
+"""
+SYSTEM = frozenset({"pg_catalog", "information_schema"})
+_NO_ROWS_OF_TABLES = frozenset(
+    {"show", "set", "transaction", "listen", "notify", "deallocate", "cursor", "maintain", "ddl", "lock"}
+)
+
+
+_NO_FUNCTIONS = frozenset({"*", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
+
+
+class Relation:
+    """One table or view. `definition` is the text of a view, "" for a table; `parents` are what it is a part of."""
+
+    __slots__ = ("columns", "definition", "name", "parents", "schema")
+
+    def __init__(self, schema: str, name: str) -> None:
+        self.schema, self.name = schema, name
+        self.columns: dict[int, str] = {}
+        self.definition = ""
+        self.parents: list[int] = []
+
+
+def _may_hold_values(relation: Relation) -> bool:
+    """Whether a relation of the system's may hold values of others: statistics, statements, settings."""
+    return is_telling(relation.schema, relation.name) or relation.name == "pg_settings"
+
+
+class Relations:
+    """All tables and views, as of one moment."""
+
+    def __init__(self, rows: Iterable[Sequence[str | None]]) -> None:
+        """From the rows of `RELATIONS_SQL`, in text format. Raises `ValueError`."""
+        self._by_oid: dict[int, Relation] = {}
+        self._by_name: dict[str, list[int]] = {}
+        self._views: dict[int, Statement | None] = {}
+        self._volatile: dict[tuple[str, str], bool] = {}  # by schema and name, and by ("", name) for any schema
+        for row in rows:
+            what, number_of, schema, name, number, text = ["" if value is None else value for value in row]
+            if what == "function":
+                for key in ((schema, name), ("", name)):
+                    self._volatile[key] = self._volatile.get(key, False) or text == "v"
+                continue
+            relation = self._by_oid.setdefault(int(number_of), Relation(schema, name))
+            if what == "part":
+                relation.parents.append(int(number))
+                continue
+            relation.schema, relation.name = schema, name
+            if what == "column":
+                relation.columns[int(number)] = text
+            elif what == "view":
+                relation.definition = text
+        for oid, relation in self._by_oid.items():
+            self._by_name.setdefault(relation.name, []).append(oid)
+
+    def origin(self, oid: int, number: int) -> Sources:
+        """What the column behind an OID and an attribute number comes from."""
+        relation = self._by_oid.get(oid)
+        if relation is None:
+            return None  # a table that was made since
+        if relation.schema in SYSTEM:
+            return None if _may_hold_values(relation) else NOTHING
+        column = relation.columns.get(number)
+        return None if column is None else self._column(oid, column, frozenset())
+
+    def expanded(self, sources: Sources) -> Sources:
+        """Written sources as columns of tables: views undone, parts with what they are parts of."""
+        return None if sources is None else together([self._source(source, frozenset()) for source in sources])
+
+    def calls(self, fields: Iterable[Source]) -> bool:
+        """Whether one of these, written as ``name.field``, is no column of it.
+
+        Attack: a function in the clothes of a column, p.ssn_of.
+        """
+        return any(
+            any(self._lacks(oid, source) for oid in self._by_name.get(source.table, ()))
+            for source in fields
+            if source.column not in _NO_FUNCTIONS
+        )
+
+    def _lacks(self, oid: int, source: Source) -> bool:
+        relation = self._by_oid[oid]
+        named = source.schema in ("", relation.schema) and relation.schema not in SYSTEM
+        return named and source.column not in relation.columns.values()
+
+    def _source(self, source: Source, seen: frozenset[int]) -> Sources:
+        """All columns that the words may mean, in any schema if they name none."""
+        found: list[Sources] = []
+        for oid in self._by_name.get(source.table, ()):
+            relation = self._by_oid[oid]
+            if source.schema and source.schema != relation.schema:
+                continue
+            if relation.schema in SYSTEM:
+                found.append(None if _may_hold_values(relation) else NOTHING)
+            elif source.column == "*":
+                found += [self._column(oid, column, seen) for column in relation.columns.values()]
+            elif source.column in relation.columns.values():
+                found.append(self._column(oid, source.column, seen))
+            else:
+                found.append(NOTHING)  # of the columns that the word may mean, this is none
+        return together(found) if found else None
+
+    def _column(self, oid: int, column: str, seen: frozenset[int]) -> Sources:
+        if oid in seen:
+            return None
+        relation = self._by_oid[oid]
+        own = frozenset({Source(relation.schema, relation.name, column)})
+        parents = [self._column(parent, column, seen | {oid}) for parent in relation.parents if parent in self._by_oid]
+        if not relation.definition:
+            return together([own, *parents])
+        view = self._view(oid)
+        outputs = view.outputs if view is not None else ()
+        names = list(relation.columns.values())
+        if len(outputs) != len(names) or any(output.star for output in outputs):
+            return None
+        behind = outputs[names.index(column)].sources
+        if behind is None:
+            return None
+        return together([own, *(self._source(source, seen | {oid}) for source in behind)])
+
+    def hidden_calls(self, statement: Statement) -> frozenset[str]:
+        """What the statement calls without a word of it and may write: functions in views, and functions written as columns.
+
+        Attack: SELECT * FROM a_view, which deletes.
+        """
+        reads = list(statement.args["reads"])
+        found = {
+            f"{source.column} as a column"
+            for source in statement.fields
+            if self.calls([source]) and self._writes(source.column)
+        }
+        done: set[int] = set()
+        while reads:
+            *schema, name = reads.pop().split(".")
+            for oid in self._by_name.get(name, ()):
+                relation = self._by_oid[oid]
+                if oid in done or not relation.definition or (schema and schema[-1] != relation.schema):
+                    continue
+                done.add(oid)
+                view = self._view(oid)
+                if view is None:
+                    found.add(f"view {name}")
+                    continue
+                found |= {called for called in view.args["volatile_functions"] if self._writes(called)}
+                reads += view.args["reads"]
+        return frozenset(found)
+
+    def _writes(self, name: str) -> bool:
+        """Whether a function may write. Those of the owner's making that are declared STABLE or IMMUTABLE may not: PostgreSQL
+        itself holds them to it."""
+        *schema, last = name.split(".")
+        return self._volatile.get((schema[-1] if schema else "", last), True)
+
+    def _view(self, oid: int) -> Statement | None:
+        """The statement that a view is; None when its definition cannot be read."""
+        if oid not in self._views:
+            from .catalog import analyse  # the catalogue knows this module
+
+            try:
+                (self._views[oid],) = analyse(self._by_oid[oid].definition)
+            except (Refused, ValueError):
+                self._views[oid] = None
+        return self._views[oid]
+
+
+def origins(
+    statement: Statement, described: Sequence[Described], relations: Relations | None
+) -> list[tuple[str, ...] | None]:
+    """For each result column, the columns that its value depends on (``schema.table.column``); None when that cannot be told."""
+    if not statement.outputs:
+        nothing: tuple[str, ...] | None = () if statement.function in _NO_ROWS_OF_TABLES else None
+        return [nothing for _ in described]
+    if relations is not None and relations.calls(statement.fields):
+        relations = None
+    return [
+        _names(_origin(column, outputs, relations))
+        for column, outputs in zip(described, _aligned(statement.outputs, len(described)), strict=True)
+    ]
+
+
+def _origin(column: Described, outputs: Sequence[Output], relations: Relations | None) -> Sources:
+    written = together([output.sources for output in outputs] + [output.also for output in outputs])
+    if written == NOTHING and not column.table and outputs:
+        return NOTHING
+    if relations is None or not outputs:
+        return None
+    if not column.table:
+        return relations.expanded(written)
+    shown = relations.origin(column.table, column.number)
+    if all(output.plain or output.star for output in outputs):
+        # The server says which column it is; a name that may mean several need not mean all of them.
+        return together([shown, relations.expanded(together(output.also for output in outputs))])
+    return together([shown, relations.expanded(written)])
+
+
+def _aligned(outputs: Sequence[Output], count: int) -> list[Sequence[Output]]:
+    """For each of `count` columns the outputs that it may be: one, or in the stretch of the stars any of them."""
+    stars = [at for at, output in enumerate(outputs) if output.star]
+    if not stars:
+        return [[output] for output in outputs] if len(outputs) == count else [[] for _ in range(count)]
+    head, tail = list(outputs[: stars[0]]), list(outputs[stars[-1] + 1 :])
+    between = count - len(head) - len(tail)
+    if between < 0:
+        return [[] for _ in range(count)]
+    middle = outputs[stars[0] : stars[-1] + 1]
+    return [*([one] for one in head), *([middle] * between), *([one] for one in tail)]
+
+
+def _names(sources: Sources) -> tuple[str, ...] | None:
+    return None if sources is None else tuple(sorted(map(str, sources)))

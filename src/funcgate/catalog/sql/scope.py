@@ -1,0 +1,114 @@
+"""Which names mean what inside a query: tables, aliases, subqueries, common table expressions, and the columns that they have.
+
+A name that may mean several columns means all of them: what is found is never less than what PostgreSQL finds.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from msgspec import structs
+
+from .facts import NOTHING, Sources, together
+from .statement import Output, Source
+
+
+class Rel:
+    """Something with columns. A table has `table`; anything else has `outputs`. `renamed` are the names that an alias gives to
+    its first columns; `rest` is what a column comes from that is not among the outputs."""
+
+    __slots__ = ("name", "outputs", "renamed", "rest", "schema", "table")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        schema: str = "",
+        table: str = "",
+        outputs: Sequence[Output] = (),
+        renamed: Sequence[str] = (),
+        rest: Sources = NOTHING,
+    ) -> None:
+        self.name, self.schema, self.table = name, schema, table
+        self.outputs, self.renamed, self.rest = tuple(outputs), tuple(renamed), rest
+
+    def column(self, name: str) -> Sources:
+        """What a column of this name would come from; nothing if there is none."""
+        if name in self.renamed:
+            at = self.renamed.index(name)
+            if self.table or any(output.star for output in self.outputs) or at >= len(self.outputs):
+                return self.all()
+            return self.outputs[at].sources
+        if self.table:
+            return frozenset({Source(self.schema, self.table, name)})
+        return together(
+            [self.rest, *(_of(output, name) for output in self.outputs if output.name in (name, "") or output.star)]
+        )
+
+    def all(self) -> Sources:
+        """What the row as a whole comes from."""
+        if self.table:
+            return frozenset({Source(self.schema, self.table, "*")})
+        return together([self.rest, *(output.sources for output in self.outputs)])
+
+    def star(self) -> list[Output]:
+        """Its columns, as ``*`` shows them."""
+        if self.table or self.renamed or self.rest != NOTHING or not self.outputs:
+            return [Output("", self.all(), star=True)]
+        return [structs.replace(output, plain=output.plain or output.star) for output in self.outputs]
+
+
+def _of(output: Output, name: str) -> Sources:
+    if not output.star or output.sources is None:
+        return output.sources
+    return frozenset(Source(s.schema, s.table, name) if s.column == "*" else s for s in output.sources)
+
+
+class Scope:
+    """The relations of one query, inside of those around it."""
+
+    def __init__(self, parent: "Scope | None" = None) -> None:
+        self.parent = parent
+        self.ctes: dict[str, Rel] = {}
+        self.rels: list[Rel] = []
+
+    def around(self) -> Iterator["Scope"]:
+        scope: Scope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.parent
+
+    def cte(self, name: str) -> Rel | None:
+        return next((scope.ctes[name] for scope in self.around() if name in scope.ctes), None)
+
+    def column(self, path: Sequence[str]) -> Sources:
+        """What a column reference may mean. `path` is as it is written, a star at its end as ``*``."""
+        *qualifier, name = path
+        rels = [rel for scope in self.around() for rel in scope.rels]
+        if not qualifier:
+            if name == "*":
+                return together(rel.all() for rel in self.rels)
+            whole = [rel.all() for rel in rels if rel.name == name]  # the row of a table, by the table's name
+            return together([*whole, *(rel.column(name) for rel in rels)])
+        found = [rel for rel in rels if _means(rel, qualifier)]
+        if not found:
+            # a.b may be a field of the column a as well; whatever it is, it is in one of these
+            return together([self.column(qualifier[:1]), frozenset({_written(qualifier, name)})])
+        return together(rel.all() if name == "*" else rel.column(name) for rel in found)
+
+    def star(self, qualifier: Sequence[str]) -> list[Output]:
+        """The columns that ``*`` or ``name.*`` stands for."""
+        rels = (
+            [rel for scope in self.around() for rel in scope.rels if _means(rel, qualifier)] if qualifier else self.rels
+        )
+        if not rels:
+            return [Output("", self.column([*qualifier, "*"]), star=True)]
+        return [output for rel in rels for output in rel.star()]
+
+
+def _means(rel: Rel, qualifier: Sequence[str]) -> bool:
+    if len(qualifier) == 1:
+        return rel.name == qualifier[0]
+    return rel.table == qualifier[-1] and rel.schema in ("", qualifier[-2])
+
+
+def _written(qualifier: Sequence[str], name: str) -> Source:
+    return Source(qualifier[-2] if len(qualifier) > 1 else "", qualifier[-1], name)

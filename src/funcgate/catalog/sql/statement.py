@@ -1,0 +1,65 @@
+"""What is known of one SQL statement before it is sent: which function it is, its arguments, where its columns come from.
+
+Values only. They are made by analyse.py and never changed; they hold no bound values.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+Control = Literal["", "begin", "commit", "rollback", "savepoint", "release", "rollback_to"]
+
+
+class Source(Struct, frozen=True):
+    """A column of a table, as it is written: `schema` is "" where the statement names none; `column` may be ``*``."""
+
+    schema: str
+    table: str
+    column: str
+
+    def __str__(self) -> str:
+        return ".".join(part for part in (self.schema, self.table, self.column) if part)
+
+
+class Output(Struct, frozen=True):
+    """One entry of what a statement returns. `sources` are all columns that its value depends on, None when nobody can tell.
+
+    `name` is "" where it is not certain. `star` stands for any number of columns (``*``, ``t.*``): then `sources` are those
+    of all of them together. `plain` says that it shows a column as it is, so that the server's word for where it comes from is
+    enough; `also` is what it depends on besides, whatever the server says.
+    """
+
+    name: str
+    sources: frozenset[Source] | None
+    star: bool = False
+    plain: bool = False
+    also: frozenset[Source] | None = frozenset()
+
+
+class Statement(Struct, frozen=True, kw_only=True):
+    """One statement. `function` is the bare name, `sql` the very text to send, `args` all arguments but the bound values.
+
+    `control` is what it does to the transaction. `copy` says which way COPY data flow. `outputs` are its result columns in
+    order (empty when it returns none); `parameters` is the highest ``$n`` in it; `names` are those of a named query.
+    `relations_change` says that it may make or change tables and views: what is known of them is old after it. `fields` are
+    the columns that it names together with a table.
+    """
+
+    function: str
+    sql: str
+    args: dict[str, Any]
+    control: Control = ""
+    copy: Literal["", "in", "out"] = ""
+    outputs: tuple[Output, ...] = ()
+    parameters: int = 0
+    names: tuple[str, ...] = ()
+    relations_change: bool = False
+    fields: frozenset[Source] = frozenset()
+
+
+class Described(Struct, frozen=True):
+    """One column as RowDescription has it. `table` is the table's OID and `number` its attribute number, 0 for neither."""
+
+    name: str
+    table: int = 0
+    number: int = 0

@@ -1,0 +1,185 @@
+"""One side of a session as frames: a bounded buffer in front of the loop's transport. It knows framing and nothing else."""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from typing import cast
+
+from funcgate.wire.postgres.frames import Frame, packet_size, size_of
+
+_HIGH_WATER = 256 << 10
+_COMPACT = 64 << 10
+
+
+class Ended(Exception):
+    """The other side is gone, or was cut."""
+
+
+class Channel(asyncio.Protocol):
+    """`limits` are the largest payloads by type. `lost` is called once, when the connection has ended."""
+
+    def __init__(self, limits: Mapping[int, int]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._limits = limits
+        self._buffer = bytearray()
+        self._at = 0
+        self._wanted = 0
+        self._paused = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self.transport: asyncio.Transport | None = None
+        self.ended = False
+        self.on_lost: asyncio.Future[None] = self._loop.create_future()
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=_HIGH_WATER)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        # Attack: messages sent faster than they are carried, until the memory is gone.
+        if len(self._buffer) - self._at > max(_HIGH_WATER, self._wanted) and self.transport and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+        self.wake()
+
+    def eof_received(self) -> bool:
+        self._end()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        self._drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
+
+    # What a session calls.
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing unread is there."""
+        return len(self._buffer) == self._at
+
+    def poll(self) -> Frame | None:
+        """The next frame, if all of it is there. Raises `Malformed`."""
+        buffer, at = self._buffer, self._at
+        there = len(buffer) - at
+        if there < 5:
+            self._later()
+            return None
+        size = size_of(buffer, at, self._limits, 0)
+        if there < size:
+            self._wanted = size
+            self._later()
+            return None
+        return self._take(size)
+
+    async def next(self) -> Frame:
+        """Raises `Ended` and `Malformed`."""
+        while (found := self.poll()) is None:
+            await self.more()
+        return found
+
+    def expect(self, limits: Mapping[int, int]) -> None:
+        """From here on other messages may come."""
+        self._limits = limits
+
+    def follows(self, raw: bytes) -> bool:
+        """Whether these bytes come next."""
+        return self._buffer.startswith(raw, self._at)
+
+    async def packet(self) -> bytes:
+        """A packet without a type: startup, cancel, TLS. Raises `Ended` and `Malformed`."""
+        while len(self._buffer) - self._at < 4:
+            await self.more()
+        size = packet_size(self._buffer[self._at : self._at + 4])
+        while len(self._buffer) - self._at < size:
+            await self.more()
+        return self._take(size).raw
+
+    async def byte(self) -> bytes:
+        """One byte: the answer to a request for TLS."""
+        while self.empty:
+            await self.more()
+        return self._take(1, head=0).raw
+
+    async def more(self) -> None:
+        """Wait until there is more to read. Raises `Ended`."""
+        if self.ended:
+            raise Ended
+        self._waiter = waiter = self._loop.create_future()
+        await waiter
+
+    def wake_with(self, waiter: asyncio.Future[None] | None) -> None:
+        """Let this future be done when something arrives, or the connection ends."""
+        self._waiter = waiter
+
+    def wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def write(self, data: bytes) -> None:
+        """Raises `Ended`."""
+        if self.transport is None or self.ended:
+            raise Ended
+        self.transport.write(data)
+
+    async def drain(self) -> None:
+        while self._drained is not None:
+            await self._drained
+        if self.ended:
+            raise Ended
+
+    async def secure(self, context: ssl.SSLContext, *, server_name: str | None, timeout_s: float) -> None:
+        """TLS from here on; `server_name` None on the server's side. Raises `OSError` and `Ended`."""
+        if self.transport is None:
+            raise Ended
+        found = await self._loop.start_tls(
+            self.transport, self, context, server_side=server_name is None, server_hostname=server_name,
+            ssl_handshake_timeout=timeout_s,
+        )  # fmt: skip
+        if found is None:
+            raise Ended
+        self.connection_made(found)
+
+    def close(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+        self._end()
+
+    def _later(self) -> None:
+        if self._paused and self.transport is not None:
+            self._paused = False
+            self.transport.resume_reading()
+
+    def _take(self, size: int, head: int = 5) -> Frame:
+        at = self._at
+        raw = bytes(memoryview(self._buffer)[at : at + size])
+        self._at = at + size
+        self._wanted = 0
+        if self._at == len(self._buffer):
+            self._buffer.clear()
+            self._at = 0
+        elif self._at > _COMPACT:
+            del self._buffer[: self._at]
+            self._at = 0
+        return Frame(raw[:1], raw[head:], raw)
+
+    def _end(self) -> None:
+        self.ended = True
+        if not self.on_lost.done():
+            self.on_lost.set_result(None)
+        self.wake()

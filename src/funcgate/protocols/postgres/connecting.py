@@ -1,0 +1,99 @@
+"""The call that begins a session: who is it, may it connect, and then the login at the database. `TARGET.connect`."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from funcgate.core.call import Call, Permit
+from funcgate.core.lease import Lease
+from funcgate.core.principal import Principal
+from funcgate.core.refusal import Code, Refused
+from funcgate.core.reply import Reply
+from funcgate.masking.columns import ColumnRules
+from funcgate.wire.postgres import backend
+from funcgate.wire.postgres.frames import Malformed
+
+from .answer import LEXICAL, MEDIA, Answer, Hiding
+from .exchange import PostgresExchange, Speaker
+from .upstream import connect
+
+_NAME_MAX = 63
+_UNPRINTABLE = re.compile(r"[^ -~]")
+# Parameters that a caller may set at the start. Attack: "options" or "role" would set anything, unseen by any policy.
+_ALLOWED = frozenset({
+    "application_name", "client_encoding", "datestyle", "timezone", "intervalstyle", "extra_float_digits", "bytea_output",
+    "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "default_transaction_read_only", "geqo",
+    "default_transaction_isolation", "jit",
+})  # fmt: skip
+_KNOWN = frozenset({"user", "database", "replication"})
+_ENCODINGS = frozenset({"utf8", "utf-8", "unicode", "auto", "sql_ascii"})
+
+
+class Connect(PostgresExchange):
+    """`key` is what the caller gets to cancel its statements with."""
+
+    def __init__(self, session: Speaker, parameters: Mapping[str, str], key: tuple[int, bytes], ahead: bytes) -> None:
+        super().__init__(session, "connect")
+        self._given = parameters
+        self._key = key
+        self._ahead = ahead
+        self._parameters: dict[str, str] = {}
+        self._answer = Answer((), Hiding(ColumnRules(), lambda _: []), strict=False)
+
+    async def resolve(self, principal: Principal) -> Call:
+        """See `core.ports.Exchange`. The name of who calls goes to the database as `application_name`."""
+        call = await super().resolve(principal)
+        own = self._given.get("application_name", "")
+        name = f"funcgate {principal.subject}" + (f" {own}" if own else "")
+        self._parameters["application_name"] = _UNPRINTABLE.sub("?", name)[:_NAME_MAX]
+        return call
+
+    def arguments(self) -> dict[str, Any]:
+        """Raises `Refused(request.invalid)` for a parameter that may not be set."""
+        if self._given.get("replication", "false").lower() not in ("false", "off", "no", "0"):
+            raise Refused(Code.REQUEST_INVALID, "Replication is not carried.")
+        args: dict[str, Any] = {}
+        for name, value in self._given.items():
+            lower = name.lower()
+            if lower.startswith("_pq_.") or lower in _KNOWN:
+                continue
+            if lower not in _ALLOWED:
+                raise Refused(Code.REQUEST_INVALID, "A parameter of the connection may not be set here; use SET.")
+            if lower == "client_encoding" and value.strip("'\" ").lower() not in _ENCODINGS:
+                raise Refused(Code.REQUEST_INVALID, "client_encoding must be UTF8.")
+            args[lower] = value
+            if lower not in ("application_name", "client_encoding"):
+                self._parameters[name] = value
+        return args
+
+    def content(self) -> bytes:
+        return msgspec.json.encode(dict(self._given))
+
+    async def send(self, permit: Permit, lease: Lease) -> Reply:
+        """See `core.ports.Exchange`."""
+        call = self.call
+        if call is None:
+            raise TypeError("a session that was never resolved")
+        permit.spend(call.digest)
+        target = self.session.target
+        fixed = {name: value for name, value in LEXICAL.items() if name != "client_encoding"}
+        upstream = await connect(target.place, self._parameters | fixed, lease, target.limits)
+        self.session.upstream = upstream
+        try:
+            body = b"".join([self._answer.take(found) for found in upstream.greeting])
+        except Malformed as malformed:
+            raise Refused(Code.TARGET_UNREACHABLE, private_detail=str(malformed)) from None
+        return Reply(status=200, headers=[], media=MEDIA, body=body)
+
+    async def deliver(self, reply: Reply) -> None:
+        """See `core.ports.Exchange`."""
+        lines = (reply.body or b"").split(b"\n")[:-1]
+        parts = [backend.AUTH_OK, *map(self._answer.messages, lines), backend.key_data(*self._key), backend.ready(b"I")]
+        await self.pass_on(b"".join(parts))
+
+    async def refuse(self, refused: Refused) -> None:
+        """See `core.ports.Exchange`."""
+        self.refused = refused
+        await self.say(backend.refusal(refused, self.call_id, fatal=True))

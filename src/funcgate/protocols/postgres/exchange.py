@@ -1,0 +1,141 @@
+"""One call of a session on its way through: the PostgreSQL side of `core.ports.Exchange`, as far as all calls share it.
+
+What was judged and what is sent are the same text and the same bound values (P9).
+"""
+
+import hashlib
+from collections.abc import Mapping
+from time import time
+from typing import Any, Protocol
+
+from funcgate.core.call import Call, Permit
+from funcgate.core.ids import new_id
+from funcgate.core.lease import Lease
+from funcgate.core.ports import CallerGone, Patience
+from funcgate.core.principal import Principal, RawToken
+from funcgate.core.refusal import Code, Refused
+from funcgate.core.reply import Reply
+from funcgate.core.session import session_of
+from funcgate.wire.postgres import backend
+
+from .channel import Channel, Ended
+from .origins import Origins
+from .target import PostgresSite, PostgresTarget, SessionLimits
+from .upstream import Upstream
+
+_OF_THE_SESSION = frozenset({"connect", "describe", "notification"})  # see catalog/sql/session.py
+
+
+class Speaker(Protocol):
+    """What an exchange asks of the caller's session."""
+
+    name: str
+    client: str
+    caller: Channel
+    upstream: Upstream | None
+    limits: SessionLimits
+    token: RawToken | None
+    target: PostgresTarget
+    settings: str
+    awaiting_ready: bool
+    unsynced: bool
+    dirty: bool
+    origins: Origins
+
+    @property
+    def site(self) -> PostgresSite: ...
+
+    async def tell(self, data: bytes) -> None: ...
+
+
+class PostgresExchange:
+    """`told` says that the caller has been told of the refusal."""
+
+    def __init__(self, session: Speaker, function: str) -> None:
+        self.session = session
+        self.call_id = new_id()
+        self.client = session.client
+        self.target = session.target.name
+        self.call: Call | None = None
+        self.refused: Refused | None = None
+        self._function = function
+        self._site = session.site
+
+    @property
+    def token(self) -> RawToken | None:
+        """See `core.ports.Exchange`: what the caller sent as its password."""
+        return self.session.token
+
+    @property
+    def patience(self) -> Patience:
+        """See `core.ports.Exchange`. A statement is held as long as the target's `max_wait`."""
+        # Attack: get a statement approved, and send it again where its names mean something else (SET search_path).
+        return Patience(self.session.target.limits.max_wait_s, also=self.session.settings)
+
+    def renew(self) -> bool:
+        """See `core.ports.Exchange`. The connection is what it was; the place must be, too."""
+        self._site = self.session.site
+        now = self._site.targets.get(self.target)
+        return now is not None and now.url == self.session.target.url
+
+    async def resolve(self, principal: Principal) -> Call:
+        """See `core.ports.Exchange`."""
+        if self._site.targets.get(self.target) is None or not self.renew():
+            raise Refused(Code.FUNCTION_UNKNOWN, private_detail="the target is not there any more, or at another place")
+        args = self.arguments()
+        self.call = call = Call(
+            id=self.call_id, target=self.target, function=self._full_name(), args=args,
+            principal=principal, session=session_of(principal, self.session.name), digest=self._digest(self.content()),
+            received_at=time(), client=self.client,
+        )  # fmt: skip
+        return call
+
+    def _full_name(self) -> str:
+        return f"{self.target}{':' if self._function in _OF_THE_SESSION else '.'}{self._function}"
+
+    def arguments(self) -> dict[str, Any]:
+        """The call's arguments. Raises `Refused`."""
+        raise NotImplementedError
+
+    def content(self) -> bytes:
+        """What the digest is over, beside the place and the function."""
+        raise NotImplementedError
+
+    async def send(self, permit: Permit, lease: Lease) -> Reply:
+        raise NotImplementedError
+
+    async def deliver(self, reply: Reply) -> None:
+        raise NotImplementedError
+
+    async def refuse(self, refused: Refused) -> None:
+        """See `core.ports.Exchange`."""
+        self.refused = refused
+        await self.say(backend.refusal(refused, self.call_id))
+
+    async def say(self, data: bytes) -> None:
+        try:
+            await self.session.tell(data)
+        except Ended:
+            return
+
+    async def pass_on(self, data: bytes) -> None:
+        """Raises `CallerGone`."""
+        try:
+            await self.session.tell(data)
+        except Ended:
+            raise CallerGone from None
+
+    def _digest(self, content: bytes) -> str:
+        head = f"{self.session.target.url}\n{self._function}\n".encode()
+        return "sha256:" + hashlib.sha256(head + content).hexdigest()
+
+
+class Refusal(PostgresExchange):
+    """A message that is refused before it means anything; it is recorded like any other refusal."""
+
+    def __init__(self, session: Speaker, why: Refused, said: Mapping[str, str] | None = None) -> None:
+        super().__init__(session, "")
+        self._why = why
+
+    def arguments(self) -> dict[str, Any]:
+        raise self._why

@@ -1,0 +1,299 @@
+"""The extended protocol: Parse, Bind and Describe are gathered until they come to a call, and sent with it.
+
+Nothing reaches the database before the statement that it belongs to was allowed, with the values that are bound to it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from funcgate.catalog.sql import Statement
+from funcgate.core.refusal import Code, Refused
+from funcgate.wire.postgres import backend, frontend
+from funcgate.wire.postgres.frames import Frame, Malformed, frame
+
+from .exchange import PostgresExchange, Speaker
+from .statement import Portal, Prepared, Sending, StatementExchange
+from .target import PostgresTarget
+from .upstream import Upstream
+
+_MOST_WAITING = 1 << 20  # bytes of messages that are not part of a call yet
+
+
+class Carrier(Speaker, Protocol):
+    """What the extended protocol asks of its session."""
+
+    async def carry(self, exchange: PostgresExchange) -> bool: ...
+
+    async def refuse(self, why: Refused) -> None: ...
+
+    async def abort(self) -> None: ...
+
+    async def ready(self) -> None: ...
+
+    def settled(self, found: Frame) -> None: ...
+
+    async def unasked(self, found: Frame) -> None: ...
+
+    def took_effect(self, statement: Statement) -> None: ...
+
+    def target_now(self) -> PostgresTarget: ...
+
+
+class Extended:
+    """The state of one session's extended protocol. After an error everything is skipped up to the next Sync."""
+
+    def __init__(self, session: Carrier) -> None:
+        self._session = session
+        self._statements: dict[str, Prepared] = {}
+        self._portals: dict[str, Portal] = {}
+        self._failed = False
+        self._held = 0  # bytes of named statements and portals, at most: none is taken off
+        self._clear()
+
+    def _clear(self) -> None:
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._expected: list[str] = []
+        self._about: Prepared | None = None
+        self._bound: Portal | None = None
+        self._asked: list[Prepared | Portal] = []
+        self._new: list[tuple[str, str]] = []  # what the messages that wait make: S or P, and its name
+
+    async def take(self, found: Frame) -> None:
+        """One message. Raises `Ended`, `Malformed`."""
+        kind = found.kind
+        if kind == frontend.SYNC:
+            await self._sync()
+        elif self._failed:
+            return
+        else:
+            try:
+                await self._take(kind, found)
+            except Refused as why:
+                await self._session.refuse(why)
+                await self._fail()
+
+    async def _take(self, kind: bytes, found: Frame) -> None:
+        if kind == frontend.PARSE:
+            await self._parse(found)
+        elif kind == frontend.BIND:
+            await self._bind(found)
+        elif kind == frontend.DESCRIBE:
+            await self._describe(found)
+        elif kind == frontend.EXECUTE:
+            await self._execute(found)
+        elif kind == frontend.CLOSE:
+            await self._close(found)
+        elif kind == frontend.FLUSH:
+            await self._flush()
+        else:
+            raise Malformed("a message that may not come here")
+
+    # Messages.
+
+    async def _parse(self, found: Frame) -> None:
+        name, sql, types = frontend.read_parse(found.payload)
+        await self._part_from(None)
+        statements = self._session.target_now().catalog.analyse(sql)
+        if len(statements) > 1:
+            raise Refused(Code.REQUEST_INVALID, "A prepared statement holds one statement.")
+        self._check_room(len(found.raw) if name else 0)
+        # Attack: parse one statement, then another one by its name. The server keeps the first one; the second is judged.
+        if name and name in self._statements:
+            raise Refused(Code.REQUEST_INVALID, "There is a prepared statement of that name already.")
+        self._statements[name] = self._about = Prepared(sql, statements[0] if statements else None, types)
+        self._new.append(("S", name))
+        self._wait(found, "1")
+
+    async def _bind(self, found: Frame) -> None:
+        bind = frontend.read_bind(found.payload)
+        prepared = self._statements.get(bind.statement)
+        if prepared is None:
+            raise Refused(Code.REQUEST_INVALID, "There is no such prepared statement.")
+        await self._part_from(prepared)
+        self._check_room(len(found.raw) if bind.portal else 0)
+        if bind.portal and bind.portal in self._portals:
+            raise Refused(Code.REQUEST_INVALID, "There is a portal of that name already.")
+        self._new.append(("P", bind.portal))
+        self._bound = self._portals[bind.portal] = Portal(prepared, bind, _formatted(prepared.columns, bind.results))
+        self._about = prepared
+        self._wait(found, "2")
+
+    async def _describe(self, found: Frame) -> None:
+        what, name = frontend.read_named(found.payload)
+        about: Prepared | Portal | None = self._statements.get(name) if what == "S" else self._portals.get(name)
+        if about is None:
+            raise Refused(Code.REQUEST_INVALID, "There is nothing of that name to describe.")
+        prepared = about if isinstance(about, Prepared) else about.prepared
+        await self._part_from(prepared, about if isinstance(about, Portal) else None)
+        self._about = prepared
+        self._asked.append(about)
+        self._wait(found, *(("t", "T") if what == "S" else ("T",)))
+
+    async def _close(self, found: Frame) -> None:
+        """Close is no call: it ends what the session has, and nothing else."""
+        what, name = frontend.read_named(found.payload)
+        await self._part_from(None)
+        self._forget([(what, name)])
+        session, upstream = self._session, self._session.upstream
+        if upstream is not None:
+            upstream.channel.write(found.raw + frontend.FLUSH_FRAME)
+            session.unsynced = True
+            await self._until(upstream, backend.CLOSE_COMPLETE)
+        await session.tell(frame(backend.CLOSE_COMPLETE))
+
+    async def _execute(self, found: Frame) -> None:
+        portal = self._portals.get(frontend.read_execute(found.payload).portal)
+        if portal is None:
+            raise Refused(Code.REQUEST_INVALID, "There is no such portal.")
+        await self._part_from(portal.prepared, portal)
+        data, expected, asked = self._waiting, self._expected, self._asked
+        if portal.columns is None and portal not in asked:
+            data.append(frame(frontend.DESCRIBE, b"P" + found.payload[:-4]))  # the rows cannot be read without it
+            expected.append("-T")
+            asked.append(portal)
+        statement = portal.prepared.statement
+        joined = (statement is None or statement.copy != "in") and self._session.caller.follows(frontend.SYNC_FRAME)
+        data += (found.raw, frontend.SYNC_FRAME if joined else frontend.FLUSH_FRAME)
+        sending = Sending(b"".join(data), expected, ready=joined)
+        new = self._taken()
+        function = statement.function if statement is not None else "describe"
+        await self._carry(function, portal.prepared, sending, portal, asked, new)
+
+    async def _flush(self) -> None:
+        await self._part_from(None)
+
+    async def _sync(self) -> None:
+        session = self._session
+        if not self._failed:
+            try:
+                await self._part_from(None)
+            except Refused as why:
+                await session.refuse(why)
+                await self._fail()
+        upstream = session.upstream
+        if upstream is not None and session.unsynced:
+            upstream.channel.write(frontend.SYNC_FRAME)
+            await self._until(upstream, backend.READY)
+        self._clear()
+        self._failed = False
+        await session.ready()
+
+    # Calls.
+
+    def _wait(self, found: Frame, *expected: str) -> None:
+        self._size += len(found.raw)
+        if self._size > _MOST_WAITING + self._session.target.limits.max_request:
+            raise Refused(Code.REQUEST_TOO_LARGE, "Too many messages without a call.")
+        self._waiting.append(found.raw)
+        self._expected += expected
+
+    async def _part_from(self, prepared: Prepared | None, portal: Portal | None = None) -> None:
+        """Send what waits, when the next message is about another statement (None: whichever) or other values."""
+        same = prepared is not None and (self._about is None or self._about is prepared)
+        if self._waiting and not (same and (portal is None or self._bound is None or self._bound is portal)):
+            await self._prepare()
+
+    async def _prepare(self) -> None:
+        """What waits has no Execute. With values bound it is judged as the statement; else it only asks what there is."""
+        about, bound = self._about, self._bound
+        sending = Sending(
+            b"".join([*self._waiting, frontend.FLUSH_FRAME]), [*self._expected], executes=False, ready=False
+        )
+        asked = self._asked
+        new = self._taken()
+        if about is None:
+            raise TypeError("messages that are about nothing")
+        judged = bound is not None and about.statement is not None
+        function = about.statement.function if judged and about.statement is not None else "describe"
+        await self._carry(function, about, sending, bound, asked, new)
+
+    async def _carry(
+        self,
+        function: str,
+        prepared: Prepared,
+        sending: Sending,
+        portal: Portal | None,
+        asked: Sequence[Prepared | Portal],
+        new: Sequence[tuple[str, str]],
+    ) -> None:
+        session = self._session
+        exchange = StatementExchange(session, function, prepared, sending, portal)
+        kept = False
+        try:
+            kept = await session.carry(exchange) and exchange.answer is not None and not exchange.answer.failed
+        finally:
+            if not kept:
+                # Attack: a Parse that was cut short, so that a name means one statement here and another one there.
+                self._forget(new)
+        answer = exchange.answer
+        if not kept or answer is None:
+            await self._fail(aborted=exchange.refused is None)
+            return
+        parameters = iter(answer.parameters)
+        for about, columns in zip(asked, answer.descriptions, strict=True):
+            about.columns = columns
+            if isinstance(about, Prepared):
+                about.types = next(parameters)
+        if sending.executes and prepared.statement is not None:
+            session.took_effect(prepared.statement)
+
+    async def _fail(self, *, aborted: bool = False) -> None:
+        """A refusal is to the session what an error of the server is. `aborted`: it was one."""
+        self._forget(self._new)
+        self._clear()
+        self._failed = True
+        if not aborted:
+            await self._session.abort()
+
+    def _check_room(self, size: int) -> None:
+        # Attack: statements and portals with long texts and values, never closed, until the memory is gone.
+        limits = self._session.limits
+        self._held += size
+        if self._held > limits.max_held:  # by now some were closed, maybe
+            values = [value for portal in self._portals.values() for value in portal.bind.values if value]
+            self._held = size + sum(map(len, values)) + sum(len(each.sql) for each in self._statements.values())
+        if len(self._statements) + len(self._portals) >= limits.max_statements or self._held > limits.max_held:
+            raise Refused(Code.REQUEST_TOO_LARGE, "The session holds too many statements and portals; close some.")
+
+    def _taken(self) -> Sequence[tuple[str, str]]:
+        """What the messages that are sent now make; nothing waits any more."""
+        new = self._new
+        self._clear()
+        return new
+
+    def _forget(self, names: Sequence[tuple[str, str]]) -> None:
+        for what, name in names:
+            (self._statements if what == "S" else self._portals).pop(name, None)
+
+    def transaction_ended(self) -> None:
+        """Portals end with the transaction that they were made in."""
+        self._portals.clear()
+
+    def deallocated(self, sql: str) -> None:
+        """After DEALLOCATE: names may be given anew. To forget one too many is safe: its next use is refused."""
+        name = sql.rstrip("; \n\t").split()[-1]
+        if name.upper() == "ALL":
+            self._statements.clear()
+        self._statements.pop(name.strip('"'), None)
+
+    async def _until(self, upstream: Upstream, kind: bytes) -> Frame:
+        """Read up to a message of this type; what comes before it is passed on as what comes unasked."""
+        unasked: list[Frame] = []
+        async with asyncio.timeout(self._session.target.limits.timeout_s):
+            while (found := await upstream.channel.next()).kind != kind:
+                unasked.append(found)
+        if kind == backend.READY:
+            self._session.settled(found)
+        for each in unasked:
+            await self._session.unasked(each)
+        return found
+
+
+def _formatted(columns: Sequence[backend.Column] | None, formats: Sequence[int]) -> Sequence[backend.Column] | None:
+    """The columns of a statement in the formats that a Bind asks for."""
+    if columns is None or (len(formats) > 1 and len(formats) != len(columns)):
+        return None
+    wanted = list(formats) * len(columns) if len(formats) == 1 else formats or [0] * len(columns)
+    return [column._replace(format=form) for column, form in zip(columns, wanted, strict=True)]

@@ -1,0 +1,78 @@
+"""Where the columns of an answer come from, and what views do: the database's catalogue, read over the connection.
+
+What cannot be told stays unknown: an unknown column is hidden, an unknown table is not read.
+"""
+
+from collections.abc import Sequence
+from time import monotonic
+
+from funcgate.catalog.sql import RELATIONS_SQL, STATEMENTS, Described, Relations, Statement, origins
+from funcgate.wire.postgres import backend, frontend
+from funcgate.wire.postgres.backend import Column
+from funcgate.wire.postgres.frames import Malformed
+
+from .upstream import Upstream
+
+_FRESH_S = 30.0
+# What policies let through as reading or writing rows. The others say of themselves that they may do anything.
+_SEEN = frozenset(STATEMENTS) - {"call", "mixed", "ddl", "do"}
+_MOST_ROWS = 500_000
+
+
+class Origins:
+    """One session's knowledge of tables and views."""
+
+    def __init__(self) -> None:
+        self._relations: Relations | None = None
+        self._last: Relations | None = None  # what was known before it grew stale
+        self._read_at = 0.0
+        self._stale = True
+
+    def changed(self) -> None:
+        """Tables or views may be others from here on."""
+        self._stale = True
+
+    async def refresh(self, upstream: Upstream, *, possible: bool) -> None:
+        """Read the catalogue, unless it is known. `possible` False: no statement of ours can be sent now. Raises `Ended`,
+        `Malformed`, `TimeoutError`."""
+        if not self._stale and monotonic() - self._read_at < _FRESH_S:
+            return
+        if not possible or upstream.state == b"E":
+            self._relations = None if self._stale else self._relations
+            return
+        self._last = self._relations = await _read(upstream)
+        self._read_at, self._stale = monotonic(), False
+
+    def hidden_calls(self, statement: Statement) -> frozenset[str]:
+        """What the statement calls without a word of it, see `Relations.hidden_calls`."""
+        if statement.function not in _SEEN or not (statement.args["reads"] or statement.fields):
+            return frozenset()
+        return (
+            self._last.hidden_calls(statement) if self._last is not None else frozenset({"tables that are not known"})
+        )
+
+    def of(self, statement: Statement | None, columns: Sequence[Column]) -> Sequence[Sequence[str] | None]:
+        """For each column, those that its values depend on; None when nobody can tell."""
+        if statement is None:
+            return [None] * len(columns)
+        described = [Described(column.name, column.table, column.number) for column in columns]
+        found = origins(statement, described, self._relations)
+        return found if len(found) == len(columns) else [None] * len(columns)
+
+
+async def _read(upstream: Upstream) -> Relations | None:
+    channel = upstream.channel
+    channel.write(frontend.query(RELATIONS_SQL))
+    rows: list[list[str | None]] = []
+    failed = False
+    while (found := await channel.next()).kind != backend.READY:
+        if found.kind == backend.DATA_ROW:
+            if len(rows) >= _MOST_ROWS:
+                raise Malformed("the database has more tables than can be known")
+            rows.append([None if value is None else value.decode() for value in backend.read_row(found.payload)])
+        failed = failed or found.kind == backend.ERROR
+    upstream.state = found.payload
+    try:
+        return None if failed else Relations(rows)
+    except ValueError:
+        return None

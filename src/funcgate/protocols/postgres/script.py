@@ -1,0 +1,108 @@
+"""Several statements in one simple query: each is a call, all are judged before the first is sent, the text is sent once."""
+
+import asyncio
+
+from funcgate.core.call import Permit
+from funcgate.core.lease import Lease
+from funcgate.core.refusal import Code, Refused
+from funcgate.core.reply import Reply
+from funcgate.wire.postgres import backend
+from funcgate.wire.postgres.frames import Frame
+
+from .answer import Answer
+from .exchange import Speaker
+from .statement import Prepared, Sending, StatementExchange
+
+
+class Script:
+    """The statements of one simple query: all are judged before the first is sent, and the text is sent once."""
+
+    def __init__(self, count: int) -> None:
+        self._missing = count
+        self._go: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turns = [asyncio.Event() for _ in range(count)]
+        self._turns[0].set()
+        self.broken = False
+        self.told = False
+        self.sent = False
+
+    async def judged(self) -> None:
+        """This statement may be sent; wait for the others. Raises `Refused` when one of them may not."""
+        self._missing -= 1
+        if not self._missing and not self._go.done():
+            self._go.set_result(None)
+        await asyncio.shield(self._go)
+        self.check()
+
+    async def turn(self, at: int) -> None:
+        await self._turns[at].wait()
+        self.check()
+
+    def check(self) -> None:
+        if self.broken:
+            raise Refused(
+                Code.POLICY_DENIED, private_detail="another statement of the same text was refused, or failed"
+            )
+
+    def done(self, at: int) -> None:
+        if at + 1 < len(self._turns):
+            self._turns[at + 1].set()
+
+    def give_up(self) -> None:
+        self.broken = True
+        if not self._go.done():
+            self._go.set_result(None)
+        for turn in self._turns:
+            turn.set()
+
+
+class Part(StatementExchange):
+    """One statement of a script."""
+
+    def __init__(
+        self, session: Speaker, function: str, prepared: Prepared, sending: Sending, script: Script, at: int
+    ) -> None:
+        super().__init__(session, function, prepared, sending)
+        self._script = script
+        self._at = at
+        self.finished = False
+
+    async def send(self, permit: Permit, lease: Lease) -> Reply:
+        """See `core.ports.Exchange`."""
+        await self._script.judged()
+        await self._script.turn(self._at)
+        return await super().send(permit, lease)
+
+    def write(self) -> None:
+        if self._script.sent:
+            return
+        self._script.sent = True
+        super().write()
+        self.session.awaiting_ready, self.session.unsynced = True, False
+
+    def _over(self, answer: Answer) -> bool:
+        """An error ends the whole text."""
+        if answer.failed and self.session.awaiting_ready:
+            return False
+        return super()._over(answer) if self.sending.ready else answer.done
+
+    def _ready(self, found: Frame, answer: Answer) -> None:
+        self.sending.ready = True
+        super()._ready(found, answer)
+
+    async def deliver(self, reply: Reply) -> None:
+        """See `core.ports.Exchange`."""
+        await super().deliver(reply)
+        if self._known().failed:
+            self._script.told = True
+            self._script.give_up()
+        self.finished = True
+        self._script.done(self._at)
+
+    async def refuse(self, refused: Refused) -> None:
+        """See `core.ports.Exchange`. The first refusal is told; the others follow from it."""
+        self._script.give_up()
+        self.refused = refused
+        if not self._script.told:
+            self._script.told = True
+            await self.say(backend.refusal(refused, self.call_id))

@@ -1,0 +1,345 @@
+"""A caller's session from its login on: messages in, calls through the gateway, messages out, one call after the other.
+
+It decides nothing about a statement. Whatever it keeps (statements, portals, a connection) ends with it.
+"""
+
+import asyncio
+import hashlib
+import secrets
+
+from funcgate.catalog.sql import Statement
+from funcgate.core.ids import new_id
+from funcgate.core.principal import RawToken
+from funcgate.core.refusal import Code, Refused
+from funcgate.gateway import Gateway
+from funcgate.wire.postgres import backend, frontend
+from funcgate.wire.postgres.frames import Frame, Malformed
+
+from .channel import Channel, Ended
+from .connecting import Connect
+from .exchange import PostgresExchange, Refusal
+from .extended import Extended
+from .notifying import Notification
+from .origins import Origins
+from .script import Part, Script
+from .statement import Prepared, Sending, StatementExchange
+from .target import PostgresSite, PostgresTarget, SessionLimits
+from .upstream import Upstream
+
+_POISON = frontend.parse("funcgate_refused", "funcgate_refused") + frontend.SYNC_FRAME
+_MOST_STATEMENTS = 100  # of one text
+_REPAIR_S = 10.0
+_QUIET = frozenset({frontend.COPY_DATA, frontend.COPY_DONE, frontend.COPY_FAIL})
+
+
+class Session:
+    """One caller, one connection to a database. `settings` names what SET statements made of the session."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        sites: "Sites",
+        caller: Channel,
+        client: str,
+        target: PostgresTarget,
+        token: RawToken | None,
+    ) -> None:
+        self.name = f"pg-{new_id()}"
+        self.client = client
+        self.caller = caller
+        self.upstream: Upstream | None = None
+        self.limits: SessionLimits = sites.limits
+        self.token = token
+        self.target = target
+        self.settings = ""
+        self.awaiting_ready = False
+        self.unsynced = False
+        self.dirty = False
+        self.origins = Origins()
+        self.renew_key()
+        self._gateway = gateway
+        self._sites = sites
+        self._extended = Extended(self)
+        self._running: asyncio.Task[None] | None = None
+        self._exchange: PostgresExchange | None = None
+        self._cancelling: set[asyncio.Task[None]] = set()
+        self._cancelled = False
+        self.idle = False
+
+    @property
+    def site(self) -> PostgresSite:
+        return self._sites.site
+
+    def renew_key(self) -> None:
+        """Another key to cancel with: a number that looks like a process id, and a secret."""
+        self.key = (secrets.randbelow((1 << 31) - 1) + 1, secrets.token_bytes(4))
+
+    async def run(self, parameters: dict[str, str]) -> None:
+        """Until the caller goes away. Raises `Ended`, `Malformed`, `TimeoutError`."""
+        try:
+            connecting = Connect(self, parameters, self.key, b"")
+            await self.carry(connecting)
+            if connecting.refused is not None or self.upstream is None:
+                return
+            while True:
+                found = await self._next()
+                if found.kind == frontend.TERMINATE:
+                    return
+                await self._take(found)
+        finally:
+            self._end()
+
+    async def carry(self, exchange: PostgresExchange) -> bool:
+        """One call through the gateway. False when it was refused, or cancelled by its caller."""
+        self._exchange = exchange
+        self._running = running = asyncio.ensure_future(self._gateway.carry(exchange, self.site.snapshot))
+        try:
+            await running
+        except asyncio.CancelledError:
+            await self._cancelled_by_caller()
+            exchange.refused = Refused(Code.REQUEST_INVALID)
+        finally:
+            self._running = self._exchange = None
+        return exchange.refused is None
+
+    async def _cancelled_by_caller(self) -> None:
+        """Tell that what did not run yet was cancelled. Raises the cancellation again when it is the session's own end."""
+        asked, self._cancelled = self._cancelled, False
+        if not asked:
+            raise asyncio.CancelledError
+        await self.tell(backend.error("ERROR", "57014", "canceling statement due to user request"))
+
+    async def refuse(self, why: Refused) -> None:
+        """Record and tell a refusal of something that is no call yet."""
+        await self.carry(Refusal(self, why))
+
+    async def tell(self, data: bytes) -> None:
+        """To the caller. Raises `Ended`, also when it does not read."""
+        if not data:
+            return
+        self.caller.write(data)
+        try:
+            async with asyncio.timeout(self.limits.write_timeout_s):
+                await self.caller.drain()
+        except TimeoutError:
+            # Attack: a caller that asks for much and reads nothing, and so keeps a connection to the database busy.
+            self.caller.abort()
+            raise Ended from None
+
+    def cancel(self) -> None:
+        """What a cancel request with this session's key asks for: the statement that runs, or waits for an approval."""
+        if (self.dirty or self.awaiting_ready) and self.upstream is not None:
+            task = asyncio.ensure_future(self.upstream.cancel())
+            self._cancelling.add(task)
+            task.add_done_callback(self._cancelling.discard)
+        elif self._running is not None:
+            self._cancelled = True
+            self._running.cancel()
+
+    async def abort(self) -> None:
+        """After a refusal: bring the connection to where a failed statement would have brought it. Raises `Ended`."""
+        upstream = self.upstream
+        if upstream is None:
+            raise Ended
+        async with asyncio.timeout(_REPAIR_S):
+            if self.dirty or self.awaiting_ready:
+                await upstream.cancel()
+                upstream.channel.write(frontend.copy_fail("refused"))  # ignored unless it copies
+            if self.awaiting_ready:
+                await self.settle()
+            if self.unsynced or upstream.state == b"T":
+                # What went before in the same transaction must not take effect: as after any other error.
+                upstream.channel.write(_POISON)
+                await self.settle()
+        self.dirty = False
+
+    async def settle(self) -> None:
+        """Read up to the next ReadyForQuery; nothing of it is for the caller. Raises `Ended`, `Malformed`."""
+        upstream = self.upstream
+        if upstream is None:
+            raise Ended
+        while (found := await upstream.channel.next()).kind != backend.READY:
+            pass
+        self.settled(found)
+
+    def settled(self, found: Frame) -> None:
+        if self.upstream is not None:
+            self.upstream.state = found.payload
+        self.awaiting_ready = self.unsynced = self.dirty = False
+
+    async def ready(self) -> None:
+        """Tell the caller that the next statement may come, and in which state the transaction is."""
+        state = self.upstream.state if self.upstream is not None else b"I"
+        if state == b"I":
+            self._extended.transaction_ended()
+        await self.tell(backend.ready(state))
+
+    def took_effect(self, statement: Statement) -> None:
+        """After a SET, or a change of tables, the session's statements may mean another thing; so they may after a rollback."""
+        if statement.function == "set":
+            self.settings = hashlib.sha256(f"{self.settings}\n{statement.sql}".encode()).hexdigest()
+        if statement.function == "deallocate":
+            self._extended.deallocated(statement.sql)
+        elif statement.args.get("command") == "DISCARD":
+            self._extended.deallocated("ALL")
+        if statement.control == "rollback_to":
+            self._extended.transaction_ended()
+        if statement.relations_change or statement.control in ("rollback", "rollback_to"):
+            self.origins.changed()
+
+    async def unasked(self, found: Frame) -> None:
+        """Something that no statement asked for. Raises `Ended`, `Malformed`."""
+        if found.kind in (backend.ERROR, backend.NOTIFICATION, backend.NOTICE, backend.PARAMETER_STATUS):
+            await self.carry(Notification(self, found))
+        else:
+            raise Malformed("a message that nobody asked for")
+
+    async def _take(self, found: Frame) -> None:
+        kind = found.kind
+        if kind == frontend.QUERY:
+            await self._query(found)
+        elif kind == frontend.FUNCTION_CALL:
+            await self.refuse(Refused(Code.REQUEST_INVALID, "Function-call messages are not carried."))
+            await self._after_refusal()
+            await self.ready()
+        elif kind not in _QUIET:  # COPY data that come after the COPY was refused, as the server has it
+            await self._extended.take(found)
+
+    # Simple queries.
+
+    async def _query(self, found: Frame) -> None:
+        if self.unsynced:
+            raise Malformed("a simple query inside a batch of the extended protocol")
+        try:
+            sql = frontend.read_query(found.payload)
+            statements = self.target_now().catalog.analyse(sql)
+            if len(statements) > _MOST_STATEMENTS:
+                raise Refused(Code.REQUEST_TOO_LARGE, f"A text may hold {_MOST_STATEMENTS} statements.")
+        except Refused as why:
+            await self.refuse(why)
+            await self._after_refusal()
+            await self.ready()
+            return
+        if not statements:
+            await self.tell(backend.EMPTY_QUERY)
+        elif len(statements) == 1:
+            prepared = Prepared(sql, statements[0], ())
+            exchange = StatementExchange(self, statements[0].function, prepared, Sending(frontend.query(sql)))
+            if not await self.carry(exchange):
+                await self._after_refusal()
+            else:
+                self.took_effect(statements[0])
+        else:
+            await self._script(sql, statements)
+        await self.ready()
+
+    async def _script(self, sql: str, statements: tuple[Statement, ...]) -> None:
+        script = Script(len(statements))
+        last = len(statements) - 1
+        parts = [
+            Part(
+                self,
+                each.function,
+                Prepared(each.sql, each, ()),
+                Sending(frontend.query(sql), ready=at == last),
+                script,
+                at,
+            )
+            for at, each in enumerate(statements)
+        ]
+        snapshot = self.site.snapshot
+
+        async def carry(part: Part) -> None:
+            try:
+                await self._gateway.carry(part, snapshot)
+            finally:
+                if not part.finished:
+                    script.give_up()
+
+        self._running = running = asyncio.ensure_future(_all([carry(part) for part in parts]))
+        cancelled = False
+        try:
+            await running
+        except asyncio.CancelledError:
+            await self._cancelled_by_caller()
+            cancelled = True
+        finally:
+            running.cancel()
+            self._running = None
+        if cancelled or any(part.refused is not None for part in parts):
+            await self._after_refusal()
+        for each in statements:
+            self.took_effect(each)
+
+    async def _after_refusal(self) -> None:
+        await self.abort()
+
+    def target_now(self) -> PostgresTarget:
+        """The target as the configuration has it now. Raises `Refused`."""
+        target = self.site.targets.get(self.target.name)
+        if target is None:
+            raise Refused(Code.FUNCTION_UNKNOWN, private_detail="the target is not there any more")
+        if target.url == self.target.url:
+            self.target = target
+        return target
+
+    # Waiting.
+
+    async def _next(self) -> Frame:
+        """The caller's next message. What the database says unasked meanwhile is passed on."""
+        caller, upstream = self.caller, self.upstream
+        if upstream is None:
+            raise Ended
+        async with asyncio.timeout(self.limits.idle_timeout_s):
+            while (found := caller.poll()) is None:
+                if not self.unsynced and (unasked := upstream.channel.poll()) is not None:
+                    await self.unasked(unasked)
+                    continue
+                if caller.ended or upstream.channel.ended or (self._sites.draining and upstream.state == b"I"):
+                    await self._farewell(upstream)
+                waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                caller.wake_with(waiter)
+                upstream.channel.wake_with(waiter)
+                self.idle = True
+                await waiter
+                self.idle = False
+        return found
+
+    async def _farewell(self, upstream: Upstream) -> None:
+        if not self.caller.ended:
+            gone = "the database closed the connection" if upstream.channel.ended else "the gateway is going away"
+            await self.tell(backend.error("FATAL", "57P01", gone))
+        raise Ended
+
+    def _end(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+        upstream, self.upstream = self.upstream, None
+        if upstream is None:
+            return
+        if self.dirty or self.awaiting_ready:
+            # The caller is gone and its statement still runs: nobody would read what it finds.
+            self._sites.detach(_cancel_and_close(upstream))
+        else:
+            upstream.close()
+
+
+class Sites:
+    """What sessions ask of the listener."""
+
+    site: PostgresSite
+    limits: SessionLimits
+    draining: bool
+
+    def detach(self, work: object) -> None:
+        """Let something that must not be cut off run on."""
+        raise NotImplementedError
+
+
+async def _cancel_and_close(upstream: Upstream) -> None:
+    await upstream.cancel()
+    upstream.channel.abort()
+
+
+async def _all(work: list) -> None:  # type: ignore[type-arg]
+    await asyncio.gather(*work)

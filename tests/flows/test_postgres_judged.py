@@ -1,0 +1,189 @@
+"""SQL through the gate: a reader changes nothing, hidden columns stay hidden, named queries are functions."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import asyncpg
+import psycopg
+import pytest
+
+from support.leaks import LEAKS, PEOPLE, SHOWN
+from support.postgres import Database, SqlGate
+from support.statements import READING, TABLES, WRITES, state
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Database]:
+    """One of its own: what is tried here may destroy it. The gateway comes as a superuser: only the judgement protects."""
+    found = Database().start()
+    try:
+        yield found
+    finally:
+        found.stop()
+
+
+Make = Callable[..., SqlGate]
+
+
+def as_admin(make: Make, **changes: Any) -> SqlGate:
+    gate = make(**changes)
+    gate.file.write_text(gate.file.read_text().replace("user: owner", "user: root"))
+    gate.start()
+    return gate
+
+
+def policy(functions: list[str]) -> list[dict[str, Any]]:
+    return [{"name": "some", "effect": "allow", "functions": functions, "principals": ["group:agents"]}]
+
+
+def run_all(gate: SqlGate, texts: list[str], *, extended: bool) -> None:
+    """Each by itself, whatever the one before it did to the session."""
+    connection = gate.connect()
+    for text in texts:
+        if extended:
+            connection.pgconn.exec_params(text.encode(), None)
+        else:
+            connection.pgconn.exec_(text.encode())
+        if connection.pgconn.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            connection.close()
+            connection = gate.connect()
+    connection.close()
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_a_reader_changes_nothing(database: Database, make_sql_gate: Make, extended: bool) -> None:
+    with database.connect(user="root") as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP ROLE IF EXISTS bob")
+        connection.execute("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
+        connection.execute(TABLES)
+        connection.execute("CREATE VIEW trap AS SELECT f() AS a")
+        connection.execute("CREATE FUNCTION sweep(t) RETURNS int LANGUAGE sql AS 'DELETE FROM t; SELECT 1'")
+    gate = as_admin(make_sql_gate, policies=policy(READING))
+    before = state(database)
+    run_all(gate, [*WRITES, "SELECT * FROM trap", "SELECT t.sweep FROM t"], extended=extended)
+    assert state(database) == before
+    with gate.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM t").fetchone() == (5,)
+
+
+@pytest.fixture(scope="module")
+def people(database: Database) -> None:
+    with database.connect(user="root") as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS hr CASCADE")
+        connection.execute(PEOPLE)
+
+
+@pytest.mark.usefixtures("people")
+def test_a_hidden_column_is_hidden_in_every_format(make_sql_gate: Make) -> None:
+    masking = [{"functions": ["shop.*"], "fields": ["people.ssn", "people.figure", "logs.ssn"]}]
+    gate = as_admin(make_sql_gate, policies=policy(["shop.*"]), masking=masking)
+    with gate.connect() as connection:
+        for sql in LEAKS:
+            for binary in (False, True):
+                connection.pgconn.exec_(b"BEGIN")
+                result = connection.pgconn.exec_params(sql.encode(), None, result_format=int(binary))
+                seen = [*values(result), result.error_message]
+                connection.pgconn.exec_(b"ROLLBACK")
+                assert not any(b"canary" in value.lower() or b"12345" in value for value in seen), sql
+                assert (12345).to_bytes(8) not in seen, sql
+        for sql, columns in SHOWN.items():
+            connection.pgconn.exec_(b"BEGIN")
+            result = connection.pgconn.exec_(sql.encode())
+            connection.pgconn.exec_(b"ROLLBACK")
+            assert not result.error_message, sql
+            hidden = [i for i in range(result.nfields) if result.get_value(0, i) in (None, b"[REDACTED:field]")]
+            assert set(hidden).isdisjoint(columns), sql
+
+
+TELLING = """
+SELECT CAST(ssn AS int) FROM people
+SELECT (ssn || 'x')::date FROM people
+SELECT xmlparse(document '<' || ssn) FROM people
+SELECT ssn::jsonb FROM people
+INSERT INTO people SELECT 1, '', ssn FROM people
+INSERT INTO others SELECT ssn::int FROM people
+COPY people TO STDOUT
+COPY people (id, ssn) TO STDOUT (FORMAT csv)
+COPY (SELECT ssn FROM people) TO STDOUT
+COPY (SELECT id, upper(ssn) FROM people) TO STDOUT (FORMAT csv, DELIMITER ';')
+DO $$ BEGIN RAISE NOTICE 'the number is %', (SELECT ssn FROM people LIMIT 1); END $$
+DO $$ BEGIN RAISE EXCEPTION 'it is %', (SELECT ssn FROM people LIMIT 1) USING DETAIL = (SELECT max(ssn) FROM people); END $$
+""".strip().splitlines()
+
+
+@pytest.mark.usefixtures("people")
+def test_neither_errors_nor_notices_nor_copies_tell(make_sql_gate: Make) -> None:
+    masking = [{"functions": ["shop.*"], "fields": ["people.ssn", "people.figure"]}]
+    gate = as_admin(make_sql_gate, policies=policy(["shop.*"]), masking=masking, target={"preset": "none"})
+    with gate.connect() as connection:
+        for sql in TELLING:
+            told = all_that_is_told(connection, sql)
+            assert told, sql
+            assert "canary" not in str(told).lower(), sql
+        connection.execute("SELECT set_config('application_name', ssn, false) FROM people")
+        assert connection.info.parameter_status("application_name") == "[REDACTED:field]"
+
+
+def all_that_is_told(connection: psycopg.Connection, sql: str) -> list[str]:
+    """Rows of a COPY, notices, and every field of an error."""
+    told: list[str] = []
+
+    def notice(found: psycopg.errors.Diagnostic) -> None:
+        told.append(f"{found.message_primary} {found.message_detail} {found.context}")
+
+    connection.add_notice_handler(notice)
+    try:
+        if sql.startswith("COPY"):
+            with connection.cursor().copy(sql) as copy:
+                told += [bytes(piece).decode() for piece in copy]
+        else:
+            connection.execute(sql)
+    except psycopg.Error as error:
+        told.append(f"{error} {error.diag.message_detail} {error.diag.context} {error.diag.internal_query}")
+    connection.remove_notice_handler(notice)
+    return told
+
+
+@pytest.mark.usefixtures("people")
+def test_a_named_query_is_all_that_may_be_asked(make_sql_gate: Make) -> None:
+    query = {"name": "name_of", "sql": "SELECT name FROM people WHERE id = $1", "args": {"id": "integer"}}
+    rule = policy(["shop.name_of"])
+    rule[0]["when"] = "args.id < 3"
+    gate = as_admin(make_sql_gate, policies=rule, target={"functions": {"queries": [query]}})
+    with gate.connect() as connection:
+        assert connection.execute("select name from people where id = %s", [2]).fetchone() == ("name2",)
+        for sql, value in (("SELECT name FROM people WHERE id = %s", 3), ("SELECT ssn FROM people WHERE id = %s", 2)):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(sql, [value])
+    (call,) = (entries for entries in gate.calls_of("shop.name_of") if entries[-1].get("outcome") == "complete")
+    assert call[0]["args"] == {"id": 2}
+
+
+@pytest.mark.usefixtures("people")
+def test_a_pool_of_readers_works(make_sql_gate: Make) -> None:
+    gate = as_admin(make_sql_gate, policies=policy(["shop.select"]))
+    login = gate.login()
+
+    async def use() -> list[int]:
+        given = {
+            "host": login["host"],
+            "port": login["port"],
+            "user": "x",
+            "password": login["password"],
+            "database": "shop",
+        }
+        async with asyncpg.create_pool(min_size=1, max_size=1, ssl=False, **given) as pool:
+            return [await pool.fetchval("SELECT id FROM people WHERE id = $1", at) for at in (1, 2, 3)]
+
+    assert asyncio.run(use()) == [1, 2, 3]
+    with gate.connect() as connection:
+        for sql in ("RESET ALL", "DISCARD ALL", "CLOSE ALL", "UNLISTEN *", "DEALLOCATE ALL"):
+            connection.execute(sql)
+        for sql in ("SET work_mem = '8MB'", "RESET ROLE", "LISTEN a"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(sql)
+
+
+def values(result: Any) -> list[bytes]:
+    return [result.get_value(r, c) or b"" for r in range(result.ntuples) for c in range(result.nfields)]

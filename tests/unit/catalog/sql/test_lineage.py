@@ -1,0 +1,125 @@
+"""Where columns come from, against a real server: nothing that comes from a hidden column is shown, whatever the query."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from funcgate.catalog.sql import RELATIONS_SQL, Described, Relations, load_sql, origins
+from funcgate.masking.columns import LABEL, ColumnRules
+from support.leaks import LEAKS, PEOPLE, SHOWN
+from support.postgres import Database
+
+SECRET = "canary"  # in every SSN; every figure is 12345
+RULES = ColumnRules(["people.ssn", "people.figure", "logs.ssn"])
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[psycopg.Connection]:
+    database = Database().start()
+    try:
+        database.fill(PEOPLE)
+        with database.connect() as connection:
+            yield connection
+    finally:
+        database.stop()
+
+
+@pytest.fixture(scope="module")
+def relations(server: psycopg.Connection) -> Relations:
+    return Relations(server.execute(RELATIONS_SQL).fetchall())
+
+
+def shown(server: psycopg.Connection, relations: Relations | None, sql: str) -> tuple[list[int], str, str]:
+    """Which columns are shown, all that is to be seen, and all that is there. The statement is run and taken back."""
+    (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
+    server.execute("BEGIN")
+    try:
+        result = server.pgconn.exec_(sql.encode())
+        assert not result.error_message, result.error_message
+        fields = [
+            Described((result.fname(i) or b"").decode(), result.ftable(i), result.ftablecol(i))
+            for i in range(result.nfields)
+        ]
+        labels = [RULES.label(of) for of in origins(statement, fields, relations)]
+        rows = [[str(result.get_value(r, c)) for c in range(result.nfields)] for r in range(result.ntuples)]
+        seen = [[v for v, label in zip(row, labels, strict=True) if label is None] for row in rows]
+        return [i for i, label in enumerate(labels) if label is None], str(seen), str(rows)
+    finally:
+        server.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("sql", LEAKS)
+def test_a_hidden_column_is_hidden_wherever_it_goes(server: psycopg.Connection, relations: Relations, sql: str) -> None:
+    _, seen, there = shown(server, relations, sql)
+    if not sql.startswith("MERGE"):  # it returns nothing before PostgreSQL 17
+        assert SECRET in there.lower() or "12345" in there, "the query shows nothing that could leak"
+    assert SECRET not in seen.lower()
+    assert "12345" not in seen
+
+
+@pytest.mark.parametrize("sql", LEAKS)
+def test_what_is_not_known_is_hidden(server: psycopg.Connection, sql: str) -> None:
+    _, seen, _ = shown(server, None, sql)
+    assert SECRET not in seen.lower()
+    assert "12345" not in seen
+
+
+@pytest.mark.parametrize("sql", SHOWN)
+def test_what_is_not_hidden_is_shown(server: psycopg.Connection, relations: Relations, sql: str) -> None:
+    assert shown(server, relations, sql)[0] == SHOWN[sql]
+
+
+def test_a_table_that_was_made_since_is_hidden(server: psycopg.Connection, relations: Relations) -> None:
+    server.execute("CREATE TABLE fresh AS SELECT ssn AS a FROM people")
+    try:
+        assert shown(server, relations, "SELECT a FROM fresh")[0] == []
+        assert shown(server, relations, "SELECT max(a) FROM fresh")[0] == []
+    finally:
+        server.execute("DROP TABLE fresh")
+
+
+@pytest.mark.parametrize(
+    ("sql", "calls"),
+    [
+        ("SELECT * FROM trap", {"wipe"}),
+        ("SELECT one FROM public.trap", {"wipe"}),
+        ("SELECT * FROM (SELECT 1 FROM hr.behind) q", {"wipe"}),
+        ("SELECT * FROM peeking", set()),
+        ("SELECT p.ssn_of FROM people p", set()),
+        ("SELECT p.wipe_of FROM people p", {"wipe_of as a column"}),
+        ("SELECT public.people.wipe_of FROM people", {"wipe_of as a column"}),
+        ("SELECT * FROM people p JOIN staff2 s ON s.id = p.id WHERE p.name = s.label", set()),
+        ("SELECT p.ctid, p.* FROM people p", set()),
+        ("SELECT c.relname FROM pg_class c", set()),
+        ("SELECT x.y FROM (SELECT 1 AS y) x", set()),
+        ("SELECT peeking.one FROM (SELECT 1 AS one) peeking", set()),
+    ],
+)
+def test_functions_that_a_statement_does_not_show(relations: Relations, sql: str, calls: set[str]) -> None:
+    (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
+    assert relations.hidden_calls(statement) == calls
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT current_setting('a.b')", "SHOW a.b", "SELECT setting FROM pg_settings LIMIT 1"]
+)
+def test_a_setting_may_hold_a_hidden_value(server: psycopg.Connection, relations: Relations, sql: str) -> None:
+    server.execute("SELECT set_config('a.b', ssn, false) FROM people WHERE id = 1")
+    columns, _, there = shown(server, relations, sql)
+    assert columns == []
+    assert "pg_settings" in sql or SECRET in there
+
+
+def test_rules_speak_of_any_schema_unless_they_name_one() -> None:
+    assert ColumnRules(["people.ssn"]).label(["hr.people.ssn"]) == LABEL
+    assert ColumnRules(["hr.people.ssn"]).label(["public.people.ssn"]) is None
+    assert ColumnRules(["ssn"]).label(["public.people.ssn"]) == LABEL
+    assert ColumnRules(["**.ssn"]).label(["public.people.ssn"]) == LABEL
+    assert ColumnRules(["people.*"]).label(["public.people.ssn"]) == LABEL
+    assert ColumnRules(["people.ssn"]).label(["public.people.*"]) == LABEL
+    assert ColumnRules(["people.ssn"]).label(["public.people.ssn2", "public.orders.ssn"]) is None
+    assert ColumnRules(["people.ssn"]).label([]) is None
+    assert ColumnRules(["people.ssn"]).label(None) == LABEL
+    assert ColumnRules().label(None) is None
