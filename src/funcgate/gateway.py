@@ -17,7 +17,18 @@ from funcgate.core.entry import Decided, Entry, Kind, Who, who_is
 from funcgate.core.function import Function
 from funcgate.core.lease import Lease
 from funcgate.core.meter import Meter
-from funcgate.core.ports import Broker, CallerGone, Desk, Exchange, Identity, Journal, Masked, Masker, Policies
+from funcgate.core.ports import (
+    Broker,
+    CallerGone,
+    Desk,
+    Exchange,
+    Identity,
+    Journal,
+    Masked,
+    Masker,
+    Patience,
+    Policies,
+)
 from funcgate.core.principal import Principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome, Reply
@@ -131,7 +142,8 @@ class Gateway:
         schema = snapshot.functions[call.function].args_schema
         args = arrived.args or Raw(b"{}")
         passage.unwritten = arrived  # who came goes into the record also when the desk takes the call not even in
-        held = await self._desk.open(call, decision, args, schema, exchange.patience)
+        patience = _masked_patience(exchange.patience, snapshot.maskers(call.function))
+        held = await self._desk.open(call, decision, args, schema, patience)
         passage.approval, passage.unwritten = held.id, None
         await passage.write(arrived, passage.entry(_ASKED))
         await self._desk.wait(held)
@@ -281,6 +293,16 @@ class Passage:
 
 
 _DECISIONS: Mapping[type, str] = {Allow: "allow", Deny: "deny", RequireApproval: "ask", type(None): "none"}
+
+
+def _masked_patience(patience: Patience, masker: Masker) -> Patience:
+    """What approvers are told of the fields that go along is masked as arguments are."""
+    if not patience.fields:
+        return patience
+    fields = tuple(
+        map(str, msgspec.json.decode(masker.mask_args(msgspec.json.encode(patience.fields)), type=list[str]))
+    )
+    return msgspec.structs.replace(patience, fields=fields)
 
 
 def _known(call: Call | None) -> Call:

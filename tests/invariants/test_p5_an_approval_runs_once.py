@@ -79,6 +79,7 @@ def gate(authority: Authority, shared_target: Target, tmp_path_factory: pytest.T
 
     changes: dict[str, Any] = {
         "policies": POLICIES,
+        "masking": [{"functions": ["*"], "detect": "all"}],
         "target": {"limits": {"max_wait": "20s"}, "forward_headers": ["X-Forwarded-Thing"]},
     }
     configuration = settings(authority, shared_target.url, FUNCTIONS, **changes)
@@ -134,6 +135,15 @@ def test_an_approved_call_runs_once_when_it_is_sent_again(room: Room) -> None:
     assert (again.status_code, again.json()["code"]) == (403, "approval.used")
     assert room.call(body=b'{"amount":27000}').json()["code"] == "approval.pending"
     assert room.orders == 1
+
+
+def test_approvers_see_the_header_fields_that_go_along(room: Room) -> None:
+    sent = {"x-region": "eu", "x-dry-run": "false", "x-api-key": "k-1234567", "x-mail": "jane.roe@example.com"}
+    answer = room.call(body=b'{"amount":27500}', headers=sent)
+    shown = room.api("GET", f"approvals/{answer.json()['approval']['id']}").json()["fields"]
+    assert {"x-dry-run: false", "x-region: eu", "x-api-key: (not shown)"} <= set(shown)
+    assert "k-1234567" not in str(shown)
+    assert "jane.roe" not in str(shown)
 
 
 def test_a_rejected_call_does_not_run(room: Room) -> None:

@@ -61,7 +61,7 @@ def card(approval: Approval, limit: int = 0) -> Card:
         ("Bytes", asked.digest),
     ]
     if asked.fields:
-        facts.append(("Also sent", f"{visible(', '.join(asked.fields))} (values not shown)"))
+        facts.append(("Also sent", visible("; ".join(asked.fields))))
     room = _Room(limit or 1 << 62)
     told = tuple(room.take(facts))
     args = tuple(room.take(_arguments(msgspec.json.decode(asked.args))))

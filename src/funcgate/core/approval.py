@@ -42,8 +42,8 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Asked(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What will run, for whom. `args` is masked JSON, `masked` counts what was masked in it. `digest` is over the very bytes
-    that will be forwarded, `schema` over the function's argument schema, `version` is the configuration's. `fields` names what
-    the target gets beside the arguments, `fields_digest` stands for names and values."""
+    that will be forwarded, `schema` over the function's argument schema, `version` is the configuration's. `fields` are what
+    the target gets beside the arguments (``name: value``, masked), `fields_digest` stands for names and values."""
 
     call: str
     function: str

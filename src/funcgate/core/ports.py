@@ -94,7 +94,7 @@ class Broker(Protocol):
 class Patience(Struct, frozen=True):
     """How a caller wants to be held: for `wait_s` seconds at most; `detached`: not at all, it asks again. `approval` names one
     that the call is to join, "" if it does not say. `also` stands for what the target gets beside the bytes in the call's
-    digest, such as header fields: another one is another call. `fields` are those fields' names, as approvers are told them,
+    digest, such as header fields: another one is another call. `fields` are those fields, as approvers are told them,
     `fields_digest` stands for their names and values."""
 
     wait_s: float = 0.0

@@ -32,6 +32,9 @@ _SESSION = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 # W3C Trace Context, 3.2: no version ff; version 00 ends after the flags, a later one may go on after a dash.
 _IDS = rb"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 _TRACEPARENT = re.compile(rb"00%b|(?!00|ff)[0-9a-f]{2}%b(?:-[!-~]*)?" % (_IDS, _IDS))
+_SECRET = re.compile(
+    rb"auth|cookie|credential|key|passw|secret|signature|token"
+)  # in the name of a field: its value is one
 _MAX_TOKEN = 16 << 10
 
 
@@ -337,13 +340,16 @@ class HttpExchange:
 
     def _beside_digest(self) -> tuple[str, tuple[str, ...], str]:
         """SHA-256 over the path as it was spelled and the fields that the target gets, but for those in which the same call
-        differs when it is sent again; the names of these fields; SHA-256 over them alone."""
+        differs when it is sent again; these fields, for approvers; SHA-256 over them alone."""
         # Attack: have a call approved, and send it again with a field more that changes what the target does.
         fields = [(name.lower(), value) for name, value in self.forwarded if name.lower() not in INCIDENTAL]
         lines = b"".join(b"%b: %b\n" % field for field in fields)
         whole = hashlib.sha256(b"%b\n%b" % (self.request.target, lines)).hexdigest()
-        names = dict.fromkeys(name.decode("latin-1") for name, _ in fields if name != b"content-type")
-        return whole, tuple(names), hashlib.sha256(lines).hexdigest()
+        told = [
+            f"{name.decode('latin-1')}: {'(not shown)' if _SECRET.search(name) else value.decode('latin-1')}"
+            for name, value in fields
+        ]
+        return whole, tuple(told), hashlib.sha256(lines).hexdigest()
 
     def _spent_ms(self) -> float:
         return (perf_counter() - self._started - self.target_s) * 1000.0
