@@ -184,7 +184,9 @@ def test_a_grant_is_given_by_all_whose_approval_the_call_needs() -> None:
 def test_approvers_see_which_header_fields_go_along() -> None:
     async def test() -> None:
         here = place()
-        name = await here.pending(patience=Patience(0.0, fields=("x-dry-run: false", "x-note: a\u202eb"), fields_digest="f1"))
+        name = await here.pending(
+            patience=Patience(0.0, fields=("x-dry-run: false", "x-note: a\u202eb"), fields_digest="f1")
+        )
         facts = dict(card(await here.store.get(name)).facts)
         assert facts["Also sent"] == "x-dry-run: false; x-note: a⟨U+202E⟩b"
 
