@@ -62,6 +62,8 @@ def card(approval: Approval, limit: int = 0) -> Card:
     ]
     if asked.fields:
         facts.append(("Also sent", visible("; ".join(asked.fields))))
+    if offer := granted(approval):
+        facts.append(("May be granted", offer))
     room = _Room(limit or 1 << 62)
     told = tuple(room.take(facts))
     args = tuple(room.take(_arguments(msgspec.json.decode(asked.args))))
@@ -80,6 +82,17 @@ def needs(approval: Approval) -> str:
         for quorum in terms.quorums
     ]
     return " and ".join(dict.fromkeys(wanted)) or "nobody"
+
+
+def granted(approval: Approval) -> str:
+    """What may be allowed beyond the one call, and how; "" where nothing may, or nothing can be answered any more."""
+    calls = min((terms.grant_max_calls for terms in approval.terms), default=0)
+    longest_s = min((terms.grant_max_s for terms in approval.terms), default=0.0)
+    if approval.state is not State.PENDING or approval.asked.masked or calls < 1 or longest_s <= 0:
+        return ""
+    within = f"{longest_s / 3600:g} h" if longest_s >= 3600 else f"{longest_s / 60:g} min"
+    how = f"at the console, or funcgate approvals approve {approval.id} --calls N --for TIME"
+    return f"the same call up to {calls} times more within {within}: {how}"
 
 
 def outcome(approval: Approval) -> str:

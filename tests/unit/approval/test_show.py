@@ -138,3 +138,14 @@ def test_outcome_with_answers() -> None:
         "approved by bob at 2027-01-15 08:00:01 UTC; "
         "rejected by car⟨U+200B⟩ol at 2027-01-15 08:01:01 UTC (not⏎this one); rejected"
     )
+
+
+def test_a_grant_is_offered_where_one_may_be_given() -> None:
+    offering = terms(grant_max_calls=5, grant_max_s=7200.0)
+    offer = dict(card(approval(terms=(offering,))).facts)["May be granted"]
+    assert offer.startswith("the same call up to 5 times more within 2 h")
+    for silent in (
+        approval(), approval(terms=(offering, terms())), approval(terms=(offering,), state=State.USED),
+        approval(terms=(offering,), asked=asked(masked=True)),
+    ):  # fmt: skip
+        assert "May be granted" not in dict(card(silent).facts)
