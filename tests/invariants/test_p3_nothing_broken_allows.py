@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from funcgate.approval import ClosedDesk
+from funcgate.approval.desk import HumanDesk
 from funcgate.core.call import Call, Permit, PermitError
 from funcgate.core.decision import Allow, Deny, Quorum, RequireApproval, Terms
 from funcgate.core.entry import Entry
@@ -26,6 +26,7 @@ from funcgate.gateway import Gateway, Snapshot
 from funcgate.masking import compile_rules
 from funcgate.recording.unknowns import Unknowns
 from funcgate.stores.memory import MemoryJournal
+from funcgate.stores.memory_approvals import MemoryApprovals
 
 ANSWER = b'{"answer":"of the target"}'
 
@@ -134,7 +135,9 @@ def fails_later(error: BaseException) -> Callable[..., Awaitable[Any]]:
 
 async def carry(parts: Parts, wire: Wire, journal: Any = None) -> None:
     record = journal or MemoryJournal()
-    gateway = Gateway(record, ClosedDesk(), Meter(), Unknowns(record), parts.snapshot)
+    gateway = Gateway(
+        record, HumanDesk(MemoryApprovals(), record, lambda _: None), Meter(), Unknowns(record), parts.snapshot
+    )
     await gateway.carry(wire, parts.snapshot())
 
 

@@ -1,5 +1,1 @@
-"""Held calls and the humans who judge them. In this version the desk is closed: nothing is held, everything waits."""
-
-from .closed import ClosedDesk
-
-__all__ = ["ClosedDesk"]
+"""Held calls and the humans who judge them: what is asked, who may answer, what becomes of it, and the channels between."""
