@@ -22,6 +22,7 @@ from funcgate.config.problems import Faulty
 EXAMPLE, OPENAPI = Path("examples/funcgate.yaml"), Path("examples/payments.openapi.yaml")
 CLI_PAGE = Path("docs/cli.md")
 WHOLE = {"issuers", "targets", "policies"}
+TWICE = 80  # characters; shorter lines may well be equal
 NEEDS = {"console": "issuers"}  # a section of the example that means nothing beside others of the second
 
 FENCE = re.compile(r"^ *(```+|~~~+) *(\w*)")
@@ -136,6 +137,15 @@ def check_reach(root: Path, pages: dict[Path, Page]) -> Iterator[str]:
             yield f"{path}: no link from docs/README.md leads here"
 
 
+def check_twice(root: Path, pages: dict[Path, Page]) -> Iterator[str]:
+    """No long line stands twice on a page: a merge left half of it there again."""
+    for path, page in pages.items():
+        first: dict[str, int] = {}
+        for number, line in page.prose:
+            if len(line) >= TWICE and first.setdefault(line, number) != number:
+                yield f"{path}:{number}: the same line as line {first[line]}"
+
+
 def check_configurations(root: Path, pages: dict[Path, Page]) -> Iterator[str]:
     """What is a whole configuration loads as it is; some sections of one load in place of the example's."""
     example = _parsed((root / EXAMPLE).read_text())
@@ -247,7 +257,7 @@ def complaints(root: Path) -> list[str]:
     root = root.resolve()
     files = [path for path in root.rglob("*.md") if not any(p[0] == "." for p in path.relative_to(root).parts)]
     pages = {path: Page(path) for path in sorted(files)}
-    checks = (check_links, check_reach, check_configurations, check_commands, check_doors)
+    checks = (check_links, check_reach, check_twice, check_configurations, check_commands, check_doors)
     return [line.replace(f"{root}/", "") for check in checks for line in check(root, pages)]
 
 
