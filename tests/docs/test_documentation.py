@@ -74,7 +74,7 @@ def test_nothing_is_wrong_with_these(sound: Path, page: str) -> None:
         (yaml(POLICY.format(function="nothing")), "docs/page.md:2: funcgate.yaml:1:"),
         (yaml("masking: [{functions: ['*'], detect: [emial]}]\n"), "docs/page.md:2: funcgate.yaml:1:"),
         ("text\n" + yaml("a: [\n"), "docs/page.md:3: not YAML: "),
-        (f"{'x' * 80}\n\n{'x' * 80}", "docs/page.md:3: the same line as line 1"),
+        (f"{'x' * 120}\n\n{'x' * 120}", "docs/page.md:3: the same line as line 1"),
     ],
 )
 def test_a_slip_is_found_at_its_place(sound: Path, page: str, complaint: str) -> None:
