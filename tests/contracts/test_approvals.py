@@ -1,4 +1,4 @@
-"""What every store of approvals must do, in memory or in SQL."""
+"""What every store of approvals must do, in memory or in SQL, with encryption or without."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,11 +13,12 @@ from funcgate.stores.memory_approvals import MemoryApprovals
 from funcgate.stores.sql import Database, SqlApprovals
 from support.approvals import NOW, answer, approval, asked, terms
 
+KEY = bytes(range(32))
 replace = msgspec.structs.replace
 Run = Callable[[Callable[[ApprovalStore], object]], None]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "sealed"])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., None]:
     """Runs a coroutine function with a store."""
 
@@ -26,7 +27,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., None]:
             if request.param == "memory":
                 await test(MemoryApprovals())  # type: ignore[misc]
                 return
-            database = Database(tmp_path / "state.db")
+            database = Database(tmp_path / "state.db", KEY if request.param == "sealed" else None)
             try:
                 await test(SqlApprovals(database))  # type: ignore[misc]
             finally:

@@ -1,4 +1,4 @@
-"""What every store of revocations must do, in memory or in SQL."""
+"""What every store of revocations must do, in memory or in SQL, with encryption or without."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from funcgate.core.revocation import Revocation, RevocationStore
 from funcgate.stores.memory_revocations import MemoryRevocations
 from funcgate.stores.sql import Database, SqlRevocations
 
+KEY = bytes(range(32))
 NOW = 1_800_000_000.0
 Run = Callable[[Callable[[RevocationStore], object]], None]
 
@@ -24,7 +25,7 @@ def revocation(**changes: Any) -> Revocation:
     return Revocation(**{**plain, **changes})
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "sealed"])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., None]:
     """Runs a coroutine function with a store."""
 
@@ -33,7 +34,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., None]:
             if request.param == "memory":
                 await test(MemoryRevocations())  # type: ignore[misc]
                 return
-            database = Database(tmp_path / "state.db")
+            database = Database(tmp_path / "state.db", KEY if request.param == "sealed" else None)
             try:
                 await test(SqlRevocations(database))  # type: ignore[misc]
             finally:

@@ -26,9 +26,11 @@ AGAIN_AFTER_S = 1.0
 class Approving:
     """One desk over the database at `state`. A gateway that never held a call has none, and does not load what reads it."""
 
-    def __init__(self, state: Path, journal: Journal, settings: Iterable[ChannelSettings], url: str) -> None:
-        """`url` is where people see approvals, "" if nowhere."""
-        self._later = _Later(state)
+    def __init__(
+        self, state: Path, journal: Journal, settings: Iterable[ChannelSettings], url: str, key: bytes | None = None
+    ) -> None:
+        """`url` is where people see approvals, "" if nowhere. `key` is that of `journal.encryption`."""
+        self._later = _Later(state, key)
         self.store = cast(ApprovalStore, self._later)
         self.tickets = Tickets(self.store, url)
         made = [self._made(each) for each in settings]
@@ -84,8 +86,9 @@ def _tag(spec: ChannelSpec) -> str:
 class _Later:
     """`core.approval.ApprovalStore`, opened when it is first asked for anything."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: bytes | None) -> None:
         self._path = path
+        self._key = key
         self._opening = asyncio.Lock()
         self._store: SqlApprovals | None = None
         self._needed = asyncio.Event()
@@ -121,11 +124,11 @@ class _Later:
         self._needed.set()
         async with self._opening:
             if self._store is None:
-                self._store = await asyncio.to_thread(_open, self._path)
+                self._store = await asyncio.to_thread(_open, self._path, self._key)
             return self._store
 
 
-def _open(path: Path) -> "SqlApprovals":
+def _open(path: Path, key: bytes | None) -> "SqlApprovals":
     from funcgate.stores.sql import SqlApprovals, database  # takes longer to load than a call may wait for: in a thread
 
-    return SqlApprovals(database.Database(path))
+    return SqlApprovals(database.Database(path, key))

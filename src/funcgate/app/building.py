@@ -86,9 +86,15 @@ def contents_of(parts: Parts, journal: Journal) -> Contents:
         journal,
         parts.loaded.data_dir,
         inline_bytes=settings.inline_bytes,
-        key=None if settings.encryption is None else bytes.fromhex(settings.encryption.reveal()),
+        key=encryption_key(parts),
         keep_free_bytes=settings.keep_free_bytes,
     )
+
+
+def encryption_key(parts: Parts) -> bytes | None:
+    """The key of `journal.encryption`, for the record's content and for the state."""
+    encryption = parts.journal.encryption
+    return None if encryption is None else bytes.fromhex(encryption.reveal())
 
 
 def _maskers(parts: Parts) -> dict[str, Masker]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from funcgate.core.approval import StoreFailed
+from funcgate.core.approval import StoreFailed, StoreLocked
 from funcgate.core.ports import Journal
 from funcgate.core.revocation import RevocationStore
 from funcgate.identity import Issuers
@@ -26,11 +26,22 @@ LOOK_EVERY_S = 1.0
 class Revoking:
     """What stands in the database at `state`, in force in the issuers that serve."""
 
-    def __init__(self, state: Path, journal: Journal, issuers: Callable[[], Issuers]) -> None:
+    def __init__(self, state: Path, journal: Journal, issuers: Callable[[], Issuers], key: bytes | None = None) -> None:
+        """`key` is that of `journal.encryption`."""
         self._state = state
-        self._later = _Later(state)
+        self._later = _Later(state, key)
         self.revocations = Revocations(cast(RevocationStore, self._later), journal, issuers)
         self._trouble = ""
+
+    async def open(self) -> None:
+        """Open the database, if there is one: migrated, and sealed if encryption is new. Raises `StartFailed`."""
+        if await asyncio.to_thread(self._state.exists):
+            try:
+                await self._later.open()
+            except StoreLocked as locked:
+                raise StartFailed(f"{self._state}: {locked}") from None
+            except StoreFailed as failed:
+                raise StartFailed(f"revocations cannot be read: {failed}") from None
 
     async def start(self) -> None:
         """Load what stands. Raises `StartFailed`."""
@@ -75,8 +86,9 @@ class Revoking:
 class _Later:
     """`core.revocation.RevocationStore`, opened when it is first asked for anything."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: bytes | None) -> None:
         self._path = path
+        self._key = key
         self._opening = asyncio.Lock()
         self._store: SqlRevocations | None = None
 
@@ -90,6 +102,9 @@ class _Later:
     def used(self) -> bool:
         return self._store is not None
 
+    async def open(self) -> None:
+        await (await self._opened()).open()
+
     async def close(self) -> None:
         if self._store is not None:
             await self._store.close()
@@ -97,14 +112,14 @@ class _Later:
     async def _opened(self) -> "SqlRevocations":
         async with self._opening:
             if self._store is None:
-                self._store = await asyncio.to_thread(_open, self._path)
+                self._store = await asyncio.to_thread(_open, self._path, self._key)
             return self._store
 
 
-def _open(path: Path) -> "SqlRevocations":
+def _open(path: Path, key: bytes | None) -> "SqlRevocations":
     from funcgate.stores.sql import (
         SqlRevocations,
         database,
     )  # takes longer to load than a call may wait for: in a thread
 
-    return SqlRevocations(database.Database(path))
+    return SqlRevocations(database.Database(path, key))

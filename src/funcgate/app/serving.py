@@ -39,7 +39,7 @@ from funcgate.stores.journal_files import FileJournal
 from funcgate.wire.http1.limits import HeadLimits
 
 from .approving import Approving
-from .building import Built, StartFailed, build, contents_of, read_parts
+from .building import Built, StartFailed, build, contents_of, encryption_key, read_parts
 from .changes import by_process, configuration, remember, remembered, version_of
 from .keeping import Keeping, checkpoint_age_s, proven
 from .ordering import Ordering
@@ -102,8 +102,9 @@ class Serving:
         )
         self._contents = contents_of(parts, self._journal)
         self._unknowns = Unknowns(self._contents)
-        self._approving = Approving(parts.loaded.state, self._contents, parts.channels, parts.approval_url)
-        self._revoking = Revoking(parts.loaded.state, self._contents, lambda: self._parts.issuers)
+        state, key = parts.loaded.state, encryption_key(parts)
+        self._approving = Approving(state, self._contents, parts.channels, parts.approval_url, key)
+        self._revoking = Revoking(state, self._contents, lambda: self._parts.issuers, key)
         self._approving.answers.revoked = parts.issuers.revoked
         self._sweeper = Sweeper()
         self._pools = HttpPools(self._sweeper)
@@ -123,10 +124,11 @@ class Serving:
         ending.push_async_callback(self._keeping.stop)  # when the last line is durable: the proof covers it
         ending.push_async_callback(self._journal.close)
         ending.push_async_callback(self._contents.close)
+        ending.push_async_callback(self._revoking.close)
+        await self._revoking.open()  # when the folder is ours alone; before anything is written
         await self._record_start()
         ending.push_async_callback(self._record_stop)
         self._keeping.start()
-        ending.push_async_callback(self._revoking.close)
         ending.push_async_callback(self._end_tasks)
         self._begin(self._unknowns.run(), "unknowns")
         await self._revoking.start()

@@ -28,6 +28,13 @@ def data_dir_of(path: Path) -> Path:
     return path.parent / named
 
 
+def state_of(path: Path, data_dir: Path) -> Path:
+    """The database of held calls; also of a configuration that could not be served. Raises `Faulty`."""
+    tree = Source(str(path), read_file(path)).tree
+    named = tree.get("state") if isinstance(tree, dict) else None
+    return path.parent / named if isinstance(named, str) else data_dir / "state.db"
+
+
 def console_of(path: Path) -> str:
     """``HOST:PORT`` of the console; also of a configuration that could not be served. Raises `Faulty`."""
     tree = Source(str(path), read_file(path)).tree

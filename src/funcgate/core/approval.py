@@ -205,5 +205,9 @@ class StoreFailed(Exception):
     """The store cannot be used now. The text is for the operator."""
 
 
+class StoreLocked(StoreFailed):
+    """It is encrypted, and its key is not the one that is configured."""
+
+
 class TooManyPending(Exception):
     """The principal has as many calls waiting as it may."""

@@ -51,7 +51,7 @@ def test_from_one_key_to_the_next(funcgate: Funcgate, data: Path) -> None:
     assert bytes(Opener(data, NEW).open(entry).args or b"") == b'{"n":1}'
     (order,) = [read(path).change for path in waiting(data / "inbox")]
     assert order == {"what": "rekey", "keys": 2}
-    assert funcgate("audit", "rekey", "--from", "file:old.key", "--json").json == {"keys": 2}
+    assert funcgate("audit", "rekey", "--from", "file:old.key", "--json").json == {"keys": 2, "state": False}
 
 
 def test_content_that_cannot_be_shown_is_told(funcgate: Funcgate, folder: Path, data: Path) -> None:

@@ -1,5 +1,6 @@
-"""`funcgate audit rekey`: another key for the record's content. Wraps the content keys anew; what they sealed stays as it is."""
+"""`funcgate audit rekey`: another key for the record's content and the state. What their own keys sealed stays as it is."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,8 @@ def rekey(
     as_json: AsJson = False,
 ) -> None:
     """Go over to the key that the configuration names now. Not beside a running gateway; broken off, run it again."""
+    from funcgate.config.glance import state_of
+    from funcgate.core.approval import StoreFailed
     from funcgate.recording import inbox
     from funcgate.recording.contents import ContentError, rewrap
 
@@ -27,13 +30,25 @@ def rekey(
         raise fail(f"{config} names no journal.encryption.key to go over to", status=UNUSABLE, as_json=as_json)
     old = key_at(before, Path(), "--from", as_json)
     try:
-        count = rewrap(data, bytes.fromhex(old.reveal()), bytes.fromhex(new.reveal()))
+        before_key, after_key = bytes.fromhex(old.reveal()), bytes.fromhex(new.reveal())
+        count = rewrap(data, before_key, after_key)
+        state = _rekeyed(state_of(config, data), before_key, after_key)
         inbox.order(data, {"what": "rekey", "keys": count})
-    except (ContentError, inbox.BadOrder) as error:
+    except (ContentError, StoreFailed, inbox.BadOrder) as error:
         raise fail(str(error), as_json=as_json) from None
     except OSError as error:
         raise fail(f"{error.filename or data}: {error.strerror}", as_json=as_json) from None
     if as_json:
-        print_json({"keys": count})
+        print_json({"keys": count, "state": state})
     else:
-        typer.echo(f"{count} content keys are wrapped under the new key; run funcgate audit reindex next")
+        also = " and the state's" if state else ""
+        typer.echo(f"{count} content keys{also} are wrapped under the new key; run funcgate audit reindex next")
+
+
+def _rekeyed(state: Path, before: bytes, after: bytes) -> bool:
+    """Whether there is a state that was encrypted. Raises `StoreFailed`."""
+    if not state.exists():  # most have none, and need not load what reads one
+        return False
+    from funcgate.stores.sql import rekey
+
+    return asyncio.run(rekey(state, before, after))

@@ -1,8 +1,11 @@
-"""The tables. What is asked for is a column; the rest of a record is its JSON document, which alone is believed."""
+"""The tables. What is asked for is a column; the rest of a record is its JSON document, which alone is believed.
+
+With encryption, documents, references and recipients are sealed, and keys, callers and subjects are keyed hashes (sealing.py).
+"""
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table
 
-REVISION = "0003"  # of the newest migration, which makes exactly these tables
+REVISION = "0004"  # of the newest migration, which makes exactly these tables
 
 metadata = MetaData()
 
@@ -69,4 +72,16 @@ revocations = Table(
     Column("until", Float),
     Column("lifted_at", Float),
     Column("document", LargeBinary, nullable=False),
+)
+
+# One row if the state is encrypted, else none: the key that seals it, wrapped under the configured key; `name` tells keys apart,
+# `checks` is by which the configured key is known. Not `clean`: the file may still hold pages from before it was encrypted.
+seal = Table(
+    "seal",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("checks", String(64), nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("clean", Boolean, nullable=False),
 )
