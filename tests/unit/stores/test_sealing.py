@@ -118,9 +118,24 @@ def test_nothing_confidential_is_in_the_files(path: Path) -> None:
     assert readable(path.parent) == set()
 
 
+def copied(path: Path, name: str) -> Path:
+    """The files as a crash would leave them now."""
+    copy = path.parent / name
+    copy.mkdir()
+    for file in path.parent.glob("state.db*"):
+        (copy / file.name).write_bytes(file.read_bytes())
+    return copy / path.name
+
+
 def test_what_was_in_clear_is_sealed_and_leaves_no_trace(path: Path) -> None:
-    kept = within(path, None, lambda database: fill(database, 700))
+    async def crashed(database: Database) -> tuple[list[Approval], Path]:
+        kept = await fill(database, 700)
+        forgotten_by_an_older_funcgate(path)
+        return kept, copied(path, "crashed")
+
+    kept, path = within(path, None, crashed)
     assert readable(path.parent) >= set(PLANTED)  # the test can see
+    assert b"amount-4711" in Path(f"{path}-wal").read_bytes()
 
     async def story(database: Database) -> None:
         await database.open()
@@ -156,17 +171,24 @@ asyncio.run(Database(path, bytes(range(32))).open())
 """
 
 
+def forgotten_by_an_older_funcgate(path: Path) -> None:
+    """Its pages stay in the file as they were."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("pragma secure_delete = off")
+    query = "insert into notices values ('c', 'old' || ?, 1, 'slackplace-616' || hex(zeroblob(3000)))"
+    connection.executemany(query, [(number,) for number in range(50)])
+    connection.execute("delete from notices where approval like 'old%'")
+    connection.execute("pragma wal_checkpoint")
+    connection.close()
+
+
 @pytest.mark.parametrize("where", ["1", "650", "704", "unwritten", "written", "truncated"])
 def test_killed_in_the_middle_it_is_sealed_at_the_next_start(path: Path, where: str) -> None:
     kept = within(path, None, lambda database: fill(database, 700))
     ended = subprocess.run([sys.executable, "-c", KILLED, str(path), where], capture_output=True, timeout=60)
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()[-500:]
     if where.isdigit():  # nothing was sealed, or everything: what stopped half-way is not there
-        copy = path.parent / "copy"
-        copy.mkdir()
-        for file in path.parent.glob("state.db*"):
-            (copy / file.name).write_bytes(file.read_bytes())
-        within(copy / "state.db", None, lambda database: check(database, kept))
+        within(copied(path, "copy"), None, lambda database: check(database, kept))
 
     async def story(database: Database) -> None:
         await database.open()
@@ -198,7 +220,12 @@ def test_another_key_takes_over_and_what_was_sealed_is_not_touched(path: Path) -
     with pytest.raises(StoreLocked):
         asyncio.run(rekey(path, OTHER, b"x" * 32))
     sealed = rows(path, "select document from approvals order by id")
+    [(wrapped,)] = rows(path, "select wrapped from seal")
+    another = sqlite3.connect(path)  # who has it open keeps the write-ahead log
+    another.execute("select * from seal").fetchall()
     assert asyncio.run(rekey(path, KEY, OTHER))
+    assert all(wrapped not in file.read_bytes() for file in path.parent.glob("state.db*"))
+    another.close()
     assert asyncio.run(rekey(path, KEY, OTHER))  # broken off after it was done, and run again
     assert rows(path, "select document from approvals order by id") == sealed
     within(path, OTHER, lambda database: check(database, kept))
