@@ -18,6 +18,7 @@ from funcgate.masking.columns import ColumnRules
 from funcgate.protocols.http.target import HttpPools, HttpSite, HttpTarget, UpstreamTls
 from funcgate.protocols.postgres.target import PostgresSite, PostgresTarget, place_of
 from funcgate.recording.contents import Contents
+from funcgate.recording.retention.rules import Rules
 from funcgate.registry import PROTOCOLS
 
 
@@ -88,7 +89,14 @@ def contents_of(parts: Parts, journal: Journal) -> Contents:
         inline_bytes=settings.inline_bytes,
         key=encryption_key(parts),
         keep_free_bytes=settings.keep_free_bytes,
+        elsewhere_limit_s=settings.elsewhere_timeout_s,
     )
+
+
+def folders_of(parts: Parts) -> dict[str, Path]:
+    """By target: where its content goes, if not into the data folder."""
+    rules = Rules(parts.keeper.retention)
+    return {target: Path(folder) for target in parts.targets if (folder := rules.folder(target))}
 
 
 def encryption_key(parts: Parts) -> bytes | None:

@@ -39,7 +39,7 @@ from funcgate.stores.journal_files import FileJournal
 from funcgate.wire.http1.limits import HeadLimits
 
 from .approving import Approving
-from .building import Built, StartFailed, build, contents_of, encryption_key, read_parts
+from .building import Built, StartFailed, build, contents_of, encryption_key, folders_of, read_parts
 from .changes import by_process, configuration, remember, remembered, version_of
 from .keeping import Keeping, checkpoint_age_s, proven
 from .ordering import Ordering
@@ -127,6 +127,8 @@ class Serving:
         ending.push_async_callback(self._revoking.close)
         await self._revoking.open()  # when the folder is ours alone; before anything is written
         await self._record_start()
+        self._contents.elsewhere.use(folders_of(parts))
+        await self._look_elsewhere()
         ending.push_async_callback(self._record_stop)
         self._keeping.start()
         ending.push_async_callback(self._end_tasks)
@@ -243,6 +245,12 @@ class Serving:
             loop.add_signal_handler(number, self._asked_to_stop)
         self._begin(reloader.run(), "reloads")
 
+    async def _look_elsewhere(self) -> None:
+        """The folders that hold content of some targets. One that is not there stops their calls, and nobody else's."""
+        await self._contents.elsewhere.ready()
+        for trouble in self._contents.elsewhere.troubles():
+            self._log.warning("calls of some targets are refused", why=trouble)
+
     # A new version in place of the old one.
 
     async def _prepare(self, parts: Parts) -> Built:
@@ -260,6 +268,8 @@ class Serving:
         self._renew_certificate(built.parts)
         config = built.parts.loaded.config
         self._keeping.reload(built.parts.keeper, secret_variables(config))
+        self._contents.elsewhere.use(folders_of(built.parts))
+        self._begin(self._look_elsewhere(), "places")
         logs = config.logs
         set_up(logs.level, logs.format)
         self._begin(old.issuers.close(), "old issuers")
@@ -347,6 +357,8 @@ class Serving:
         warnings = ["the configuration file was refused; an older version serves"] if gauges.last_reload_failed else []
         if failing and checks["keys"] == "ok":
             warnings.append("the keys of some issuers cannot be had")
+        if self._contents.elsewhere.troubles():
+            warnings.append("content of some targets cannot be stored where it shall lie: their calls are refused")
         warnings += [*self._keeping.warnings(), *self._revoking.warnings()]
         ready = all(found == "ok" for found in checks.values())
         return Health(ready=ready, version=self._parts.version, checks=checks, warnings=warnings)

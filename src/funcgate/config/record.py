@@ -5,7 +5,6 @@ It judges and starts nothing. What would keep less than it says, or send a recor
 
 import re
 from collections.abc import Collection
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from funcgate.core.problem import Problem
@@ -22,11 +21,12 @@ from funcgate.recording.keeper.settings import (
     WebhookSettings,
 )
 
+from .folders import folder_of
 from .load import Loaded
 from .problems import did_you_mean
 from .secrets import Secrets
 from .settings import Address, JournalSettings, Reading, upstream_tls
-from .shape import Config, ForwardSpec, KeepSpec, OtlpSpec, ProofSpec, SyslogSpec, UpstreamTlsSpec, WebhookSpec
+from .shape import ForwardSpec, KeepSpec, OtlpSpec, ProofSpec, SyslogSpec, UpstreamTlsSpec, WebhookSpec
 
 Where = tuple[str | int, ...]
 
@@ -47,7 +47,7 @@ def keeper_settings(
 
     `broken` are targets that have problems of their own, ``*`` if there are some without a name."""
     config = loaded.config
-    work = _Record(config, loaded.base, broken, secrets, problems)
+    work = _Record(loaded, broken, secrets, problems)
     return KeeperSettings(
         data_dir=str(loaded.data_dir.absolute()),
         sync="always" if journal.sync == "always" else f"interval {journal.every_s * 1000:g}ms",
@@ -61,11 +61,10 @@ def keeper_settings(
 
 
 class _Record:
-    def __init__(
-        self, config: Config, base: Path, broken: Collection[str], secrets: Secrets, problems: list[Problem]
-    ) -> None:
-        self._config = config
-        self._base = base
+    def __init__(self, loaded: Loaded, broken: Collection[str], secrets: Secrets, problems: list[Problem]) -> None:
+        self._config = loaded.config
+        self._base = loaded.base
+        self._data_dir = loaded.data_dir
         self._broken = broken
         self._secrets = secrets
         self._problems = problems
@@ -159,8 +158,9 @@ class _Record:
 
     def _rule(self, spec: KeepSpec, where: Where) -> KeepRule:
         given = {name: value for name in _CLASSES if (value := getattr(spec, name)) is not None}
-        if not given:
-            self._say(where, "the rule says nothing: give content, metadata or decisions")
+        if not given and spec.where is None:
+            self._say(where, "the rule says nothing: give content, metadata or decisions, or where")
+        folder = folder_of(spec, where, self._base, self._data_dir, self._problems)
         kept: dict[str, float | None] = {}
         longest: float | None = None
         for name in reversed(_CLASSES):  # a class that is not named is kept as long as the line that it stands in
@@ -177,7 +177,7 @@ class _Record:
                     "that needs journal.encryption"
                 )
                 self._say((*where, name), text)
-        return KeepRule(targets=tuple(spec.targets), **kept)
+        return KeepRule(targets=tuple(spec.targets), folder=folder, **kept)
 
     def _time(self, value: str | int | float, where: Where) -> float:
         try:

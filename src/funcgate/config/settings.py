@@ -64,6 +64,7 @@ class JournalSettings(Struct, frozen=True, kw_only=True):
     queue: int
     inline_bytes: int
     record_bytes: int
+    elsewhere_timeout_s: float
     encryption: Secret | None = None
 
 
@@ -172,6 +173,7 @@ def journal_settings(
         inline_bytes=read.size("inline", spec.inline, least=0),
         record_bytes=read.size("record", spec.record),
         encryption=encryption,
+        elsewhere_timeout_s=read.time("elsewhere_timeout", spec.elsewhere_timeout),
     )
 
 

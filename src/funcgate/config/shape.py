@@ -72,7 +72,8 @@ class EncryptionSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 class JournalSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When an entry counts as written (after its own sync, or after the last one in an interval), what is recorded and how
-    it is kept. `encryption` is the key of the content at rest."""
+    it is kept. `encryption` is the key of the content at rest; `elsewhere_timeout` how long a folder of `retention` may take
+    to store content."""
 
     sync: Literal["always", "interval"] = "always"
     every: Time = "5ms"
@@ -83,6 +84,7 @@ class JournalSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     inline: Size = "64KiB"
     record: Size = "32MiB"
     encryption: EncryptionSpec | None = None
+    elsewhere_timeout: Time = "10s"
 
 
 class ProofSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,14 +103,23 @@ class IndexSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     text: bool = True
 
 
+class WhereSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where each class lies: a folder. Only content can lie elsewhere; the others are here to be refused with a reason."""
+
+    content: str | None = None
+    metadata: str | None = None
+    decisions: str | None = None
+
+
 class KeepSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long some targets' content, metadata and decisions are kept. Nothing said: as long as the next of the three, and
-    decisions for ever."""
+    """How long some targets' content, metadata and decisions are kept, and where. Nothing said: as long as the next of the
+    three, and decisions for ever; in the data folder. A folder alone is that of the content."""
 
     targets: list[str]
     content: Time | None = None
     metadata: Time | None = None
     decisions: Time | None = None
+    where: str | WhereSpec | None = None
 
 
 class SyslogSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="syslog"):

@@ -66,6 +66,7 @@ class Entry(Struct, omit_defaults=True, kw_only=True):
     was masked, by detector. `timing_us` is in microseconds by step. `count` is set where one line stands for several
     refusals of unknown callers. `object` and `args_object` (``sha256:HEX``) name the content objects that hold the body or the
     arguments where those are too large for a line. `sealed` holds the fields that are encrypted at rest.
+    `where` names the place, not the data folder, that holds all content of the entry in one `object` of `object_bytes`.
     `fields` are the header fields and trailers of an answer, masked, but for those that only carry it. `approval` names the
     held call that the entry belongs to. `crc` is the journal's own: it tells a torn line from a whole one, and no more.
     """
@@ -102,6 +103,8 @@ class Entry(Struct, omit_defaults=True, kw_only=True):
     sealed: Sealed | None = None
     approval: str = ""
     fields: tuple[tuple[str, str], ...] = ()
+    where: str = ""
+    object_bytes: int = 0
     crc: str = ""
 
 

@@ -36,7 +36,7 @@ def short(text: str, limit: int) -> str:
 def _said(beat: "Beat", limit: int) -> Iterator[str]:
     entry = beat.entry
     if entry.kind is Kind.ARRIVED:
-        yield f"{short(entry.function, limit)} {short(_content(entry.args, entry, entry.args_object), limit)}"
+        yield f"{short(entry.function, limit)} {short(_content(entry.args, entry, entry.args_object or entry.object), limit)}"
         yield from _origin(entry, limit)
     elif entry.kind is Kind.CHUNK:
         piece = f"piece {entry.piece}" if entry.piece else "answer"
@@ -81,6 +81,8 @@ def _why(entry: Entry) -> str:
 def _content(value: Any, entry: Entry, named: str) -> str:
     if value is not None:
         return value if isinstance(value, str) else bytes(value).decode("utf-8", "replace")
+    if entry.where:
+        return f"(not there: {named}, in the place {entry.where})"
     if entry.sealed is not None and (entry.sealed.content or entry.sealed.content_key):
         return "(encrypted: it has expired, or no key is configured)"
     return f"(not there: {named})" if named else ""

@@ -73,11 +73,20 @@ class Finder:
 
         found = self._asked(lambda answers: answers.page(filters, limit, cursor))
         if found is not None:
+            self._tell_away()
             return found
         if cursor:
             raise fail("a cursor needs the index", status=UNUSABLE, as_json=self._as_json)
         scanned = read_calls(self._journal, filters, damaged=self._damaged.append, opened=self.opener.open)
-        return Page(list(islice(scanned, limit)))
+        page = Page(list(islice(scanned, limit)))
+        self._tell_away()
+        return page
+
+    def _tell_away(self) -> None:
+        """Attack: unmount the folder, and nothing is found in it. What was not looked at is not passed over in silence."""
+        for why, count in self.opener.away.items():
+            typer.echo(plain(f"warning: content of {count} entries could not be looked at: {why}"), err=True)
+        self.opener.away.clear()
 
     def call(self, call: str) -> "CallRecord | None":
         """The call of that name, None if there is none. Raises `OSError`."""
@@ -93,9 +102,11 @@ class Finder:
         from funcgate.recording.reader import read_calls
 
         found = self._asked(lambda answers: answers.callers(filters))
-        if found is not None:
-            return found
-        return callers_in(read_calls(self._journal, filters, damaged=self._damaged.append, opened=self.opener.open))
+        if found is None:
+            opened = self.opener.open
+            found = callers_in(read_calls(self._journal, filters, damaged=self._damaged.append, opened=opened))
+        self._tell_away()
+        return found
 
     def changes(self, filters: "Filters", limit: int) -> "list[Entry]":
         """What administrators changed, newest first. Raises like `page`."""

@@ -4,14 +4,15 @@ Readers use `Opener`; retention uses `KeyStore` and `ContentStore`; the gateway 
 """
 
 from .contents import Contents
-from .errors import Altered, ContentError, Expired, Missing, WrongKey
+from .errors import Altered, Away, ContentError, Expired, Missing, WrongKey
 from .keystore import KeyInfo, KeyStore
 from .objects import ContentStore
 from .opener import Lost, Opened, Opener
 from .orphans import orphans
+from .places import Place, Places
 from .rewrap import rewrap
 
 __all__ = [
-    "Altered", "ContentError", "ContentStore", "Contents", "Expired", "KeyInfo", "KeyStore", "Lost", "Missing", "Opened",
-    "Opener", "WrongKey", "orphans", "rewrap",
+    "Altered", "Away", "ContentError", "ContentStore", "Contents", "Expired", "KeyInfo", "KeyStore", "Lost", "Missing",
+    "Opened", "Opener", "Place", "Places", "WrongKey", "orphans", "rewrap",
 ]  # fmt: skip

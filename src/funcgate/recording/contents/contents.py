@@ -4,6 +4,7 @@ On the data path. Small entries that need no key pass at once. An entry whose co
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 from collections.abc import Awaitable, Sequence
@@ -14,6 +15,7 @@ from funcgate.core.entry import Entry, Kind
 from funcgate.core.ports import Journal
 from funcgate.core.refusal import Code, Refused
 
+from .elsewhere import LIMIT_S, Elsewhere
 from .files import make_folder
 from .forms import encode_part, encrypt
 from .keys import KeyRing, Keys
@@ -29,7 +31,8 @@ class Contents:
     """`core.ports.Journal` in front of another. `check` before anything is started; `close` before the inner one is closed.
 
     `inline_bytes` is the most that stays in a line of arguments or of a body. `key` is 32 bytes, None for no encryption.
-    Objects are not written into the last `keep_free_bytes` of the disk. The entries are changed on their way.
+    Objects are not written into the last `keep_free_bytes` of the disk. All content of the targets that `elsewhere.use` is
+    told goes to folders of their own, each write within `elsewhere_limit_s`. The entries are changed on their way.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Contents:
         key: bytes | None = None,
         keep_free_bytes: int = 0,
         max_in_flight_bytes: int = MAX_IN_FLIGHT_BYTES,
+        elsewhere_limit_s: float = LIMIT_S,
     ) -> None:
         self._inner = inner
         self._inline = inline_bytes
@@ -49,6 +53,7 @@ class Contents:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="funcgate-content")
         self._objects = ContentStore(data_dir)
         self._ring = None if key is None else KeyRing(data_dir, key, self._threads)
+        self.elsewhere = Elsewhere(data_dir, self._inner.append, limit_s=elsewhere_limit_s)
         self._in_flight = 0
         self._behind: dict[str, asyncio.Task[None]] = {}  # by call: what is under way, and what comes later waits for
         self._arrivals: set[asyncio.Task[None]] = set()  # those of them that a call begins with
@@ -79,6 +84,7 @@ class Contents:
         while self._behind:
             await asyncio.wait(set(self._behind.values()))
         self._threads.shutdown(wait=False)
+        self.elsewhere.close()
 
     # -- at once
 
@@ -89,6 +95,8 @@ class Contents:
             args, body = entry.args, entry.body
             if (body is not None and len(body) > inline) or (args is not None and len(args) > inline):
                 return False
+        if self.elsewhere.by_target and any(self.elsewhere.depot_of(entry) for entry in entries):
+            return False
         return ring is None or _sealed(entries, ring)
 
     def _in_turn(self, entries: tuple[Entry, ...]) -> Awaitable[None]:
@@ -129,9 +137,8 @@ class Contents:
             except Refused:
                 if not refusal:
                     raise
-                self._strip(
-                    entry
-                )  # Attack: fill the disk, then try doors: a refusal is recorded, if need be without content
+                # Attack: fill the disk, then try doors: a refusal is recorded, if need be without content
+                await self._without_content(entry)
         await self._inner.append(*entries)
 
     async def _note_later(
@@ -146,10 +153,17 @@ class Contents:
             try:
                 await self._prepare(entry)
             except Refused:
-                self._strip(entry)
+                await self._without_content(entry)
             self._inner.note(entry)
 
-    def _strip(self, entry: Entry) -> None:
+    async def _without_content(self, entry: Entry) -> None:
+        """What is left of an entry whose content cannot be stored."""
+        if self.elsewhere.depot_of(entry) is not None:
+            entry.args = entry.body = None  # it may not lie here either
+            entry.fields = ()
+            with contextlib.suppress(Refused):
+                await self._prepare(entry)
+                return
         if self._ring is not None:
             emptied(entry)
         else:
@@ -161,8 +175,11 @@ class Contents:
         if ring is not None and is_open(entry):
             target = target_of(entry)
             keys = ring.find(entry.session, target) or await ring.make(entry.session, target)
+        depot = self.elsewhere.depot_of(entry) if self.elsewhere.by_target else None
         args, body = _large(entry.args, self._inline), _large(entry.body, self._inline)
-        if args or body:
+        if depot is not None:
+            await depot.lay(entry, keys)
+        elif args or body:
             await self._lay_beside(entry, keys, args + body)
         if keys is not None:
             seal(entry, keys)

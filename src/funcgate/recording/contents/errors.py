@@ -9,6 +9,10 @@ class Missing(ContentError):
     """It is not where it was put, and the record of expiries does not know why."""
 
 
+class Away(Missing):
+    """It lies in another folder than the data folder, and that folder is not there now: not mounted, say."""
+
+
 class Expired(ContentError):
     """It was there, and was deleted as the retention says."""
 

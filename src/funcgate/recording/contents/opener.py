@@ -16,22 +16,23 @@ from msgspec.structs import replace
 
 from funcgate.core.entry import Entry, Sealed
 
-from .errors import Altered, ContentError, Expired
+from .errors import Altered, Away, ContentError, Expired
 from .forms import CONTENT, METADATA, Part, decode_body, decode_content, decode_metadata, decrypt
 from .keystore import SHREDDED, KeyStore
-from .objects import ContentStore
+from .places import Places
 from .wrapping import Wrapping, check_key
 
 MAX_CACHED_KEYS = 10_000
 Class = Literal["content", "metadata"]
-Why = Literal["expired", "missing", "altered", "locked"]
+Why = Literal["expired", "missing", "away", "altered", "locked"]
 
 
 class Lost(NamedTuple):
     """One part of an entry that could not be restored. `cls` is ``content`` or ``metadata``, `text` is for the operator.
 
     ``expired``: its key or object was deleted; ``missing``: its object is not there, and nothing says that it expired;
-    ``altered``: it is not what was recorded; ``locked``: it is encrypted, and no key is configured.
+    ``away``: it lies in a folder that is not there now; ``altered``: it is not what was recorded;
+    ``locked``: it is encrypted, and no key is configured.
     """
 
     cls: Class
@@ -64,12 +65,13 @@ class Opener:
     """
 
     def __init__(self, data_dir: Path, key: bytes | None = None) -> None:
-        self._objects = ContentStore(data_dir)
+        self._places = Places(data_dir)
         self._keys = KeyStore(data_dir)
         self._wrapping = None if key is None else Wrapping(key)
         if self._wrapping is not None:
             check_key(data_dir, self._wrapping)
         self._cached: dict[str, _Cached] = {}
+        self.away: dict[str, int] = {}  # what was not there when it was looked for, and how often
         self._steps: tuple[tuple[Class, Callable[[Entry, Entry], None]], ...] = (
             (CONTENT, self._content), (CONTENT, self._args), (CONTENT, self._body), (METADATA, self._metadata),
         )  # fmt: skip
@@ -93,7 +95,8 @@ class Opener:
 
     def lacking(self, opened: Entry) -> tuple[Lost, ...]:
         """What could not be had of an entry that `open` gave, and why."""
-        rest = replace(opened, object="" if opened.body is not None else opened.object)
+        here = opened.body is not None or (opened.where and (opened.args is not None or opened.fields))
+        rest = replace(opened, object="" if here else opened.object)
         rest.args_object = "" if opened.args is not None else opened.args_object
         return self.look(rest).lost if rest.sealed is not None or rest.object or rest.args_object else ()
 
@@ -102,10 +105,14 @@ class Opener:
 
     def _content(self, entry: Entry, opened: Entry) -> None:
         sealed = entry.sealed
-        if sealed is not None and sealed.content:
+        if entry.where and entry.object:
+            content = decode_content(self._object(entry.object, entry, CONTENT))
+        elif sealed is not None and sealed.content:
             cipher = self._cipher(sealed.content_key)
             content = decode_content(_decrypted(cipher, base64.b64decode(sealed.content), entry, CONTENT))
-            opened.args, opened.body, opened.fields = content.args, content.body, content.fields
+        else:
+            return
+        opened.args, opened.body, opened.fields = content.args, content.body, content.fields
 
     def _metadata(self, entry: Entry, opened: Entry) -> None:
         sealed = entry.sealed
@@ -120,16 +127,23 @@ class Opener:
             opened.args = Raw(self._object(entry.args_object, entry, "args"))
 
     def _body(self, entry: Entry, opened: Entry) -> None:
-        if entry.object:
+        if entry.object and not entry.where:
             opened.body = decode_body(self._object(entry.object, entry, "body"))
 
     def _object(self, digest: str, entry: Entry, part: Part) -> bytes:
         """What is in the object, which may be sealed with the entry's content key."""
         name = "" if entry.sealed is None else entry.sealed.content_key
         if not name:
-            return self._objects.read(digest)
+            return self._read(digest, entry.where)
         cipher = self._cipher(name)  # first: an object without its key has expired, whatever became of its file
-        return _decrypted(cipher, self._objects.read(digest), entry, part)
+        return _decrypted(cipher, self._read(digest, entry.where), entry, part)
+
+    def _read(self, digest: str, where: str) -> bytes:
+        try:
+            return self._places.store(where).read(digest)
+        except Away as away:
+            self.away[str(away)] = self.away.get(str(away), 0) + 1
+            raise
 
     def reveal(self, name: str) -> bytes:
         """The content key itself, for evidence that somebody without the configured key shall read. Raises `ContentError`."""
@@ -188,6 +202,8 @@ def _lost(cls: Class, error: Exception) -> Lost:
         return Lost(cls, "missing", f"cannot be read: {error.strerror}")
     if isinstance(error, Altered):
         return Lost(cls, "altered", str(error))
+    if isinstance(error, Away):
+        return Lost(cls, "away", str(error))
     if isinstance(error, ContentError):
         return Lost(cls, "missing", str(error))
     return Lost(cls, "altered", "what was recorded is not what can be read")

@@ -140,7 +140,7 @@ def without_content(entry: Entry) -> Entry:
     sealed = entry.sealed
     if sealed is not None:
         sealed = Sealed(meta=sealed.meta, meta_key=sealed.meta_key) if sealed.meta else None
-    return replace(entry, args=None, body=None, object="", args_object="", sealed=sealed)
+    return replace(entry, args=None, body=None, object="", args_object="", where="", object_bytes=0, sealed=sealed)
 
 
 def _size(entry: Entry) -> int:

@@ -82,6 +82,7 @@ class Fold:
         self._answered = Kind.ANSWERED.value
         self._kinds = {kind.value: keys.key(Fact.KIND, kind.value) for kind in Kind}
         self._decisions = [(self._kinds[kind.value], keys.key(Fact.DECISION, name)) for kind, name in _DECISIONS]
+        self._elsewhere = keys.key(Fact.ELSEWHERE, "")
         self._undecided = keys.key(Fact.DECISION, "none")
 
     def add(self, row: Row, seen: Seen, line: Line) -> None:
@@ -113,6 +114,8 @@ class Fold:
             self._replace(row, Fact.CODE, (self._keys.key(Fact.CODE, seen.code),))
         for digest in filter(None, (seen.object, seen.args_object)):
             keys.add(self._keys.key(Fact.OBJECT, digest))
+        if seen.where:
+            keys.add(self._elsewhere)
         if self._text:
             row.text = add_words(row.text, seen)
 

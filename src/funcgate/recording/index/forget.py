@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from funcgate.recording.contents.keystore import SHREDDED, KeyStore
-from funcgate.recording.contents.objects import ContentStore
+from funcgate.recording.contents.places import Places
 from funcgate.recording.filters import Filters
 from funcgate.recording.folder import segments
 from funcgate.recording.reader import moment
@@ -26,6 +26,7 @@ from .keys import METADATA, Fact, fact_of
 from .search import Search
 
 _AT_ONCE = 500
+_OF_CONTENT = (Fact.OBJECT, Fact.ELSEWHERE)
 _PAGES = 500  # of the words' index, merged at once
 _DONE, _BEGIN, _GO_ON = 0, 1, 2
 _SET_MERGING = "UPDATE meta SET value = ? WHERE name = 'merging'"
@@ -38,7 +39,7 @@ class Forgetting:
     def __init__(self, data_dir: Path, indexer: Indexer) -> None:
         self._journal = data_dir / "journal"
         self._keys = KeyStore(data_dir)
-        self._objects = ContentStore(data_dir)
+        self._places = Places(data_dir)
         self._indexer = indexer
         self._db = indexer.db
         self._search = Search(indexer.db, indexer.keys)
@@ -81,7 +82,7 @@ class Forgetting:
             for withheld in kept:
                 left = _less(left, withheld.keys, withheld.objects, withheld.segments)
             keys = [key for key in left.keys if self._is_shredded(key)]
-            objects = [digest for digest in left.objects if not self._objects.path(digest).exists()]
+            objects = [digest for digest in left.objects if self._places.is_gone(digest)]
             gone = [one for one in left.segments if one.segment[:8] not in there]
             for key in keys:
                 self.forget(self._of_key(key, order.target), order.cls)
@@ -156,7 +157,7 @@ def _strip(row: Row, cls: str) -> None:
         row.keys = {key for key in row.keys if fact_of(key) not in METADATA}
         return
     row.text = b""
-    row.keys = set() if cls == "decisions" else {key for key in row.keys if fact_of(key) != Fact.OBJECT}
+    row.keys = set() if cls == "decisions" else {key for key in row.keys if fact_of(key) not in _OF_CONTENT}
 
 
 def _less(order: Order, keys: Collection[Key], objects: Collection[str], gone: Collection[Gone]) -> Order:

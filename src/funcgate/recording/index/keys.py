@@ -39,6 +39,7 @@ class Fact(IntEnum):
     APPROVER = 13
     KIND = 14
     OBJECT = 15  # content beside the journal
+    ELSEWHERE = 16  # content in another folder: its words are not here
 
 
 METADATA = frozenset({Fact.WHO, Fact.SUBJECT, Fact.ACTS_FOR, Fact.GROUP, Fact.CLIENT, Fact.APPROVER})
@@ -68,7 +69,7 @@ class Keys:
         self._words: dict[str, str] = {}
 
     def key(self, fact: Fact, value: str) -> int:
-        """A positive number of 62 bits."""
+        """A positive number of 63 bits."""
         known = self._known.get((fact, value))
         if known is None:
             if len(self._known) >= _REMEMBERED:

@@ -6,6 +6,8 @@ Whatever is asked, no more is looked at than a few bytes for each chunk and filt
 import base64
 import sqlite3
 from collections.abc import Iterator, Sequence
+from heapq import merge
+from itertools import groupby
 from typing import NamedTuple
 
 from funcgate.core.selector import function_pattern
@@ -74,13 +76,15 @@ class Search:
 
     def _numbers(self, filters: Filters, wanted: list[list[int]], query: str, before: int | None) -> Iterator[Hit]:
         low, high = self._range(filters, before)
+        beside = [[self._keys.key(Fact.ELSEWHERE, "")]]
         wanted_numbers: Iterator[int]
         if filters.call:
             found = self._found(filters.call, low, high)
-            wanted_numbers = (n for n in found if self._fits(n, wanted, query))
-        elif query and all(map(_is_said, wanted)):
-            facts = (" OR ".join(f'"{token(key)}"' for key in keys) for keys in wanted)
-            wanted_numbers = self._said(" AND ".join([query, *(f"({keys})" for keys in facts)]), low, high)
+            wanted_numbers = (n for n in found if self._fits(n, wanted, query) or self._fits(n, [*beside, *wanted], ""))
+        elif query:
+            found_by_words = self._worded(low, high, wanted, query)
+            elsewhere = self._cut(low, high, [*beside, *wanted], "")
+            wanted_numbers = (n for n, _ in groupby(merge(found_by_words, elsewhere, reverse=True)))
         elif wanted:
             wanted_numbers = self._cut(low, high, wanted, query)
         else:
@@ -93,6 +97,13 @@ class Search:
                 yield from self.hits_of(some)
                 some, size = [], min(size * 4, _PAGE)
         yield from self.hits_of(some)
+
+    def _worded(self, low: int, high: int, wanted: list[list[int]], query: str) -> Iterator[int]:
+        """By the words that the index holds. Content in another folder has none here: whoever asks reads it, and looks."""
+        if not all(map(_is_said, wanted)):
+            return self._cut(low, high, wanted, query)
+        facts = (" OR ".join(f'"{token(key)}"' for key in keys) for keys in wanted)
+        return self._said(" AND ".join([query, *(f"({keys})" for keys in facts)]), low, high)
 
     def _wanted(self, filters: Filters) -> list[list[int]]:
         """For each filter the keys of which a call has to have one."""

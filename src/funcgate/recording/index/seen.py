@@ -31,6 +31,7 @@ class Seen(Struct):
     object: str = ""
     args_object: str = ""
     sealed: Raw = _NOTHING
+    where: str = ""
 
 
 decode = msgspec.json.Decoder(Seen).decode
@@ -47,6 +48,8 @@ def filled(seen: Seen, entry: Entry) -> Seen:
     """The same with what was elsewhere."""
     seen.principal = _NOTHING if entry.principal is None else Raw(msgspec.json.encode(entry.principal))
     seen.client = entry.client
+    if seen.where:
+        return seen  # its words shall not lie here
     seen.args = _NOTHING if entry.args is None else entry.args
     body = entry.body
     seen.body = _NOTHING if body is None else Raw(msgspec.json.encode(body)) if isinstance(body, str) else body
@@ -65,5 +68,8 @@ def add_words(text: bytes, seen: Seen) -> bytes:
 
 
 def whole_entry(line: Line) -> Entry:
-    """Raises `msgspec.MsgspecError`."""
-    return decode_line(line.line)
+    """But for content that lies in another folder than the data folder. Raises `msgspec.MsgspecError`."""
+    entry = decode_line(line.line)
+    if entry.where:
+        entry.where = entry.object = ""
+    return entry

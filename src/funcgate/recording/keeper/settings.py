@@ -32,13 +32,15 @@ class IndexSettings(Struct, frozen=True, kw_only=True):
 class KeepRule(Struct, frozen=True, kw_only=True):
     """How long each class of what is recorded of some targets is kept, None for ever. Never longer than the next class.
 
-    `targets` are names; ``*`` is any, also what belongs to no target.
+    `targets` are names; ``*`` is any, also what belongs to no target. `folder` is where their content lies from now on, "" in
+    the data folder.
     """
 
     targets: tuple[str, ...]
     content_s: float | None = None
     metadata_s: float | None = None
     decisions_s: float | None = None
+    folder: str = ""
 
 
 class SyslogSettings(Struct, frozen=True, kw_only=True, tag_field="type", tag="syslog"):

@@ -7,12 +7,14 @@ import os
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from funcgate.recording.contents.errors import Missing
 from funcgate.recording.contents.keystore import SHREDDED, KeyStore
+from funcgate.recording.contents.places import Places
 from funcgate.recording.reader import with_room
 
 NAMES = (
@@ -20,6 +22,7 @@ NAMES = (
     b'"sealed":{',
 )  # a line without either names nothing; the words alone may stand in an answer
 _OBJECT = "sha256:"
+_IN = "@"
 _DIGITS = frozenset("0123456789abcdef")
 _BLOCK_BYTES = 1 << 20
 Shape = TypeVar("Shape")
@@ -33,20 +36,27 @@ class _Keys(Struct):
 class _Names(Struct):
     object: str = ""
     args_object: str = ""
+    where: str = ""
     sealed: _Keys | None = None
 
 
 def names_in(raw: bytes) -> Iterator[str]:
-    """The objects (``sha256:HEX``) and the keys (their names) that an entry needs."""
+    """The objects (``sha256:HEX``, in another folder ``sha256:HEX@PLACE``) and the keys (their names) that an entry needs."""
     names = decoded(raw, _Names) if any(word in raw for word in NAMES) else None
     if names is not None:
-        yield from filter(_is_digest, (names.object, names.args_object))
+        place = f"{_IN}{names.where}" if names.where else ""
+        yield from (f"{name}{place}" for name in (names.object, names.args_object) if _is_digest(name))
         if names.sealed is not None:
             yield from filter(None, (names.sealed.content_key, names.sealed.meta_key))
 
 
 def is_object(name: str) -> bool:
     return name.startswith(_OBJECT)
+
+
+def digest_of(name: str) -> str:
+    """An object's name as orders of retention have it: without its place."""
+    return name.partition(_IN)[0] if is_object(name) else name
 
 
 def _is_digest(name: str) -> bool:
@@ -63,26 +73,47 @@ def decoded(raw: bytes, shape: type[Shape]) -> Shape | None:
         return None
 
 
-def check_named(data_dir: Path, names: Sequence[str]) -> list[tuple[str, str]]:
-    """Of these objects and keys those that are ``missing`` or ``altered``. Raises `OSError`."""
-    keys = KeyStore(data_dir)
+class Wrong(NamedTuple):
+    """An object or key that is ``missing``, ``altered``, or ``away``: in a place that cannot be looked at, `why` says why."""
+
+    name: str
+    what: str
+    why: str = ""
+
+
+def check_named(data_dir: Path, names: Sequence[str]) -> list[Wrong]:
+    """Of these objects and keys those that are not as they should be. Raises `OSError`."""
+    keys, places = KeyStore(data_dir), Places(data_dir)
     try:
-        looked = ((name, _object(data_dir, name) if is_object(name) else _key(keys, name)) for name in names)
-        return [(name, wrong) for name, wrong in looked if wrong]
+        looked = (_object(places, name) if is_object(name) else Wrong(name, _key(keys, name)) for name in names)
+        return [wrong for wrong in looked if wrong.what]
     finally:
         keys.close()
 
 
-def _object(data_dir: Path, digest: str) -> str:
-    name = digest.removeprefix(_OBJECT)
+def _object(places: Places, name: str) -> Wrong:
+    digest, _, place = name.partition(_IN)
     try:
-        with (data_dir / "objects" / name[:2] / name).open("rb") as file:
+        store = places.store(place)
+        return Wrong(name, _summed(store.path(digest)), f" (in {store.folder})" if place else "")
+    except Missing as missing:
+        return Wrong(name, "away", str(missing))
+    except OSError as error:
+        if not place:
+            raise
+        return Wrong(name, "away", f"{error.filename or place} cannot be read: {error.strerror}")
+
+
+def _summed(path: Path) -> str:
+    """What is wrong with the object in the file of its digest."""
+    try:
+        with path.open("rb") as file:
             summed = sha256()
             while piece := os.read(file.fileno(), _BLOCK_BYTES):
                 summed.update(piece)
     except FileNotFoundError:
         return "missing"
-    return "" if summed.hexdigest() == name else "altered"
+    return "" if summed.hexdigest() == path.name else "altered"
 
 
 def _key(keys: KeyStore, name: str) -> str:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from funcgate.core.entry import Entry, Kind, decode_line
 from funcgate.recording.contents.errors import ContentError
-from funcgate.recording.contents.objects import ContentStore
+from funcgate.recording.contents.places import Places
 from funcgate.recording.folder import Line, lines
 from funcgate.recording.reader import read_call, with_room
 
@@ -315,12 +315,13 @@ def _keys(found: Iterable[Line], reveal: Callable[[str], bytes], absent: dict[st
 
 
 def _objects(data_dir: Path, found: Iterable[Line]) -> tuple[dict[str, str], dict[str, str]]:
-    store = ContentStore(data_dir)
+    places = Places(data_dir)
     objects: dict[str, str] = {}
     absent: dict[str, str] = {}
-    for digest in sorted({name for line in found for name in _named(with_room(decode_line, line.line))}):
+    entries = [with_room(decode_line, line.line) for line in found]
+    for digest, where in sorted({(name, entry.where) for entry in entries for name in _named(entry)}):
         try:
-            objects[digest] = base64.b64encode(store.read(digest)).decode()
+            objects[digest] = base64.b64encode(places.store(where).read(digest)).decode()
         except ContentError as error:
             absent[digest] = str(error)
     return objects, absent

@@ -34,6 +34,9 @@ class Unsealing:
         try:
             self._content(entry, opened)
             self._metadata(entry, opened)
+            if entry.where:
+                self._elsewhere(entry, opened)
+                return opened
             if (args := self._object(entry.args_object, entry, "args")) is not None:
                 opened.args = _json(args)
             if (body := self._object(entry.object, entry, "body")) is not None:
@@ -46,7 +49,13 @@ class Unsealing:
         sealed = entry.sealed
         if sealed is not None and sealed.content and (key := self._keys.get(sealed.content_key)):
             content = decode_content(decrypt(AESGCM(key), base64.b64decode(sealed.content), entry, CONTENT))
-            opened.args, opened.body = content.args, content.body
+            opened.args, opened.body, opened.fields = content.args, content.body, content.fields
+
+    def _elsewhere(self, entry: Entry, opened: Entry) -> None:
+        """All content of an entry whose content lay in another folder."""
+        if (data := self._object(entry.object, entry, CONTENT)) is not None:
+            content = decode_content(data)
+            opened.args, opened.body, opened.fields = content.args, content.body, content.fields
 
     def _metadata(self, entry: Entry, opened: Entry) -> None:
         sealed = entry.sealed

@@ -21,7 +21,7 @@ from funcgate.recording.folder import PACKED, open_segment, segments
 from .heads import add_outside, copies_in, local_heads, sort
 from .key import PUBLIC, public_key
 from .leaves import LEAVES, Leaves
-from .named import check_named, is_object
+from .named import Wrong, check_named, is_object
 from .note import VerifierKey
 from .scan import HEAD, Fault, Job, Scanned, scan
 from .trouble import ProofTrouble
@@ -145,7 +145,7 @@ def _verdict(
 
 def _look(
     data_dir: Path, names: list[str], weighing: Weighing, objects: bool, processes: int | None
-) -> tuple[list[Scanned], list[tuple[str, str]]]:
+) -> tuple[list[Scanned], list[Wrong]]:
     """Every segment, and every object and key that one of them names: those that are not as they should be."""
     journal = data_dir / "journal"
     firsts = [_first_seq(journal, name) for name in names]
@@ -178,7 +178,7 @@ def _scanned(job: Job) -> Scanned:
         return Scanned(segment=job.segment, stopped=Fault(text, 0, job.segment), whole_after=True)
 
 
-def _checked(piece: tuple[Path, Sequence[str]]) -> list[tuple[str, str]]:
+def _checked(piece: tuple[Path, Sequence[str]]) -> list[Wrong]:
     return check_named(*piece)
 
 

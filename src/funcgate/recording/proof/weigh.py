@@ -13,12 +13,20 @@ from funcgate.recording.retention.orders import without
 from .heads import Head, Heads
 from .leaves import LEAVES, Leaves
 from .merkle import Range, Tree, split
-from .named import is_object
+from .named import Wrong, digest_of, is_object
 from .note import VerifierKey
 from .oath import SIGNATURE, is_signed
 from .scan import Difference, Fault, Scanned, change_in
 
 _PIECE = 1 << 16
+
+
+# What is wrong with an object or a key, in words; why it could not be looked at follows.
+_WRONG = {
+    "missing": "is missing and has not expired",
+    "altered": "is altered: its content has another digest",
+    "away": "cannot be looked at: ",
+}
 
 
 class _Void(Struct, frozen=True):
@@ -61,16 +69,16 @@ class Weighing:
         self._against_leaves()
         self._against_heads(differences)
 
-    def weigh_named(self, wrong: Iterable[tuple[str, str]], last: Mapping[str, int]) -> None:
-        """Objects and keys that are ``missing`` or ``altered``; `last` is the last entry that needs each."""
-        for name, what in wrong:
-            order = self._gone_names.get(name, 0)
+    def weigh_named(self, wrong: Iterable[Wrong], last: Mapping[str, int]) -> None:
+        """Objects and keys that are not as they should be; `last` is the last entry that needs each."""
+        for name, what, why in wrong:
+            order = self._gone_names.get(digest_of(name), 0)
             # Attack: remove content that expired once, and was recorded again since.
-            if what == "missing" and order and (order > last[name] or not is_object(name)):
+            if what != "altered" and order and (order > last[name] or not is_object(name)):
                 self.expired_names.append(name)
                 continue
-            why = " and has not expired" if what == "missing" else ": its content has another digest"
-            self.faults.append(Fault(f"{'object' if is_object(name) else 'content key'} {name} is {what}{why}"))
+            named = f"{'object' if is_object(name) else 'content key'} {digest_of(name)}"
+            self.faults.append(Fault(f"{named} {_WRONG[what]}{why}"))
 
     # -- what the journal says of itself
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from funcgate.recording.chore import ChoreFailed
+from funcgate.recording.contents.errors import Missing
 from funcgate.recording.contents.keystore import SHREDDED, KeyStore
-from funcgate.recording.contents.objects import ContentStore
+from funcgate.recording.contents.places import Places
 from funcgate.recording.folder import PACKED, first_seq, segments
 from funcgate.recording.proof import ProofTrouble, latest_size
 from funcgate.recording.proof.leaves import LEAVES, Leaves
@@ -28,7 +29,7 @@ class Carrying:
     """For one data folder. An object that was written again in the last `unused_s` seconds stays. Raises `OSError`."""
 
     def __init__(
-        self, data_dir: Path, state: State, keys: KeyStore, objects: ContentStore, *, unused_s: float = UNUSED_S
+        self, data_dir: Path, state: State, keys: KeyStore, places: Places, *, unused_s: float = UNUSED_S
     ) -> None:
         self._unused_s = unused_s
         self._journal = data_dir / "journal"
@@ -36,7 +37,7 @@ class Carrying:
         self._leaves = data_dir / "proof" / LEAVES
         self._state = state
         self._keys = keys
-        self._objects = objects
+        self._places = places
 
     def carry_out(self, order: Order, coverage: Coverage) -> Order:
         """Delete what the order names. What of it is kept after all, as the order that says so; empty if nothing is."""
@@ -70,7 +71,8 @@ class Carrying:
     def sweep(self) -> None:
         """Remove segments that had expired when a crash, or their compression, brought them back, and content that a crash
         left without a name."""
-        self._objects.tidy(SETTLED_S)
+        for store in self._places.stores():
+            store.tidy(SETTLED_S)
         for path in segments(self._journal):
             name = path.name.removesuffix(PACKED)
             first = None if self._state.knows(name) else first_seq(self._journal, name)
@@ -91,15 +93,29 @@ class Carrying:
         return False
 
     def _delete(self, digest: str, order: Order, coverage: Coverage) -> bool:
-        places = self._state.places_of(digest)
-        if not self._objects.is_there(digest):
+        naming = self._state.naming(digest)
+        try:
+            stores = [self._places.store(place) for place in sorted({one.place for one in naming} or {""})]
+        except Missing:
+            return True  # nobody can tell: it is kept until its place is there again
+        stores = [store for store in stores if store.is_there(digest)]
+        if not stores:
             return False
-        if any(coverage.span(place.session, place.target) for place in places):
+        if any(coverage.span(one.session, one.target) for one in naming):
             return True
         before = seconds_of(order.before)
-        if all(end_of(place.day) <= before for place in places):  # else the same content was recorded again meanwhile
-            return not self._objects.delete(digest, unused_s=self._unused_s)
+        if all(end_of(one.day) <= before for one in naming):  # else the same content was recorded again meanwhile
+            kept = [store for store in stores if not store.delete(digest, unused_s=self._unused_s)]
+            return bool(kept)
         return False
+
+    def away(self, place: str) -> str:
+        """Why nothing can be deleted in that place now; "" if it can."""
+        try:
+            self._places.store(place)
+        except Missing as missing:
+            return str(missing)
+        return ""
 
     def _remove(self, gone: Gone, coverage: Coverage) -> bool:
         if not any(path.exists() for path in self._files(gone.segment)):

@@ -15,8 +15,8 @@ from typing import Any
 from funcgate.recording.chore import ChoreFailed
 from funcgate.recording.contents.errors import ContentError
 from funcgate.recording.contents.keystore import KeyStore
-from funcgate.recording.contents.objects import ContentStore
 from funcgate.recording.contents.opener import Opener
+from funcgate.recording.contents.places import Places
 from funcgate.recording.folder import Line, lines
 from funcgate.recording.keeper.settings import KeepRule
 from funcgate.recording.proof import ProofTrouble
@@ -73,7 +73,7 @@ class RetentionChore:
         # What is deleted must be named by nothing newer: not before all lines have been read that are there now.
         self._caught_up_at = 0 if newest is None else newest.seq
         self._keys = KeyStore(data_dir)
-        self._carrying = Carrying(data_dir, self._state, self._keys, ContentStore(data_dir), unused_s=unused_s)
+        self._carrying = Carrying(data_dir, self._state, self._keys, Places(data_dir), unused_s=unused_s)
 
     @property
     def position(self) -> int:
@@ -116,7 +116,10 @@ class RetentionChore:
         return by_the_keeper(change) and is_signed(change, known_key(self._proof))
 
     def _planned(self, now: float) -> Plan:
-        return plan(self._state, self._rules, self._keys.list(), now, self._coverage(), self._carrying.hashed())
+        carrying = self._carrying
+        return plan(
+            self._state, self._rules, self._keys.list(), now, self._coverage(), carrying.hashed(), carrying.away
+        )
 
     def _carry_out(self) -> None:
         pending = self._state.pending()

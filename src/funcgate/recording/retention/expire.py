@@ -1,6 +1,7 @@
 """What is due at a moment, and what of it is held. It only says so: nothing is deleted here."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import groupby
 from typing import NamedTuple
 
@@ -34,13 +35,20 @@ class Plan(NamedTuple):
         return len(self.kept) + sum(len(order.keys + order.objects + order.segments) for order in self.orders)
 
 
-def plan(state: State, rules: Rules, keys: Iterable[KeyInfo], now: float, coverage: Coverage, hashed: int) -> Plan:
-    """`now` is the time that counts (see clock.py), in Unix time; `hashed` the number of the last line in the tree."""
-    return _Planning(state, rules, now, coverage, hashed).planned(keys)
+def plan(
+    state: State, rules: Rules, keys: Iterable[KeyInfo], now: float, coverage: Coverage, hashed: int,
+    away: Callable[[str], str],
+) -> Plan:  # fmt: skip
+    """`now` is the time that counts (see clock.py), in Unix time; `hashed` the number of the last line in the tree. `away` says
+    why nothing can be deleted in a place, "" if it can."""
+    return _Planning(state, rules, now, coverage, hashed, away).planned(keys)
 
 
 class _Planning:
-    def __init__(self, state: State, rules: Rules, now: float, coverage: Coverage, hashed: int) -> None:
+    def __init__(
+        self, state: State, rules: Rules, now: float, coverage: Coverage, hashed: int, away: Callable[[str], str]
+    ) -> None:
+        self._away = cache(away)
         self._hashed = hashed
         self._state = state
         self._rules = rules
@@ -80,7 +88,8 @@ class _Planning:
         for digest, named in groupby(self._state.objects(), key=lambda place: place.digest):
             places = list(named)
             if digest not in ordered and all(map(self._is_due, places)):
-                why = next(filter(None, (self._coverage.span(one.session, one.target) for one in places)), "")
+                spans = (self._coverage.span(one.session, one.target) for one in places)
+                why = next(filter(None, spans), "") or next(filter(None, (self._away(one.place) for one in places)), "")
                 if not self._keeps("content", f"object {digest}", why):
                     yield places[0].target, digest
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from funcgate.recording.contents.keystore import KeyStore
-from funcgate.recording.contents.objects import ContentStore
 from funcgate.recording.contents.opener import Opener
+from funcgate.recording.contents.places import Places
 from funcgate.recording.follow import Follow
 from funcgate.recording.keeper.settings import KeepRule
 
@@ -46,9 +46,9 @@ def outlook(data_dir: Path, rules: Sequence[KeepRule], opener: Opener, clock: fl
         state.take(lines)
     keys = KeyStore(data_dir)
     coverage = Coverage(state.holds, state.open_calls, JournalScan(journal, opener))
-    hashed = Carrying(data_dir, state, keys, ContentStore(data_dir)).hashed()
+    carrying = Carrying(data_dir, state, keys, Places(data_dir))
     now = state.clock.now(clock)
-    found = plan(state, Rules(rules), keys.list(), now, coverage, hashed)
+    found = plan(state, Rules(rules), keys.list(), now, coverage, carrying.hashed(), carrying.away)
     keys.close()
     return Outlook(
         now=time_of(now), doubt=state.clock.doubt(clock), due=found.orders, kept=found.kept, holds=state.holds,

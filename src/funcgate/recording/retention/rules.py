@@ -31,6 +31,10 @@ class Rules:
             return max(_seconds(rule, "decisions") for rule in self._rules)
         return FOR_EVER
 
+    def folder(self, target: str) -> str:
+        """Where content of the target lies; "" if in the data folder."""
+        return next((rule.folder for rule in self._rules if "*" in rule.targets or target in rule.targets), "")
+
     def due_at(self, target: str, kind: Class, written_at: float) -> float:
         """When what was written then is due: Unix time, UTC, as `written_at` is."""
         return written_at + self.kept_s(target, kind)

@@ -23,7 +23,7 @@ from .holds import HOLD, RELEASE, Holds, after
 from .orders import CLOCK, EXPIRED, WITHHELD, Gone, Order, Range, by_the_keeper, merged, order_in, without
 from .rules import day_of, seconds_of
 
-VERSION = 1
+VERSION = 2
 KEPT = 2  # segments
 UNREADABLE = "\0"  # the target of a line that nobody can read: no rule is for it
 _TABLES = """
@@ -31,7 +31,7 @@ CREATE TABLE fact (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE segment (name TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE age (segment TEXT, target TEXT, newest REAL NOT NULL, PRIMARY KEY (segment, target)) WITHOUT ROWID;
 CREATE TABLE open (call TEXT PRIMARY KEY, session TEXT NOT NULL, target TEXT NOT NULL, seq INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE object (digest TEXT, session TEXT, target TEXT, day TEXT, call TEXT,
+CREATE TABLE object (digest TEXT, session TEXT, target TEXT, day TEXT, call TEXT, place TEXT,
     PRIMARY KEY (digest, call, day)) WITHOUT ROWID;
 CREATE TABLE used (key TEXT PRIMARY KEY, newest REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE pending (seq INTEGER PRIMARY KEY, change BLOB NOT NULL);
@@ -53,6 +53,7 @@ class _Seen(Struct):
     function: str = ""
     object: str = ""
     args_object: str = ""
+    where: str = ""
     sealed: _Keys | None = None
     change: msgspec.Raw = msgspec.Raw()
 
@@ -66,13 +67,14 @@ class OpenCall(NamedTuple):
 
 
 class Named(NamedTuple):
-    """One place that names an object."""
+    """One entry that names an object, and the place that it lies in: "" is the data folder."""
 
     digest: str
     session: str
     target: str
     day: str
     call: str
+    place: str
 
 
 class _Facts(Struct, kw_only=True):
@@ -155,13 +157,13 @@ class State:
         return self._sql.execute("SELECT 1 FROM segment WHERE name = ?", (segment,)).fetchone() is not None
 
     def objects(self) -> Iterator[Named]:
-        """Every place that names an object, by object."""
-        query = "SELECT digest, session, target, day, call FROM object ORDER BY digest"
+        """Every entry that names an object, by object."""
+        query = "SELECT digest, session, target, day, call, place FROM object ORDER BY digest"
         return (Named(*row) for row in self._sql.execute(query))
 
-    def places_of(self, digest: str) -> list[Named]:
-        """The places that name an object."""
-        query = "SELECT digest, session, target, day, call FROM object WHERE digest = ?"
+    def naming(self, digest: str) -> list[Named]:
+        """The entries that name an object."""
+        query = "SELECT digest, session, target, day, call, place FROM object WHERE digest = ?"
         return [Named(*row) for row in self._sql.execute(query, (digest,))]
 
     def last_use(self, key: str) -> float:
@@ -246,8 +248,8 @@ class State:
     def _named(self, seen: _Seen, call: OpenCall | None, target: str, day: str) -> None:
         session = seen.session or (call.session if call is not None else "")
         for digest in filter(None, (seen.object, seen.args_object)):
-            row = (digest, session, target, day, seen.call)
-            self._sql.execute("INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?)", row)
+            row = (digest, session, target, day, seen.call, seen.where)
+            self._sql.execute("INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def _administered(self, line: Line, change: dict[str, Any], at: float) -> bool:
         """Whether it is a segment's own line."""
@@ -302,6 +304,7 @@ class State:
         sql = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             sql.execute("PRAGMA journal_mode = WAL")
+            sql.execute("PRAGMA secure_delete = ON")  # sessions, in rows that are about what has expired
             if not sql.execute("SELECT 1 FROM sqlite_master WHERE name = 'fact'").fetchone():
                 sql.executescript(f"BEGIN; {_TABLES} COMMIT;")
             facts = self._read_facts(sql)

@@ -1,0 +1,401 @@
+"""Content of some targets in folders of their own, through a running gateway: all of it there, none of it anywhere else,
+whatever becomes of the folder."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from ruamel.yaml import YAML
+
+from funcgate.recording.contents import Opener, orphans
+from funcgate.recording.contents.places import MARK
+from funcgate.recording.proof import latest_size
+from funcgate.recording.reader import read_entries
+from support.gate import Gate, until
+from support.target import Target, answer
+
+Make = Callable[..., Gate]
+KEY = bytes(range(32))
+ARGS, BODY, FIELD = "plan-nine-args", "plan-nine-body", "plan-nine-field"
+FUNCTIONS: list[dict[str, Any]] = [
+    {"name": "order", "http": "POST /orders", "args": {"amount": "integer", "note": "string"}},
+]
+
+
+@pytest.fixture
+def config(target: Target) -> Callable[..., dict[str, Any]]:
+    """Targets ``shop``, ``bank`` and ``rest``; the rules of retention."""
+
+    def make(*rules: dict[str, Any], **more: Any) -> dict[str, Any]:
+        target.answers["/orders"] = answer(json.dumps({"said": BODY}).encode(), extra=f"X-Said: {FIELD}\r\n".encode())
+        targets = [
+            {"name": name, "protocol": "http", "url": target.url, "functions": FUNCTIONS}
+            for name in ("shop", "bank", "rest")
+        ]
+        policies = [{"name": "agents", "effect": "allow", "functions": ["*"], "principals": ["group:agents"]}]
+        return {"targets": targets, "policies": policies, "retention": list(rules), "proof": {"every": "100ms"}} | more
+
+    return make
+
+
+def order(gate: Gate, token: str, to: str = "shop") -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}", "Funcgate-Session": "nightly"}
+    return httpx.post(
+        f"{gate.url}/{to}/orders", json={"amount": 1, "note": ARGS}, headers=headers, timeout=60, trust_env=False
+    )
+
+
+def call_of(gate: Gate, token: str, to: str = "shop") -> str:
+    """A call that goes well, ended."""
+    reply = order(gate, token, to)
+    assert (reply.status_code, reply.json()) == (200, {"said": BODY})
+    call = str(reply.headers["funcgate-call-id"])
+    gate.ended(call)
+    return call
+
+
+def audit(gate: Gate, *words: str) -> subprocess.CompletedProcess[str]:
+    """Another process, which knows no more than what lies on the disk and in the configuration."""
+    binary = Path(sys.executable).parent / "funcgate"
+    command = [str(binary), "audit", *words, "--config", str(gate.file)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def proved(gate: Gate) -> None:
+    """Until all that is durable now is under a checkpoint."""
+    last = gate.entries()[-1]["seq"]
+    until(lambda: latest_size(gate.data) >= last)
+
+
+def said_under(folder: Path) -> set[str]:
+    """Which of the words stand in a file below the folder."""
+    found = set()
+    for path in filter(Path.is_file, folder.rglob("*")):
+        data = path.read_bytes()
+        found |= {word for word in (ARGS, BODY, FIELD) if word.encode() in data}
+    return found
+
+
+def test_content_lies_where_the_rule_says_and_nowhere_else(
+    make_gate: Make, config: Callable[..., dict[str, Any]], token: str, tmp_path: Path
+) -> None:
+    east, west = tmp_path / "east", tmp_path / "west"
+    for folder in (east, west):
+        folder.mkdir()
+    rules = [{"targets": ["shop"], "where": str(east)}, {"targets": ["bank"], "where": {"content": str(west)}}]
+    gate = make_gate(**config(*rules)).start()
+    shop, bank = call_of(gate, token), call_of(gate, token, "bank")
+    proved(gate)
+    for call, folder in ((shop, east), (bank, west)):
+        assert said_under(folder) == {ARGS, BODY, FIELD}
+        arrived, allowed, chunk, ended = gate.call_entries(call)
+        for entry in (arrived, chunk):
+            assert set(entry) & {"args", "body", "fields"} == set()
+            digest = entry["object"].removeprefix("sha256:")
+            assert (folder / "objects" / digest[:2] / digest).stat().st_size == entry["object_bytes"]
+        assert arrived["where"] == chunk["where"]
+        assert "where" not in allowed | ended
+    search = audit(gate, "list", "--text", "plan-nine-body", "--json")
+    assert {one["id"] for one in json.loads(search.stdout)} == {shop, bank}, search.stderr
+    assert gate.stop() == 0
+    assert said_under(gate.data) == set()  # not in the index either
+    assert not [word for word in (ARGS, BODY, FIELD) if word in gate.log.read_text()]
+    changes = [entry["change"] for entry in gate.entries() if entry["kind"] == "admin"]
+    places = {change["place"]: change["folder"] for change in changes if change.get("what") == "place"}
+    assert {places[gate.call_entries(call)[0]["where"]] for call in (shop, bank)} == {str(east), str(west)}
+
+
+def test_whoever_asks_finds_it_there(
+    make_gate: Make, config: Callable[..., dict[str, Any]], token: str, tmp_path: Path
+) -> None:
+    east = tmp_path / "east"
+    east.mkdir()
+    gate = make_gate(**config({"targets": ["shop"], "where": {"content": str(east)}})).start()
+    call = call_of(gate, token)
+    proved(gate)
+    for words in (("show", call), ("replay", "nightly", "--no-wait"), ("export", "--format", "jsonl", "--out", "-")):
+        ran = audit(gate, *words)
+        assert ran.returncode == 0, ran.stderr
+        assert {ARGS, BODY} == {word for word in (ARGS, BODY) if word in ran.stdout}, words
+    assert FIELD in audit(gate, "show", call).stdout
+    assert call in audit(gate, "list", "--text", ARGS, "--scan").stdout
+    assert call not in audit(gate, "list", "--text", "of-nobody").stdout
+    verified = audit(gate, "verify", "--objects", "--json")
+    assert (verified.returncode, json.loads(verified.stdout)["objects"]) == (0, 2)
+    pack = tmp_path / "evidence.json"
+    assert audit(gate, "prove", call, "--out", str(pack)).returncode == 0
+    checked = audit(gate, "verify", "--pack", str(pack), "--json")
+    verdict = json.loads(checked.stdout)
+    assert (checked.returncode, verdict["objects"]) == (0, 2)
+    arrived, _, chunk, _ = verdict["entries"]
+    assert (arrived["args"]["note"], chunk["body"]) == (ARGS, {"said": BODY})
+    assert ["X-Said", FIELD] in chunk["fields"]
+    assert gate.stop() == 0
+
+
+def test_it_is_sealed_there_with_the_same_keys(
+    make_gate: Make, config: Callable[..., dict[str, Any]], token: str, tmp_path: Path
+) -> None:
+    east, key = tmp_path / "east", tmp_path / "key"
+    east.mkdir()
+    key.write_text(KEY.hex())
+    key.chmod(0o600)
+    rule = {"targets": ["*"], "where": {"content": str(east)}, "content": "30d"}
+    gate = make_gate(**config(rule, journal={"encryption": {"key": f"file:{key}"}})).start()
+    call = call_of(gate, token)
+    proved(gate)
+    assert said_under(east) | said_under(gate.data) == set()
+    opener = Opener(gate.data, KEY)
+    opened = [opener.look(entry) for entry in read_entries(gate.data / "journal") if entry.call == call]
+    assert [one.lost for one in opened] == [()] * 4
+    arrived, chunk = opened[0].entry, opened[2].entry
+    assert arrived.args is not None
+    assert json.loads(bytes(arrived.args))["note"] == ARGS
+    assert ("X-Said", FIELD) in chunk.fields
+    assert call in audit(gate, "list", "--text", BODY).stdout
+    pack = tmp_path / "evidence.json"
+    assert audit(gate, "prove", call, "--out", str(pack), "--open").returncode == 0
+    verdict = json.loads(audit(gate, "verify", "--pack", str(pack), "--json").stdout)
+    assert (verdict["sound"], verdict["entries"][2]["body"]) == (True, {"said": BODY})
+    assert gate.stop() == 0
+
+
+def test_a_rule_that_is_gone_leaves_everything_findable(
+    make_gate: Make, config: Callable[..., dict[str, Any]], token: str, tmp_path: Path
+) -> None:
+    east, west = tmp_path / "east", tmp_path / "west"
+    for folder in (east, west):
+        folder.mkdir()
+    gate = make_gate(**config({"targets": ["shop"], "where": {"content": str(east)}})).start()
+    calls = [call_of(gate, token)]
+    for rules in ([{"targets": ["shop"], "where": {"content": str(west)}}], []):
+        tree = YAML().load(gate.file.read_text())
+        tree["retention"] = rules
+        with (gate.folder / "new.yaml").open("w") as out:
+            YAML().dump(tree, out)
+        (gate.folder / "new.yaml").rename(gate.file)
+        until(lambda count=len(calls): len(gate.logged("configuration reloaded")) == count, 30)  # type: ignore[misc]
+        calls.append(call_of(gate, token))
+    where = [gate.call_entries(call)[0].get("where", "") for call in calls]
+    assert (len(set(where)), where[2]) == (3, "")
+    assert said_under(gate.data) == {ARGS, BODY, FIELD}  # of the last call
+    proved(gate)
+    for call in calls:
+        assert BODY in audit(gate, "show", call).stdout
+    assert audit(gate, "verify", "--objects").returncode == 0
+    assert list(orphans(gate.data, settled_s=0)) == []
+    assert gate.stop() == 0
+
+
+def test_killed_between_the_object_and_its_line(
+    make_gate: Make, config: Callable[..., dict[str, Any]], token: str, tmp_path: Path
+) -> None:
+    east = tmp_path / "east"
+    east.mkdir()
+    gate = make_gate(**config({"targets": ["shop"], "where": {"content": str(east)}}))
+    answered: list[str] = []
+    for _ in range(3):
+        gate.start()
+        stop = threading.Event()
+
+        def calling(stop: threading.Event = stop) -> None:
+            while not stop.is_set():
+                with contextlib.suppress(httpx.HTTPError):
+                    reply = order(gate, token)
+                    if reply.status_code == 200:
+                        answered.append(reply.headers["funcgate-call-id"])
+
+        callers = [threading.Thread(target=calling) for _ in range(8)]
+        for caller in callers:
+            caller.start()
+        count = len(answered)
+        until(lambda count=count: len(answered) > count + 20)  # type: ignore[misc]
+        gate.kill()
+        stop.set()
+        for caller in callers:
+            caller.join()
+    gate.start()
+    proved(gate)
+    verdict = json.loads(audit(gate, "verify", "--objects", "--json").stdout)
+    assert (verdict["sound"], verdict["faults"]) == (True, [])
+    opener = Opener(gate.data)
+    bodies = {
+        entry.call: bytes(opener.open(entry).body or b"")  # type: ignore[arg-type]
+        for entry in read_entries(gate.data / "journal")
+        if entry.kind == "chunk"
+    }
+    assert {bodies.get(call) for call in answered} == {json.dumps({"said": BODY}).encode()}
+    assert gate.stop() == 0
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator["Disk"]:
+    found = Disk(tmp_path / "disk")
+    yield found
+    found.end()
+
+
+class Disk:
+    """A small file system where one can be mounted, else a folder that is put aside."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.folder.mkdir()
+        self._aside = folder.with_name("aside")
+        self.mounts = os.geteuid() == 0 and self._run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder))
+
+    def away(self) -> None:
+        """Gone, and an empty folder is in its place. It may come back."""
+        if self.mounts:
+            kept = self._aside
+            kept.mkdir(exist_ok=True)
+            self._run("mount", "--bind", str(self.folder), str(kept))
+            self._run("umount", "-l", str(self.folder))
+        else:
+            self.folder.rename(self._aside)
+            self.folder.mkdir()
+
+    def back(self) -> None:
+        if self.mounts:
+            assert self._run("mount", "--bind", str(self._aside), str(self.folder))
+        else:
+            self.folder.rmdir()
+            self._aside.rename(self.folder)
+
+    def end(self) -> None:
+        for folder in (self.folder, self._aside):
+            while self.mounts and os.path.ismount(folder) and self._run("umount", "-l", str(folder)):
+                pass
+
+    @contextlib.contextmanager
+    def full(self) -> Iterator[str]:
+        """Nothing can be written; gives the error that says so."""
+        if not self.mounts:
+            shards = [path for path in (self.folder / "objects").rglob("*") if path.is_dir()]
+            for path in shards:
+                path.chmod(0o500)
+            yield "EACCES"
+            for path in shards:
+                path.chmod(0o700)
+            return
+        filler = self.folder / "filler"
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        yield "ENOSPC"
+        filler.unlink()
+
+    @staticmethod
+    def _run(*command: str) -> bool:
+        return subprocess.run(command, capture_output=True, timeout=30).returncode == 0
+
+
+def refused(gate: Gate, token: str) -> str:
+    """Call the target whose folder is broken; what the record says of it."""
+    reply = order(gate, token)
+    assert (reply.status_code, reply.json()["code"]) == (503, "journal.unavailable")
+    assert BODY not in reply.text
+    call = reply.headers["funcgate-call-id"]
+    return str(until(lambda: [e for e in gate.call_entries(call) if e["kind"] == "denied"])[0]["detail"])
+
+
+def test_a_full_folder_stops_its_own_target_only(
+    make_gate: Make, config: Callable[..., dict[str, Any]], token: str, target: Target, disk: Disk
+) -> None:
+    gate = make_gate(**config({"targets": ["shop"], "where": {"content": str(disk.folder)}})).start()
+    call_of(gate, token)
+    sent = len(target.ledger)
+    with disk.full() as error:
+        said = refused(gate, token)
+        assert error in said
+        assert str(disk.folder) in said
+        assert len(target.ledger) == sent
+        call_of(gate, token, "rest")
+    call_of(gate, token)
+    proved(gate)
+    assert audit(gate, "verify", "--objects").returncode == 0
+    assert gate.stop() == 0
+
+
+def test_a_folder_that_is_not_mounted(
+    make_gate: Make, config: Callable[..., dict[str, Any]], token: str, target: Target, disk: Disk
+) -> None:
+    gate = make_gate(**config({"targets": ["shop"], "where": {"content": str(disk.folder)}})).start()
+    call = call_of(gate, token)
+    proved(gate)
+    disk.away()
+    sent = len(target.ledger)
+    assert "is it mounted?" in refused(gate, token)
+    assert len(target.ledger) == sent
+    assert list(disk.folder.iterdir()) == []  # nothing goes to whatever lies below
+    call_of(gate, token, "rest")
+    assert "cannot be stored where it shall lie" in gate.get_console("/readyz")[1]
+    shown = audit(gate, "show", call)
+    assert (shown.returncode, BODY in shown.stdout) == (0, False)
+    assert "content is not shown, away: " in shown.stderr
+    listed = audit(gate, "list", "--text", BODY)
+    assert "could not be looked at" in listed.stderr
+    verdict = json.loads(audit(gate, "verify", "--objects", "--json").stdout)
+    texts = [fault["text"] for fault in verdict["faults"]]
+    assert (verdict["sound"], len(texts)) == (False, 2)
+    assert all("cannot be looked at" in text and str(disk.folder) in text for text in texts)
+    replayed = audit(gate, "replay", "nightly", "--no-wait")
+    assert (replayed.returncode, "not there: sha256:" in replayed.stdout) == (0, True)
+    assert gate.stop() == 0
+    gate.start()  # without it: its calls are refused, nobody else's
+    assert gate.logged("calls of some targets are refused")
+    assert "is it mounted?" in refused(gate, token)
+    call_of(gate, token, "rest")
+    disk.back()
+    call_of(gate, token)
+    assert BODY in audit(gate, "show", call).stdout
+    proved(gate)
+    assert audit(gate, "verify", "--objects").returncode == 0
+    assert gate.stop() == 0
+
+
+def test_a_folder_that_does_not_answer(
+    make_gate: Make, config: Callable[..., dict[str, Any]], token: str, tmp_path: Path
+) -> None:
+    """As a network mount whose server is gone: who opens something there, waits."""
+    east = tmp_path / "east"
+    east.mkdir()
+    rule = {"targets": ["shop"], "where": {"content": str(east)}}
+    gate = make_gate(**config(rule, journal={"elsewhere_timeout": "300ms"})).start()
+    call_of(gate, token)
+    (east / MARK).rename(tmp_path / MARK)
+    os.mkfifo(east / MARK)
+    assert "does not answer within 0.3 s" in refused(gate, token)
+    assert "does not answer: what was written there hangs" in refused(gate, token)
+    call_of(gate, token, "rest")
+    with (east / MARK).open("wb") as let_go:
+        (east / MARK).unlink()
+        (tmp_path / MARK).rename(east / MARK)
+        let_go.write(b"{}")
+    deadline = time.monotonic() + 20
+    while order(gate, token).status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert gate.stop() == 0
+
+
+def test_a_gateway_ends_although_the_folder_does_not_answer(
+    make_gate: Make, config: Callable[..., dict[str, Any]], token: str, tmp_path: Path
+) -> None:
+    east = tmp_path / "east"
+    east.mkdir()
+    rule = {"targets": ["shop"], "where": {"content": str(east)}}
+    gate = make_gate(**config(rule, journal={"elsewhere_timeout": "300ms"})).start()
+    (east / MARK).unlink()
+    os.mkfifo(east / MARK)
+    assert "does not answer" in refused(gate, token)
+    assert gate.stop(30) == 0
