@@ -183,7 +183,8 @@ def test_a_rule_that_is_gone_leaves_everything_findable(
         with (gate.folder / "new.yaml").open("w") as out:
             YAML().dump(tree, out)
         (gate.folder / "new.yaml").rename(gate.file)
-        until(lambda count=len(calls): len(gate.logged("configuration reloaded")) == count, 30)  # type: ignore[misc]
+        count = len(calls)
+        until(lambda count=count: len(gate.logged("configuration reloaded")) == count)  # type: ignore[misc]
         calls.append(call_of(gate, token))
     where = [gate.call_entries(call)[0].get("where", "") for call in calls]
     assert (len(set(where)), where[2]) == (3, "")
@@ -217,8 +218,7 @@ def test_killed_between_the_object_and_its_line(
         callers = [threading.Thread(target=calling) for _ in range(8)]
         for caller in callers:
             caller.start()
-        count = len(answered)
-        until(lambda count=count: len(answered) > count + 20)  # type: ignore[misc]
+        until(lambda count=len(answered): len(answered) > count + 20)  # type: ignore[misc]  # noqa: B008
         gate.kill()
         stop.set()
         for caller in callers:

@@ -12,10 +12,11 @@ from msgspec import Raw
 
 from funcgate.core.entry import Decided, Entry, Kind, Sealed, Who
 from funcgate.core.ids import new_id
-from funcgate.recording.contents.forms import CONTENT, METADATA, Content, Metadata, encode, encrypt
+from funcgate.recording.contents.forms import CONTENT, METADATA, Content, Metadata, encode, encode_salted, encrypt
 from funcgate.recording.contents.keystore import DayFile, KeyInfo, KeyStore
 from funcgate.recording.contents.objects import ContentStore
 from funcgate.recording.contents.opener import Opener
+from funcgate.recording.contents.places import Places, write_to
 from funcgate.recording.contents.wrapping import Wrapping, begin_with
 from funcgate.recording.folder import Line, lines
 from funcgate.recording.keeper.settings import KeepRule
@@ -82,9 +83,10 @@ class House:
 
     def call(
         self, session: str, who: str = "ada", *, target: str = "shop", function: str = "buy", body: str = "",
-        large: bool = False, sealed: bool = True, ends: bool = True,
+        large: bool = False, sealed: bool = True, ends: bool = True, folder: Path | None = None,
     ) -> str:  # fmt: skip
-        """One call, a second long. Its content is sealed; `large` puts its answer into an object."""
+        """One call, a second long. Its content is sealed; `large` puts its answer into an object, `folder` all of its content
+        into objects there."""
         self.now += 1
         call, name = new_id(self.now), f"{target}.{function}"
         arrived = Entry(
@@ -97,6 +99,8 @@ class House:
         )
         ended = Entry(kind=Kind.ENDED, call=call, session=session, function=name, outcome="complete", status=200)
         for entry in (arrived, chunk):
+            if folder is not None:
+                self._lay(entry, folder, session, target, sealed=sealed)
             if sealed:
                 self._seal(entry, session, target, large=large and entry is chunk)
             elif large and entry is chunk:
@@ -109,11 +113,21 @@ class House:
             Entry(kind=Kind.ENDED, call=call, session=session, function="shop.buy", outcome="complete", status=200)
         )
 
+    def _lay(self, entry: Entry, folder: Path, session: str, target: str, *, sealed: bool) -> None:
+        data = encode_salted(entry.args, entry.body, entry.fields)
+        if sealed:
+            data = encrypt(self._cipher(session, target, CONTENT)[1], data, entry, CONTENT)
+        written = write_to(Places(self.data).begin(folder), data)
+        entry.where, entry.object, entry.object_bytes = written.where, written.digest, len(data)
+        entry.args = entry.body = None
+
     def _seal(self, entry: Entry, session: str, target: str, *, large: bool) -> None:
         content, cipher = self._cipher(session, target, CONTENT)
         meta, over = self._cipher(session, target, METADATA)
         sealed = {"content_key": content.name, "meta_key": meta.name}
-        if large:
+        if entry.where:
+            pass
+        elif large:
             entry.object = self.objects.write(encrypt(cipher, encode(entry.body), entry, "body"))
         else:
             data = encode(Content(entry.args, entry.body))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from funcgate.app import read_parts
+from funcgate.app.building import folders_of
 from funcgate.config.problems import Faulty
 from funcgate.config.secrets import secret_variables
 from funcgate.recording.keeper.settings import (
@@ -132,6 +133,14 @@ def test_the_key_in_a_file(write: Write, sound: str, tmp_path: Path, written: st
         (KEEP + "{targets: [paymnts], content: 1d}]", "2:24: there is no target 'paymnts'; did you mean 'payments'?"),
         (KEEP + "{targets: [], content: 1d}]", "2:14: a rule without targets does nothing"),
         (KEEP + "{targets: ['*']}]", "2:13: the rule says nothing: give content"),
+        (KEEP + "{targets: ['*'], where: {metadata: /x}}]", "2:48: metadata of one target cannot lie elsewhere: the lines"),
+        (KEEP + "{targets: ['*'], where: {decisions: /x}}]", "2:49: decisions of one target cannot lie elsewhere"),
+        (KEEP + "{targets: ['*'], where: {}}]", "2:30: 'where' says nothing"),
+        (KEEP + "{targets: ['*'], where: {content: ''}}]", "2:47: 'content': expected the path of a folder"),
+        (KEEP + "{targets: ['*'], where: s3://bucket/x}]", "2:37: 'where': expected the path of a folder"),
+        (KEEP + "{targets: ['*'], where: .}]", "2:37: the folder must not be in data_dir, nor data_dir in it"),
+        (KEEP + "{targets: ['*'], where: ./funcgate-data/x/..}]", "2:37: the folder must not be in data_dir"),
+        (KEEP + "{targets: ['*'], where: ./funcgate-data/eu}]", "2:37: the folder must not be in data_dir"),
         (KEEP + "{targets: ['*'], content: 0}]", "2:39: 'content': this is out of range"),
         (KEEP + "{targets: ['*'], content: 5x}]", "2:39: 'content': '5x' is not a time"),
         (KEEP + "{targets: ['*'], content: 9d, metadata: 8d}]", "2:39: 'content' is kept longer than 'metadata'"),
@@ -173,6 +182,21 @@ def test_decisions_expire_without_encryption(write: Write, sound: str) -> None:
     keeper = read_parts(write(text="retention: [{targets: [payments], decisions: 1y}]\n" + sound)).keeper
     year = 365 * 86400.0
     assert keeper.retention == (KeepRule(targets=("payments",), content_s=year, metadata_s=year, decisions_s=year),)
+
+
+def test_where_content_lies(write: Write, sound: str, tmp_path: Path) -> None:
+    (tmp_path / "east").mkdir()
+    for where in ("./east", "{content: ./east}", f"{tmp_path}/west/../east"):
+        parts = read_parts(write(text=f"retention: [{{targets: [payments], where: {where}}}]\n" + sound))
+        (rule,) = parts.keeper.retention
+        assert rule == KeepRule(targets=("payments",), folder=str(tmp_path / "east"))
+        assert folders_of(parts) == {"payments": tmp_path / "east"}
+        assert parts.warnings == ()
+    parts = read_parts(write(text="retention: [{targets: ['*'], where: ./gone}]\n" + sound))
+    (warning,) = parts.warnings
+    assert "there is no folder" in warning.text
+    assert "funcgate makes none there" in warning.text
+    assert parts.journal.elsewhere_timeout_s == 10.0
 
 
 def test_a_look_without_the_secrets(write: Write, sound: str) -> None:

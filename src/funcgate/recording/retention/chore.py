@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from funcgate.core.ids import new_id
 from funcgate.recording.chore import ChoreFailed
 from funcgate.recording.contents.errors import ContentError
 from funcgate.recording.contents.keystore import KeyStore
@@ -109,7 +110,8 @@ class RetentionChore:
         if planned.orders:
             signer = signer_in(self._proof, self._proof_key)
             for piece in chain.from_iterable(map(split, planned.orders)):
-                self._ask(signed(piece.change(), signer))
+                # What was withheld may be ordered again at the same time: another order, although it says the same.
+                self._ask(signed({**piece.change(), "id": new_id(time.time())}, signer))
         self._carrying.sweep()
 
     def _is_given(self, change: Mapping[str, Any]) -> bool:
