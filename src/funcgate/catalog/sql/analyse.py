@@ -9,7 +9,7 @@ from typing import Any, Literal
 from msgspec import structs
 
 from .facts import NOTHING, Facts, together
-from .handles import declared, executed, fetched
+from .handles import declared, ended, executed, fetched
 from .queries import Queries
 from .scope import Scope
 from .statement import Control, Handle, Output, Statement
@@ -114,6 +114,7 @@ class Analysis:
 
     def _other(self, kind: str, fields: Node) -> str:
         function, self._command = OTHERS[kind]
+        self._handle = ended(kind, fields)
         if kind == "DoStmt":
             self.facts.dangers.add("DO")
         if kind == "VariableShowStmt":
@@ -198,7 +199,7 @@ class Analysis:
         return "cursor"
 
     def _prepared(self, fields: Node) -> str:
-        self._handle = Handle(what="prepared", name=fields.get("name", ""))
+        self._handle = Handle(what="prepared", name=fields.get("name", ""), makes=True)
         kind, inner = node_of(fields.get("query"))
         if kind not in ROWS:
             raise refused("PREPARE of anything but SELECT, INSERT, UPDATE, DELETE, MERGE")

@@ -89,7 +89,8 @@ class SqlCatalog:
     def arguments(self, statement: Statement, parameters: Sequence[Any]) -> dict[str, Any]:
         """The arguments of one call: those of the statement and its bound values (text, None for NULL, what cannot be read as
         text as ``{"hex": …}``). Raises `Refused(request.invalid)` when they do not fit a named query."""
-        if statement.handle is not None and statement.handle.made is None:
+        handle = statement.handle
+        if handle is not None and handle.made is None and not handle.ends:
             raise refused("a name that stands for nothing")  # nobody looked up what FETCH or EXECUTE would run
         if len(parameters) < statement.parameters:
             raise refused(f"{statement.parameters} parameters are needed, {len(parameters)} are bound")

@@ -32,8 +32,8 @@ def known(many: Iterable[Sources]) -> frozenset[Source]:
 
 class Facts:
     """`verbs` are what the statement does, `unknown` the functions that are not known to be harmless, `dangers` what a guarded
-    target denies; `copied` is what is put into other columns, `filtered_unknown` that there is a condition on something unknown. Tables and columns are written as the statement writes them, with
-    aliases undone."""
+    target denies; `copied` is what is put into other columns, `filtered_unknown` that a condition looks at something unknown.
+    Tables and columns are written as the statement writes them, with aliases undone."""
 
     def __init__(self) -> None:
         self.verbs: set[str] = set()

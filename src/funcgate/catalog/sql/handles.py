@@ -21,7 +21,7 @@ def declared(fields: Node) -> Handle:
     options = fields.get("options", 0)
     if options & _BINARY:
         raise refused("a binary cursor: ask for the format of values in the protocol")
-    return Handle(what="cursor", name=fields.get("portalname", ""), hold=bool(options & _HOLD))
+    return Handle(what="cursor", name=fields.get("portalname", ""), hold=bool(options & _HOLD), makes=True)
 
 
 def fetched(fields: Node) -> Handle:
@@ -40,6 +40,15 @@ def executed(fields: Node) -> Handle:
     """What EXECUTE asks for. Raises `Refused`."""
     values = tuple(_value(item) for item in fields.get("params", ()))
     return Handle(what="prepared", name=fields.get("name", ""), values=values)
+
+
+def ended(kind: str, fields: Node) -> Handle | None:
+    """What CLOSE or DEALLOCATE ends; None for other statements."""
+    if kind == "ClosePortalStmt":
+        return Handle(what="cursor", name=fields.get("portalname", ""), ends=True)
+    if kind == "DeallocateStmt":
+        return Handle(what="prepared", name=fields.get("name", ""), ends=True)
+    return None
 
 
 def standing_for(use: Statement, made: Statement) -> Statement:

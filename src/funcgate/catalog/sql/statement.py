@@ -39,9 +39,10 @@ class Output(Struct, frozen=True):
 class Handle(Struct, frozen=True, kw_only=True):
     """A name that a session gives to a statement in SQL, and what is done with it.
 
-    DECLARE and PREPARE make one: `made` is the statement that it stands for from then on, `hold` says that it outlives the
-    transaction. FETCH, MOVE and EXECUTE use one (`made` is None until it is known what for): `limit` is the number of rows, -1 for all or for other
-    directions, `moves` says that none come back, `values` are the constants of EXECUTE as text.
+    DECLARE and PREPARE make one (`makes`): `made` is the statement that it stands for from then on, `hold` says that it
+    outlives the transaction. FETCH, MOVE and EXECUTE use one (`made` is None until it was looked up): `limit` is the number of
+    rows, -1 for all or for other directions, `moves` says that none come back, `values` are the constants of EXECUTE, or what
+    was bound when the cursor was declared. `ends`: CLOSE and DEALLOCATE of that name, or of all if it is "".
     """
 
     what: Literal["cursor", "prepared"]
@@ -50,7 +51,9 @@ class Handle(Struct, frozen=True, kw_only=True):
     hold: bool = False
     moves: bool = False
     limit: int = -1
-    values: tuple[str | None, ...] = ()
+    values: tuple[Any, ...] = ()
+    makes: bool = False
+    ends: bool = False
 
 
 class Statement(Struct, frozen=True, kw_only=True):
