@@ -4,15 +4,17 @@ Refuses what it cannot parse and every kind of statement that is not in its tabl
 """
 
 from .catalog import SqlCatalog, load_sql
+from .handles import shakes, standing_for
 from .relations import RELATIONS_SQL, Relations, origins
 from .specs import QuerySpec, SqlFunctionsSpec
-from .statement import Described, Output, Source, Statement
+from .statement import Described, Handle, Output, Source, Statement
 from .verbs import FUNCTIONS as STATEMENTS
 
 __all__ = [
     "RELATIONS_SQL",
     "STATEMENTS",
     "Described",
+    "Handle",
     "Output",
     "QuerySpec",
     "Relations",
@@ -22,4 +24,6 @@ __all__ = [
     "Statement",
     "load_sql",
     "origins",
+    "shakes",
+    "standing_for",
 ]

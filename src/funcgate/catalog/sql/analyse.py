@@ -9,12 +9,13 @@ from typing import Any, Literal
 from msgspec import structs
 
 from .facts import NOTHING, Facts, together
+from .handles import declared, ended, executed, fetched
 from .queries import Queries
 from .scope import Scope
-from .statement import Control, Output, Statement
+from .statement import Control, Handle, Output, Statement
 from .sweep import sweep
 from .tree import Node, node_of, refused, strings
-from .verbs import DDL, LEXICAL, MAINTAIN, NOT_CARRIED, OTHERS, PERSONAL, PLAIN_SETTINGS, ROWS
+from .verbs import DDL, LEXICAL, MAINTAIN, OTHERS, PERSONAL, PLAIN_SETTINGS, ROWS
 
 _CONTROL: Mapping[str, Control] = {
     "TRANS_STMT_BEGIN": "begin", "TRANS_STMT_START": "begin", "TRANS_STMT_COMMIT": "commit", "TRANS_STMT_ROLLBACK": "rollback",
@@ -45,11 +46,12 @@ class Analysis:
         self._outputs: list[Output] = []
         self._command = ""
         self._filtered = True
+        self._handle: Handle | None = None
 
     def statement(self, kind: str, fields: Node, count: int) -> Statement:
         """`count` is the number of statements in the text. Raises `Refused(request.invalid)`."""
         function = self._read(kind, fields)
-        return Statement(
+        found = Statement(
             function=function,
             sql=self._text,
             args=self._args(count),
@@ -59,19 +61,30 @@ class Analysis:
             parameters=self.facts.parameters,
             relations_change=function in CHANGING,
             fields=frozenset(self.facts.fields),
+            handle=self._handle,
         )
+        return found if kind not in ("DeclareCursorStmt", "PrepareStmt") else self._making(found)
+
+    def _making(self, found: Statement) -> Statement:
+        """A DECLARE or PREPARE: it brings no rows itself; what it makes is kept for those who use it by name."""
+        made = structs.replace(found, handle=None)
+        handle = structs.replace(self._handle, made=made) if self._handle is not None else None
+        if handle is None or handle.what == "cursor":
+            return structs.replace(found, outputs=(), handle=handle)
+        args = {**found.args, "command": "PREPARE"}
+        # Nothing runs yet, and no values are known: it is asked for as a Parse of the protocol is.
+        return structs.replace(found, function="describe", args=args, outputs=(), parameters=0, handle=handle)
 
     def _read(self, kind: str, fields: Node) -> str:
         own: Mapping[str, Callable[[Node], str]] = {
             "CopyStmt": self._copied, "ExplainStmt": self._explained, "TransactionStmt": self._transaction,
-            "VariableSetStmt": self._set, "DiscardStmt": self._discard,
+            "VariableSetStmt": self._set, "DiscardStmt": self._discard, "DeclareCursorStmt": self._declared,
+            "FetchStmt": self._fetched, "PrepareStmt": self._prepared, "ExecuteStmt": self._executed,
         }  # fmt: skip
         if kind in ROWS:
             return self._rows(kind, fields)
         if kind in own:
             return own[kind](fields)
-        if kind in NOT_CARRIED:
-            raise refused(NOT_CARRIED[kind])
         if kind in OTHERS:
             return self._other(kind, fields)
         if kind in MAINTAIN:
@@ -101,6 +114,7 @@ class Analysis:
 
     def _other(self, kind: str, fields: Node) -> str:
         function, self._command = OTHERS[kind]
+        self._handle = ended(kind, fields)
         if kind == "DoStmt":
             self.facts.dangers.add("DO")
         if kind == "VariableShowStmt":
@@ -171,6 +185,31 @@ class Analysis:
         # Attack: EXPLAIN ANALYZE carries the statement out; planning alone runs functions that claim to be stable.
         return function if analyze or function == "call" else "explain"
 
+    # -- names of the session's
+
+    def _declared(self, fields: Node) -> str:
+        self._handle = declared(fields)
+        function = self._rows(*node_of(fields.get("query")))
+        self._command = "DECLARE"
+        return function
+
+    def _fetched(self, fields: Node) -> str:
+        self._handle = fetched(fields)
+        self._command = "MOVE" if self._handle.moves else "FETCH"
+        return "cursor"
+
+    def _prepared(self, fields: Node) -> str:
+        self._handle = Handle(what="prepared", name=fields.get("name", ""), makes=True)
+        kind, inner = node_of(fields.get("query"))
+        if kind not in ROWS:
+            raise refused("PREPARE of anything but SELECT, INSERT, UPDATE, DELETE, MERGE")
+        return self._rows(kind, inner)
+
+    def _executed(self, fields: Node) -> str:
+        self._handle = executed(fields)
+        self._command = "EXECUTE"
+        return "cursor"
+
     # -- the session
 
     def _transaction(self, fields: Node) -> str:
@@ -219,7 +258,7 @@ class Analysis:
             "writes": sorted(facts.writes),
             "columns": sorted(map(str, facts.columns)),
             "written_columns": sorted(map(str, facts.written_columns)),
-            "filter_columns": sorted(map(str, facts.filters)),
+            "filter_columns": sorted(map(str, facts.filter_columns())),
             "functions": sorted(facts.functions),
             "volatile_functions": sorted(facts.unknown),
             "dangerous": sorted(facts.dangers),

@@ -70,7 +70,7 @@ class SqlCatalog:
             self._known.move_to_end(sql)
             return known
         found = analyse(sql)
-        if len(found) == 1 and self._named:
+        if len(found) == 1 and self._named and found[0].handle is None:
             found = (self._as_named(found[0]),)
         if len(sql) <= _KEPT_LENGTH:
             self._known[sql] = found
@@ -89,6 +89,9 @@ class SqlCatalog:
     def arguments(self, statement: Statement, parameters: Sequence[Any]) -> dict[str, Any]:
         """The arguments of one call: those of the statement and its bound values (text, None for NULL, what cannot be read as
         text as ``{"hex": …}``). Raises `Refused(request.invalid)` when they do not fit a named query."""
+        handle = statement.handle
+        if handle is not None and handle.made is None and not handle.ends:
+            raise refused("a name that stands for nothing")  # nobody looked up what FETCH or EXECUTE would run
         if len(parameters) < statement.parameters:
             raise refused(f"{statement.parameters} parameters are needed, {len(parameters)} are bound")
         query = self._by_name.get(statement.function)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from .facts import NOTHING, Facts, Sources, together
+from .facts import NOTHING, Facts, Sources, known, together
 from .scope import Scope
 from .statement import Output
 from .tree import Node, children, node_of, refused, strings
@@ -45,10 +45,11 @@ class Expressions:
         self._facts.step()
         if kind == "ColumnRef":
             path = strings(fields.get("fields"))
-            sources = scope.column(path)
+            candidates = scope.candidates(path)
+            sources, told = together(candidates), known(candidates)
             if len(path) > 1:
-                self._facts.fields |= sources or NOTHING
-            self._facts.saw(sources, filtering=filtering)
+                self._facts.fields |= told
+            self._facts.saw(sources, filtering=filtering, told=told)
             return sources
         if kind == "ParamRef":
             self._facts.parameters = max(self._facts.parameters, fields.get("number", 0))

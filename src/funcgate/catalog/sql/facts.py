@@ -15,19 +15,25 @@ _SEQUENCES = frozenset({"nextval", "pg_catalog.nextval"})
 
 
 def together(many: Iterable[Sources]) -> Sources:
-    """All of them; unknown if one is."""
+    """All of them; unknown if one is. Every one is asked for: to read an expression is to note what it calls."""
     out: set[Source] = set()
+    unknown = False
     for sources in many:
-        if sources is None:
-            return None
-        out |= sources
-    return frozenset(out)
+        # Attack: f() || pg_read_file('...'): what comes after something unknown is not read, and nobody hears of it.
+        unknown = unknown or sources is None
+        out |= sources or NOTHING
+    return None if unknown else frozenset(out)
+
+
+def known(many: Iterable[Sources]) -> frozenset[Source]:
+    """All of them that can be told."""
+    return frozenset().union(*(sources or NOTHING for sources in many))
 
 
 class Facts:
     """`verbs` are what the statement does, `unknown` the functions that are not known to be harmless, `dangers` what a guarded
-    target denies; `copied` is what is put into other columns. Tables and columns are written as the statement writes them, with
-    aliases undone."""
+    target denies; `copied` is what is put into other columns, `filtered_unknown` that a condition looks at something unknown.
+    Tables and columns are written as the statement writes them, with aliases undone."""
 
     def __init__(self) -> None:
         self.verbs: set[str] = set()
@@ -43,6 +49,7 @@ class Facts:
         self.fields: set[Source] = set()
         self.parameters = 0
         self.unfiltered = False
+        self.filtered_unknown = False
         self.limit = -1
         self._steps = 0
 
@@ -82,10 +89,17 @@ class Facts:
         if schema in ("pg_catalog", "information_schema") or table.startswith("pg_"):
             self.dangers.add(f"write to {table}")
 
-    def saw(self, sources: Sources, *, filtering: bool) -> None:
-        self.columns |= sources or NOTHING
+    def saw(self, sources: Sources, *, filtering: bool, told: frozenset[Source] = NOTHING) -> None:
+        """`told` is what can be told of them, should they not all be known."""
+        seen = sources or told
+        self.columns |= seen
         if filtering:
-            self.filters |= sources or NOTHING
+            self.filters |= seen
+            self.filtered_unknown = self.filtered_unknown or sources is None
+
+    def filter_columns(self) -> set[Source]:
+        """What is looked at in conditions and orders. Attack: WHERE on a column made by a function of something hidden."""
+        return self.filters | self.columns if self.filtered_unknown else self.filters
 
     def function(self) -> str:
         """The function that all verbs together make. The most powerful counts; several that write are a function of their own."""

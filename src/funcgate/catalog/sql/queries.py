@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import structs
 
 from .expressions import Expressions
-from .facts import NOTHING, Facts, Sources, together
+from .facts import NOTHING, Facts, Sources, known, together
 from .scope import Rel, Scope
 from .statement import Output
 from .tree import Node, children, node_of, refused, strings
@@ -31,6 +31,7 @@ _CLAUSES: Mapping[str, frozenset[str]] = {
         "relation", "sourceRelation", "joinCondition", "mergeWhenClauses", "returningClause", "withClause",
     }),
 }  # fmt: skip
+_BY_OUTPUT = frozenset({"sortClause", "groupClause", "distinctClause"})
 _FILTERS = (
     "whereClause",
     "groupClause",
@@ -86,11 +87,12 @@ class Queries:
 
     def _filters(self, fields: Node, scope: Scope, outputs: list[Output]) -> None:
         named = Scope(scope)
-        named.rels.append(Rel("", outputs=outputs))  # ORDER BY and GROUP BY may name what is returned, or number it
+        named.rels.append(Rel("", outputs=outputs))
         for clause in _FILTERS:
             if clause not in fields:
                 continue
-            self.expression(fields[clause], named, filtering=True)
+            # What is returned may be named, or numbered, in these alone.
+            self.expression(fields[clause], named if clause in _BY_OUTPUT else scope, filtering=True)
             if clause in ("sortClause", "groupClause") and any(_is_number(item) for item in fields[clause]):
                 for output in outputs:
                     self._facts.saw(output.sources, filtering=True)
@@ -116,7 +118,8 @@ class Queries:
             kind, value = node_of(fields.get("val"))
             path = strings(value.get("fields")) if kind == "ColumnRef" else ()
             if path[-1:] == ("*",):
-                self._facts.saw(scope.column(path), filtering=False)
+                candidates = scope.candidates(path)
+                self._facts.saw(together(candidates), filtering=False, told=known(candidates))
                 also = together(written.values()) if written else NOTHING
                 out += [structs.replace(output, also=also) for output in scope.star(path[:-1])]
                 continue
@@ -193,9 +196,8 @@ class Queries:
         if fields.get("isNatural"):
             used = ("*",)
         for column in used:
-            self._facts.saw(
-                together(r.all() if column == "*" else r.column(column) for r in inner.rels), filtering=True
-            )
+            met = [one for r in inner.rels for one in (r.parts() if column == "*" else r.candidates(column))]
+            self._facts.saw(together(met), filtering=True, told=known(met))
         merged = fields.get("join_using_alias", {}).get("aliasname", "")
         if merged:
             inner.rels.append(Rel(merged, rest=together(rel.all() for rel in inner.rels)))

@@ -32,22 +32,28 @@ class Rel:
 
     def column(self, name: str) -> Sources:
         """What a column of this name would come from; nothing if there is none."""
+        return together(self.candidates(name))
+
+    def candidates(self, name: str) -> list[Sources]:
+        """All that a column of this name may come from."""
         if name in self.renamed:
             at = self.renamed.index(name)
             if self.table or any(output.star for output in self.outputs) or at >= len(self.outputs):
-                return self.all()
-            return self.outputs[at].sources
+                return self.parts()
+            return [self.outputs[at].sources]
         if self.table:
-            return frozenset({Source(self.schema, self.table, name)})
-        return together(
-            [self.rest, *(_of(output, name) for output in self.outputs if output.name in (name, "") or output.star)]
-        )
+            return [frozenset({Source(self.schema, self.table, name)})]
+        return [self.rest, *(_of(output, name) for output in self.outputs if output.name in (name, "") or output.star)]
 
-    def all(self) -> Sources:
+    def parts(self) -> list[Sources]:
         """What the row as a whole comes from."""
         if self.table:
-            return frozenset({Source(self.schema, self.table, "*")})
-        return together([self.rest, *(output.sources for output in self.outputs)])
+            return [frozenset({Source(self.schema, self.table, "*")})]
+        return [self.rest, *(output.sources for output in self.outputs)]
+
+    def all(self) -> Sources:
+        """What the row as a whole comes from, together."""
+        return together(self.parts())
 
     def star(self) -> list[Output]:
         """Its columns, as ``*`` shows them."""
@@ -81,18 +87,22 @@ class Scope:
 
     def column(self, path: Sequence[str]) -> Sources:
         """What a column reference may mean. `path` is as it is written, a star at its end as ``*``."""
+        return together(self.candidates(path))
+
+    def candidates(self, path: Sequence[str]) -> list[Sources]:
+        """All that a column reference may mean."""
         *qualifier, name = path
         rels = [rel for scope in self.around() for rel in scope.rels]
         if not qualifier:
             if name == "*":
-                return together(rel.all() for rel in self.rels)
-            whole = [rel.all() for rel in rels if rel.name == name]  # the row of a table, by the table's name
-            return together([*whole, *(rel.column(name) for rel in rels)])
+                return [part for rel in self.rels for part in rel.parts()]
+            whole = [part for rel in rels if rel.name == name for part in rel.parts()]  # a row, by its table's name
+            return [*whole, *(one for rel in rels for one in rel.candidates(name))]
         found = [rel for rel in rels if _means(rel, qualifier)]
         if not found:
             # a.b may be a field of the column a as well; whatever it is, it is in one of these
-            return together([self.column(qualifier[:1]), frozenset({_written(qualifier, name)})])
-        return together(rel.all() if name == "*" else rel.column(name) for rel in found)
+            return [*self.candidates(qualifier[:1]), frozenset({_written(qualifier, name)})]
+        return [one for rel in found for one in (rel.parts() if name == "*" else rel.candidates(name))]
 
     def star(self, qualifier: Sequence[str]) -> list[Output]:
         """The columns that ``*`` or ``name.*`` stands for."""

@@ -36,13 +36,33 @@ class Output(Struct, frozen=True):
     also: frozenset[Source] | None = frozenset()
 
 
+class Handle(Struct, frozen=True, kw_only=True):
+    """A name that a session gives to a statement in SQL, and what is done with it.
+
+    DECLARE and PREPARE make one (`makes`): `made` is the statement that it stands for from then on, `hold` says that it
+    outlives the transaction. FETCH, MOVE and EXECUTE use one (`made` is None until it was looked up): `limit` is the number of
+    rows, -1 for all or for other directions, `moves` says that none come back, `values` are the constants of EXECUTE, or what
+    was bound when the cursor was declared. `ends`: CLOSE and DEALLOCATE of that name, or of all if it is "".
+    """
+
+    what: Literal["cursor", "prepared"]
+    name: str
+    made: "Statement | None" = None
+    hold: bool = False
+    moves: bool = False
+    limit: int = -1
+    values: tuple[Any, ...] = ()
+    makes: bool = False
+    ends: bool = False
+
+
 class Statement(Struct, frozen=True, kw_only=True):
     """One statement. `function` is the bare name, `sql` the very text to send, `args` all arguments but the bound values.
 
     `control` is what it does to the transaction. `copy` says which way COPY data flow. `outputs` are its result columns in
     order (empty when it returns none); `parameters` is the highest ``$n`` in it; `names` are those of a named query.
     `relations_change` says that it may make or change tables and views: what is known of them is old after it. `fields` are
-    the columns that it names together with a table.
+    the columns that it names together with a table. `handle` is a name that it makes or uses.
     """
 
     function: str
@@ -55,6 +75,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()
     relations_change: bool = False
     fields: frozenset[Source] = frozenset()
+    handle: Handle | None = None
 
 
 class Described(Struct, frozen=True):

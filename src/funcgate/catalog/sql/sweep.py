@@ -6,7 +6,7 @@ from .facts import Facts
 from .queries import Queries
 from .scope import Scope
 from .tree import Node, node_of, refused, strings
-from .verbs import DDL, NOT_CARRIED, PLAIN_DDL, ROWS
+from .verbs import DDL, NOT_INSIDE, PLAIN_DDL, ROWS
 
 # Kinds of objects that run no code, and belong to nobody but the tables.
 _PLAIN_OBJECTS = frozenset(
@@ -55,8 +55,8 @@ class _Sweep:
 
     def _node(self, kind: str, fields: Node) -> str:
         self._facts.step()
-        if kind in NOT_CARRIED:
-            raise refused(NOT_CARRIED[kind])
+        if kind in NOT_INSIDE:
+            raise refused(f"{NOT_INSIDE[kind]} inside of another statement")
         if kind in ROWS:
             for output in self._queries.rows(kind, fields, None):
                 self._facts.saw(output.sources, filtering=False)

@@ -67,13 +67,10 @@ ROWS: Mapping[str, str] = {
     "SelectStmt": "select", "InsertStmt": "insert", "UpdateStmt": "update", "DeleteStmt": "delete", "MergeStmt": "merge",
 }  # fmt: skip
 
-# Why a statement that the parser knows is not carried.
-NOT_CARRIED: Mapping[str, str] = {
-    "PrepareStmt": "PREPARE is not carried: use the prepared statements of the protocol",
-    "ExecuteStmt": "EXECUTE is not carried: use the prepared statements of the protocol",
-    "DeclareCursorStmt": "DECLARE CURSOR is not carried: use a portal of the protocol",
-    "FetchStmt": "FETCH is not carried: use a portal of the protocol",
-}
+# Statements about names of the session's: not inside of another statement, where they would be judged as that one.
+NOT_INSIDE: Mapping[str, str] = {
+    "PrepareStmt": "PREPARE", "ExecuteStmt": "EXECUTE", "DeclareCursorStmt": "DECLARE CURSOR", "FetchStmt": "FETCH",
+}  # fmt: skip
 
 # Settings that change what a text means, or hide what is done. Attack: turn a backslash into an escape, so that what was judged
 # as a string ends elsewhere.
@@ -115,6 +112,6 @@ FUNCTIONS: Mapping[str, str] = {
     "transaction": "BEGIN, COMMIT, ROLLBACK, savepoints, SET TRANSACTION",
     "listen": "LISTEN, UNLISTEN",
     "notify": "NOTIFY",
-    "cursor": "CLOSE",
+    "cursor": "CLOSE; FETCH, MOVE and EXECUTE are the statement that their name stands for",
     "deallocate": "DEALLOCATE",
 }

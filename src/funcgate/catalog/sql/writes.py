@@ -110,7 +110,7 @@ class Writes:
 
     def _where(self, fields: Node, scope: Scope) -> None:
         found = self._queries.expression(fields.get("whereClause"), scope, filtering=True)
-        if found == NOTHING:
+        if found == NOTHING and node_of(fields.get("whereClause"))[0] != "CurrentOfExpr":
             # Attack: WHERE true: a condition that looks at nothing is none.
             self._facts.unfiltered = True
 

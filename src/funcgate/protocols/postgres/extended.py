@@ -5,7 +5,9 @@ Nothing reaches the database before the statement that it belongs to was allowed
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
+
+from msgspec import structs
 
 from funcgate.catalog.sql import Statement
 from funcgate.core.refusal import Code, Refused
@@ -13,6 +15,7 @@ from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.frames import Frame, Malformed, frame
 
 from .exchange import PostgresExchange, Speaker
+from .handles import Handles
 from .statement import Portal, Prepared, Sending, StatementExchange
 from .target import PostgresTarget
 from .upstream import Upstream
@@ -22,6 +25,8 @@ _MOST_WAITING = 1 << 20  # bytes of messages that are not part of a call yet
 
 class Carrier(Speaker, Protocol):
     """What the extended protocol asks of its session."""
+
+    handles: Handles
 
     async def carry(self, exchange: PostgresExchange) -> bool: ...
 
@@ -35,7 +40,7 @@ class Carrier(Speaker, Protocol):
 
     async def unasked(self, found: Frame) -> None: ...
 
-    def took_effect(self, statement: Statement) -> None: ...
+    def took_effect(self, statement: Statement, *, values: Sequence[Any] = (), failed: bool = False) -> None: ...
 
     def target_now(self) -> PostgresTarget: ...
 
@@ -122,7 +127,7 @@ class Extended:
 
     async def _describe(self, found: Frame) -> None:
         what, name = frontend.read_named(found.payload)
-        about: Prepared | Portal | None = self._statements.get(name) if what == "S" else self._portals.get(name)
+        about: Prepared | Portal | None = self._statements.get(name) if what == "S" else self._portal(name)
         if about is None:
             raise Refused(Code.REQUEST_INVALID, "There is nothing of that name to describe.")
         prepared = about if isinstance(about, Prepared) else about.prepared
@@ -131,12 +136,21 @@ class Extended:
         self._asked.append(about)
         self._wait(found, *(("t", "T") if what == "S" else ("T",)))
 
+    def _portal(self, name: str) -> Portal | None:
+        """A portal of the protocol, or a cursor of that name, which drivers ask for its columns."""
+        made = self._session.handles.cursor(name)
+        if made is None:
+            return self._portals.get(name)
+        return Portal(Prepared(made.sql, made, ()), frontend.Bind(name, "", (), (), ()))
+
     async def _close(self, found: Frame) -> None:
         """Close is no call: it ends what the session has, and nothing else."""
         what, name = frontend.read_named(found.payload)
         await self._part_from(None)
         self._forget([(what, name)])
         session, upstream = self._session, self._session.upstream
+        if what == "P" and name:
+            session.handles.closed(name)
         if upstream is not None:
             upstream.channel.write(found.raw + frontend.FLUSH_FRAME)
             session.unsynced = True
@@ -219,6 +233,13 @@ class Extended:
         new: Sequence[tuple[str, str]],
     ) -> None:
         session = self._session
+        statement = prepared.statement
+        if statement is not None and statement.handle is not None and function == statement.function:
+            statement = session.handles.resolve(statement)
+            prepared, function = structs.replace(prepared, statement=statement), statement.function
+            if portal is not None and sending.executes:
+                # Attack: fetch one row, then put another cursor in this one's place, and ask the same portal for the others.
+                portal.prepared = prepared
         exchange = StatementExchange(session, function, prepared, sending, portal)
         kept = False
         try:
@@ -237,7 +258,7 @@ class Extended:
             if isinstance(about, Prepared):
                 about.types = next(parameters)
         if sending.executes and prepared.statement is not None:
-            session.took_effect(prepared.statement)
+            session.took_effect(prepared.statement, values=exchange.values(), failed=answer.failed)
 
     async def _fail(self, *, aborted: bool = False) -> None:
         """A refusal is to the session what an error of the server is. `aborted`: it was one."""
@@ -271,12 +292,22 @@ class Extended:
         """Portals end with the transaction that they were made in."""
         self._portals.clear()
 
-    def deallocated(self, sql: str) -> None:
-        """After DEALLOCATE: names may be given anew. To forget one too many is safe: its next use is refused."""
-        name = sql.rstrip("; \n\t").split()[-1]
-        if name.upper() == "ALL":
+    # What SQL does with the names (see handles.py).
+
+    def statement(self, name: str) -> Statement | None:
+        found = self._statements.get(name)
+        return found.statement if found is not None else None
+
+    def prepared(self, name: str, statement: Statement) -> None:
+        """After PREPARE."""
+        self._statements[name] = Prepared(statement.sql, statement, ())
+
+    def deallocated(self, name: str) -> None:
+        """After DEALLOCATE, of all if `name` is "": names may be given anew."""
+        if name:
+            self._statements.pop(name, None)
+        else:
             self._statements.clear()
-        self._statements.pop(name.strip('"'), None)
 
     async def _until(self, upstream: Upstream, kind: bytes) -> Frame:
         """Read up to a message of this type; what comes before it is passed on as what comes unasked."""

@@ -6,6 +6,8 @@ It decides nothing about a statement. Whatever it keeps (statements, portals, a 
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Sequence
+from typing import Any
 
 from funcgate.catalog.sql import Statement
 from funcgate.core.ids import new_id
@@ -19,6 +21,7 @@ from .channel import Channel, Ended
 from .connecting import Connect
 from .exchange import PostgresExchange, Refusal
 from .extended import Extended
+from .handles import Handles
 from .notifying import Notification
 from .origins import Origins
 from .script import Part, Script
@@ -60,6 +63,7 @@ class Session:
         self._gateway = gateway
         self._sites = sites
         self._extended = Extended(self)
+        self.handles = Handles(self._extended)
         self._running: asyncio.Task[None] | None = None
         self._exchange: PostgresExchange | None = None
         self._cancelling: set[asyncio.Task[None]] = set()
@@ -172,16 +176,14 @@ class Session:
         state = self.upstream.state if self.upstream is not None else b"I"
         if state == b"I":
             self._extended.transaction_ended()
+            self.handles.transaction_ended()
         await self.tell(backend.ready(state))
 
-    def took_effect(self, statement: Statement) -> None:
+    def took_effect(self, statement: Statement, *, values: Sequence[Any] = (), failed: bool = False) -> None:
         """After a SET, or a change of tables, the session's statements may mean another thing; so they may after a rollback."""
         if statement.function == "set":
             self.settings = hashlib.sha256(f"{self.settings}\n{statement.sql}".encode()).hexdigest()
-        if statement.function == "deallocate":
-            self._extended.deallocated(statement.sql)
-        elif statement.args.get("command") == "DISCARD":
-            self._extended.deallocated("ALL")
+        self.handles.took_effect(statement, values=values, failed=failed)
         if statement.control == "rollback_to":
             self._extended.transaction_ended()
         if statement.relations_change or statement.control in ("rollback", "rollback_to"):
@@ -215,6 +217,7 @@ class Session:
             statements = self.target_now().catalog.analyse(sql)
             if len(statements) > _MOST_STATEMENTS:
                 raise Refused(Code.REQUEST_TOO_LARGE, f"A text may hold {_MOST_STATEMENTS} statements.")
+            statements = self._resolved(statements)
         except Refused as why:
             await self.refuse(why)
             await self._after_refusal()
@@ -228,10 +231,20 @@ class Session:
             if not await self.carry(exchange):
                 await self._after_refusal()
             else:
-                self.took_effect(statements[0])
+                self.took_effect(statements[0], failed=exchange.answer is None or exchange.answer.failed)
         else:
             await self._script(sql, statements)
         await self.ready()
+
+    def _resolved(self, statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
+        """With what FETCH and EXECUTE come to, each after those before it. Raises `Refused`."""
+        if all(each.handle is None for each in statements):
+            return statements
+        ahead, out = self.handles.ahead(), []
+        for each in statements:
+            out.append(ahead.resolve(each))
+            ahead.took_effect(out[-1])
+        return tuple(out)
 
     async def _script(self, sql: str, statements: tuple[Statement, ...]) -> None:
         script = Script(len(statements))
@@ -266,10 +279,14 @@ class Session:
         finally:
             running.cancel()
             self._running = None
-        if cancelled or any(part.refused is not None for part in parts):
+        refused = cancelled or any(part.refused is not None for part in parts)
+        if refused:
             await self._after_refusal()
+        failed = refused or any(part.answer is None or part.answer.failed for part in parts)
         for each in statements:
-            self.took_effect(each)
+            self.took_effect(each, failed=failed)
+        if failed:
+            self.handles.closed("")
 
     async def _after_refusal(self) -> None:
         await self.abort()

@@ -75,12 +75,16 @@ class StatementExchange(PostgresExchange):
             return {"sql": self.prepared.sql[:1000]}
         if self._function == "describe":
             return dict(statement.args)
-        return self.session.target.catalog.arguments(statement, self._values())
+        return self.session.target.catalog.arguments(statement, self.values())
 
     def content(self) -> bytes:
         bind = self.portal.bind if self.portal is not None else None
         values = (bind.formats, bind.values, bind.results) if bind is not None else ()
-        return repr((self.prepared.sql, self.prepared.types, values)).encode()
+        statement = self.prepared.statement
+        # Attack: have FETCH or EXECUTE approved, and send it again when the name stands for something else.
+        handle = statement.handle if statement is not None else None
+        made = (handle.made.sql, handle.values) if handle is not None and handle.made is not None else ()
+        return repr((self.prepared.sql, self.prepared.types, values, *made)).encode()
 
     async def send(self, permit: Permit, lease: Lease) -> Reply:
         """See `core.ports.Exchange`."""
@@ -254,8 +258,11 @@ class StatementExchange(PostgresExchange):
             raise TypeError("an answer to a statement that was never sent")
         return self.answer
 
-    def _values(self) -> list[Any]:
+    def values(self) -> list[Any]:
         """The bound values: text whichever way they were sent, so that a policy sees the same."""
+        statement = self.prepared.statement
+        if statement is not None and statement.handle is not None and not statement.handle.makes:
+            return list(statement.handle.values)
         if self.portal is None:
             return []
         bind, types = self.portal.bind, self.prepared.types

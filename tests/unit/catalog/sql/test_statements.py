@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from funcgate.catalog.sql import QuerySpec, SqlCatalog, SqlFunctionsSpec, load_sql
+from funcgate.catalog.sql import QuerySpec, SqlCatalog, SqlFunctionsSpec, load_sql, standing_for
 from funcgate.core.problem import Unusable
 from funcgate.core.refusal import Code, Refused
 from support.statements import READS
@@ -99,6 +99,34 @@ def test_what_only_reads_is_a_select(sql: str) -> None:
     assert (statement.function, statement.args["volatile_functions"], statement.args["dangerous"]) == ("select", [], [])
 
 
+@pytest.mark.parametrize(
+    ("sql", "args"),
+    [
+        ("SELECT nextval('s')::text || pg_read_file('x')", {"dangerous": ["function pg_read_file"]}),
+        ("SELECT 1 WHERE f() AND EXISTS (SELECT FROM pg_authid)", {"dangerous": ["table pg_authid"]}),
+        ("SELECT 1 FROM t WHERE f() OR b = 1", {"columns": ["t.b"], "filter_columns": ["t.b"]}),
+        ("SELECT current_setting('x') FROM people WHERE ssn = '1'", {"filter_columns": ["people.ssn"]}),
+        ("SELECT 1 FROM (SELECT current_setting('x') || ssn AS x FROM people) q WHERE x LIKE '1%'",
+         {"filter_columns": ["people.ssn"]}),
+        ("SELECT current_setting('x') || ssn AS x FROM people ORDER BY x", {"filter_columns": ["people.ssn", "people.x"]}),
+        ("SELECT 1 FROM (SELECT current_setting('x') AS a, ssn FROM people) q JOIN t USING (ssn)",
+         {"filter_columns": ["people.ssn", "t.ssn"]}),
+        ("SELECT f(), a FROM t WHERE b = $2", {"filter_columns": ["t.b"]}),
+        ("SELECT current_setting('x'), ssn FROM people WHERE id = 1", {"filter_columns": ["people.id"]}),
+        ("SELECT a FROM t GROUP BY f(), a", {"filter_columns": ["t.a"]}),
+    ],
+)  # fmt: skip
+def test_nothing_hides_behind_what_is_unknown(sql: str, args: dict[str, Any]) -> None:
+    """A function that nobody knows stands before the thing that a policy is to see."""
+    (statement,) = catalogue().analyse(sql)
+    assert {name: statement.args[name] for name in args} == args
+
+
+def test_parameters_behind_an_unknown_function_are_counted() -> None:
+    (statement,) = catalogue().analyse("SELECT f() || $1 FROM t WHERE f() AND b = $2")
+    assert statement.parameters == 2
+
+
 def test_each_statement_of_a_text_is_one() -> None:
     statements = catalogue().analyse("SELECT 'é;' ; -- ;\n DELETE FROM t;;")
     assert [(s.function, s.sql, s.args["statements"]) for s in statements] == [
@@ -120,7 +148,9 @@ def test_bound_values_are_arguments() -> None:
     "sql",
     [
         "SELEC 1", "SELECT 1; SELEC", "SELECT 'a", "SELECT 1\0; DELETE FROM t", "SELECT '\ud800'",
-        "PREPARE a AS SELECT 1", "EXECUTE a", "DECLARE c CURSOR FOR SELECT 1", "FETCH c", "MOVE c",
+        "EXECUTE a(now())", "EXECUTE a((SELECT 1))", "EXECUTE a($1)", "DECLARE c BINARY CURSOR FOR SELECT 1",
+        "PREPARE a AS CREATE TABLE t AS SELECT 1", "EXPLAIN DECLARE c CURSOR FOR SELECT 1",
+        "CREATE RULE r AS ON INSERT TO t DO ALSO EXECUTE a",
         "PREPARE TRANSACTION 'a'", "COMMIT PREPARED 'a'", "ROLLBACK PREPARED 'a'", "CREATE TABLE t AS EXECUTE a",
         "EXPLAIN EXECUTE a",
         "EXPLAIN CREATE TABLE t AS SELECT 1", "EXPLAIN (ANALYZE maybe) SELECT 1",
@@ -135,6 +165,48 @@ def test_what_is_not_carried_is_refused(sql: str) -> None:
     with pytest.raises(Refused) as refused:
         catalogue().analyse(sql)
     assert refused.value.code is Code.REQUEST_INVALID
+
+
+def test_a_cursor_is_its_query() -> None:
+    sqls = catalogue()
+    (made,) = sqls.analyse("DECLARE c CURSOR WITH HOLD FOR SELECT a AS b FROM t WHERE ssn = $1 LIMIT 9")
+    assert (made.function, made.args["command"], made.outputs, made.parameters) == ("select", "DECLARE", (), 1)
+    assert made.handle is not None
+    assert made.handle.made is not None
+    assert (made.handle.what, made.handle.name, made.handle.hold) == ("cursor", "c", True)
+    (use,) = sqls.analyse("FETCH FORWARD 5 FROM c")
+    fetched = standing_for(use, made.handle.made)
+    assert (fetched.function, fetched.sql, fetched.parameters) == ("select", "FETCH FORWARD 5 FROM c", 0)
+    assert [output.name for output in fetched.outputs] == ["b"]
+    told = ("command", "limit", "tables", "filter_columns")
+    assert [fetched.args[name] for name in told] == ["FETCH", 5, ["t"], ["t.ssn"]]
+    assert "DECLARE c" in fetched.args["sql"]
+    assert standing_for(sqls.analyse("MOVE 2 IN c")[0], made.handle.made).outputs == ()
+    assert standing_for(sqls.analyse("FETCH ALL c")[0], made.handle.made).args["limit"] == 9
+    assert sqls.analyse("DECLARE c CURSOR FOR SELECT f()")[0].function == "call"
+
+
+def test_what_is_executed_is_what_was_prepared() -> None:
+    sqls = catalogue()
+    (made,) = sqls.analyse("PREPARE p(int, text) AS DELETE FROM t WHERE a = $1 AND b = $2 RETURNING a")
+    assert (made.function, made.args["command"], made.parameters) == ("describe", "PREPARE", 0)
+    assert made.handle is not None
+    assert made.handle.made is not None
+    (use,) = sqls.analyse("EXECUTE p(-1, 'x'::text)")
+    run = standing_for(use, made.handle.made)
+    assert run.handle is not None
+    assert (run.function, run.handle.values, run.args["command"], run.parameters) == (
+        "delete",
+        ("-1", "x"),
+        "EXECUTE",
+        2,
+    )
+    assert sqls.arguments(run, run.handle.values)["parameters"] == ["-1", "x"]
+    assert sqls.analyse("EXECUTE p(NULL, true, 1.5, B'01')")[0].handle.values == (None, "true", "1.5", "b01")  # type: ignore[union-attr]
+    with pytest.raises(Refused):
+        standing_for(use, sqls.analyse("COMMIT")[0])
+    with pytest.raises(Refused):
+        sqls.arguments(use, ["1"])  # nobody looked up what it would run
 
 
 def test_queries_in_queries_do_not_take_for_ever() -> None:

@@ -1,0 +1,90 @@
+"""Names that a session gives to statements in SQL: cursors (DECLARE, FETCH) and prepared statements (PREPARE, EXECUTE).
+
+What runs under such a name is judged as the statement that it stands for, each time. A value of EXECUTE that is no constant
+is refused: an expression would run unseen.
+"""
+
+from typing import Any
+
+from msgspec import structs
+
+from .statement import Handle, Statement
+from .tree import Node, node_of, refused
+
+_ALL = 1 << 62  # FETCH ALL is written as a huge number
+_BINARY, _HOLD = 0x01, 0x20  # of the options of DECLARE, as the parser has them
+_PREPARED = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE"})
+
+
+def declared(fields: Node) -> Handle:
+    """The cursor of a DECLARE. Raises `Refused`."""
+    options = fields.get("options", 0)
+    if options & _BINARY:
+        raise refused("a binary cursor: ask for the format of values in the protocol")
+    return Handle(what="cursor", name=fields.get("portalname", ""), hold=bool(options & _HOLD), makes=True)
+
+
+def fetched(fields: Node) -> Handle:
+    """What FETCH or MOVE asks for."""
+    count = fields.get("howMany", 0)
+    onward = fields.get("direction", "FETCH_FORWARD") == "FETCH_FORWARD"
+    return Handle(
+        what="cursor",
+        name=fields.get("portalname", ""),
+        moves=bool(fields.get("ismove", False)),
+        limit=count if onward and 0 <= count < _ALL else -1,
+    )
+
+
+def executed(fields: Node) -> Handle:
+    """What EXECUTE asks for. Raises `Refused`."""
+    values = tuple(_value(item) for item in fields.get("params", ()))
+    return Handle(what="prepared", name=fields.get("name", ""), values=values)
+
+
+def ended(kind: str, fields: Node) -> Handle | None:
+    """What CLOSE or DEALLOCATE ends; None for other statements."""
+    if kind == "ClosePortalStmt":
+        return Handle(what="cursor", name=fields.get("portalname", ""), ends=True)
+    if kind == "DeallocateStmt":
+        return Handle(what="prepared", name=fields.get("name", ""), ends=True)
+    return None
+
+
+def standing_for(use: Statement, made: Statement) -> Statement:
+    """What a FETCH, MOVE or EXECUTE comes to. Raises `Refused`."""
+    handle = use.handle
+    if handle is None or (handle.what == "prepared" and made.args.get("command") not in _PREPARED):
+        raise refused("a name that stands for something else")
+    resolved = structs.replace(handle, made=made)
+    args = {**made.args, "command": use.args["command"], "statements": use.args["statements"]}
+    args["sql"] = f"{use.sql}\n/* {made.sql} */"
+    if handle.what == "prepared":
+        return structs.replace(made, sql=use.sql, args=args, handle=resolved)
+    args["limit"] = handle.limit if handle.limit >= 0 else made.args["limit"]
+    outputs = () if handle.moves else made.outputs
+    return structs.replace(made, sql=use.sql, args=args, handle=resolved, outputs=outputs, parameters=0)
+
+
+def shakes(statement: Statement) -> bool:
+    """Whether cursors may be others after the statement, without a word of it."""
+    # Attack: a function that closes the cursor of that name and opens another one, whose columns nobody knows.
+    return statement.control in ("rollback", "rollback_to") or statement.function in ("call", "mixed", "do", "ddl")
+
+
+def _value(item: Any) -> str | None:
+    """A constant as text, as a bound value would be. Raises `Refused`."""
+    kind, fields = node_of(item)
+    if kind == "TypeCast":
+        return _value(fields.get("arg"))
+    if kind != "A_Const":
+        # Attack: EXECUTE p(pg_read_file('...')): a call that stands in no statement.
+        raise refused("EXECUTE with anything but constants: bind values in the protocol")
+    if fields.get("isnull"):
+        return None
+    for name in ("sval", "fval", "bsval"):
+        if name in fields:
+            return str(fields[name].get(name, ""))
+    if "ival" in fields:
+        return str(fields["ival"].get("ival", 0))
+    return "true" if fields.get("boolval", {}).get("boolval", False) else "false"

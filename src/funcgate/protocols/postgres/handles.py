@@ -1,0 +1,132 @@
+"""The names that a session gave to statements in SQL: which cursor is which query, which EXECUTE is which statement.
+
+It follows what the database answered, and refuses a name that it is not sure of: to forget one too many is safe.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from msgspec import structs
+
+from funcgate.catalog.sql import Handle, Statement, shakes, standing_for
+from funcgate.core.refusal import Code, Refused
+
+_MOST = 1000  # cursors of one session
+_WORDS = {"cursor": "cursor", "prepared": "prepared statement"}
+
+
+class Named(Protocol):
+    """The prepared statements of the session, however they were made."""
+
+    def statement(self, name: str) -> Statement | None: ...
+
+    def prepared(self, name: str, statement: Statement) -> None: ...
+
+    def deallocated(self, name: str) -> None: ...
+
+
+class Handles:
+    def __init__(self, named: Named) -> None:
+        self._named = named
+        self._cursors: dict[str, tuple[Statement, Handle]] = {}
+
+    def ahead(self) -> "Handles":
+        """A copy, to judge the statements of one text as if those before them had run."""
+        other = Handles(_Ahead(self._named))
+        other._cursors = dict(self._cursors)
+        return other
+
+    def resolve(self, statement: Statement) -> Statement:
+        """What the statement comes to: itself, unless it uses a name. Raises `Refused`."""
+        handle = statement.handle
+        if handle is None or handle.ends:
+            return statement
+        if handle.made is not None and not handle.makes:
+            return statement  # looked up before, when it began to run
+        found = self._found(handle)
+        if handle.makes:
+            # Attack: declare a harmless cursor under the name of one that is open; the server keeps the old one, we the new one.
+            if found is not None:
+                raise _refused(f"there is a {_WORDS[handle.what]} {handle.name!r} already")
+            if handle.what == "cursor" and len(self._cursors) >= _MOST:
+                raise Refused(Code.REQUEST_TOO_LARGE, "The session holds too many cursors; close some.")
+            return statement
+        if found is None or found.handle is not None:
+            raise _refused(f"there is no {_WORDS[handle.what]} {handle.name!r} in this session")
+        return standing_for(self._with_values(statement, handle), found)
+
+    def took_effect(self, statement: Statement, *, values: Sequence[Any] = (), failed: bool = False) -> None:
+        """After the statement ran, with these bound values. What ends names does so in any case."""
+        handle = statement.handle
+        if shakes(statement):
+            self._cursors.clear()
+        if statement.args.get("command") == "DISCARD":
+            self._cursors.clear()
+            self._named.deallocated("")
+        elif handle is None:
+            return
+        elif handle.ends and handle.what == "prepared":
+            self._named.deallocated(handle.name)
+        elif handle.ends:
+            self.closed(handle.name)
+        elif failed or not handle.makes or handle.made is None:
+            return
+        elif handle.what == "cursor":
+            self._cursors[handle.name] = (handle.made, structs.replace(handle, values=tuple(values)))
+        else:
+            self._named.prepared(handle.name, handle.made)
+
+    def transaction_ended(self) -> None:
+        """Cursors end with the transaction that they were made in, but for those WITH HOLD."""
+        self._cursors = {name: found for name, found in self._cursors.items() if found[1].hold}
+
+    def cursor(self, name: str) -> Statement | None:
+        """The query of the open cursor of that name."""
+        found = self._cursors.get(name)
+        return found[0] if found is not None else None
+
+    def closed(self, name: str) -> None:
+        """A cursor was closed; all of them if `name` is ""."""
+        if name:
+            self._cursors.pop(name, None)
+        else:
+            self._cursors.clear()
+
+    def _with_values(self, statement: Statement, handle: Handle) -> Statement:
+        """A FETCH shows the values that its cursor was declared with."""
+        if handle.what == "prepared":
+            return statement
+        return structs.replace(statement, handle=structs.replace(handle, values=self._cursors[handle.name][1].values))
+
+    def _found(self, handle: Handle) -> Statement | None:
+        if handle.what == "prepared":
+            return self._named.statement(handle.name)
+        return self.cursor(handle.name)
+
+
+class _Ahead:
+    """Prepared statements as they would be, were the text's statements to run."""
+
+    def __init__(self, named: Named) -> None:
+        self._named = named
+        self._changed: dict[str, Statement | None] = {}
+        self._all_gone = False
+
+    def statement(self, name: str) -> Statement | None:
+        if name in self._changed or self._all_gone:
+            return self._changed.get(name)
+        return self._named.statement(name)
+
+    def prepared(self, name: str, statement: Statement) -> None:
+        self._changed[name] = statement
+
+    def deallocated(self, name: str) -> None:
+        if name:
+            self._changed[name] = None
+        else:
+            self._changed.clear()
+            self._all_gone = True
+
+
+def _refused(detail: str) -> Refused:
+    return Refused(Code.REQUEST_INVALID, f"SQL: {detail}")
