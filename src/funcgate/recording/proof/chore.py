@@ -20,6 +20,7 @@ from .key import signer_of
 from .trouble import ProofTrouble
 
 CLOSE_S = 2.0
+PRUNE_EVERY_S = 3600.0
 
 
 class ProofStatus(Struct, frozen=True):
@@ -62,6 +63,7 @@ class ProofChore:
         self._growth: Growth | None = None
         self._couriers: list[Courier] = []
         self._due = 0.0  # of the monotonic clock
+        self._prune_at = 0.0
         self._problems: dict[str, str] = {}  # by what failed; until that works
 
     @property
@@ -89,11 +91,14 @@ class ProofChore:
             self._opened().take(lines)
 
     def tick(self) -> None:
-        """A checkpoint, if the tree has grown and it is time."""
+        """A checkpoint, if the tree has grown and it is time. Once an hour, older ones are thinned out."""
         with self._failing("sign"):
             growth = self._opened()
             if growth.size > growth.signed_size and time.monotonic() >= self._due:
                 self._checkpoint(growth)
+            if time.monotonic() >= self._prune_at:
+                growth.prune(self._now())
+                self._prune_at = time.monotonic() + PRUNE_EVERY_S
 
     def close(self) -> None:
         """A last checkpoint, if the tree has grown, and a few seconds for the copies."""

@@ -16,12 +16,13 @@ from msgspec import Struct
 
 from funcgate.recording.folder import Line, lines
 
-from .blocks import add_blocks
+from .blocks import add_blocks, read_blocks
 from .checkpoints import Signed, latest, save
 from .disk import replace
 from .leaves import LEAVES, Leaves, is_blank
-from .merkle import Range, leaf_hash, split
+from .merkle import Range, Tree, leaf_hash, split
 from .note import Checkpoint, Signer
+from .prune import WHOLE_S, prune, roots_of
 from .trouble import ProofTrouble
 
 FRONTIER = "frontier"
@@ -83,8 +84,7 @@ class Growth:
     def checkpoint(self, now: float) -> Signed:
         """Sign the tree as it is. Durable on return. `now` is Unix time in seconds."""
         self._leaves.sync()
-        at = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        extensions = (f"at {at}", f"sync {self._sync}")
+        extensions = (f"at {_time_of(now)}", f"sync {self._sync}")
         made = Checkpoint(self._signer.key.name, self.size, self._tree.root(), extensions)
         signed = Signed(made, self._signer.sign(made.text()).encode())
         save(self._proof, signed)
@@ -94,6 +94,16 @@ class Growth:
             replace(self._proof / FRONTIER, msgspec.json.encode(frontier))
             add_blocks(self._proof, self._leaves, self.size)
         return signed
+
+    def prune(self, now: float) -> int:
+        """Of the checkpoints of hours that are over keep one each; how many went. `now` is Unix time in seconds."""
+        if self.signed is None:
+            return 0
+        for blocks in (read_blocks(self._proof), b""):
+            tree = Tree(self._leaves.read, blocks)
+            if not blocks or tree.root(self.signed.size) == self.signed.checkpoint.root:
+                break
+        return prune(self._proof, self._signer.key, roots_of(tree, self.signed.size), _time_of(now - WHOLE_S))
 
     def close(self) -> None:
         self._leaves.close()
@@ -171,3 +181,7 @@ class Growth:
             if [line.seq for line in behind] != list(range(behind[0].seq, size + 1)):
                 raise ProofTrouble(f"entries before {size} are missing in the journal; {_SEE}")
             self._compare(behind)
+
+
+def _time_of(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
