@@ -394,3 +394,29 @@ def test_a_session_holds_so_many_statements_and_no_more(sql_gate: SqlGate) -> No
         raw.parse("s1", "SELECT 1")
         raw.send(b"S")
         assert kinds(raw.until(b"Z")) == "1Z"
+
+
+# Whose connection it is.
+
+
+@pytest.mark.parametrize("through", ["simple", "extended"])
+@pytest.mark.parametrize(
+    ("sql", "name"),
+    [
+        ("SET application_name = 'reports'", "funcgate agent-7 reports"),
+        ("set application_name to 'funcgate somebody-else'", "funcgate agent-7 funcgate somebody-else"),
+        ("SET application_name = 'it''s; DROP TABLE things --'", "funcgate agent-7 it's; drop table things --"),
+        ("RESET application_name", "funcgate agent-7 began"),
+    ],
+)
+def test_the_database_knows_who_calls(sql_gate: SqlGate, database: Database, sql: str, name: str, through: str) -> None:
+    login = {"password": sql_gate.authority.token(sub="agent-7"), "application_name": "began"}
+    with sql_gate.connect(**login) as connection, database.connect() as direct:
+        connection.execute(sql, prepare=through == "extended")  # type: ignore[call-overload]
+        connection.execute("SELECT 1")
+        names = direct.execute("SELECT application_name FROM pg_stat_activity").fetchall()
+        assert (name,) in names, names
+        for attack in ("SET LOCAL application_name = 'x'", "SELECT set_config('application_name', 'x', false)"):
+            with pytest.raises(psycopg.Error, match="not allowed"):
+                connection.execute(attack)  # type: ignore[arg-type]
+    assert count(database) == 2

@@ -1,6 +1,5 @@
 """The call that begins a session: who is it, may it connect, and then the login at the database. `TARGET.connect`."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,10 +16,9 @@ from funcgate.wire.postgres.frames import Malformed
 
 from .answer import LEXICAL, MEDIA, Answer, Hiding
 from .exchange import PostgresExchange, Speaker
+from .labels import label
 from .upstream import connect
 
-_NAME_MAX = 63
-_UNPRINTABLE = re.compile(r"[^ -~]")
 # Parameters that a caller may set at the start. Attack: "options" or "role" would set anything, unseen by any policy.
 _ALLOWED = frozenset({
     "application_name", "client_encoding", "datestyle", "timezone", "intervalstyle", "extra_float_digits", "bytea_output",
@@ -45,9 +43,8 @@ class Connect(PostgresExchange):
     async def resolve(self, principal: Principal) -> Call:
         """See `core.ports.Exchange`. The name of who calls goes to the database as `application_name`."""
         call = await super().resolve(principal)
-        own = self._given.get("application_name", "")
-        name = f"funcgate {principal.subject}" + (f" {own}" if own else "")
-        self._parameters["application_name"] = _UNPRINTABLE.sub("?", name)[:_NAME_MAX]
+        self.session.subject = principal.subject
+        self._parameters["application_name"] = label(principal.subject, self._given.get("application_name", ""))
         return call
 
     def arguments(self) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class Speaker(Protocol):
     unsynced: bool
     dirty: bool
     origins: Origins
+    subject: str
 
     @property
     def site(self) -> PostgresSite: ...

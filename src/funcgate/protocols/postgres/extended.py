@@ -16,6 +16,7 @@ from funcgate.wire.postgres.frames import Frame, Malformed, frame
 
 from .exchange import PostgresExchange, Speaker
 from .handles import Handles
+from .labels import labelled
 from .statement import Portal, Prepared, Sending, StatementExchange
 from .target import PostgresTarget
 from .upstream import Upstream
@@ -107,7 +108,11 @@ class Extended:
         # Attack: parse one statement, then another one by its name. The server keeps the first one; the second is judged.
         if name and name in self._statements:
             raise Refused(Code.REQUEST_INVALID, "There is a prepared statement of that name already.")
-        self._statements[name] = self._about = Prepared(sql, statements[0] if statements else None, types)
+        statement = labelled(statements[0], self._session.subject) if statements else None
+        if statement is not None and statement.function == "set" and statement.sql != sql:
+            sql = statement.sql
+            found = Frame(frontend.PARSE, b"", frontend.parse(name, sql))
+        self._statements[name] = self._about = Prepared(sql, statement, types)
         self._new.append(("S", name))
         self._wait(found, "1")
 

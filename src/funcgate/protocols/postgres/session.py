@@ -22,6 +22,7 @@ from .connecting import Connect
 from .exchange import PostgresExchange, Refusal
 from .extended import Extended
 from .handles import Handles
+from .labels import labelled
 from .notifying import Notification
 from .origins import Origins
 from .script import Part, Script
@@ -55,6 +56,7 @@ class Session:
         self.token = token
         self.target = target
         self.settings = ""
+        self.subject = ""
         self.awaiting_ready = False
         self.unsynced = False
         self.dirty = False
@@ -218,6 +220,9 @@ class Session:
             if len(statements) > _MOST_STATEMENTS:
                 raise Refused(Code.REQUEST_TOO_LARGE, f"A text may hold {_MOST_STATEMENTS} statements.")
             statements = self._resolved(statements)
+            if len(statements) == 1:
+                statements = (labelled(statements[0], self.subject),)
+                sql = statements[0].sql if statements[0].function == "set" else sql
         except Refused as why:
             await self.refuse(why)
             await self._after_refusal()
