@@ -7,6 +7,7 @@ from .approvals.show import list_approvals, show_approval, watch
 from .audit.expire import expire
 from .audit.export import export_calls
 from .audit.hold import hold
+from .audit.orphans import list_orphans
 from .audit.prove import prove_call
 from .audit.reading import list_calls, show_call
 from .audit.reindex import reindex
@@ -50,6 +51,7 @@ audit.command("replay")(replay_session)
 audit.command("export")(export_calls)
 audit.command("expire")(expire)
 audit.command("rekey")(rekey)
+audit.command("orphans")(list_orphans)
 audit.add_typer(hold, name="hold")
 audit.command("verify")(verify_journal)
 audit.command("prove")(prove_call)

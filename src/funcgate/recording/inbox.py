@@ -26,7 +26,7 @@ _LATER = (errno.ENOENT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)  # 
 _NAME = re.compile(r"([0-9A-HJKMNP-TV-Z]{26})\.json")
 
 # What may be ordered. Attack: an order that looks like an entry which only the gateway itself may write.
-ORDERS = frozenset({"hold", "release", "export", "clock", "rekey"})
+ORDERS = frozenset({"hold", "release", "export", "clock", "rekey", "orphans"})
 
 
 class BadOrder(ValueError):

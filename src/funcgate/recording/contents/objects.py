@@ -17,7 +17,8 @@ from .files import make_folder, sync_folder, write_all, write_whole
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _NAME = re.compile(r"[0-9a-f]{64}")
 _SHARD = re.compile(r"[0-9a-f]{2}")
-_UNFINISHED = re.compile(r"[0-9a-f]{16}\.[0-9a-f]{16}")  # as `files.write_whole` names it
+UNFINISHED = re.compile(r"[0-9a-f]{16}\.[0-9a-f]{16}")  # as `files.write_whole` names it
+LEAVING = ".leaving"  # what a deletion has put aside
 _PREFIX = "sha256:"
 
 
@@ -92,7 +93,7 @@ class ContentStore:
         """Remove what killed writers left `settled_s` seconds ago, half or whole: no line will name it. Raises `OSError`."""
         for name in os.listdir(self.unfinished) if self.unfinished.is_dir() else ():
             path = self.unfinished / name
-            if _UNFINISHED.fullmatch(name) and time.time() - path.stat().st_mtime >= settled_s:
+            if UNFINISHED.fullmatch(name) and time.time() - path.stat().st_mtime >= settled_s:
                 path.unlink(missing_ok=True)
 
     def digests(self) -> Iterator[str]:
@@ -106,7 +107,7 @@ class ContentStore:
                         yield _PREFIX + name
 
     def _aside(self, digest: str) -> Path:
-        return self.unfinished / f"{self.path(digest).name}.leaving"
+        return self.unfinished / f"{self.path(digest).name}{LEAVING}"
 
     def _note_expired(self, digest: str) -> None:
         number = os.open(self._expired, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

@@ -1,31 +1,58 @@
-"""Objects that no line of the journal names: left by a crash between an object and its line. Harmless, and only listed here."""
+"""Objects that no line of the journal names: left by a crash between an object and its line, or by a write that was given up.
+
+Harmless. They are listed, and removed one by one; who wants that has it recorded first.
+"""
 
 import re
 import time
 from collections.abc import Callable, Iterator
-from itertools import chain
 from pathlib import Path
 
 from funcgate.recording.folder import lines
 
+from .objects import LEAVING, UNFINISHED, ContentStore
 from .places import Places
 
 SETTLED_S = 3600.0
 _NAMED = re.compile(rb'"(?:args_)?object":"(sha256:[0-9a-f]{64})"')
+_PREFIX = "sha256:"
 
 
-def orphans(data_dir: Path, *, settled_s: float = SETTLED_S, now: Callable[[], float] = time.time) -> Iterator[Path]:
+def orphans(
+    data_dir: Path, *, settled_s: float = SETTLED_S, now: Callable[[], float] = time.time,
+    unsure: Callable[[str], None] = lambda text: None,
+) -> Iterator[Path]:  # fmt: skip
     """Files of content that no line names, not changed for `settled_s` seconds: a younger one may still get its line.
 
-    In all places that are there. Reads the whole journal, and holds the digests of all objects. Raises `OSError`.
+    In all places that are there. Reads the whole journal, and holds the digests of all objects. `unsure` is told of places that
+    are not there, and of lines that cannot be read, which may name any. Raises `OSError`.
     """
-    stores = list(Places(data_dir).stores())
-    found = {digest: store.path(digest) for store in stores for digest in store.digests()}
-    for line in lines(data_dir / "journal"):
+    found: dict[str, list[Path]] = {}
+    unfinished: list[Path] = []
+    for store in Places(data_dir).stores(unsure):
+        for digest in store.digests():
+            found.setdefault(digest, []).append(store.path(digest))
+        for path in sorted(store.unfinished.iterdir()) if store.unfinished.is_dir() else ():
+            if path.name.endswith(LEAVING):  # put aside by a deletion that did not come to its end
+                found.setdefault(_PREFIX + path.name.removesuffix(LEAVING), []).append(path)
+            elif UNFINISHED.fullmatch(path.name):
+                unfinished.append(path)
+    for line in lines(data_dir / "journal", damaged=lambda segment: unsure(f"a line of {segment} cannot be read")):
         if b'object":"sha256:' in line.line:
             for digest in _NAMED.findall(line.line):
                 found.pop(digest.decode(), None)
-    unfinished = [sorted(store.unfinished.iterdir()) for store in stores if store.unfinished.is_dir()]
-    for path in [*(path for _, path in sorted(found.items())), *chain.from_iterable(unfinished)]:
+    for path in [*(path for _, paths in sorted(found.items()) for path in paths), *unfinished]:
         if now() - path.stat().st_mtime >= settled_s:
             yield path
+
+
+def remove(path: Path, *, settled_s: float = SETTLED_S) -> bool:
+    """Remove what `orphans` has given, durably. False, and it stays, if the same content was written again since.
+
+    Raises `OSError`.
+    """
+    if UNFINISHED.fullmatch(path.name):
+        path.unlink(missing_ok=True)
+        return True
+    folder = path.parents[2]  # objects/ab/NAME, objects/unfinished/NAME.leaving
+    return ContentStore(folder).delete(_PREFIX + path.name.removesuffix(LEAVING), unused_s=settled_s)

@@ -168,7 +168,7 @@ def test_killed_at_each_step_an_object_is_whole_or_not_there(tmp_path: Path, cal
 def test_orphans_are_listed_and_nothing_else(store: ContentStore, tmp_path: Path) -> None:
     (tmp_path / "journal").mkdir()
     named, args, lost, young = (store.write(b"%d" % number) for number in range(4))
-    leftover = store.unfinished / "half"
+    leftover = store.unfinished / f"{'0' * 16}.{'1' * 16}"
     leftover.write_bytes(b"ha")
     for path in (store.path(named), store.path(args), store.path(lost), leftover):
         os.utime(path, (1, 1))
