@@ -21,7 +21,7 @@ _DECISIONS = (
     (Kind.DENIED, "deny"),
 )  # the first that there is, as in calls.py
 _Name = TypeVar("_Name")
-_pack, _unpack = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(list[int]).decode
+pack, _unpack = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(list[int]).decode
 
 
 class Row:
@@ -52,7 +52,7 @@ class Row:
         return array("q", sorted(self.keys)).tobytes()
 
     def packed_places(self) -> bytes:
-        return _pack(self.places)
+        return pack(self.places)
 
 
 def places_of(packed: bytes) -> list[tuple[int, int]]:

@@ -3,21 +3,24 @@
 It holds nothing in memory that is not in the file too, so that it may die at any time.
 """
 
+import sqlite3
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
 
 from funcgate.recording.folder import Line
-from funcgate.recording.reader import Open, as_it_is, with_room
+from funcgate.recording.reader import Open, as_it_is
 
-from .admin import admin_rows
 from .bits import CHUNK, SHIFT
-from .database import Unfit, connect, create, last_of, mark_of, meta, transaction
-from .fold import Fold, Row, microseconds
-from .keys import Fact, Keys
-from .seen import Seen, decode, filled, is_elsewhere, whole_entry
-from .sets import change_sets, marks, portions
+from .database import Mark, Unfit, connect, create, last_of, mark_of, meta, transaction
+from .fold import Row, microseconds, pack
+from .fresh import Fresh
+from .gathering import Gathering
+from .keys import Keys
+from .parts import Part
+from .sets import change_sets, extend_sets, marks, portions
 from .texts import Texts
 
 
@@ -33,14 +36,12 @@ class Indexer:
         self.path = path
         self.keys = Keys(secret)
         self._texts = Texts(secret)
-        self._opened = opened
-        self._named: set[tuple[Fact, str]] = set()
         try:
             self.db = connect(path, writing=True)
         except FileNotFoundError:
             self.db = create(path, self.keys.check(), text=text is not False)
         self._text = bool(meta(self.db, "text"))
-        self._fold = Fold(self.keys, text=self._text)
+        self._gathering = Gathering(self.keys, self._stored, opened, text=self._text)
         if meta(self.db, "check") != self.keys.check() or text not in (None, self._text):
             self.db.close()
             raise Unfit(f"{path} was made with another key, or with other options")
@@ -65,53 +66,32 @@ class Indexer:
         lines = [line for line in lines if line.seq > self.position] if lines[0].seq <= self.position else lines
         if not lines:
             return
+        try:
+            last, calls = self._add(lines, doubting=False)
+        except sqlite3.IntegrityError:
+            # Attack: a second arrival of a call, that makes the index fail on it for ever.
+            last, calls = self._add(lines, doubting=True)
+        self._gathering.parts.names.clear()
+        self.last = last
+        self._next += calls
+
+    def _add(self, lines: Sequence[Line], *, doubting: bool) -> tuple[Mark, int]:
+        """The last line, and how many calls are new. `doubting`: look for all calls, also for those that arrive."""
         with transaction(self.db):
-            rows, admin = self._gather(lines)
+            fresh, rows, admin = self._gathering.gather(lines, self._next, doubting=doubting)
+            self.db.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", self._gathering.parts.names.items())
+            self._write_fresh(fresh)
             self._write_rows(rows)
-            self._write_sets(rows)
+            self._write_sets(rows, fresh)
             self._write_words(rows)
+            self._write_fresh_words(fresh)
             self.db.executemany("INSERT OR REPLACE INTO admin VALUES (?, ?, ?, ?, ?, ?)", [row[:6] for row in admin])
             self.db.executemany(
                 "INSERT OR REPLACE INTO due VALUES (?, ?)", [(row[0], row[4]) for row in admin if row[6]]
             )
             last = mark_of(lines[-1])
             self.db.execute("UPDATE meta SET value = ? WHERE name = 'last'", (msgspec.msgpack.encode(last),))
-        self.last = last
-        self._next += sum(1 for row in rows if not row.old)
-
-    def _gather(self, lines: Sequence[Line]) -> tuple[list[Row], list[tuple[object, ...]]]:
-        """The calls that the lines are of, each with what they add; and the administrators' entries."""
-        seen = [(entry, line) for line in lines if (entry := self._read(line)) is not None]
-        rows = self._stored({entry.call for entry, _ in seen})
-        admin: list[tuple[object, ...]] = []
-        number = self._next
-        add = self._fold.add
-        for entry, line in seen:
-            if entry.kind == "admin":
-                admin += admin_rows(line)
-            call = entry.call
-            if not call:
-                continue
-            row = rows.get(call)
-            if row is None:
-                row = rows[call] = Row(number, call, line.seq, entry.at)
-                number += 1
-            add(row, entry, line)
-            if entry.function or entry.code:
-                self._name(entry)
-        for row in rows.values():
-            self._fold.finish(row)
-        return list(rows.values()), admin
-
-    def _read(self, line: Line) -> Seen | None:
-        """None for a line that cannot be read: the scan tells of it, and `verify`."""
-        try:
-            seen = with_room(decode, line.line)
-            if is_elsewhere(seen):
-                return filled(seen, self._opened(whole_entry(line)))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        return seen
+        return last, len(fresh)
 
     def _stored(self, calls: set[str]) -> dict[str, Row]:
         rows: dict[str, Row] = {}
@@ -145,36 +125,45 @@ class Indexer:
             if gone:
                 self.db.executemany("DELETE FROM calls WHERE n = ?", [(row.n,) for row in rows])
 
-    def _name(self, entry: Seen) -> None:
-        for fact, name in ((Fact.FUNCTION, entry.function), (Fact.CODE, entry.code)):
-            if name and (fact, name) not in self._named:
-                self._named.add((fact, name))
-                self.db.execute("INSERT OR IGNORE INTO names VALUES (?, ?)", (self.keys.key(fact, name), name))
+    def _write_fresh(self, fresh: Iterable[Fresh]) -> None:
+        times: dict[str, int] = {}
+        values = []
+        for one in fresh:
+            at = times.get(one.at)
+            if at is None:
+                at = times[one.at] = microseconds(one.at)
+            values.append(
+                (one.n, one.call, one.seq, at, b"".join([part.packed for part in one.parts]), pack(one.places))
+            )
+        self.db.executemany("INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?)", values)
 
     def _write_rows(self, rows: Iterable[Row]) -> None:
-        fresh, known = [], []
-        times: dict[str, int] = {}
-        for row in rows:
-            if row.old:
-                known.append((row.packed_keys(), row.packed_places(), row.n))
-            else:
-                at = times.get(row.at)
-                if at is None:
-                    at = times[row.at] = microseconds(row.at)
-                fresh.append((row.n, row.call, row.seq, at, row.packed_keys(), row.packed_places()))
-        self.db.executemany("INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?)", fresh)
+        known = [(row.packed_keys(), row.packed_places(), row.n) for row in rows]
         self.db.executemany("UPDATE calls SET keys = ?, places = ? WHERE n = ?", known)
 
-    def _write_sets(self, rows: Iterable[Row]) -> None:
+    def _write_sets(self, rows: Iterable[Row], fresh: Sequence[Fresh] = ()) -> None:
         adding: dict[tuple[int, int], list[int]] = {}
         removing: dict[tuple[int, int], list[int]] = {}
         for row in rows:
             chunk, member = row.n >> SHIFT, row.n & CHUNK - 1
-            for key in row.keys - row.old if row.old else row.keys:
+            for key in row.keys - row.old:
                 adding.setdefault((chunk, key), []).append(member)
             for key in row.old - row.keys:
                 removing.setdefault((chunk, key), []).append(member)
         change_sets(self.db, adding, removing)
+        for chunk, of_chunk in groupby(fresh, key=lambda one: one.n >> SHIFT):
+            extend_sets(self.db, chunk, _members(of_chunk))
+
+    def _write_fresh_words(self, fresh: Iterable[Fresh]) -> None:
+        """As `Keys.said` tells them."""
+        words, packed = self.keys.words, self._texts.packed
+        said = [
+            (one.n, words(one.text.decode("utf-8", "ignore")) + "".join([part.said for part in one.parts]))
+            for one in fresh
+            if one.text
+        ]
+        self.db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", said)
+        self.db.executemany("INSERT INTO texts VALUES (?, ?)", [(one.n, packed(one.text)) for one in fresh if one.text])
 
     def _write_words(self, rows: Iterable[Row]) -> None:
         altered = [row for row in rows if row.text != row.was_text or (row.text and row.keys != row.old)]
@@ -186,3 +175,28 @@ class Indexer:
         texts = [(row.n, self._texts.packed(row.text)) for row in altered if row.text and row.text != row.was_text]
         self.db.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?)", texts)
         self.db.executemany("DELETE FROM texts WHERE n = ?", [(row.n,) for row in altered if not row.text])
+
+
+def _members(fresh: Iterable[Fresh]) -> dict[int, list[int]]:
+    """For each key the calls that have it, by their place in the chunk, rising."""
+    by_part: dict[Part, list[int]] = {}
+    for one in fresh:
+        member = one.n & CHUNK - 1
+        for part in one.parts:
+            held = by_part.get(part)
+            if held is None:
+                by_part[part] = [member]
+            else:
+                held.append(member)
+    found: dict[int, list[int]] = {}
+    shared: set[int] = set()
+    for part, members in by_part.items():
+        for key in part.keys:
+            if key in found:
+                found[key] = found[key] + members
+                shared.add(key)
+            else:
+                found[key] = members
+    for key in shared:
+        found[key].sort()
+    return found

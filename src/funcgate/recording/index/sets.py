@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TypeVar
 
-from .bits import changed, load
+from .bits import appended, changed, load
 
 _SOME = 500  # values in one list of a statement
 _Value = TypeVar("_Value")
@@ -26,6 +26,16 @@ def change_sets(
     made = [(*at, changed(held.get(at, b""), adding.get(at, ()), removing.get(at, ()))) for at in places]
     db.executemany("INSERT OR REPLACE INTO sets VALUES (?, ?, ?)", [row for row in made if row[2]])
     db.executemany("DELETE FROM sets WHERE chunk = ? AND key = ?", [row[:2] for row in made if not row[2]])
+
+
+def extend_sets(db: sqlite3.Connection, chunk: int, adding: Mapping[int, Sequence[int]]) -> None:
+    """Members more in one chunk, rising for each key. Inside a transaction."""
+    held: dict[int, bytes] = {}
+    keys = sorted(adding)
+    for some in portions(keys):
+        held.update(db.execute(_FOUND + f"({marks(some)})", (chunk, *some)).fetchall())
+    made = [(chunk, key, appended(held.get(key, b""), adding[key])) for key in keys]
+    db.executemany("INSERT OR REPLACE INTO sets VALUES (?, ?, ?)", made)
 
 
 def any_of(db: sqlite3.Connection, chunk: int, keys: Sequence[int]) -> int:

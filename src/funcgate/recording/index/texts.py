@@ -23,10 +23,11 @@ class Texts:
 
     def __init__(self, secret: bytes) -> None:
         self._cipher = AESGCM(hmac.digest(secret, b"texts", "sha256")) if secret else None
+        self._compressor = zstd.ZstdCompressor(_LEVEL)  # one for all: to make it takes longer than to use it
 
     def packed(self, text: bytes) -> bytes:
         """Compressed, and encrypted if need be."""
-        small = zstd.compress(text, _LEVEL)
+        small = self._compressor.compress(text, zstd.ZstdCompressor.FLUSH_FRAME)
         if self._cipher is None:
             return small
         nonce = os.urandom(_NONCE_BYTES)
