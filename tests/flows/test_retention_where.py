@@ -1,6 +1,7 @@
 """Content of some targets in folders of their own, through a running gateway: all of it there, none of it anywhere else,
 whatever becomes of the folder."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -16,12 +17,14 @@ import httpx
 import pytest
 from ruamel.yaml import YAML
 
+from funcgate.recording.calls import record_of
 from funcgate.recording.contents import Opener, orphans
 from funcgate.recording.contents.places import MARK
 from funcgate.recording.proof import latest_size
 from funcgate.recording.reader import read_entries
 from support.gate import Gate, until
-from support.target import Target, answer
+from support.postgres import Database, SqlGate
+from support.target import Received, Target, answer
 
 Make = Callable[..., Gate]
 KEY = bytes(range(32))
@@ -195,6 +198,90 @@ def test_a_rule_that_is_gone_leaves_everything_findable(
     assert audit(gate, "verify", "--objects").returncode == 0
     assert list(orphans(gate.data, settled_s=0)) == []
     assert gate.stop() == 0
+
+
+def test_a_stream_piece_by_piece(
+    make_gate: Make, config: Callable[..., dict[str, Any]], target: Target, token: str, tmp_path: Path
+) -> None:
+    east = tmp_path / "east"
+    east.mkdir()
+    gate = make_gate(**config({"targets": ["*"], "where": {"content": str(east)}})).start()
+    more = threading.Semaphore(0)
+
+    async def step_by_step(received: Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Said: {FIELD}\r\n\r\n".encode())
+        for piece in (b"plan-", b"nine-", b"body"):
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            await writer.drain()
+            await asyncio.to_thread(more.acquire, timeout=30)
+        writer.write(b"0\r\n\r\n")
+
+    target.answers["/orders"] = step_by_step
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.stream("POST", f"{gate.url}/shop/orders", json={"amount": 1}, headers=headers, trust_env=False) as reply:
+        call = str(reply.headers["funcgate-call-id"])
+        pieces = []
+        for piece in reply.iter_raw():
+            pieces.append(piece)
+            more.release()
+    assert b"".join(pieces).decode() == BODY
+    gate.ended(call)
+    chunks = [entry for entry in gate.call_entries(call) if entry["kind"] == "chunk"]
+    assert [entry.get("piece") for entry in chunks] == [1, 2, 3]
+    assert len({entry["object"] for entry in chunks}) == 3
+    opener = Opener(gate.data)
+    record = record_of(opener.open(entry) for entry in read_entries(gate.data / "journal") if entry.call == call)
+    assert record.body == BODY
+    assert ("X-Said", FIELD) in record.fields
+    assert gate.stop() == 0
+    assert said_under(gate.data) == set()
+
+
+def test_a_refusal_is_recorded_with_its_content_there_or_without(
+    make_gate: Make, config: Callable[..., dict[str, Any]], token: str, tmp_path: Path
+) -> None:
+    east = tmp_path / "east"
+    east.mkdir()
+    policies = [
+        {"name": "open", "effect": "allow", "functions": ["rest.*"], "principals": ["*"]},
+        {"name": "closed", "effect": "deny", "functions": ["shop.*"], "principals": ["*"]},
+    ]
+    gate = make_gate(**config({"targets": ["shop"], "where": {"content": str(east)}}, policies=policies)).start()
+    calls = []
+    for away in (False, True):
+        if away:
+            east.rename(tmp_path / "away")
+        reply = order(gate, token)
+        assert (reply.status_code, reply.json()["code"]) == (403, "policy.denied")
+        calls.append(str(reply.headers["funcgate-call-id"]))
+        gate.ended(calls[-1])
+    there, without = (gate.call_entries(call)[0] for call in calls)
+    assert "where" in there
+    assert not {"where", "args", "object"} & set(without)
+    assert without["principal"]["subject"] == "agent-1"
+    assert said_under(tmp_path / "away") == {ARGS}
+    assert gate.stop() == 0
+    assert said_under(gate.data) == set()
+
+
+def test_statements_and_rows_of_a_database(
+    make_sql_gate: Callable[..., SqlGate], database: Database, tmp_path: Path
+) -> None:
+    east = tmp_path / "east"
+    east.mkdir()
+    database.fill(f"CREATE TABLE plans (name text); INSERT INTO plans VALUES ('{BODY}')")
+    try:
+        gate = make_sql_gate(retention=[{"targets": ["shop"], "where": {"content": str(east)}}]).start()
+        with gate.connect() as connection:
+            query = "SELECT name FROM plans WHERE name <> %s"
+            assert connection.execute(query, (ARGS,)).fetchall() == [(BODY,)]
+        (entries,) = until(lambda: [of for of in gate.calls_of("shop.select") if of[-1]["kind"] == "ended"])
+        assert {"where" in entry for entry in entries if entry["kind"] in ("arrived", "chunk")} == {True}
+        assert gate.stop() == 0
+    finally:
+        database.fill("DROP TABLE plans")
+    assert said_under(gate.data) == set()
+    assert said_under(east) == {ARGS, BODY}
 
 
 def test_killed_between_the_object_and_its_line(
