@@ -16,7 +16,7 @@ from funcgate.recording.folder import Line
 NAME = "index.db"
 LOCK = "index.lock"
 REBUILD = "index.rebuild"  # its being there asks whoever keeps the index to make it anew
-VERSION = 1  # of the tables, and of how facts and words become keys: another one is rebuilt
+VERSION = 2  # of the tables, and of how facts and words become keys: another one is rebuilt
 _APPLICATION = 0x66676978
 BUSY_S = 10.0
 
@@ -36,9 +36,11 @@ CREATE TABLE names (key INTEGER PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE admin (
     seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, what TEXT NOT NULL, who TEXT NOT NULL, change BLOB NOT NULL, place BLOB NOT NULL
 );
-CREATE TABLE texts (n INTEGER PRIMARY KEY, text BLOB NOT NULL);  -- compressed; to take words back out
+CREATE TABLE texts (n INTEGER PRIMARY KEY, text BLOB NOT NULL);  -- of some calls from n on; to take words back out
 CREATE VIRTUAL TABLE words USING fts5 (text, content = '', columnsize = 0, tokenize = 'ascii');
 INSERT INTO words (words, rank) VALUES ('usermerge', 2);
+INSERT INTO words (words, rank) VALUES ('automerge', 8);
+INSERT INTO words (words, rank) VALUES ('hashsize', 16777216);  -- bytes of memory, so that a batch is written once
 CREATE TABLE due (seq INTEGER PRIMARY KEY, change BLOB NOT NULL);  -- expiry that the journal announced, not seen done yet
 """
 

@@ -35,12 +35,12 @@ class Indexer:
         one that has to be removed first."""
         self.path = path
         self.keys = Keys(secret)
-        self._texts = Texts(secret)
         try:
             self.db = connect(path, writing=True)
         except FileNotFoundError:
             self.db = create(path, self.keys.check(), text=text is not False)
         self._text = bool(meta(self.db, "text"))
+        self._texts = Texts(self.db, secret)
         self._gathering = Gathering(self.keys, self._stored, opened, text=self._text)
         if meta(self.db, "check") != self.keys.check() or text not in (None, self._text):
             self.db.close()
@@ -112,9 +112,8 @@ class Indexer:
 
     def _with_text(self, rows: Iterable[Row]) -> None:
         by_number = {row.n: row for row in rows}
-        for numbers in portions(list(by_number)) if self._text else ():
-            for n, text in self.db.execute(f"SELECT n, text FROM texts WHERE n IN ({marks(numbers)})", numbers):  # noqa: S608
-                by_number[n].text = by_number[n].was_text = self._texts.unpacked(text)
+        for n, text in self._texts.read(sorted(by_number)).items() if self._text else ():
+            by_number[n].text = by_number[n].was_text = text
 
     def rewrite(self, rows: Sequence[Row], *, gone: bool = False) -> None:
         """Store what was changed in rows that the index has; `gone`: take them out of it."""
@@ -156,14 +155,14 @@ class Indexer:
 
     def _write_fresh_words(self, fresh: Iterable[Fresh]) -> None:
         """As `Keys.said` tells them."""
-        words, packed = self.keys.words, self._texts.packed
+        words = self.keys.words
         said = [
             (one.n, words(one.text.decode("utf-8", "ignore")) + "".join([part.said for part in one.parts]))
             for one in fresh
             if one.text
         ]
         self.db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", said)
-        self.db.executemany("INSERT INTO texts VALUES (?, ?)", [(one.n, packed(one.text)) for one in fresh if one.text])
+        self._texts.add([(one.n, one.text) for one in fresh if one.text])
 
     def _write_words(self, rows: Iterable[Row]) -> None:
         altered = [row for row in rows if row.text != row.was_text or (row.text and row.keys != row.old)]
@@ -172,9 +171,7 @@ class Indexer:
         self.db.executemany("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", taken)
         added = [(row.n, said(row.text, row.keys)) for row in altered if row.text]
         self.db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", added)
-        texts = [(row.n, self._texts.packed(row.text)) for row in altered if row.text and row.text != row.was_text]
-        self.db.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?)", texts)
-        self.db.executemany("DELETE FROM texts WHERE n = ?", [(row.n,) for row in altered if not row.text])
+        self._texts.change({row.n: row.text for row in altered if row.text != row.was_text})
 
 
 def _members(fresh: Iterable[Fresh]) -> dict[int, list[int]]:
