@@ -40,6 +40,18 @@ def test_content_then_metadata_then_the_lines(house: House) -> None:
     assert said.index(("content", "shop")) < said.index(("metadata", "shop")) < said.index(("decisions", ""))
 
 
+def test_nothing_of_what_has_expired_stays_in_the_view(house: House) -> None:
+    for number in range(50):
+        house.call(f"s~4711-{number}", large=True)
+    house.keep()
+    house.pass_days(31)
+    house.keep()
+    assert list(house.objects.digests()) == []
+    house.chore.close()
+    assert [path.name for path in house.data.glob("retention.db*") if b"s~4711" in path.read_bytes()] == []
+    house.chore = house.new_chore()
+
+
 def test_the_record_still_verifies_after_each_kind_of_expiry(house: House) -> None:
     calls = [house.call("s~1", large=True), house.call("s~2", sealed=False, large=True)]
     house.admin(what="hold", session="s~2", reason="so that there is a hole before what stays")
