@@ -185,13 +185,7 @@ def test_a_rule_that_is_gone_leaves_everything_findable(
     gate = make_gate(**config({"targets": ["shop"], "where": {"content": str(east)}})).start()
     calls = [call_of(gate, token)]
     for rules in ([{"targets": ["shop"], "where": {"content": str(west)}}], []):
-        tree = YAML().load(gate.file.read_text())
-        tree["retention"] = rules
-        with (gate.folder / "new.yaml").open("w") as out:
-            YAML().dump(tree, out)
-        (gate.folder / "new.yaml").rename(gate.file)
-        count = len(calls)
-        until(lambda count=count: len(gate.logged("configuration reloaded")) == count)  # type: ignore[misc]
+        reloaded(gate, *rules)
         calls.append(call_of(gate, token))
     where = [gate.call_entries(call)[0].get("where", "") for call in calls]
     assert (len(set(where)), where[2]) == (3, "")
@@ -286,6 +280,34 @@ def test_statements_and_rows_of_a_database(
         database.fill("DROP TABLE plans")
     assert said_under(gate.data) == set()
     assert said_under(east) == {ARGS, BODY}
+
+
+def reloaded(gate: Gate, *rules: dict[str, Any]) -> None:
+    count = len(gate.logged("configuration reloaded"))
+    tree = YAML().load(gate.file.read_text())
+    tree["retention"] = list(rules)
+    with (gate.folder / "new.yaml").open("w") as out:
+        YAML().dump(tree, out)
+    (gate.folder / "new.yaml").rename(gate.file)
+    until(lambda: len(gate.logged("configuration reloaded")) > count)
+
+
+def test_a_folder_that_is_moved_and_moved_back(
+    make_gate: Make, config: Callable[..., dict[str, Any]], token: str, tmp_path: Path
+) -> None:
+    east, west = tmp_path / "east", tmp_path / "west"
+    east.mkdir()
+    gate = make_gate(**config({"targets": ["shop"], "where": {"content": str(east)}})).start()
+    calls = [call_of(gate, token)]
+    for now, then in ((west, east), (east, west)):
+        then.rename(now)
+        assert "is it mounted?" in refused(gate, token)
+        reloaded(gate, {"targets": ["shop"], "where": {"content": str(now)}})
+        calls.append(call_of(gate, token))
+        for call in calls:
+            assert BODY in audit(gate, "show", call).stdout
+    assert len({gate.call_entries(call)[0]["where"] for call in calls}) == 1
+    assert gate.stop() == 0
 
 
 def test_killed_between_the_object_and_its_line(

@@ -55,12 +55,12 @@ class Elsewhere:
             limits = (self._limit_s, self._max_waiting)
             self._depots[folder] = Depot(folder, self._places, self._announce, *limits)
         self.by_target = {target: self._depots[folder] for target, folder in folders.items()}
+        for depot in self.by_target.values():
+            depot.renew()
 
     async def ready(self) -> None:
         """Try the folders, so that it shows at once if one is not there. Never raises: `troubles` tells."""
-        for depot in {*self.by_target.values()}:
-            with contextlib.suppress(Refused):
-                await depot.begin()
+        await asyncio.gather(*(depot.begin() for depot in {*self.by_target.values()}), return_exceptions=True)
 
     def troubles(self) -> list[str]:
         """What is wrong with the folders that are in use, for the operator."""
@@ -95,6 +95,10 @@ class Depot:
         self._beginning = asyncio.Lock()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+
+    def renew(self) -> None:
+        """Look again: the place may have been moved away from here, and back."""
+        self._place = None
 
     async def begin(self) -> Place:
         """The place, once it is known to be there, and the journal has said where. Raises `Refused`."""
