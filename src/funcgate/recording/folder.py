@@ -12,7 +12,9 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
+
+from msgspec import Struct
 
 from funcgate.core.crc import crc_holds
 
@@ -27,7 +29,7 @@ _FORMAT_WITH_CRC = 2
 BLOCK_BYTES = 256 << 10
 
 
-class Line(NamedTuple):
+class Line(Struct, frozen=True, gc=False):
     """One line without its newline, and where it is: `offset` is a byte of the uncompressed segment, `segment` its name
     before it was compressed (``00000001.jsonl``). `at` is as the journal wrote it."""
 
@@ -90,10 +92,14 @@ def _forwards(folder: Path, after: int | Line, damaged: Damaged) -> Iterator[Lin
         below = first_seq(folder, names[at + 1]) if at + 1 < len(names) else None
         with _opened(folder, names[at], damaged) as file:
             checked = _checked(file)
-            for offset, raw in _lines_from(file, start):
-                line = _line(raw, names[at], offset, checked)
+            name, offset = names[at], file.seek(start)
+            for raw in file:
+                if raw[-1:] != b"\n":
+                    break
+                line = _line(raw[:-1], name, offset, checked)
+                offset += len(raw)
                 if line is None:
-                    damaged(names[at])
+                    damaged(name)
                 elif below is not None and line.seq >= below:
                     break
                 elif line.seq > last:
@@ -178,16 +184,6 @@ def first_seq(folder: Path, name: str) -> int | None:
         checked = _checked(file)
         line = _line(file.readline().rstrip(b"\n"), name, 0, checked)
     return None if line is None else line.seq
-
-
-def _lines_from(file: BinaryIO, start: int) -> Iterator[tuple[int, bytes]]:
-    """The whole lines of a file from the byte `start` on, where one begins: offsets, and lines without newlines."""
-    offset = file.seek(start)
-    for raw in file:
-        if not raw.endswith(b"\n"):
-            return
-        yield offset, raw[:-1]
-        offset += len(raw)
 
 
 def lines_from_the_end(path: Path) -> Iterator[bytes]:

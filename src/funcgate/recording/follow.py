@@ -3,24 +3,74 @@
 It knows no line above the one it is told of: what comes after the last durable line may still be withdrawn.
 """
 
+import threading
+from bisect import bisect_right
+from collections import deque
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from .folder import Damaged, Line, ignore, lines
 
 MAX_LINES = 4096
 MAX_BYTES = 4 << 20
+MAX_KEPT_BYTES = 8 << 20
+MAX_KEPT = 16
+_seq = attrgetter("seq")
+
+
+class _Block(NamedTuple):
+    """Lines that follow the one numbered `after`, none left out that the journal has."""
+
+    after: int
+    lines: list[Line]
+    size: int
+
+
+class Recent:
+    """What any of several followers of one journal read last, for the others: a line is read and checked once, not by each."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._blocks: deque[_Block] = deque()
+        self._size = 0
+
+    def after(self, seq: int, up_to: int, max_lines: int) -> list[Line]:
+        """The lines that follow that number, as far as they are here."""
+        for block in self._blocks:
+            if block.after <= seq < block.lines[-1].seq:
+                found = block.lines[bisect_right(block.lines, seq, key=_seq) :] if seq > block.after else block.lines
+                if found[-1].seq > up_to:
+                    found = found[: bisect_right(found, up_to, key=_seq)]
+                return found[:max_lines]
+        return []
+
+    def keep(self, after: int, lines: list[Line], size: int) -> None:
+        self._blocks.append(_Block(after, lines, size))
+        self._size += size
+        while len(self._blocks) > MAX_KEPT or self._size > MAX_KEPT_BYTES:
+            self._size -= self._blocks.popleft().size
+
+    def forget(self) -> None:
+        """What was read may be wrong: read it again."""
+        with self.lock:
+            self._blocks.clear()
+            self._size = 0
 
 
 class Follow:
     """One reader's place in the journal, after the line numbered `after`. Costs nothing while nothing is new.
 
-    `damaged` is told the segment of each line that is none.
+    `damaged` is told the segment of each line that is none; not of those that another one read (`recent`).
     """
 
-    def __init__(self, folder: Path, after: int = 0, *, damaged: Damaged = ignore) -> None:
+    def __init__(
+        self, folder: Path, after: int = 0, *, damaged: Damaged = ignore, recent: Recent | None = None
+    ) -> None:
         self._folder = folder
         self._damaged = damaged
         self._last: int | Line = after
+        self._recent = recent
 
     @property
     def position(self) -> int:
@@ -34,15 +84,30 @@ class Follow:
         """
         if up_to <= self.position:
             return []
-        found: list[Line] = []
-        size = 0
-        for line in lines(self._folder, after=self._last, damaged=self._damaged):
-            size += len(line.line)
-            if line.seq > up_to or (found and size > max_bytes):
-                break
-            found.append(line)
-            if line.seq == up_to or len(found) == max_lines:
-                break
+        recent = self._recent
+        if recent is None:
+            found, _ = self._read(up_to, max_lines, max_bytes)
+        else:
+            with recent.lock:  # who else wants these lines waits for them
+                found = recent.after(self.position, up_to, max_lines)
+                if not found:
+                    found, size = self._read(up_to, max_lines, max_bytes)
+                    if found and size <= max_bytes:
+                        recent.keep(self.position, found, size)
         if found:
             self._last = found[-1]
         return found
+
+    def _read(self, up_to: int, max_lines: int, max_bytes: int) -> tuple[list[Line], int]:
+        """The lines, and how many bytes they are."""
+        found: list[Line] = []
+        size = 0
+        for line in lines(self._folder, after=self._last, damaged=self._damaged):
+            more = size + len(line.line)
+            if line.seq > up_to or (found and more > max_bytes):
+                break
+            size = more
+            found.append(line)
+            if line.seq == up_to or len(found) == max_lines:
+                break
+        return found, size

@@ -1,6 +1,7 @@
 """The next durable lines of a growing journal: in order, none twice, none left out, a limited number at a time."""
 
 import asyncio
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from funcgate.core.entry import Entry, Kind, encode_line
 from funcgate.recording.archive.archivist import Archivist
 from funcgate.recording.folder import lines
-from funcgate.recording.follow import Follow
+from funcgate.recording.follow import Follow, Recent
 from funcgate.stores.journal_files import FileJournal
 
 
@@ -87,3 +88,50 @@ def test_nothing_new_costs_no_look(folder: Path) -> None:
     with pytest.raises(FileNotFoundError):
         follow.read(2)
     assert follow.position == 1
+
+
+def test_what_one_has_read_another_need_not(folder: Path) -> None:
+    write(folder, *range(1, 21))
+    recent = Recent()
+    first, second, late = (Follow(folder, after, recent=recent) for after in (0, 0, 7))
+    assert [line.seq for line in first.read(10)] == list(range(1, 11))
+    assert [line.seq for line in first.read(15)] == list(range(11, 16))
+    for file in folder.iterdir():
+        file.unlink()  # whoever reads now finds nothing
+    assert [line.seq for line in second.read(4)] == [1, 2, 3, 4]
+    assert [line.seq for line in second.read(20, max_lines=3)] == [5, 6, 7]
+    assert [line.seq for line in second.read(20)] == [8, 9, 10]
+    assert [line.seq for line in second.read(20)] == [11, 12, 13, 14, 15]
+    assert [line.seq for line in late.read(9)] == [8, 9]
+    assert second.read(20) == []
+    recent.forget()
+    assert late.read(20) == []
+
+
+def test_what_is_shared_is_limited(folder: Path) -> None:
+    write(folder, *range(1, 101))
+    recent = Recent()
+    follow = Follow(folder, recent=recent)
+    for up_to in range(1, 101):
+        follow.read(up_to)
+    assert recent.after(0, 100, 10) == []
+    assert [line.seq for line in recent.after(90, 100, 10)] == [91]
+    assert recent.after(200, 300, 10) == []
+
+
+def test_shared_or_not_none_is_left_out(folder: Path) -> None:
+    recent, dice = Recent(), random.Random(1)
+    several = [Follow(folder, recent=recent) for _ in range(4)]
+    seen: list[list[int]] = [[] for _ in several]
+    written = 0
+    for _ in range(300):
+        more = dice.randint(0, 9)
+        write(folder, *range(written + 1, written + more + 1))
+        written += more
+        which = dice.randrange(4)
+        found = several[which].read(dice.randint(0, written), max_lines=dice.randint(1, 12))
+        seen[which] += [line.seq for line in found]
+    for follow, numbers in zip(several, seen, strict=True):
+        while found := follow.read(written):
+            numbers += [line.seq for line in found]
+        assert numbers == list(range(1, written + 1))

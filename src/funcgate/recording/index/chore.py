@@ -15,8 +15,8 @@ from .following import catch_up, is_broken, open_indexer
 from .forget import Forgetting
 from .indexer import Indexer
 
-_ENOUGH = 2000  # lines
-_ENOUGH_BYTES = 4 << 20
+_ENOUGH = 16_000  # lines
+_ENOUGH_BYTES = 8 << 20
 
 
 class IndexChore:

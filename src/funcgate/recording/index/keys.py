@@ -6,6 +6,7 @@ The index holds no name of a person, group, session or address: with a secret of
 import hmac
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
+from hashlib import blake2b
 from ipaddress import IPv4Network, ip_network
 
 from funcgate.core.entry import Decided, Who
@@ -75,7 +76,7 @@ class Keys:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             digest = self._digest(b"%d %b" % (fact, value.encode("utf-8", "surrogatepass")))
-            known = self._known[fact, value] = fact << _BITS | int.from_bytes(digest[:8], "big") & _VALUE
+            known = self._known[fact, value] = fact << _BITS | int.from_bytes(digest, "big") & _VALUE
         return known
 
     def words(self, text: str) -> str:
@@ -93,7 +94,7 @@ class Keys:
         return " ".join([words, *(token(key) for key in sorted(keys) if fact_of(key) != Fact.KIND)])
 
     def _word(self, word: str) -> str:
-        hashed = self._words[word] = self._digest(b"word " + word.encode())[:8].hex()
+        hashed = self._words[word] = self._digest(b"word " + word.encode()).hex()
         return hashed
 
     @property
@@ -103,10 +104,11 @@ class Keys:
 
     def check(self) -> str:
         """Tells this secret from another one, and nothing else."""
-        return self._digest(b"check")[:8].hex() if self._secret else ""
+        return self._digest(b"check").hex() if self._secret else ""
 
     def _digest(self, value: bytes) -> bytes:
-        return hmac.digest(self._secret, value, "sha256")
+        """8 bytes. BLAKE2b (RFC 7693) is keyed of itself, and takes a third of the time of an HMAC."""
+        return blake2b(value, digest_size=8, key=self._secret).digest()
 
     def who(self, who: Who) -> Iterator[int]:
         yield self.key(Fact.WHO, f"{who.issuer}/{who.subject}")

@@ -4,6 +4,7 @@ It ends when it is told to or when the gateway is gone, and never takes a data f
 """
 
 import fcntl
+import gc
 import itertools
 import os
 import queue
@@ -18,6 +19,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from funcgate.recording.chore import ChoreFailed
+from funcgate.recording.follow import Recent
 
 from .messages import (
     Begin,
@@ -40,6 +42,7 @@ TELL_EVERY_S = 0.25
 RECORD_LIMIT_S = 20.0
 ORPHAN_LIMIT_S = 5.0
 NICENESS = 10
+_GC_THRESHOLDS = (50_000, 20, 100)  # thousands of lines in hand are no reason to look for garbage among them
 
 Ask = Callable[[Mapping[str, Any]], None]
 """A chore's way to an `admin` entry: returns when the entry is durable, raises `ChoreFailed` when it cannot be."""
@@ -155,6 +158,7 @@ class Keeper:
         self._plan = plan
         self._link = link
         self._journal = Path(begin.settings.data_dir) / "journal"
+        self._recent = Recent()
         self._durable = begin.durable
         self._workers: dict[str, Worker] = {}
         self._told: dict[str, Status] = {}
@@ -218,7 +222,7 @@ class Keeper:
             del self._workers[worker.name]
         for name, one in planned.items():
             if name not in self._workers:
-                worker = self._workers[name] = Worker(one, self._journal, self._durable)
+                worker = self._workers[name] = Worker(one, self._journal, self._durable, self._recent)
                 worker.start()
 
     def _tell(self) -> None:
@@ -241,6 +245,7 @@ def main(plan: Plan) -> None:
     """The process. Ends it, without waiting for what a library would do at its exit."""
     sys.excepthook = lambda kind, *_: print(f"funcgate keep: {kind.__name__}", file=sys.stderr)
     threading.excepthook = lambda broke: print(f"funcgate keep: {broke.exc_type.__name__}", file=sys.stderr)
+    gc.set_threshold(*_GC_THRESHOLDS)
     os.umask(0o077)
     with os.fdopen(os.dup(1), "wb") as sink:
         os.dup2(2, 1)  # whatever a library prints is no message to the gateway

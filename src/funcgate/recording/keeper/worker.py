@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from funcgate.recording.chore import Chore, ChoreFailed, Complains
-from funcgate.recording.follow import Follow
+from funcgate.recording.follow import Follow, Recent
 
 TICK_S = 1.0
 FIRST_PAUSE_S = 0.5
@@ -36,9 +36,12 @@ class Planned(NamedTuple):
 
 
 class Worker:
-    """Runs one chore until `stop`. All but `_run` and what it calls may be used from any thread and does not block."""
+    """Runs one chore until `stop`. All but `_run` and what it calls may be used from any thread and does not block.
 
-    def __init__(self, planned: Planned, journal: Path, durable: int) -> None:
+    `recent` is what the chores of one keeper share of the journal.
+    """
+
+    def __init__(self, planned: Planned, journal: Path, durable: int, recent: Recent | None = None) -> None:
         self.name = planned.name
         self.part = planned.part
         self.position = 0
@@ -46,6 +49,7 @@ class Worker:
         self._make = planned.make
         self._follows = planned.follows
         self._journal = journal
+        self._recent = recent if recent is not None else Recent()
         self._durable = durable
         self._tried = -1
         self._stopping = False
@@ -99,7 +103,7 @@ class Worker:
             with _MAKING:
                 chore = self._chore = self._make()
         if self._follow is None:
-            self._follow = Follow(self._journal, chore.position)
+            self._follow = Follow(self._journal, chore.position, recent=self._recent)
         while monotonic() < self._end - CLOSING_S:
             self._tried = self._durable
             lines = self._follow.read(self._tried) if self._follows else ()
@@ -139,6 +143,7 @@ class Worker:
     def _failed(self, trouble: str) -> None:
         self.trouble = trouble[:1000] or "failed"
         self._follow = None
+        self._recent.forget()
         self._tick_at = 0.0  # it is well again only once that works, too
 
     def _close(self) -> None:
