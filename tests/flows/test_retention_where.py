@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -310,7 +311,73 @@ def test_a_folder_that_is_moved_and_moved_back(
     assert gate.stop() == 0
 
 
-def test_killed_between_the_object_and_its_line(
+@contextlib.contextmanager
+def killed_at_object(gate: Gate) -> Iterator[None]:
+    """The gateway is killed as it has just named its next object: no line of it is written by then."""
+    strace = shutil.which("strace")
+    if strace is None or gate.process is None:
+        pytest.skip("strace is not installed")
+    calls = "rename,renameat,renameat2"
+    command = [strace, "-f", "-o", "/dev/null", "-p", str(gate.process.pid), "-e", f"trace={calls}"]
+    command += ["-e", f"inject={calls}:signal=KILL"]
+    tracing = subprocess.Popen(command, stderr=subprocess.PIPE)
+    try:
+        status = Path(f"/proc/{gate.process.pid}/status")
+        until(lambda: tracing.poll() is not None or "TracerPid:\t0\n" not in status.read_text())
+        if tracing.poll() is not None:
+            pytest.skip("processes may not be traced here")
+        yield
+        gate.process.wait(30)
+    finally:
+        tracing.terminate()
+        tracing.communicate(timeout=20)
+
+
+@pytest.mark.parametrize("sent", [False, True], ids=["arguments", "answer"])
+def test_killed_right_between_the_object_and_its_line(
+    make_gate: Make, config: Callable[..., dict[str, Any]], token: str, target: Target, tmp_path: Path, sent: bool
+) -> None:
+    east = tmp_path / "east"
+    east.mkdir()
+    gate = make_gate(**config({"targets": ["shop"], "where": {"content": str(east)}})).start()
+    call_of(gate, token)
+    target.ledger.clear()
+    go = threading.Event()
+
+    async def when_told(received: Received, writer: asyncio.StreamWriter) -> None:
+        await asyncio.to_thread(go.wait, 30)
+        writer.write(answer(b'"late"'))
+
+    target.answers["/orders"] = when_told
+    replies: list[httpx.Response] = []
+
+    def calling() -> None:
+        with contextlib.suppress(httpx.HTTPError):
+            replies.append(order(gate, token))
+
+    caller = threading.Thread(target=calling)
+    if sent:
+        caller.start()
+        until(lambda: target.ledger)
+    with killed_at_object(gate):
+        if not sent:
+            caller.start()
+        go.set()
+    caller.join()
+    assert replies == []
+    (lost,) = orphans(gate.data, settled_s=0)
+    assert lost.is_relative_to(east / "objects")
+    assert len(target.ledger) == sent  # without its arguments on the record nothing was sent
+    gate.start()
+    outcomes = [entry["outcome"] for entry in gate.entries() if entry["kind"] == "ended"]
+    assert outcomes == ["complete", "unknown"][: 1 + sent]
+    proved(gate)
+    assert audit(gate, "verify", "--objects").returncode == 0
+    assert gate.stop() == 0
+
+
+@pytest.mark.slow
+def test_killed_between_objects_and_lines(
     make_gate: Make, config: Callable[..., dict[str, Any]], token: str, tmp_path: Path
 ) -> None:
     east = tmp_path / "east"
