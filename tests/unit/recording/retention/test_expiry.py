@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 
 from funcgate.core.entry import Entry, Kind, Who
 from funcgate.core.ids import new_id
@@ -258,7 +259,7 @@ def test_a_line_that_cannot_be_read_keeps_its_segment(house: House) -> None:
     house.pass_days(100)
     house.prove()
     lines = house.lines()
-    lines[1] = lines[1]._replace(line=b"{" + b" " * 40 + b"}")
+    lines[1] = replace(lines[1], line=b"{" + b" " * 40 + b"}")
     house.chore.take(lines)
     house.keep()
     assert lines[1].segment in house.segments()
