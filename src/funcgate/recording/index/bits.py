@@ -3,9 +3,9 @@
 A set is kept as its sorted members (two bytes each) while they are few, else as a bitmap.
 """
 
-import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from sys import byteorder
 
 SHIFT = 14
 CHUNK = 1 << SHIFT
@@ -42,9 +42,8 @@ def changed(data: bytes, adding: Iterable[int], removing: Iterable[int] = ()) ->
 
 def appended(data: bytes, members: Sequence[int]) -> bytes:
     """The set with more members, rising; quicker where all are above those that it has."""
-    few = len(data) // 2 + len(members) <= _FEW and len(data) < _BITMAP_BYTES
-    if few and (not data or int.from_bytes(data[-2:], sys.byteorder) < members[0]):
-        return data + array("H", members).tobytes()
+    if len(data) // 2 + len(members) <= _FEW and (not data or int.from_bytes(data[-2:], byteorder) < members[0]):
+        return data + (array("H", members).tobytes() if len(members) > 1 else members[0].to_bytes(2, byteorder))
     return changed(data, members)
 
 

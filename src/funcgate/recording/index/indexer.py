@@ -4,6 +4,7 @@ It holds nothing in memory that is not in the file too, so that it may die at an
 """
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -176,15 +177,11 @@ class Indexer:
 
 def _members(fresh: Iterable[Fresh]) -> dict[int, list[int]]:
     """For each key the calls that have it, by their place in the chunk, rising."""
-    by_part: dict[Part, list[int]] = {}
+    by_part: defaultdict[Part, list[int]] = defaultdict(list)
     for one in fresh:
         member = one.n & CHUNK - 1
         for part in one.parts:
-            held = by_part.get(part)
-            if held is None:
-                by_part[part] = [member]
-            else:
-                held.append(member)
+            by_part[part].append(member)
     found: dict[int, list[int]] = {}
     shared: set[int] = set()
     for part, members in by_part.items():
