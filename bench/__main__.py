@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import compare, durability, growth, held, leaving, parts, search, steps, verify
+from . import compare, durability, growth, held, keeping, leaving, parts, search, steps, verify
 from .bed import Options, lay
 from .processes import BenchError
 from .rounds import FULL, QUICK
@@ -25,6 +25,7 @@ VERBS = {
     "search": (search.run,),
     "verify": (verify.run,),
     "leaving": (leaving.run,),
+    "keeper": (keeping.run,),
     "all": (compare.run, growth.run),
 }
 

@@ -42,7 +42,7 @@ TELL_EVERY_S = 0.25
 RECORD_LIMIT_S = 20.0
 ORPHAN_LIMIT_S = 5.0
 NICENESS = 10
-_GC_THRESHOLDS = (50_000, 20, 100)  # thousands of lines in hand are no reason to look for garbage among them
+GC_THRESHOLDS = (50_000, 20, 100)  # thousands of lines in hand are no reason to look for garbage among them
 
 Ask = Callable[[Mapping[str, Any]], None]
 """A chore's way to an `admin` entry: returns when the entry is durable, raises `ChoreFailed` when it cannot be."""
@@ -245,7 +245,7 @@ def main(plan: Plan) -> None:
     """The process. Ends it, without waiting for what a library would do at its exit."""
     sys.excepthook = lambda kind, *_: print(f"funcgate keep: {kind.__name__}", file=sys.stderr)
     threading.excepthook = lambda broke: print(f"funcgate keep: {broke.exc_type.__name__}", file=sys.stderr)
-    gc.set_threshold(*_GC_THRESHOLDS)
+    gc.set_threshold(*GC_THRESHOLDS)
     os.umask(0o077)
     with os.fdopen(os.dup(1), "wb") as sink:
         os.dup2(2, 1)  # whatever a library prints is no message to the gateway
