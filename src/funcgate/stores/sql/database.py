@@ -114,7 +114,9 @@ async def rekey(path: Path, old: bytes, new: bytes) -> bool:
 async def _clean(engine: AsyncEngine) -> None:
     """Write the file anew, without what was deleted or overwritten in it: it was clear. And the write-ahead log empty."""
     async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        await connection.exec_driver_sql("PRAGMA temp_store=FILE")  # all of it is sealed by now, and may be large
         await connection.exec_driver_sql("VACUUM")
+        await connection.exec_driver_sql("PRAGMA temp_store=MEMORY")
     await _truncate(engine)
     async with engine.begin() as connection:
         await connection.run_sync(cleaned)
@@ -144,7 +146,13 @@ def _engine(path: Path) -> AsyncEngine:
     def _connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # the driver begins no transactions of its own
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF", "secure_delete=ON"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "trusted_schema=OFF",
+            "secure_delete=ON",
+            "temp_store=MEMORY",
+        ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
