@@ -12,6 +12,7 @@ from funcgate.core.lease import Lease
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
 
+from .lines import mask_lines
 from .media import Kind, Opener, TooLarge, check_text, kind_of, opened
 from .needles import Scrubber
 from .rules import Rules
@@ -161,7 +162,7 @@ class Masker:
             if kind is Kind.JSON:
                 return (mask_json(body, rules, counts, gates), True) if body else (body, False)
             if kind is Kind.LINES:
-                return b"\n".join([self._line(line, rules, counts) for line in body.split(b"\n")]), False
+                return mask_lines(body, rules, counts, self._unread, gates), False
             check_text(body, reply.charset)
         except Unreadable as error:
             self._unread(error)
@@ -172,15 +173,6 @@ class Masker:
             hits = rules.find(masked.replace(b"+", b" "))
             masked = rules.splice(masked, hits, counts) if hits else masked
         return masked, False
-
-    def _line(self, line: bytes, rules: Rules, counts: dict[str, int]) -> bytes:
-        mark = line[:1] if line.startswith(b"\x1e") else b""  # RFC 7464: a record separator before each text
-        text = line[len(mark) :]
-        try:
-            return mark + mask_json(text, rules, counts) if text.strip() else line
-        except Unreadable as error:
-            self._unread(error)
-            return line
 
     def _stream(self, reply: Reply, headers: list[tuple[bytes, bytes]], sight: Sight, counts: dict[str, int]) -> Masked:
         kind = self._kind(reply)

@@ -127,6 +127,18 @@ class PolicySet:
 
 
 def _holds(rule: Rule, frame: Frame, trace: Trace | None) -> bool:
+    reads, shared = rule.reads, frame.call.shared
+    if reads is None or shared is None or trace is not None or not reads <= shared.args.keys():
+        return _evaluated(rule, frame, trace)
+    # What many calls share is judged once: the arguments that the condition reads are the same for all of them.
+    known: bool | None = shared.recall(rule)
+    if known is None:
+        known = _evaluated(rule, frame, trace)
+        shared.remember(rule, known)
+    return known
+
+
+def _evaluated(rule: Rule, frame: Frame, trace: Trace | None) -> bool:
     frame.left -= rule.cost
     if frame.left < 0:
         raise OverBudget

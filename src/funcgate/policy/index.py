@@ -29,13 +29,17 @@ class Policy(Struct, frozen=True):
 
 
 class Rule(Struct, frozen=True):
-    """A policy for one function: its condition, what evaluating that costs, and what it gives when it decides alone."""
+    """A policy for one function: its condition, what evaluating that costs, and what it gives when it decides alone.
+
+    `reads` are the arguments that the condition reads, None when it may read anything else of a call.
+    """
 
     policy: Policy
     run: Run
     cost: int
     cells: int
     allow: Allow
+    reads: frozenset[str] | None = None
 
 
 class Plan(Struct, frozen=True):

@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
+from funcgate.core.call import Call
 from funcgate.core.entry import Entry
-from funcgate.core.ports import Masked
+from funcgate.core.ports import Masked, Masker
 from funcgate.core.refusal import Code, Refused
 
 MAX_PIECES = 100_000  # of one answer
@@ -185,6 +186,21 @@ def as_text(body: bytes, media: str) -> str:
             if media.startswith("text/") or media.endswith(("json", "xml")):
                 return body.decode("utf-8", "backslashreplace")
     return f"data:{media};base64,{base64.b64encode(body).decode()}"
+
+
+def masked_args(masker: Masker, call: Call) -> bytes:
+    """The call's arguments as the record may show them. What calls share is masked once: no rule looks beyond one value and
+    the names on the way to it, so the parts are masked as the whole would be."""
+    shared = call.shared
+    if shared is not None:
+        fixed = shared.recall(masker)
+        if fixed is None:
+            fixed = masker.mask_args(encode_args(shared.args))
+            shared.remember(masker, fixed)
+        own = masker.mask_args(encode_args(call.own))
+        if fixed[:1] == own[:1] == b"{" and len(own) > 2 < len(fixed):
+            return fixed[:-1] + b"," + own[1:]
+    return masker.mask_args(encode_args(call.args))
 
 
 def encode_args(args: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from funcgate.core.call import Shared
+
 Control = Literal["", "begin", "commit", "rollback", "savepoint", "release", "rollback_to"]
 
 
@@ -42,7 +44,8 @@ class Statement(Struct, frozen=True, kw_only=True):
     `control` is what it does to the transaction. `copy` says which way COPY data flow. `outputs` are its result columns in
     order (empty when it returns none); `parameters` is the highest ``$n`` in it; `names` are those of a named query.
     `relations_change` says that it may make or change tables and views: what is known of them is old after it. `fields` are
-    the columns that it names together with a table.
+    the columns that it names together with a table. `shared` holds the arguments that do not
+    depend on the text's own numbers. Of a `template`, `sql` is the text of the first that came, and nobody's to send.
     """
 
     function: str
@@ -55,6 +58,8 @@ class Statement(Struct, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()
     relations_change: bool = False
     fields: frozenset[Source] = frozenset()
+    shared: Shared | None = None
+    template: bool = False
 
 
 class Described(Struct, frozen=True):
