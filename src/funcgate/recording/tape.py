@@ -193,7 +193,7 @@ def masked_args(masker: Masker, call: Call) -> bytes:
     the names on the way to it, so the parts are masked as the whole would be."""
     shared = call.shared
     if shared is not None:
-        fixed = shared.recall(masker)
+        fixed: bytes | None = shared.recall(masker)
         if fixed is None:
             fixed = masker.mask_args(encode_args(shared.args))
             shared.remember(masker, fixed)

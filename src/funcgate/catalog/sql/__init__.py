@@ -7,6 +7,7 @@ from .catalog import SqlCatalog, load_sql
 from .relations import RELATIONS_SQL, Relations, origins
 from .specs import QuerySpec, SqlFunctionsSpec
 from .statement import Described, Output, Source, Statement
+from .template import own_text
 from .verbs import FUNCTIONS as STATEMENTS
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "Statement",
     "load_sql",
     "origins",
+    "own_text",
 ]

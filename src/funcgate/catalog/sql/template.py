@@ -61,6 +61,8 @@ def _free(kind: str, fields: Node) -> Iterator[int]:
     if kind == "A_Expr" and fields.get("kind") in _COMPARES:
         for side in ("lexpr", "rexpr"):
             yield from _numbers(fields.get(side))
+    if kind == "ResTarget":
+        yield from _numbers(fields.get("val"))
     for row in fields.get("valuesLists", ()) if kind == "SelectStmt" else ():
         yield from _numbers(row)
     for value in fields.values():

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from funcgate.core.call import Call, Permit
+from funcgate.core.call import Call, Permit, Shared
 from funcgate.core.lease import Lease
 from funcgate.core.principal import Principal
 from funcgate.core.refusal import Code, Refused
@@ -15,8 +15,9 @@ from funcgate.masking.columns import ColumnRules
 from funcgate.wire.postgres import backend
 from funcgate.wire.postgres.frames import Malformed
 
-from .answer import LEXICAL, MEDIA, Answer, Hiding
+from .answer import LEXICAL, MEDIA, Answer
 from .exchange import PostgresExchange, Speaker
+from .shape import Hiding
 from .upstream import connect
 
 _NAME_MAX = 63
@@ -50,7 +51,7 @@ class Connect(PostgresExchange):
         self._parameters["application_name"] = _UNPRINTABLE.sub("?", name)[:_NAME_MAX]
         return call
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> tuple[dict[str, Any], Shared | None]:
         """Raises `Refused(request.invalid)` for a parameter that may not be set."""
         if self._given.get("replication", "false").lower() not in ("false", "off", "no", "0"):
             raise Refused(Code.REQUEST_INVALID, "Replication is not carried.")
@@ -66,7 +67,7 @@ class Connect(PostgresExchange):
             args[lower] = value
             if lower not in ("application_name", "client_encoding"):
                 self._parameters[name] = value
-        return args
+        return args, None
 
     def content(self) -> bytes:
         return msgspec.json.encode(dict(self._given))

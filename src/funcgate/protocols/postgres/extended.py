@@ -17,6 +17,7 @@ from .statement import Portal, Prepared, Sending, StatementExchange
 from .target import PostgresTarget
 from .upstream import Upstream
 
+_MOST_FORMATS = 16
 _MOST_WAITING = 1 << 20  # bytes of messages that are not part of a call yet
 
 
@@ -116,7 +117,7 @@ class Extended:
         if bind.portal and bind.portal in self._portals:
             raise Refused(Code.REQUEST_INVALID, "There is a portal of that name already.")
         self._new.append(("P", bind.portal))
-        self._bound = self._portals[bind.portal] = Portal(prepared, bind, _formatted(prepared.columns, bind.results))
+        self._bound = self._portals[bind.portal] = Portal(prepared, bind, _formatted(prepared, bind.results))
         self._about = prepared
         self._wait(found, "2")
 
@@ -235,6 +236,7 @@ class Extended:
         for about, columns in zip(asked, answer.descriptions, strict=True):
             about.columns = columns
             if isinstance(about, Prepared):
+                about.formatted.clear()
                 about.types = next(parameters)
         if sending.executes and prepared.statement is not None:
             session.took_effect(prepared.statement)
@@ -291,9 +293,21 @@ class Extended:
         return found
 
 
-def _formatted(columns: Sequence[backend.Column] | None, formats: Sequence[int]) -> Sequence[backend.Column] | None:
+def _formatted(prepared: Prepared, formats: tuple[int, ...]) -> Sequence[backend.Column] | None:
     """The columns of a statement in the formats that a Bind asks for."""
-    if columns is None or (len(formats) > 1 and len(formats) != len(columns)):
+    columns = prepared.columns
+    if columns is None:
+        return None
+    known = prepared.formatted.get(formats)
+    if known is None and (known := _in_formats(columns, formats)) is not None:
+        if len(prepared.formatted) >= _MOST_FORMATS:
+            prepared.formatted.clear()
+        prepared.formatted[formats] = known
+    return known
+
+
+def _in_formats(columns: Sequence[backend.Column], formats: Sequence[int]) -> Sequence[backend.Column] | None:
+    if (len(formats) > 1 and len(formats) != len(columns)):
         return None
     wanted = list(formats) * len(columns) if len(formats) == 1 else formats or [0] * len(columns)
-    return [column._replace(format=form) for column, form in zip(columns, wanted, strict=True)]
+    return tuple([column._replace(format=form) for column, form in zip(columns, wanted, strict=True)])

@@ -1,14 +1,14 @@
 """A statement as a call: judged with its bound values, sent, and its answer read to the end before the next one begins."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from funcgate.catalog.sql import Statement
-from funcgate.core.call import Permit
+from funcgate.catalog.sql import Statement, own_text
+from funcgate.core.call import Permit, Shared
 from funcgate.core.lease import Lease
 from funcgate.core.ports import CallerGone
 from funcgate.core.refusal import Code, Refused
@@ -18,22 +18,26 @@ from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Frame, Malformed
 from funcgate.wire.postgres.values import Opaque, shown
 
-from .answer import MEDIA, Answer, Hiding, Origin
+from .answer import MEDIA, Answer
 from .channel import Ended
 from .copying import copied_in
 from .exchange import PostgresExchange, Speaker
 
 _WHOLE = 64 << 10  # bytes of lines; a larger answer comes piece by piece
 _PIECE = 32 << 10
+_LEAST_S = 0.001
+_T = TypeVar("_T")
 
 
 class Prepared(Struct):
-    """A statement that was parsed. `statement` None: an empty one. `types` are known from Parse, or once it was described."""
+    """A statement that was parsed. `statement` None: an empty one. `types` are known from Parse, or once it was described, as
+    are `columns`; `formatted` are these in the formats that were asked for."""
 
     sql: str
     statement: Statement | None
     types: tuple[int, ...]
     columns: Sequence[Column] | None = None
+    formatted: dict[tuple[int, ...], Sequence[Column]] = {}
 
 
 class Portal(Struct):
@@ -68,14 +72,14 @@ class StatementExchange(PostgresExchange):
         self._sent = 0
         self._until = 0.0
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> tuple[dict[str, Any], Shared | None]:
         """See `PostgresExchange`."""
-        statement = self.prepared.statement
+        statement, sql = self.prepared.statement, self.prepared.sql
         if statement is None:
-            return {"sql": self.prepared.sql[:1000]}
+            return {"sql": sql[:1000]}, None
         if self._function == "describe":
-            return dict(statement.args)
-        return self.session.target.catalog.arguments(statement, self._values())
+            return {**statement.args, "sql": own_text(sql) if statement.template else statement.sql}, None
+        return self.session.target.catalog.parts(statement, self._values(), sql)
 
     def content(self) -> bytes:
         bind = self.portal.bind if self.portal is not None else None
@@ -91,9 +95,11 @@ class StatementExchange(PostgresExchange):
         masker = self._site.snapshot.maskers(call.function)
         rules = self.session.target.columns(call.function)
         statement = self.prepared.statement
-        if rules or (statement is not None and statement.args["reads"]):
+        origins = self.session.origins
+        if not origins.fresh() and (rules or (statement is not None and statement.args["reads"])):
             await self._refresh()
-        if statement is not None and (calls := self.session.origins.hidden_calls(statement)):
+        hiding = origins.hiding(statement, rules)
+        if statement is not None and (calls := origins.hidden_calls(statement)):
             # Attack: SELECT * FROM a_view, which deletes.
             detail = f"calls that no policy was asked about: {', '.join(sorted(calls))}"
             raise Refused(
@@ -101,14 +107,16 @@ class StatementExchange(PostgresExchange):
             )
         portal = self.portal
         self.answer = Answer(
-            self.sending.expected, Hiding(rules, self._origins), strict=masker.collects,
+            self.sending.expected, hiding, strict=masker.collects,
             columns=(portal.columns if portal is not None else None) or (),
             sql=self.prepared.sql,
         )  # fmt: skip
         self._until = monotonic() + self.session.target.limits.timeout_s
         self.write()
+        if self.sending.ready and (body := await self._whole()) is not None:
+            return Reply(status=200, headers=[], media=MEDIA, body=body)
         lines = self.lines()
-        if self.prepared.statement is not None and self.prepared.statement.copy == "in":
+        if statement is not None and statement.copy == "in":
             return Reply(
                 status=200, headers=[], media=MEDIA, stream=lines
             )  # what is copied is recorded before it is sent
@@ -135,9 +143,41 @@ class StatementExchange(PostgresExchange):
         except Ended:
             raise _lost() from None
 
+    async def _whole(self) -> bytes | None:
+        """The answer, if it is small and plain: read and turned into lines in one pass. None for another, still to be read."""
+        upstream = self.session.upstream
+        if upstream is None:
+            raise _lost()
+        channel = upstream.channel
+        if channel.empty:
+            await self._wait(channel.more)
+        data = channel.whole(_WHOLE)
+        body = self._known().whole(data) if data else None
+        if body is not None:
+            self._check_size(len(body))
+            channel.took(len(data))
+            upstream.state = data[-1:]
+            self.session.awaiting_ready = self.session.dirty = False
+        return body
+
+    async def _wait(self, what: Callable[[float], Awaitable[_T]]) -> _T:
+        """For the database, as long as it may take. Raises `Refused(target.…)`."""
+        limits = self.session.target.limits
+        left_s = min(limits.idle_timeout_s if self._sent else limits.first_byte_timeout_s, self._until - monotonic())
+        try:
+            if self.session.held:
+                await self.session.flush()
+            return await what(max(left_s, _LEAST_S))
+        except TimeoutError:
+            raise Refused(Code.TARGET_TIMEOUT, private_detail="the database took too long") from None
+        except Ended:
+            raise (CallerGone() if self.session.caller.ended else _lost()) from None
+        except Malformed as malformed:
+            raise Refused(Code.TARGET_UNREACHABLE, private_detail=str(malformed)) from None
+
     async def lines(self) -> AsyncIterator[bytes]:
         """The answer, in pieces of whole lines. Raises `Refused(target.…)`."""
-        answer, limit = self._known(), self.session.target.limits.max_response
+        answer = self._known()
         gathered: list[bytes] = []
         size = whole = 0
         while not self._over(answer):
@@ -153,10 +193,7 @@ class StatementExchange(PostgresExchange):
             gathered.append(line)
             size += len(line)
             whole += len(line)
-            if whole > limit:
-                raise Refused(
-                    Code.MASKING_REFUSED, private_detail=f"the answer is larger than max_response ({limit} bytes)"
-                )
+            self._check_size(whole)
             if size > _PIECE:
                 yield b"".join(gathered)
                 gathered, size = [], 0
@@ -164,10 +201,22 @@ class StatementExchange(PostgresExchange):
         if gathered:
             yield b"".join(gathered)
 
+    def _check_size(self, size: int) -> None:
+        limit = self.session.target.limits.max_response
+        if size > limit:
+            raise Refused(
+                Code.MASKING_REFUSED, private_detail=f"the answer is larger than max_response ({limit} bytes)"
+            )
+
     async def deliver(self, reply: Reply) -> None:
         """See `core.ports.Exchange`."""
         if reply.stream is None:
-            await self._pass(reply.body or b"", first=True)
+            answer, body = self._known(), reply.body or b""
+            passing = answer.passing(body)
+            if passing:
+                self.session.hold(b"".join(self._heads(answer)) + passing if answer.heads else passing)
+            else:
+                await self._pass(body, first=True)
             return
         held, first = b"", True
         async for piece in reply.stream:
@@ -218,21 +267,12 @@ class StatementExchange(PostgresExchange):
         upstream = self.session.upstream
         if upstream is None:
             raise _lost()
-        channel, limits = upstream.channel, self.session.target.limits
         try:
-            found = channel.poll()
-            if found is None:
-                wait_s = min(
-                    limits.idle_timeout_s if self._sent else limits.first_byte_timeout_s, self._until - monotonic()
-                )
-                async with asyncio.timeout(max(wait_s, 0.0)):
-                    found = await channel.next()
-        except TimeoutError:
-            raise Refused(Code.TARGET_TIMEOUT, private_detail="the database took too long") from None
-        except Ended:
-            raise _lost() from None
+            found = upstream.channel.poll()
         except Malformed as malformed:
             raise Refused(Code.TARGET_UNREACHABLE, private_detail=str(malformed)) from None
+        if found is None:
+            found = await self._wait(upstream.channel.next)
         self._sent += 1
         return found
 
@@ -263,9 +303,6 @@ class StatementExchange(PostgresExchange):
             _bound(types[at] if at < len(types) else 0, form, value)
             for at, (form, value) in enumerate(zip(bind.formats, bind.values, strict=True))
         ]
-
-    def _origins(self, columns: Sequence[Column]) -> Origin:
-        return self.session.origins.of(self.prepared.statement, columns)
 
     async def _refresh(self) -> None:
         """What the database says of its tables, before a statement of which some column may be hidden."""

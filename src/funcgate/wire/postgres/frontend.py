@@ -85,9 +85,18 @@ class _Reader:
     def long(self) -> int:
         return int(_LONG.unpack(self.take(4))[0])
 
-    def value(self) -> bytes | None:
-        size = self.long()
-        return None if size == _NULL else self.take(size)
+    def shorts(self) -> tuple[int, ...]:
+        """A count, and so many of them."""
+        count = self.short()
+        return struct.unpack(f"!{count}H", self.take(2 * count)) if count else ()
+
+    def values(self) -> tuple[bytes | None, ...]:
+        """A count, and so many values with their lengths."""
+        found: list[bytes | None] = []
+        for _ in range(self.short()):
+            size = self.long()
+            found.append(None if size == _NULL else self.take(size))
+        return tuple(found)
 
     def end(self) -> None:
         # Attack: bytes after the end of a message that one reader skips and another one takes for more of it.
@@ -113,14 +122,13 @@ def read_parse(payload: bytes) -> Parse:
 def read_bind(payload: bytes) -> Bind:
     reader = _Reader(payload)
     portal, statement = reader.text(), reader.text()
-    given = [reader.short() for _ in range(reader.short())]
-    values = tuple(reader.value() for _ in range(reader.short()))
-    results = tuple(reader.short() for _ in range(reader.short()))
+    given, values, results = reader.shorts(), reader.values(), reader.shorts()
     reader.end()
-    formats = given * len(values) if len(given) == 1 else given or [0] * len(values)
-    if len(formats) != len(values) or any(code > 1 for code in (*formats, *results)):
+    count = len(values)
+    formats = given if len(given) == count else given * count if len(given) == 1 else given or (0,) * count
+    if len(formats) != count or (given and max(given) > 1) or (results and max(results) > 1):
         raise Malformed("a Bind whose format codes do not fit")
-    return Bind(portal, statement, tuple(formats), values, results)
+    return Bind(portal, statement, formats, values, results)
 
 
 def read_named(payload: bytes) -> Named:
