@@ -60,7 +60,7 @@ class _Builder:
         )
         self.policies.append(policy)
         programs: Mapping[str, Program] = dict.fromkeys(covered, _ALWAYS)
-        reads: frozenset[str] | None = None
+        reads: frozenset[str] | None = frozenset()  # an allowance without a condition reads nothing
         if spec.when is not None and covered:
             found = compile_condition(spec.when, covered, self._types, (*where, "when"))
             self.problems += found.problems

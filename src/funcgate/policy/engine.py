@@ -84,7 +84,15 @@ class PolicySet:
         if not held:
             return self._nothing
         plan = entry.plans.get(held) or entry.plan(held)
-        return self._judge(plan, Frame(call, call.args, self._budget), trace)
+        shared = call.shared
+        if shared is None or plan.reads is None or trace is not None or not plan.reads <= shared.args.keys():
+            return self._judge(plan, Frame(call, call.args, self._budget), trace)
+        # What many calls share is judged once: the arguments that the conditions read are the same for all of them.
+        known: Decision | None = shared.recall(plan)
+        if known is None:
+            known = self._judge(plan, Frame(call, call.args, self._budget), trace)
+            shared.remember(plan, known)
+        return known
 
     def _judge(self, plan: Plan, frame: Frame, trace: Trace | None) -> Decision:
         failed: Deny | None = None
@@ -127,18 +135,6 @@ class PolicySet:
 
 
 def _holds(rule: Rule, frame: Frame, trace: Trace | None) -> bool:
-    reads, shared = rule.reads, frame.call.shared
-    if reads is None or shared is None or trace is not None or not reads <= shared.args.keys():
-        return _evaluated(rule, frame, trace)
-    # What many calls share is judged once: the arguments that the condition reads are the same for all of them.
-    known: bool | None = shared.recall(rule)
-    if known is None:
-        known = _evaluated(rule, frame, trace)
-        shared.remember(rule, known)
-    return known
-
-
-def _evaluated(rule: Rule, frame: Frame, trace: Trace | None) -> bool:
     frame.left -= rule.cost
     if frame.left < 0:
         raise OverBudget

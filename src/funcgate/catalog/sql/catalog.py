@@ -115,9 +115,7 @@ class SqlCatalog:
         own, shared = self.parts(statement, parameters, sql)
         return own if shared is None else {**shared.args, **own}
 
-    def parts(
-        self, statement: Statement, parameters: Sequence[Any], sql: str
-    ) -> tuple[dict[str, Any], Shared | None]:
+    def parts(self, statement: Statement, parameters: Sequence[Any], sql: str) -> tuple[dict[str, Any], Shared | None]:
         """The arguments that are a call's own: its text and its bound values (text, None for NULL, what cannot be read as text
         as ``{"hex": …}``); and those that it shares with others, None if it is a named query. Raises as `arguments` does."""
         if len(parameters) < statement.parameters:

@@ -43,7 +43,11 @@ def is_template(sql: str, statement: Statement, again: Statement | None) -> bool
         return False
     args = {name: value for name, value in statement.args.items() if name != "sql"}
     others = {name: value for name, value in again.args.items() if name != "sql"}
-    return own_text(sql) == statement.sql and args == others and structs.replace(statement, sql="", args={}) == structs.replace(again, sql="", args={})
+    return (
+        own_text(sql) == statement.sql
+        and args == others
+        and structs.replace(statement, sql="", args={}) == structs.replace(again, sql="", args={})
+    )
 
 
 def own_text(sql: str) -> str:

@@ -19,7 +19,7 @@ from funcgate.wire.postgres.copytext import line_of, read_line
 from funcgate.wire.postgres.frames import Frame, Malformed, frame
 from funcgate.wire.postgres.values import FIXED, TEXT_LIKE, Opaque, shown
 
-from .shape import EMPTY, Hiding, Shape
+from .shape import EMPTY, Hiding
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode

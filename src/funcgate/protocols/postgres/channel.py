@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import cast
 
 from funcgate.wire.postgres.frames import Frame, packet_size, size_of
+from funcgate.wire.postgres.frontend import BIND, Run, read_run
 
 _HIGH_WATER = 256 << 10
+_LEAST_RUN = 20
 _COMPACT = 64 << 10
 _READY = b"Z\0\0\0\5"
 
@@ -135,6 +137,14 @@ class Channel(asyncio.Protocol):
         if buffer[-6:-1] == _READY and len(buffer) - at <= most:
             return bytes(buffer) if not at else bytes(buffer[at:])
         return b""
+
+    def run(self) -> Run | None:
+        """What `read_run` finds, if a Bind comes next. It stays there. Raises `Malformed`."""
+        buffer, at = self._buffer, self._at
+        if len(buffer) - at < _LEAST_RUN or buffer[at] != BIND[0]:
+            return None
+        size = size_of(buffer, at, self._limits, 0)
+        return read_run(buffer, at, size) if at + size < len(buffer) else None
 
     def took(self, size: int) -> None:
         """So many bytes of what is there have been read."""

@@ -18,6 +18,8 @@ from .target import PostgresTarget
 from .upstream import Upstream
 
 _MOST_FORMATS = 16
+_BOUND, _DESCRIBED, _DESCRIBED_FOR_US = ("2",), ("2", "T"), ("2", "-T")
+_UNNAMED = (("P", ""),)
 _MOST_WAITING = 1 << 20  # bytes of messages that are not part of a call yet
 
 
@@ -60,6 +62,41 @@ class Extended:
         self._bound: Portal | None = None
         self._asked: list[Prepared | Portal] = []
         self._new: list[tuple[str, str]] = []  # what the messages that wait make: S or P, and its name
+
+    def run(self) -> tuple[Prepared, Statement, frontend.Run] | None:
+        """What comes next, if it is a Bind, Execute and Sync that need no more than one call: the shortest way for what drivers
+        send most. None for all else, which is taken message by message. Raises `Malformed`."""
+        session = self._session
+        if self._failed or self._waiting or session.unsynced or (found := session.caller.run()) is None:
+            return None
+        prepared = self._statements.get(found.bind.statement)
+        statement = prepared.statement if prepared is not None else None
+        full = len(self._statements) + len(self._portals) >= session.limits.max_statements
+        if prepared is None or statement is None or statement.copy == "in" or full:
+            return None
+        return prepared, statement, found
+
+    async def carry_run(self, prepared: Prepared, statement: Statement, found: frontend.Run) -> None:
+        """Carry out what `run` found. Raises `Ended`, `Malformed`."""
+        session = self._session
+        session.caller.took(len(found.raw))
+        bind = found.bind
+        self._portals[""] = portal = Portal(prepared, bind, _formatted(prepared, bind.results))
+        data, asked = found.raw, [portal]
+        expected: Sequence[str] = _BOUND
+        if found.described:
+            expected = _DESCRIBED
+        elif portal.columns is None:  # the rows cannot be read without it
+            expected = _DESCRIBED_FOR_US
+            head = len(data) - len(frontend.EXECUTE_AND_SYNC)
+            data = data[:head] + frontend.DESCRIBE_UNNAMED + data[head:]
+        else:
+            asked = []
+        await self._carry(statement.function, prepared, Sending(data, expected), portal, asked, _UNNAMED)
+        if self._failed or session.unsynced:
+            await self._sync()
+        else:
+            await session.ready()
 
     async def take(self, found: Frame) -> None:
         """One message. Raises `Ended`, `Malformed`."""
@@ -307,7 +344,7 @@ def _formatted(prepared: Prepared, formats: tuple[int, ...]) -> Sequence[backend
 
 
 def _in_formats(columns: Sequence[backend.Column], formats: Sequence[int]) -> Sequence[backend.Column] | None:
-    if (len(formats) > 1 and len(formats) != len(columns)):
+    if len(formats) > 1 and len(formats) != len(columns):
         return None
     wanted = list(formats) * len(columns) if len(formats) == 1 else formats or [0] * len(columns)
     return tuple([column._replace(format=form) for column, form in zip(columns, wanted, strict=True)])

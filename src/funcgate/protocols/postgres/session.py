@@ -88,7 +88,12 @@ class Session:
             if connecting.refused is not None or self.upstream is None:
                 return
             while True:
+                if (run := self._extended.run()) is not None:
+                    await self._extended.carry_run(*run)
+                    continue
                 found = self.caller.poll() or await self._next()
+                if found is None:
+                    continue
                 if found.kind == frontend.TERMINATE:
                     return
                 await self._take(found)
@@ -316,8 +321,9 @@ class Session:
 
     # Waiting.
 
-    async def _next(self) -> Frame:
-        """The caller's next message. What the database says unasked meanwhile is passed on."""
+    async def _next(self) -> Frame | None:
+        """The caller's next message, None when one has come that may begin a run. What the database says unasked meanwhile is
+        passed on."""
         caller, upstream = self.caller, self.upstream
         if upstream is None:
             raise Ended
@@ -335,6 +341,8 @@ class Session:
             upstream.channel.wake_with(waiter)
             self._alarm.watch(waiter, self.limits.idle_timeout_s)
             await waiter
+            if not caller.empty:
+                return None
         return found
 
     async def _farewell(self, upstream: Upstream) -> None:
