@@ -334,7 +334,7 @@ async def _mask_large(masker: Masker, reply: Reply, lease: Lease) -> Masked:
     Attack: an answer dense with hits, megabytes of it, would hold up everybody's calls while it is masked; a thread does not.
     """
     if reply.stream is not None:
-        if not masker.collects:
+        if not masker.collecting(reply):
             return masker.mask_reply(reply, lease)
         reply.body, reply.stream = b"".join([piece async for piece in reply.stream]), None
     return await asyncio.to_thread(masker.mask_reply, reply, lease)

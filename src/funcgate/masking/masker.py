@@ -48,7 +48,8 @@ class Masked:
 class Masker:
     """One function's rules (None when it has none) and what the journal hides of its arguments.
 
-    `collects` says that a stream is masked as a whole, once it has ended; otherwise it passes piece for piece.
+    `collects` says that a stream is masked as a whole, once it has ended, unless it is one of lines; otherwise it passes piece
+    for piece.
     """
 
     def __init__(
@@ -69,6 +70,10 @@ class Masker:
         except Exception:
             # Whatever went wrong, the arguments were not judged, so they are not written.
             return _UNMASKABLE_ARGS
+
+    def collecting(self, reply: Reply) -> bool:
+        """Whether this reply's stream has to be collected before it can be masked: lines of JSON need not."""
+        return self.collects and kind_of(reply.media, reply.charset) is not Kind.LINES
 
     def mask_reply(self, reply: Reply, lease: Lease) -> Masked:
         """The reply as the caller may see it. Raises `Refused(masking.refused)` for what cannot be read."""
@@ -177,7 +182,9 @@ class Masker:
     def _stream(self, reply: Reply, headers: list[tuple[bytes, bytes]], sight: Sight, counts: dict[str, int]) -> Masked:
         kind = self._kind(reply)
         new = _with_body(reply, headers, None, [], _OF_THE_UNREAD if kind is None else _OF_THE_BYTES)
-        if self._rules is not None and kind is not None:
+        if self._rules is not None and kind is Kind.LINES:
+            new.stream = self._by_lines(reply, new, sight, counts)
+        elif self._rules is not None and kind is not None:
             new.stream = self._collected(reply, new, kind, sight, counts)
         else:
             opener = Opener(reply.encoding) if kind is not None and reply.encoding not in ("", "identity") else None
@@ -202,6 +209,32 @@ class Masker:
             masked = self._mask(reply, kind, whole, sight, counts)[0] if whole else whole
             if masked:
                 yield masked
+        except (Unreadable, ScanFailed) as error:
+            raise _refused(error) from None
+        finally:
+            await self._ended(reply, new, sight, counts)
+
+    async def _by_lines(self, reply: Reply, new: Reply, sight: Sight, counts: dict[str, int]) -> AsyncIterator[bytes]:
+        """Whole lines, as many as there are: each is masked by itself, so where the target cut them does not matter."""
+        opener = Opener(reply.encoding) if reply.encoding not in ("", "identity") else None
+        rest = b""
+        stream: Any = reply.stream
+        try:
+            async for piece in stream:
+                for part in opener.feed(piece) if opener else (piece,):
+                    end = part.rfind(b"\n") + 1
+                    if end:
+                        lines, rest = (rest + part[:end] if rest else part[:end]), part[end:]
+                        yield self._mask(reply, Kind.LINES, lines, sight, counts)[0]
+                    else:
+                        rest += part
+                    # Attack: a line without end, collected until the memory is gone.
+                    if len(rest) > self._limit:
+                        raise TooLarge("too large to be masked")
+            if opener:
+                opener.close()
+            if rest:
+                yield self._mask(reply, Kind.LINES, rest, sight, counts)[0]
         except (Unreadable, ScanFailed) as error:
             raise _refused(error) from None
         finally:

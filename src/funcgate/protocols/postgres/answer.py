@@ -23,8 +23,31 @@ from .shape import EMPTY, Hiding
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
+_encode_lines = msgspec.json.Encoder().encode_lines
+_Said = tuple[bytes | None, bytes, bytes]  # the line, or None if it was changed; the type; the message
 MEDIA = "application/x-ndjson"
 LEXICAL = {"standard_conforming_strings": "on", "client_encoding": "UTF8"}
+
+
+class _Batch:
+    """Rows that were taken together: their lines in one text, None where something is hidden in place; where each message ends."""
+
+    __slots__ = ("changed", "ends", "raw", "text")
+
+    def __init__(self, text: bytes, raw: bytes, ends: Sequence[int], changed: frozenset[int]) -> None:
+        self.text = text
+        self.raw = raw
+        self.ends = ends
+        self.changed = changed
+
+    def apart(self) -> list["_Said"]:
+        """Row by row."""
+        found: list[_Said] = []
+        at = 0
+        for number, (line, end) in enumerate(zip(self.text.split(b"\n"), self.ends, strict=False)):
+            found.append((None if number in self.changed else line, backend.DATA_ROW, self.raw[at:end]))
+            at = end
+        return found
 
 
 class Answer:
@@ -50,9 +73,7 @@ class Answer:
         self._sql = sql
         self._shape = hiding.of(columns)
         self._body = self._passing = b""
-        self._messages: deque[tuple[bytes | None, bytes, bytes]] = (
-            deque()
-        )  # (line, or None if it was changed; type; message)
+        self._messages: deque[_Said | _Batch] = deque()
 
     def take(self, found: Frame) -> bytes:
         """The line for a message, "" for none. Raises `Malformed` for one that may not come here."""
@@ -82,13 +103,35 @@ class Answer:
         return self._end(found)
 
     @property
+    def in_rows(self) -> bool:
+        """Whether rows may come next, and their columns are known."""
+        return not self._expected and not self.copying and bool(self._shape.columns)
+
+    def take_rows(self, data: bytes) -> tuple[bytes, int]:
+        """The lines of all rows that the data begins with, and how many bytes they are. Raises `Malformed`."""
+        try:
+            rows, ends = self._shape.read_all(data)
+        except (IndexError, struct.error, ValueError):
+            raise Malformed("a row that cannot be read") from None
+        shape, strict = self._shape, self._strict
+        changed: frozenset[int] = frozenset()
+        if shape.checks:
+            changed = frozenset([at for at, row in enumerate(rows) if shape.conceal(row, strict=strict)])
+        text = _encode_lines(rows)
+        size = ends[-1] if ends else 0
+        self.rows += len(rows)
+        self._messages.append(_Batch(text, data[:size], ends, changed))
+        return text, size
+
+    @property
     def waiting(self) -> bool:
         """Whether an answer to something before the statement is still to come."""
         return bool(self._expected)
 
     def latest(self) -> bytes:
         """The message that was taken last, to go on at once."""
-        return self._messages.pop()[2]
+        said = self._messages.pop()
+        return said.raw if isinstance(said, _Batch) else said[2]
 
     def line_in(self, data: bytes) -> bytes:
         """The line of what a caller copies in."""
@@ -98,9 +141,30 @@ class Answer:
             text = {"base64": data}
         return self._add({"copied": text}, b"", b"")
 
+    def written(self, lines: bytes) -> bytes:
+        """The messages for the next masked lines. Raises `Refused(masking.refused)`."""
+        parts: list[bytes] = []
+        at = 0
+        while at < len(lines):
+            said = self._messages[0] if self._messages else None
+            if isinstance(said, _Batch) and not said.changed and lines.startswith(said.text, at):
+                parts.append(said.raw)
+                at += len(said.text)
+                self._messages.popleft()
+            else:
+                end = lines.index(b"\n", at)
+                parts.append(self.messages(lines[at:end]))
+                at = end + 1
+        return b"".join(parts)
+
     def messages(self, line: bytes) -> bytes:
         """The message for the next masked line. Raises `Refused(masking.refused)`."""
-        before, kind, raw = self._messages.popleft()
+        if isinstance(said := self._messages.popleft(), _Batch):
+            self._messages.extendleft(reversed(said.apart()))
+            said = self._messages.popleft()
+        if isinstance(said, _Batch):
+            raise TypeError("a batch in a batch")
+        before, kind, raw = said
         if line == before:
             return raw
         try:
@@ -121,7 +185,7 @@ class Answer:
     def _whole(self, data: bytes, size: int) -> bytes | None:
         at = 0
         shape = self._shape
-        said: list[tuple[bytes | None, bytes, bytes]] = []
+        said: list[_Said] = []
         lines: list[bytes] = []
         described: list[Sequence[Column]] = []
         heads: list[bytes] = []

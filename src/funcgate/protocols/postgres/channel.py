@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Mapping
 from typing import cast
 
+from funcgate.wire.postgres.backend import DATA_ROW
 from funcgate.wire.postgres.frames import Frame, packet_size, size_of
 from funcgate.wire.postgres.frontend import BIND, Run, read_run
 
@@ -145,6 +146,14 @@ class Channel(asyncio.Protocol):
             return None
         size = size_of(buffer, at, self._limits, 0)
         return read_run(buffer, at, size) if at + size < len(buffer) else None
+
+    def rows(self, most: int) -> bytes:
+        """What is there, at most so many bytes, if a DataRow comes next that is all in it; else nothing. It stays there."""
+        buffer, at = self._buffer, self._at
+        there = min(len(buffer) - at, most)
+        if there < 5 or buffer[at] != DATA_ROW[0] or size_of(buffer, at, self._limits, 0) > there:
+            return b""
+        return bytes(buffer[at : at + there])
 
     def took(self, size: int) -> None:
         """So many bytes of what is there have been read."""

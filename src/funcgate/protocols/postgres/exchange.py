@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from time import time
 from typing import Any, Protocol
 
+from funcgate.core.budget import Accounts
 from funcgate.core.call import Call, Permit, Shared
 from funcgate.core.ids import new_id
 from funcgate.core.lease import Lease
@@ -45,6 +46,7 @@ class Speaker(Protocol):
     def site(self) -> PostgresSite: ...
 
     held: list[bytes]
+    accounts: Accounts
 
     def session_of(self, principal: Principal) -> str: ...
 

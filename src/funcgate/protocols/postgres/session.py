@@ -9,6 +9,7 @@ import secrets
 from typing import Any
 
 from funcgate.catalog.sql import Statement
+from funcgate.core.budget import Accounts
 from funcgate.core.ids import new_id
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.refusal import Code, Refused
@@ -58,6 +59,7 @@ class Session:
         self.unsynced = False
         self.dirty = False
         self.origins = Origins()
+        self.accounts = sites.accounts
         self.renew_key()
         self._gateway = gateway
         self._sites = sites
@@ -371,6 +373,7 @@ class Sites:
     site: PostgresSite
     limits: SessionLimits
     draining: bool
+    accounts: Accounts
 
     def detach(self, work: object) -> None:
         """Let something that must not be cut off run on."""

@@ -20,6 +20,7 @@ Origin = Sequence[Sequence[str] | None]  # for each column, those that it depend
 _encode = msgspec.json.Encoder().encode
 _long = struct.Struct("!I").unpack_from
 _NULL = 0xFFFFFFFF
+_ROW = backend.DATA_ROW[0]
 _MOST_SHAPES = 16
 
 
@@ -35,6 +36,11 @@ class Shape:
         self.line: bytes = _encode({"columns": [column.name for column in columns]})
         self.readers: list[Callable[[bytes], Any]] = [reader(column.type, column.format) for column in columns]
         self._checked = any(column.format == 1 and column.type not in TEXT_LIKE for column in columns)
+
+    @property
+    def checks(self) -> bool:
+        """Whether a row may need `conceal`."""
+        return self.hides or self._checked
 
     def read(self, data: bytes, at: int, end: int) -> list[Any]:
         """The values of a DataRow whose payload begins at `at`. Raises `ValueError` and `struct.error` for what is none."""
@@ -53,6 +59,33 @@ class Shape:
         if at != end:
             raise ValueError("a row that ends too early, or has bytes behind its end")
         return line
+
+    def read_all(self, data: bytes) -> tuple[list[list[Any]], list[int]]:
+        """The values of all DataRows at the beginning of the data, and where each of the messages ends. Raises as `read` does."""
+        rows: list[list[Any]] = []
+        ends: list[int] = []
+        readers, count, there, at = self.readers, len(self.readers), len(data), 0
+        while there - at >= 7 and data[at] == _ROW:
+            end = at + 1 + _long(data, at + 1)[0]
+            if end > there:
+                break
+            if (data[at + 5] << 8 | data[at + 6]) != count:
+                raise ValueError("a row with more or fewer values than columns")
+            at += 7
+            line: list[Any] = []
+            for read in readers:
+                (size,) = _long(data, at)
+                at += 4
+                if size == _NULL:
+                    line.append(None)
+                else:
+                    line.append(read(data[at : at + size]))
+                    at += size
+            if at != end:
+                raise ValueError("a row that ends too early, or has bytes behind its end")
+            rows.append(line)
+            ends.append(end)
+        return rows, ends
 
     def conceal(self, line: list[Any], *, strict: bool) -> bool:
         """Put labels for columns that are hidden whole, and for what no detector could look at. Whether there were any."""

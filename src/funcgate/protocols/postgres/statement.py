@@ -24,8 +24,10 @@ from .copying import copied_in
 from .exchange import PostgresExchange, Speaker
 
 _WHOLE = 64 << 10  # bytes of lines; a larger answer comes piece by piece
-_PIECE = 32 << 10
+_PIECE = 40 << 10
 _LEAST_S = 0.001
+# What a caller needs to end what it began, however much it has had.
+_WITHOUT_ROWS = frozenset({"describe", "transaction", "set", "listen", "cursor", "deallocate"})
 _T = TypeVar("_T")
 
 
@@ -70,6 +72,7 @@ class StatementExchange(PostgresExchange):
         self.answer: Answer | None = None
         self.sending = sending
         self._sent = 0
+        self._size = self._counted = 0  # bytes of lines and rows that have been counted
         self._until = 0.0
 
     def arguments(self) -> tuple[dict[str, Any], Shared | None]:
@@ -92,6 +95,8 @@ class StatementExchange(PostgresExchange):
         if call is None:
             raise TypeError("a statement that was never resolved")
         permit.spend(call.digest)
+        if self._function not in _WITHOUT_ROWS:
+            self._spend(0, 0)
         masker = self._site.snapshot.maskers(call.function)
         rules = self.session.target.columns(call.function)
         statement = self.prepared.statement
@@ -154,10 +159,10 @@ class StatementExchange(PostgresExchange):
         data = channel.whole(_WHOLE)
         body = self._known().whole(data) if data else None
         if body is not None:
-            self._check_size(len(body))
             channel.took(len(data))
             upstream.state = data[-1:]
             self.session.awaiting_ready = self.session.dirty = False
+            self._spend(self._known().rows, len(body))
         return body
 
     async def _wait(self, what: Callable[[float], Awaitable[_T]]) -> _T:
@@ -179,8 +184,16 @@ class StatementExchange(PostgresExchange):
         """The answer, in pieces of whole lines. Raises `Refused(target.…)`."""
         answer = self._known()
         gathered: list[bytes] = []
-        size = whole = 0
+        size = 0
         while not self._over(answer):
+            if size <= _PIECE and (line := self._rows(answer, _PIECE - size + 1)):
+                gathered.append(line)
+                size += len(line)
+                continue
+            if size > _PIECE:
+                self._spend(answer.rows, size)
+                yield b"".join(gathered)
+                gathered, size = [], 0
             found = await self._frame()
             if found.kind == backend.READY:
                 self._ready(found, answer)
@@ -192,21 +205,35 @@ class StatementExchange(PostgresExchange):
                 continue
             gathered.append(line)
             size += len(line)
-            whole += len(line)
-            self._check_size(whole)
-            if size > _PIECE:
-                yield b"".join(gathered)
-                gathered, size = [], 0
         self.session.dirty = False
         if gathered:
+            self._spend(answer.rows, size)
             yield b"".join(gathered)
 
-    def _check_size(self, size: int) -> None:
-        limit = self.session.target.limits.max_response
-        if size > limit:
-            raise Refused(
-                Code.MASKING_REFUSED, private_detail=f"the answer is larger than max_response ({limit} bytes)"
-            )
+    def _rows(self, answer: Answer, most: int) -> bytes:
+        """The lines of rows that are all there, nothing if the next message is no row, or a large one."""
+        upstream = self.session.upstream
+        if upstream is None or not answer.in_rows or not (data := upstream.channel.rows(most)):
+            return b""
+        try:
+            lines, size = answer.take_rows(data)
+        except Malformed as malformed:
+            upstream.channel.abort()
+            raise Refused(Code.TARGET_UNREACHABLE, private_detail=str(malformed)) from None
+        upstream.channel.took(size)
+        return lines
+
+    def _spend(self, rows: int, size: int) -> None:
+        """Before so many bytes of lines go to the caller, and `rows` in all have come: may they? Raises `Refused`."""
+        target, call = self.session.target, self.call
+        limits = target.limits
+        self._size += size
+        if self._size > limits.max_response or rows > limits.max_rows:
+            detail = f"the answer has more than {limits.max_rows} rows (max_rows) or {limits.max_response} bytes (max_response)"
+            raise Refused(Code.BUDGET_EXCEEDED, private_detail=detail)
+        if target.budgets and call is not None and self._function not in _WITHOUT_ROWS:
+            self.session.accounts.spend(target.name, target.budgets, call.principal, rows - self._counted, size)
+        self._counted = rows
 
     async def deliver(self, reply: Reply) -> None:
         """See `core.ports.Exchange`."""
@@ -230,10 +257,8 @@ class StatementExchange(PostgresExchange):
 
     async def _pass(self, lines: bytes, *, first: bool) -> None:
         answer = self._known()
-        parts = [answer.messages(line) for line in lines.split(b"\n")[:-1]]
-        if first:
-            parts[:0] = self._heads(answer)
-        await self.pass_on(b"".join(parts))
+        messages = answer.written(lines)
+        await self.pass_on(b"".join([*self._heads(answer), messages]) if first else messages)
 
     def _heads(self, answer: Answer) -> list[bytes]:
         heads, answer.heads = answer.heads, []
