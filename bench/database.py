@@ -66,7 +66,20 @@ def postgres(folder: Path) -> Iterator[Server]:
     _own(folder)
     _own(data)
     log.touch()
-    _checked([*_as("postgres"), str(binaries / "initdb"), "-D", str(data), "-U", OWNER, "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"])
+    _checked(
+        [
+            *_as("postgres"),
+            str(binaries / "initdb"),
+            "-D",
+            str(data),
+            "-U",
+            OWNER,
+            "--no-sync",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+        ]
+    )
     (data / "pg_hba.conf").write_text(_HBA)
     options = {
         "port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off", "synchronous_commit": "off",

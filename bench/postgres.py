@@ -20,7 +20,7 @@ import msgspec
 from .bed import Bed, tell
 from .database import GATED, NAME, OWNER, PASSWORD, ROWS, Server, pgbouncer, postgres, run_sql, versions
 from .gateway import ALWAYS, COMMAND, INTERVAL, READY_WITHIN_S, _ready
-from .processes import BenchError, child, children_cpu_s, cpu_s, free_port, tail
+from .processes import BenchError, child, children_cpu_s, cpu_s, free_port, tail, wait_for_port
 from .report import facts, machine
 from .report import versions as packages
 from .rounds import FULL, quartiles
@@ -110,6 +110,7 @@ def _funcgate(work: Workload, database: Server, folder: Path, journal: Mapping[s
             if process.poll() is not None or time.monotonic() > deadline:
                 raise BenchError(f"funcgate serve is not ready; the end of its log:\n{tail(log)}")
             time.sleep(0.05)
+        wait_for_port(process, port, log)
         yield Server(port, process.pid, "agent")
         process.send_signal(signal.SIGTERM)
 
@@ -131,7 +132,11 @@ def _config(port: int, console: int, database: int, journal: Mapping[str, str]) 
         return {"name": name, "effect": "allow", "functions": functions, "principals": [f"group:{GROUP}"], "when": when}
 
     return {
-        "listen": {"calls": f"127.0.0.1:{free_port()}", "console": f"127.0.0.1:{console}", "postgres": f"127.0.0.1:{port}"},
+        "listen": {
+            "calls": f"127.0.0.1:{free_port()}",
+            "console": f"127.0.0.1:{console}",
+            "postgres": f"127.0.0.1:{port}",
+        },
         "data_dir": "./data",
         "journal": {**journal, "record": "1GiB"},
         "issuers": [issuer],
@@ -180,7 +185,9 @@ def _time(peer: Peer, protocol: str, clients: int, number: int, seconds: int) ->
     counts: list[float] = []
     said: list[str] = []
     began = spent = 0.0
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environ) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environ
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if not line.startswith("progress:"):
@@ -200,7 +207,9 @@ def _time(peer: Peer, protocol: str, clients: int, number: int, seconds: int) ->
         peer=peer.name, protocol=protocol, clients=clients, round=number, tps=statistics.mean(counts),
         cpu_us=spent / max(sum(counts), 1) * 1e6,
     )  # fmt: skip
-    tell(f"round {number + 1}  {protocol:8} {clients:>3} clients  {peer.name:18}{turn.tps:9.0f} tps {turn.cpu_us:7.1f} µs")
+    tell(
+        f"round {number + 1}  {protocol:8} {clients:>3} clients  {peer.name:18}{turn.tps:9.0f} tps {turn.cpu_us:7.1f} µs"
+    )
     return turn
 
 
@@ -219,12 +228,16 @@ def _table(turns: Sequence[Turn], names: Sequence[str]) -> str:
         }
         reference = mine[REFERENCE]
         for name in names:
-            low, middle, high = quartiles([one.tps / other.tps for one, other in zip(mine[name], reference, strict=True)])
+            low, middle, high = quartiles(
+                [one.tps / other.tps for one, other in zip(mine[name], reference, strict=True)]
+            )
             cpu = statistics.median(one.cpu_us / other.cpu_us for one, other in zip(mine[name], reference, strict=True))
             tps = statistics.median(one.tps for one in mine[name])
             cpu_us = statistics.median(one.cpu_us for one in mine[name])
             spread = f"({low:.2f}-{high:.2f})"
-            lines.append(f"{protocol:9}{clients:7}  {name:18}{tps:9.0f}{middle:14.2f}{spread:>14}{cpu_us:9.1f}{cpu:7.1f}")
+            lines.append(
+                f"{protocol:9}{clients:7}  {name:18}{tps:9.0f}{middle:14.2f}{spread:>14}{cpu_us:9.1f}{cpu:7.1f}"
+            )
     return "\n".join([*lines, f"target: funcgate at least {AT_LEAST} of {REFERENCE}"])
 
 
@@ -241,5 +254,7 @@ def _scans(scans: Mapping[str, Scan]) -> str:
     lines = [head, "-" * len(head)]
     for name, found in scans.items():
         megabytes = found.data / 1e6
-        lines.append(f"{name:18}{megabytes:6.1f}{megabytes / found.took_s:9.1f}{found.first_s:13.3f}{found.took_s:8.2f}")
+        lines.append(
+            f"{name:18}{megabytes:6.1f}{megabytes / found.took_s:9.1f}{found.first_s:13.3f}{found.took_s:8.2f}"
+        )
     return "\n".join(lines)

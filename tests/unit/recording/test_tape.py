@@ -9,11 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from funcgate.core.call import Call, Shared
 from funcgate.core.entry import Entry, Kind, decode_line, encode_line
+from funcgate.core.principal import make_principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
+from funcgate.masking import RuleSpec, compile_rules
 from funcgate.recording.calls import CallRecord, record_of
-from funcgate.recording.tape import Tape, encode_args
+from funcgate.recording.tape import Tape, encode_args, masked_args
 from funcgate.stores.memory import MemoryJournal
 
 
@@ -283,3 +286,25 @@ def test_arguments_that_json_cannot_hold_never_raise() -> None:
         assert isinstance(json.loads(encoded), dict)
     while deep:
         deep = deep[0]
+
+
+MASKED_ARGS = compile_rules(
+    [RuleSpec(functions=["t.f"], detect="all", fields=["**.password", "own.note"])], ["t.f"], hash_key=b"k" * 32
+).masker("t.f")
+
+
+@pytest.mark.parametrize(
+    "shared", [{}, {"mail": "ada@example.com"}, {"a": {"password": "x"}, "b": [1, "4111111111111111"]}]
+)
+@pytest.mark.parametrize("own", [{}, {"own": {"note": "x"}}, {"sql": "SELECT 'bob@example.com'", "password": 1}])
+def test_arguments_that_calls_share_are_masked_as_the_whole_would_be(
+    shared: dict[str, Any], own: dict[str, Any]
+) -> None:
+    who = make_principal("corp", "ada", frozenset(), {}, "t" * 16, 0.0)
+    common = Shared(shared)
+    for _ in range(2):
+        call = Call(
+            id="c", target="t", function="t.f", args={**shared, **own}, principal=who, session="s", digest="", received_at=0.0,
+            shared=common, own=own,
+        )  # fmt: skip
+        assert masked_args(MASKED_ARGS, call) == MASKED_ARGS.mask_args(encode_args({**shared, **own}))
