@@ -17,6 +17,7 @@ from funcgate.core.ports import Masked, Masker
 from funcgate.core.refusal import Code, Refused
 
 MAX_PIECES = 100_000  # of one answer
+_PART = 48 << 10  # bytes
 _encode = msgspec.json.Encoder().encode
 _whole_json = msgspec.json.Decoder(msgspec.Raw).decode
 _NEWLINE, _RETURN = 10, 13
@@ -48,7 +49,7 @@ class Tape:
     )
 
     def __init__(
-        self, masked: Masked, limit: int, blank: Callable[[], Entry], append: Callable[[Entry], Awaitable[None]]
+        self, masked: Masked, limit: int, blank: Callable[[], Entry], append: Callable[..., Awaitable[None]]
     ) -> None:
         self._masked = masked
         self._limit = limit
@@ -93,7 +94,8 @@ class Tape:
         try:
             async for piece in stream:
                 if piece:
-                    await self._append(self._piece(piece))  # before it leaves
+                    entries = [self._piece(part) for part in parts_of(piece)]
+                    await self._append(*entries)  # before it leaves
                     self.begun = True
                 yield piece
             rest = (() if self._pieces else self.fields) + fields_of(self.reply.trailers)
@@ -136,6 +138,22 @@ class Tape:
         entry.status = self.reply.status
         entry.masked = self._masked.counts
         entry.body_bytes = self.recorded
+
+
+def parts_of(piece: bytes) -> list[bytes]:
+    """A large piece of whole lines as several, so that each stands in a line of the journal and all become durable at once; any
+    other piece as it is."""
+    if len(piece) <= _PART or not piece.endswith(b"\n"):
+        return [piece]
+    parts: list[bytes] = []
+    at = 0
+    while at < len(piece):
+        end = piece.rfind(b"\n", at, at + _PART) + 1
+        if not end:  # a line that is too long for a part
+            end = piece.index(b"\n", at) + 1
+        parts.append(piece[at:end])
+        at = end
+    return parts
 
 
 def fields_of(pairs: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:

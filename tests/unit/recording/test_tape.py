@@ -308,3 +308,32 @@ def test_arguments_that_calls_share_are_masked_as_the_whole_would_be(
             shared=common, own=own,
         )  # fmt: skip
         assert masked_args(MASKED_ARGS, call) == MASKED_ARGS.mask_args(encode_args({**shared, **own}))
+
+
+def test_a_large_piece_of_lines_is_several_entries_that_become_durable_together() -> None:
+    batches: list[tuple[Entry, ...]] = []
+
+    async def append(*entries: Entry) -> None:
+        batches.append(entries)
+
+    lines = b"".join(b'["%d", "%s"]\n' % (at, b"x" * (at * 37 % 300)) for at in range(2000)) + b"y" * 60_000 + b"\n"
+    other = b"z" * 100_000
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield lines
+        yield other
+
+    masked = Masked(Reply(status=200, headers=[], media="application/x-ndjson", stream=stream()))
+    tape = Tape(masked, 1 << 20, blank, append)
+
+    async def read() -> list[bytes]:
+        assert tape.reply.stream is not None
+        return [piece async for piece in tape.reply.stream]
+
+    assert asyncio.run(read()) == [lines, other]
+    first, second = batches
+    assert [entry.piece for entry in (*first, *second)] == list(range(1, len(first) + 2))
+    assert len(first) > 4
+    assert "".join(str(entry.body) for entry in first).encode() == lines
+    assert all(str(entry.body).endswith("\n") for entry in first)
+    assert sorted(entry.body_bytes for entry in first)[-2] <= 48 << 10 < max(entry.body_bytes for entry in first)

@@ -13,6 +13,7 @@ from funcgate.core.lease import Lease
 from funcgate.core.ports import CallerGone
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
+from funcgate.core.turn import TURN
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Frame, Malformed
@@ -24,7 +25,8 @@ from .copying import copied_in
 from .exchange import PostgresExchange, Speaker
 
 _WHOLE = 64 << 10  # bytes of lines; a larger answer comes piece by piece
-_PIECE = 40 << 10
+_PIECE = 160 << 10  # what is made durable, and leaves, together
+_STEP = 40 << 10  # what is read before others have their turn
 _LEAST_S = 0.001
 # What a caller needs to end what it began, however much it has had.
 _WITHOUT_ROWS = frozenset({"describe", "transaction", "set", "listen", "cursor", "deallocate"})
@@ -186,9 +188,11 @@ class StatementExchange(PostgresExchange):
         gathered: list[bytes] = []
         size = 0
         while not self._over(answer):
-            if size <= _PIECE and (line := self._rows(answer, _PIECE - size + 1)):
+            if size <= _PIECE and (line := self._rows(answer, _STEP)):
                 gathered.append(line)
                 size += len(line)
+                if len(line) > _STEP // 2:
+                    await TURN
                 continue
             if size > _PIECE:
                 self._spend(answer.rows, size)
