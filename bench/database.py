@@ -25,7 +25,8 @@ host all all 127.0.0.1/32 trust
 # Every hundredth row has something to hide; the others are names, amounts and remarks of the same length.
 _PEOPLE = f"""
 CREATE TABLE people AS SELECT id, 'person ' || id AS name, id * 17 % 100000 AS amount,
-  CASE WHEN id % 100 = 0 THEN 'write to person' || id || '@example.org' ELSE 'nothing to be said about order ' || id END AS remark,
+  CASE WHEN id % 100 = 0 THEN 'write to person' || id || '@example.org' ELSE 'nothing to be said about order ' || id END
+  AS remark,
   lpad((id % 899 + 1)::text, 3, '0') || '-45-' || lpad((id % 9999 + 1)::text, 4, '0') AS ssn
   FROM generate_series(1, {ROWS}) AS id;
 GRANT ALL ON ALL TABLES IN SCHEMA public TO {GATED};

@@ -217,20 +217,21 @@ class Masker:
     async def _by_lines(self, reply: Reply, new: Reply, sight: Sight, counts: dict[str, int]) -> AsyncIterator[bytes]:
         """Whole lines, as many as there are: each is masked by itself, so where the target cut them does not matter."""
         opener = Opener(reply.encoding) if reply.encoding not in ("", "identity") else None
-        rest = b""
+        rest, size = b"", 0
         stream: Any = reply.stream
         try:
             async for piece in stream:
                 for part in opener.feed(piece) if opener else (piece,):
+                    size += len(part)
+                    # Attack: a kilobyte that unpacks to gigabytes of lines; a line without end.
+                    if size > self._limit:
+                        raise TooLarge("too large to be masked")
                     end = part.rfind(b"\n") + 1
                     if end:
                         lines, rest = (rest + part[:end] if rest else part[:end]), part[end:]
                         yield self._mask(reply, Kind.LINES, lines, sight, counts)[0]
                     else:
                         rest += part
-                    # Attack: a line without end, collected until the memory is gone.
-                    if len(rest) > self._limit:
-                        raise TooLarge("too large to be masked")
             if opener:
                 opener.close()
             if rest:

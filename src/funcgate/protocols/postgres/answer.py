@@ -30,7 +30,7 @@ LEXICAL = {"standard_conforming_strings": "on", "client_encoding": "UTF8"}
 
 
 class _Batch:
-    """Rows that were taken together: their lines in one text, None where something is hidden in place; where each message ends."""
+    """Rows that were taken together: their lines in one text, which of them hide something, where each message ends."""
 
     __slots__ = ("changed", "ends", "raw", "text")
 

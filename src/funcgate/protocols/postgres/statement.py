@@ -244,6 +244,8 @@ class StatementExchange(PostgresExchange):
         if reply.stream is None:
             answer, body = self._known(), reply.body or b""
             passing = answer.passing(body)
+            if passing and self.session.caller.ended:
+                raise CallerGone
             if passing:
                 self.session.hold(b"".join(self._heads(answer)) + passing if answer.heads else passing)
             else:

@@ -17,7 +17,8 @@ SAME = [
 OWN = [
     "SELECT a FROM t LIMIT {}", "SELECT a FROM t OFFSET {}", "SELECT a, b FROM t ORDER BY {}", "SELECT a FROM t GROUP BY {}",
     "SELECT a::varchar({}) FROM t", "SELECT f({})", "SET statement_timeout = {}", "EXPLAIN (ANALYZE {}) SELECT 1 + 1",
-    "SELECT 'x' FROM t WHERE a = {}", 'SELECT "x" FROM t WHERE a = {}', "SELECT a FROM t WHERE b = {} -- 5", "SELECT 1 + {}; SELECT 2",
+    "SELECT 'x' FROM t WHERE a = {}", 'SELECT "x" FROM t WHERE a = {}', "SELECT a FROM t WHERE b = {} -- 5",
+    "SELECT 1 + {}; SELECT 2",
     "SELECT a FROM t /* 1 */ WHERE b = {}", "SELECT $$x$$ FROM t WHERE a = {}", "SELECT a FROM t WHERE b = $1 + {}",
     "SELECT ä FROM t WHERE b = {}", "COPY (SELECT a FROM t WHERE b = {}) TO STDOUT", "FETCH {} FROM c", "SELECT a[{}] FROM t",
 ]  # fmt: skip
