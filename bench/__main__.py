@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import compare, durability, growth, held, keeping, leaving, parts, search, steps, verify
+from . import compare, durability, growth, held, keeping, leaving, parts, postgres, search, steps, verify
 from .bed import Options, lay
 from .processes import BenchError
 from .rounds import FULL, QUICK
@@ -22,6 +22,7 @@ VERBS = {
     "durability": (durability.run,),
     "profile": (steps.run,),
     "parts": (parts.run,),
+    "postgres": (postgres.run,),
     "search": (search.run,),
     "verify": (verify.run,),
     "leaving": (leaving.run,),
@@ -40,7 +41,7 @@ def main() -> int:
     effort = QUICK if asked.quick else FULL
     if asked.connections:
         effort = effort._replace(connections=tuple(asked.connections))
-    options = Options(effort, tuple(asked.only), asked.samples, asked.perf)
+    options = Options(effort, tuple(asked.only), asked.samples, asked.perf, bool(asked.connections))
     try:
         with _folder(asked.data) as folder, lay(folder, options) as bed:
             try:

@@ -13,12 +13,13 @@ from .workload import Workload, make_workload
 
 
 class Options(NamedTuple):
-    """What the command line asked for. `only` empty means every peer."""
+    """What the command line asked for. `only` empty means every peer; `asked` that it names the numbers of connections."""
 
     effort: Effort
     only: tuple[str, ...] = ()
     samples: bool = False
     perf: bool = False
+    asked: bool = False
 
 
 class Bed(NamedTuple):

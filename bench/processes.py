@@ -105,8 +105,10 @@ def _own_cpu_s(pid: int) -> float:
             total_ns += int(spent.read_text().split()[0])
     if total_ns:
         return total_ns / 1e9
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+    with contextlib.suppress(OSError):  # a process that has just ended
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+    return 0.0
 
 
 def _children(pid: int) -> list[int]:

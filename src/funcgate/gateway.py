@@ -33,7 +33,7 @@ from funcgate.core.principal import Principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome, Reply
 from funcgate.core.turn import TURN
-from funcgate.recording.tape import Tape, encode_args
+from funcgate.recording.tape import Tape, masked_args
 from funcgate.recording.unknowns import Unknowns
 
 _ARRIVED, _ALLOWED, _ASKED, _CHUNK, _ENDED = Kind.ARRIVED, Kind.ALLOWED, Kind.ASKED, Kind.CHUNK, Kind.ENDED
@@ -211,7 +211,7 @@ class Passage:
 
     def arrived(self, call: Call, masker: Masker) -> Entry:
         self._who = who = who_is(call.principal)
-        args = masker.mask_args(encode_args(call.args))
+        args = masked_args(masker, call)
         if (
             call.reason
         ):  # free text, told to approvers, channels and the journal: masked before anything is done with it
@@ -334,7 +334,7 @@ async def _mask_large(masker: Masker, reply: Reply, lease: Lease) -> Masked:
     Attack: an answer dense with hits, megabytes of it, would hold up everybody's calls while it is masked; a thread does not.
     """
     if reply.stream is not None:
-        if not masker.collects:
+        if not masker.collecting(reply):
             return masker.mask_reply(reply, lease)
         reply.body, reply.stream = b"".join([piece async for piece in reply.stream]), None
     return await asyncio.to_thread(masker.mask_reply, reply, lease)

@@ -163,6 +163,42 @@ def test_a_portal_goes_on_with_the_cursor_that_it_began_with(sql_gate: SqlGate) 
         assert SSN.encode() not in heard
 
 
+def test_a_prepared_fetch_does_not_remember_the_columns_of_another_cursor(sql_gate: SqlGate) -> None:
+    with Raw(sql_gate.port) as caller:
+        caller.log_in(sql_gate.authority.token())
+        for sql in (b"BEGIN", b"DECLARE c CURSOR FOR SELECT note FROM people"):
+            caller.send(b"Q", sql + b"\0")
+            caller.until(b"Z")
+        caller.parse("f", "FETCH 1 FROM c")
+        caller.send(b"D", b"Sf\0")
+        caller.send(b"S")
+        caller.until(b"Z")
+        for sql in (b"CLOSE c", b"DECLARE c CURSOR FOR SELECT ssn FROM people"):
+            caller.send(b"Q", sql + b"\0")
+            caller.until(b"Z")
+        caller.bind("", "f")
+        caller.execute()
+        caller.send(b"S")
+        heard = b"".join(message.raw for message in caller.until(b"Z"))
+        assert b"[REDACTED:field]" in heard
+        assert SSN.encode() not in heard
+
+
+def test_what_is_executed_by_name_is_recorded_with_its_own_numbers(sql_gate: SqlGate) -> None:
+    with Raw(sql_gate.port) as caller:
+        caller.log_in(sql_gate.authority.token())
+        for number in (11, 12):
+            caller.parse(f"n{number}", f"SELECT note FROM people WHERE id = {number}")
+        caller.send(b"S")
+        caller.until(b"Z")
+        caller.send(b"Q", b"EXECUTE n12\0")
+        assert b"note 12" in b"".join(message.raw for message in caller.until(b"Z"))
+    texts = [call[0]["args"]["sql"] for call in sql_gate.calls_of("shop.select")]
+    assert [text for text in texts if "EXECUTE n12" in text] == [
+        "EXECUTE n12\n/* SELECT note FROM people WHERE id = 12 */"
+    ]
+
+
 def test_an_approval_of_a_fetch_is_for_the_cursor_as_it_was_declared(make_sql_gate: Callable[..., SqlGate]) -> None:
     approval = {"approvers": ["group:finance"], "count": 1, "expires": "5m"}
     gate = make_sql_gate(

@@ -45,6 +45,7 @@ SHOWN_BY: dict[type, dict[str, str]] = {
         "idle_timeout_s": "test_an_answer_that_stalls_is_timed_out",
         "max_connections": "test_connections_to_a_target_are_bounded",
         # Nothing waits until there is a desk; then this needs a test that passes the limit itself.
+        "max_rows": "test_a_statement_has_so_many_rows_and_no_more",
         "max_wait_s": "test_what_waits_for_an_approval_is_told_so_at_once",
     },
 }

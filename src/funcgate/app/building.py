@@ -140,7 +140,13 @@ def _postgres_target(target: Target, columns: Callable[[str], ColumnRules]) -> P
         context.set_alpn_protocols(["postgresql"])
     place = place_of(spec.url, context, target.tls.server_name or "")
     return PostgresTarget(
-        name=spec.name, url=spec.url, place=place, catalog=catalogue, limits=target.limits, columns=columns
+        name=spec.name,
+        url=spec.url,
+        place=place,
+        catalog=catalogue,
+        limits=target.limits,
+        columns=columns,
+        budgets=target.budgets,
     )
 
 

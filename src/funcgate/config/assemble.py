@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from msgspec import structs
 
+from funcgate.core.budget import Budget
 from funcgate.core.function import Function
 from funcgate.core.problem import Problem, Unusable
 from funcgate.credentials import Broker
@@ -23,7 +24,7 @@ from .channels import channels
 from .console import approval_url, sign_in
 from .load import Loaded, load, version_of
 from .parts import Options, Parts, Target, Where
-from .postgres import check_postgres, of_databases, postgres_address, session_policies, session_rule
+from .postgres import budgets_of, check_postgres, of_databases, postgres_address, session_policies, session_rule
 from .presets import preset_policies
 from .problems import Faulty, Located
 from .record import keeper_settings
@@ -157,10 +158,12 @@ class _Assembly:
         if load_functions is None or not isinstance(spec, HttpTargetSpec | PostgresTargetSpec):
             self._say((*where, "protocol"), f"protocol {protocol} is not supported yet")
             return None
+        budgets: tuple[Budget, ...] = ()
         if isinstance(spec, HttpTargetSpec):
             self._check_http(spec, where)
         else:
             self.problems += check_postgres(spec, where)
+            budgets = budgets_of(spec, where, self.problems)
         tls = UpstreamTlsSpec()
         if spec.tls is not None and not spec.url.startswith("http:"):
             tls = upstream_tls(spec.tls, self._base, (*where, "tls"), self.problems)
@@ -169,7 +172,7 @@ class _Assembly:
         if functions is None:
             return None
         self.problems += functions.warnings
-        return Target(spec=spec, catalogue=functions, limits=limits, tls=tls)
+        return Target(spec=spec, catalogue=functions, limits=limits, tls=tls, budgets=budgets)
 
     def _check_http(self, spec: HttpTargetSpec, where: Where) -> None:
         Reading(where, self.problems).url("url", spec.url)

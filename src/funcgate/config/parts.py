@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from funcgate.core.budget import Budget
 from funcgate.core.function import Function, Limits
 from funcgate.core.problem import Problem
 from funcgate.credentials import Broker
@@ -44,6 +45,7 @@ class Target(Struct, frozen=True, kw_only=True):
     catalogue: Catalogue
     limits: Limits
     tls: UpstreamTlsSpec
+    budgets: tuple[Budget, ...] = ()
 
 
 class Parts(Struct, frozen=True, kw_only=True):

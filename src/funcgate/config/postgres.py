@@ -6,9 +6,10 @@ from urllib.parse import urlsplit
 from msgspec import structs
 
 from funcgate.catalog.sql.session import session_functions
+from funcgate.core.budget import Budget
 from funcgate.core.function import Function
 from funcgate.core.problem import Problem
-from funcgate.core.selector import matching
+from funcgate.core.selector import is_principal_selector, matching
 from funcgate.masking import RuleSpec
 from funcgate.policy import PolicySpec
 
@@ -63,6 +64,26 @@ def check_postgres(spec: PostgresTargetSpec, where: Where) -> Iterator[Problem]:
         # Attack: read rows off the wire, or answer in the database's place.
         text = "the database is on another machine and would be spoken to in clear; add 'tls'"
         yield Problem(where=(*where, "url"), text=text, warning=True)
+
+
+def budgets_of(spec: PostgresTargetSpec, where: Where, problems: list[Problem]) -> tuple[Budget, ...]:
+    """What callers may have of the target. What is wrong with it goes to `problems`."""
+    found: list[Budget] = []
+    for at, one in enumerate(spec.budgets):
+        place = (*where, "budgets", at)
+        read = Reading(place, problems)
+        if one.rows is None and one.bytes is None:
+            problems.append(Problem(where=place, text="this budget limits nothing: give it rows, bytes or both"))
+        if not one.principals:
+            problems.append(Problem(where=place, text="'principals': name at least one, or \"*\" for all"))
+        for i, text in enumerate(one.principals):
+            if not is_principal_selector(text):
+                problem = f"{text!r} names no principal: write group:NAME, user:SUBJECT or *"
+                problems.append(Problem(where=(*place, "principals", i), text=problem))
+        rows = None if one.rows is None else read.count("rows", one.rows)
+        size = None if one.bytes is None else read.size("bytes", one.bytes)
+        found.append(Budget(frozenset(one.principals), rows, size, read.time("per", one.per)))
+    return tuple(found)
 
 
 def of_databases(targets: Sequence[TargetSpec]) -> frozenset[str]:

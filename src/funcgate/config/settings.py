@@ -15,7 +15,7 @@ from funcgate.core.problem import Problem
 from funcgate.core.secret import Secret
 from funcgate.core.units import parse_size, parse_time
 
-from .shape import JournalSpec, ListenLimitsSpec, TargetLimitsSpec, UpstreamTlsSpec
+from .shape import JournalSpec, ListenLimitsSpec, PostgresLimitsSpec, TargetLimitsSpec, UpstreamTlsSpec
 
 MAX_RESERVE_BYTES = 64 << 20
 LEAST_S = 1e-6
@@ -136,6 +136,7 @@ def target_limits(spec: TargetLimitsSpec, where: Where, problems: list[Problem])
         idle_timeout_s=read.time("idle_timeout", spec.idle_timeout),
         max_connections=read.count("max_connections", spec.max_connections),
         max_wait_s=read.time("max_wait", spec.max_wait),
+        max_rows=read.count("max_rows", spec.max_rows) if isinstance(spec, PostgresLimitsSpec) else 0,
     )
 
 

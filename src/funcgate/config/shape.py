@@ -199,6 +199,21 @@ class GrpcTargetSpec(LaterTargetSpec, frozen=True, kw_only=True, tag_field="prot
     pass
 
 
+class PostgresLimitsSpec(TargetLimitsSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one statement may use. `max_rows` is of its answer."""
+
+    max_rows: int = 1_000_000
+
+
+class BudgetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many rows and bytes of answers each of some principals may have in any time of that length."""
+
+    principals: list[str]
+    rows: int | None = None
+    bytes: Size | None = None
+    per: Time = "1h"
+
+
 class PostgresTargetSpec(
     Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="protocol", tag="postgres"
 ):
@@ -208,7 +223,8 @@ class PostgresTargetSpec(
     url: str
     functions: SqlFunctionsSpec | None = None
     credential: CredentialSpec | None = None
-    limits: TargetLimitsSpec = TargetLimitsSpec()
+    limits: PostgresLimitsSpec = PostgresLimitsSpec()
+    budgets: list[BudgetSpec] = []
     tls: UpstreamTlsSpec | None = None
     preset: Literal["guarded", "none"] = "guarded"
 

@@ -1,17 +1,42 @@
 """One use of a function, and the proof that it may run."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from .principal import Principal
 
+_MOST_READERS = 64
+
+
+class Shared:
+    """Arguments that many calls have in common, and what their readers worked out from these alone. Nobody changes `args`."""
+
+    __slots__ = ("_known", "args")
+
+    def __init__(self, args: Mapping[str, Any]) -> None:
+        self.args = args
+        self._known: dict[int, tuple[object, Any]] = {}
+
+    def recall(self, reader: object) -> Any:
+        """What this reader remembered, else None."""
+        found = self._known.get(id(reader))
+        return found[1] if found is not None and found[0] is reader else None
+
+    def remember(self, reader: object, value: Any) -> None:
+        """The reader is held with it, so that no other one gets its id."""
+        if len(self._known) >= _MOST_READERS:
+            self._known.clear()
+        self._known[id(reader)] = (reader, value)
+
 
 class Call(Struct, kw_only=True):
     """One use of one function. Knows no protocol.
 
     `id` is unique and sorts by time. `function` is the full name. `digest` is ``sha256:HEX`` over the very
-    bytes that will be forwarded. `received_at` is Unix time, UTC, in seconds. `trace` is the W3C trace id or "".
+    bytes that will be forwarded. `received_at` is Unix time, UTC, in seconds. `trace` is the W3C trace id or "". `shared`,
+    where there is one, holds a part of `args`, and `own` the rest of them: nothing is in both.
     """
 
     id: str
@@ -22,6 +47,8 @@ class Call(Struct, kw_only=True):
     session: str
     digest: str
     received_at: float
+    shared: Shared | None = None
+    own: dict[str, Any] = {}
     client: str = ""
     trace: str = ""
     reason: str = ""

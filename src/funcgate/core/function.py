@@ -7,7 +7,7 @@ from msgspec import Struct
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What one call of a target may use. Sizes in bytes, times in seconds."""
+    """What one call of a target may use. Sizes in bytes, times in seconds. `max_rows` is of an answer, 0 where there are none."""
 
     max_request: int = 1 << 20
     max_response: int = 16 << 20
@@ -17,6 +17,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     idle_timeout_s: float = 30.0
     max_connections: int = 256
     max_wait_s: float = 30.0
+    max_rows: int = 0
 
 
 class Function(Struct, frozen=True, kw_only=True):

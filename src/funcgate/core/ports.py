@@ -54,10 +54,14 @@ class Policies(Protocol):
 class Masker(Protocol):
     """What one function's rules hide. One masker serves many calls, from any thread.
 
-    `collects` says that a stream has to be collected before it can be masked.
+    `collects` says that nothing passes unseen: what cannot be read is not shown.
     """
 
     collects: bool
+
+    def collecting(self, reply: Reply) -> bool:
+        """Whether this reply's stream has to be collected before it can be masked."""
+        ...
 
     def mask_args(self, encoded_args: bytes) -> bytes:
         """JSON of the arguments in, masked JSON (one line, no raw newline) out; for the journal. Never raises:

@@ -26,6 +26,7 @@ class Code(StrEnum):
     REQUEST_TIMEOUT = "request.timeout"
     TARGET_UNREACHABLE = "target.unreachable"
     TARGET_TIMEOUT = "target.timeout"
+    BUDGET_EXCEEDED = "budget.exceeded"
     MASKING_REFUSED = "masking.refused"
     JOURNAL_UNAVAILABLE = "journal.unavailable"
     JOURNAL_OVERLOADED = "journal.overloaded"
@@ -59,6 +60,7 @@ MEANINGS: Mapping[Code, Meaning] = {
     Code.REQUEST_TIMEOUT: Meaning(408, "The request took too long to arrive"),
     Code.TARGET_UNREACHABLE: Meaning(502, "The target cannot be reached"),
     Code.TARGET_TIMEOUT: Meaning(504, "The target took too long to answer"),
+    Code.BUDGET_EXCEEDED: Meaning(429, "This is more than may be had"),
     Code.MASKING_REFUSED: Meaning(502, "The answer cannot be shown"),
     Code.JOURNAL_UNAVAILABLE: Meaning(503, "Calls cannot be recorded now"),
     Code.JOURNAL_OVERLOADED: Meaning(503, "Too many calls are being recorded now"),

@@ -12,6 +12,7 @@ from funcgate.core.lease import Lease
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
 
+from .lines import mask_lines
 from .media import Kind, Opener, TooLarge, check_text, kind_of, opened
 from .needles import Scrubber
 from .rules import Rules
@@ -47,7 +48,8 @@ class Masked:
 class Masker:
     """One function's rules (None when it has none) and what the journal hides of its arguments.
 
-    `collects` says that a stream is masked as a whole, once it has ended; otherwise it passes piece for piece.
+    `collects` says that a stream is masked as a whole, once it has ended, unless it is one of lines; otherwise it passes piece
+    for piece.
     """
 
     def __init__(
@@ -68,6 +70,10 @@ class Masker:
         except Exception:
             # Whatever went wrong, the arguments were not judged, so they are not written.
             return _UNMASKABLE_ARGS
+
+    def collecting(self, reply: Reply) -> bool:
+        """Whether this reply's stream has to be collected before it can be masked: lines of JSON need not."""
+        return self.collects and kind_of(reply.media, reply.charset) is not Kind.LINES
 
     def mask_reply(self, reply: Reply, lease: Lease) -> Masked:
         """The reply as the caller may see it. Raises `Refused(masking.refused)` for what cannot be read."""
@@ -161,7 +167,7 @@ class Masker:
             if kind is Kind.JSON:
                 return (mask_json(body, rules, counts, gates), True) if body else (body, False)
             if kind is Kind.LINES:
-                return b"\n".join([self._line(line, rules, counts) for line in body.split(b"\n")]), False
+                return mask_lines(body, rules, counts, self._unread, gates), False
             check_text(body, reply.charset)
         except Unreadable as error:
             self._unread(error)
@@ -173,19 +179,12 @@ class Masker:
             masked = rules.splice(masked, hits, counts) if hits else masked
         return masked, False
 
-    def _line(self, line: bytes, rules: Rules, counts: dict[str, int]) -> bytes:
-        mark = line[:1] if line.startswith(b"\x1e") else b""  # RFC 7464: a record separator before each text
-        text = line[len(mark) :]
-        try:
-            return mark + mask_json(text, rules, counts) if text.strip() else line
-        except Unreadable as error:
-            self._unread(error)
-            return line
-
     def _stream(self, reply: Reply, headers: list[tuple[bytes, bytes]], sight: Sight, counts: dict[str, int]) -> Masked:
         kind = self._kind(reply)
         new = _with_body(reply, headers, None, [], _OF_THE_UNREAD if kind is None else _OF_THE_BYTES)
-        if self._rules is not None and kind is not None:
+        if self._rules is not None and kind is Kind.LINES:
+            new.stream = self._by_lines(reply, new, sight, counts)
+        elif self._rules is not None and kind is not None:
             new.stream = self._collected(reply, new, kind, sight, counts)
         else:
             opener = Opener(reply.encoding) if kind is not None and reply.encoding not in ("", "identity") else None
@@ -210,6 +209,33 @@ class Masker:
             masked = self._mask(reply, kind, whole, sight, counts)[0] if whole else whole
             if masked:
                 yield masked
+        except (Unreadable, ScanFailed) as error:
+            raise _refused(error) from None
+        finally:
+            await self._ended(reply, new, sight, counts)
+
+    async def _by_lines(self, reply: Reply, new: Reply, sight: Sight, counts: dict[str, int]) -> AsyncIterator[bytes]:
+        """Whole lines, as many as there are: each is masked by itself, so where the target cut them does not matter."""
+        opener = Opener(reply.encoding) if reply.encoding not in ("", "identity") else None
+        rest, size = b"", 0
+        stream: Any = reply.stream
+        try:
+            async for piece in stream:
+                for part in opener.feed(piece) if opener else (piece,):
+                    size += len(part)
+                    # Attack: a kilobyte that unpacks to gigabytes of lines; a line without end.
+                    if size > self._limit:
+                        raise TooLarge("too large to be masked")
+                    end = part.rfind(b"\n") + 1
+                    if end:
+                        lines, rest = (rest + part[:end] if rest else part[:end]), part[end:]
+                        yield self._mask(reply, Kind.LINES, lines, sight, counts)[0]
+                    else:
+                        rest += part
+            if opener:
+                opener.close()
+            if rest:
+                yield self._mask(reply, Kind.LINES, rest, sight, counts)[0]
         except (Unreadable, ScanFailed) as error:
             raise _refused(error) from None
         finally:

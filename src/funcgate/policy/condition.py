@@ -20,6 +20,7 @@ from .language.values import Failure, Frame, OverBudget
 from .variables import MEMBERS, WHOLE, variable_types
 
 _SHOWN = 3
+_BESIDE_ARGS = frozenset(name for name in MEMBERS if name not in WHOLE)
 
 Types = Mapping[str, Mapping[str, Type]]
 
@@ -33,10 +34,14 @@ class Compiled(Struct, frozen=True):
 
 
 class Conditions(Struct, frozen=True):
-    """The programs by full function name, and the problems. With problems, programs may be missing."""
+    """The programs by full function name, and the problems. With problems, programs may be missing.
+
+    `reads` are the arguments that the condition reads, None when it may read anything else of a call.
+    """
 
     programs: Mapping[str, Program]
     problems: list[Problem]
+    reads: frozenset[str] | None = None
 
 
 def types_of(functions: Mapping[str, Function]) -> dict[str, dict[str, Type]]:
@@ -62,7 +67,8 @@ def compile_condition(text: str, covered: Sequence[str], types: Types, where: tu
         compiled[function] = done[key]
     problems = _mistakes(compiled, where) or _fixed(compiled, where)
     programs = {function: found.program for function, found in compiled.items() if found.program is not None}
-    return Conditions(programs, problems)
+    only_args = all(node.name not in _BESIDE_ARGS for node, _ in walk(root) if isinstance(node, Name))
+    return Conditions(programs, problems, reads if only_args else None)
 
 
 def _compile(root: Node, variables: Mapping[str, Type], elsewhere: frozenset[str]) -> Compiled:

@@ -84,7 +84,15 @@ class PolicySet:
         if not held:
             return self._nothing
         plan = entry.plans.get(held) or entry.plan(held)
-        return self._judge(plan, Frame(call, call.args, self._budget), trace)
+        shared = call.shared
+        if shared is None or plan.reads is None or trace is not None or not plan.reads <= shared.args.keys():
+            return self._judge(plan, Frame(call, call.args, self._budget), trace)
+        # What many calls share is judged once: the arguments that the conditions read are the same for all of them.
+        known: Decision | None = shared.recall(plan)
+        if known is None:
+            known = self._judge(plan, Frame(call, call.args, self._budget), trace)
+            shared.remember(plan, known)
+        return known
 
     def _judge(self, plan: Plan, frame: Frame, trace: Trace | None) -> Decision:
         failed: Deny | None = None

@@ -29,28 +29,39 @@ class Policy(Struct, frozen=True):
 
 
 class Rule(Struct, frozen=True):
-    """A policy for one function: its condition, what evaluating that costs, and what it gives when it decides alone."""
+    """A policy for one function: its condition, what evaluating that costs, and what it gives when it decides alone.
+
+    `reads` are the arguments that the condition reads, None when it may read anything else of a call.
+    """
 
     policy: Policy
     run: Run
     cost: int
     cells: int
     allow: Allow
+    reads: frozenset[str] | None = None
 
 
 class Plan(Struct, frozen=True):
-    """The rules that one kind of caller meets at one function, each in the order of the configuration."""
+    """The rules that one kind of caller meets at one function, each in the order of the configuration.
+
+    `reads` are the arguments that all their conditions read, None when one of them may read anything else of a call.
+    """
 
     denies: tuple[Rule, ...]
     asks: tuple[Rule, ...]
     allows: tuple[Rule, ...]
+    reads: frozenset[str] | None = None
 
 
 def make_plan(rules: Iterable[Rule]) -> Plan:
     by_effect: dict[str, list[Rule]] = {"deny": [], "require_approval": [], "allow": []}
+    reads: frozenset[str] | None = frozenset()
     for rule in rules:
         by_effect[rule.policy.effect].append(rule)
-    return Plan(*(tuple(found) for found in by_effect.values()))
+        reads = None if reads is None or rule.reads is None else reads | rule.reads
+    denies, asks, allows = (tuple(found) for found in by_effect.values())
+    return Plan(denies, asks, allows, reads)
 
 
 class Entry:

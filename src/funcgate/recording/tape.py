@@ -11,11 +11,13 @@ from typing import Any
 
 import msgspec
 
+from funcgate.core.call import Call
 from funcgate.core.entry import Entry
-from funcgate.core.ports import Masked
+from funcgate.core.ports import Masked, Masker
 from funcgate.core.refusal import Code, Refused
 
 MAX_PIECES = 100_000  # of one answer
+_PART = 48 << 10  # bytes
 _encode = msgspec.json.Encoder().encode
 _whole_json = msgspec.json.Decoder(msgspec.Raw).decode
 _NEWLINE, _RETURN = 10, 13
@@ -47,7 +49,7 @@ class Tape:
     )
 
     def __init__(
-        self, masked: Masked, limit: int, blank: Callable[[], Entry], append: Callable[[Entry], Awaitable[None]]
+        self, masked: Masked, limit: int, blank: Callable[[], Entry], append: Callable[..., Awaitable[None]]
     ) -> None:
         self._masked = masked
         self._limit = limit
@@ -92,7 +94,8 @@ class Tape:
         try:
             async for piece in stream:
                 if piece:
-                    await self._append(self._piece(piece))  # before it leaves
+                    entries = [self._piece(part) for part in parts_of(piece)]
+                    await self._append(*entries)  # before it leaves
                     self.begun = True
                 yield piece
             rest = (() if self._pieces else self.fields) + fields_of(self.reply.trailers)
@@ -135,6 +138,22 @@ class Tape:
         entry.status = self.reply.status
         entry.masked = self._masked.counts
         entry.body_bytes = self.recorded
+
+
+def parts_of(piece: bytes) -> list[bytes]:
+    """A large piece of whole lines as several, so that each stands in a line of the journal and all become durable at once; any
+    other piece as it is."""
+    if len(piece) <= _PART or not piece.endswith(b"\n"):
+        return [piece]
+    parts: list[bytes] = []
+    at = 0
+    while at < len(piece):
+        end = piece.rfind(b"\n", at, at + _PART) + 1
+        if not end:  # a line that is too long for a part
+            end = piece.index(b"\n", at) + 1
+        parts.append(piece[at:end])
+        at = end
+    return parts
 
 
 def fields_of(pairs: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
@@ -185,6 +204,21 @@ def as_text(body: bytes, media: str) -> str:
             if media.startswith("text/") or media.endswith(("json", "xml")):
                 return body.decode("utf-8", "backslashreplace")
     return f"data:{media};base64,{base64.b64encode(body).decode()}"
+
+
+def masked_args(masker: Masker, call: Call) -> bytes:
+    """The call's arguments as the record may show them. What calls share is masked once: no rule looks beyond one value and
+    the names on the way to it, so the parts are masked as the whole would be."""
+    shared = call.shared
+    if shared is not None:
+        fixed: bytes | None = shared.recall(masker)
+        if fixed is None:
+            fixed = masker.mask_args(encode_args(shared.args))
+            shared.remember(masker, fixed)
+        own = masker.mask_args(encode_args(call.own))
+        if fixed[:1] == own[:1] == b"{" and len(own) > 2 < len(fixed):
+            return fixed[:-1] + b"," + own[1:]
+    return masker.mask_args(encode_args(call.args))
 
 
 def encode_args(args: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ import pytest
 
 from funcgate.app import read_parts
 from funcgate.config.problems import Faulty
+from funcgate.core.budget import Budget
 
 Write = Callable[..., Path]
 TEXT = """\
@@ -97,3 +98,25 @@ def test_a_password_is_no_credential_for_http(write: Write) -> None:
     slip = "    url: http://127.0.0.1:9/v1\n    credential: {type: password, user: a, secret: env:SHOP_PASSWORD}\n"
     with pytest.raises(Faulty, match="type password is for databases"):
         read_parts(write(("    url: http://127.0.0.1:9/v1\n", slip)))
+
+
+@pytest.mark.parametrize(
+    ("budget", "says"),
+    [
+        ("{principals: ['*']}", "limits nothing"), ("{principals: [], rows: 5}", "at least one"),
+        ("{principals: [analysts], rows: 5}", "names no principal"), ("{principals: ['*'], rows: 0}", "out of range"),
+        ("{principals: ['*'], rows: 5, per: soon}", "per"), ("{principals: ['*'], bytes: 5 elephants}", "bytes"),
+    ],
+)  # fmt: skip
+def test_budgets_that_would_do_nothing(write: Write, budget: str, says: str) -> None:
+    text = TEXT.replace("secret: env:SHOP_PASSWORD}", f"secret: env:SHOP_PASSWORD}}\n    budgets: [{budget}]")
+    with pytest.raises(Faulty, match=says):
+        read_parts(write(text=text))
+
+
+def test_budgets_and_rows_are_read(write: Write) -> None:
+    more = "limits: {max_rows: 500}\n    budgets: [{principals: ['group:a'], rows: 10, bytes: 2KiB, per: 5m}]"
+    text = TEXT.replace("secret: env:SHOP_PASSWORD}", f"secret: env:SHOP_PASSWORD}}\n    {more}")
+    target = read_parts(write(text=text)).targets["shop"]
+    assert target.limits.max_rows == 500
+    assert target.budgets == (Budget(frozenset({"group:a"}), 10, 2048, 300.0),)

@@ -9,11 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from funcgate.core.call import Call, Shared
 from funcgate.core.entry import Entry, Kind, decode_line, encode_line
+from funcgate.core.principal import make_principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
+from funcgate.masking import RuleSpec, compile_rules
 from funcgate.recording.calls import CallRecord, record_of
-from funcgate.recording.tape import Tape, encode_args
+from funcgate.recording.tape import Tape, encode_args, masked_args
 from funcgate.stores.memory import MemoryJournal
 
 
@@ -283,3 +286,54 @@ def test_arguments_that_json_cannot_hold_never_raise() -> None:
         assert isinstance(json.loads(encoded), dict)
     while deep:
         deep = deep[0]
+
+
+MASKED_ARGS = compile_rules(
+    [RuleSpec(functions=["t.f"], detect="all", fields=["**.password", "own.note"])], ["t.f"], hash_key=b"k" * 32
+).masker("t.f")
+
+
+@pytest.mark.parametrize(
+    "shared", [{}, {"mail": "ada@example.com"}, {"a": {"password": "x"}, "b": [1, "4111111111111111"]}]
+)
+@pytest.mark.parametrize("own", [{}, {"own": {"note": "x"}}, {"sql": "SELECT 'bob@example.com'", "password": 1}])
+def test_arguments_that_calls_share_are_masked_as_the_whole_would_be(
+    shared: dict[str, Any], own: dict[str, Any]
+) -> None:
+    who = make_principal("corp", "ada", frozenset(), {}, "t" * 16, 0.0)
+    common = Shared(shared)
+    for _ in range(2):
+        call = Call(
+            id="c", target="t", function="t.f", args={**shared, **own}, principal=who, session="s", digest="", received_at=0.0,
+            shared=common, own=own,
+        )  # fmt: skip
+        assert masked_args(MASKED_ARGS, call) == MASKED_ARGS.mask_args(encode_args({**shared, **own}))
+
+
+def test_a_large_piece_of_lines_is_several_entries_that_become_durable_together() -> None:
+    batches: list[tuple[Entry, ...]] = []
+
+    async def append(*entries: Entry) -> None:
+        batches.append(entries)
+
+    lines = b"".join(b'["%d", "%s"]\n' % (at, b"x" * (at * 37 % 300)) for at in range(2000)) + b"y" * 60_000 + b"\n"
+    other = b"z" * 100_000
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield lines
+        yield other
+
+    masked = Masked(Reply(status=200, headers=[], media="application/x-ndjson", stream=stream()))
+    tape = Tape(masked, 1 << 20, blank, append)
+
+    async def read() -> list[bytes]:
+        assert tape.reply.stream is not None
+        return [piece async for piece in tape.reply.stream]
+
+    assert asyncio.run(read()) == [lines, other]
+    first, second = batches
+    assert [entry.piece for entry in (*first, *second)] == list(range(1, len(first) + 2))
+    assert len(first) > 4
+    assert "".join(str(entry.body) for entry in first).encode() == lines
+    assert all(str(entry.body).endswith("\n") for entry in first)
+    assert sorted(entry.body_bytes for entry in first)[-2] <= 48 << 10 < max(entry.body_bytes for entry in first)

@@ -8,6 +8,7 @@ from .handles import shakes, standing_for
 from .relations import RELATIONS_SQL, Relations, origins
 from .specs import QuerySpec, SqlFunctionsSpec
 from .statement import Described, Handle, Output, Source, Statement
+from .template import own_text
 from .verbs import FUNCTIONS as STATEMENTS
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Statement",
     "load_sql",
     "origins",
+    "own_text",
     "shakes",
     "standing_for",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import structs
 
+from funcgate.core.call import Shared
 from funcgate.core.function import Function
 from funcgate.core.problem import Problem, Unusable
 
@@ -15,11 +16,13 @@ from .named import Named, read_queries
 from .session import session_functions
 from .specs import SqlFunctionsSpec
 from .statement import Statement
+from .template import is_template, other_numbers, own_text, template_of
 from .tree import parse, refused
 from .verbs import FUNCTIONS
 
 Where = tuple[str | int, ...]
 _KEPT, _KEPT_LENGTH = 512 << 10, 8 << 10  # letters of all texts whose statements are kept, and of one
+_KEPT_TEMPLATES = 1000
 _LIST = {"type": "array", "items": {"type": "string"}}
 _ARGS: Mapping[str, Any] = {
     "command": {"type": "string"},
@@ -61,23 +64,43 @@ class SqlCatalog:
         self._by_name = {query.function.name: query for query in named}
         self._letters = 0
         self._known: OrderedDict[str, tuple[Statement, ...]] = OrderedDict()
+        self._templates: OrderedDict[str, tuple[Statement, ...] | None] = OrderedDict()  # None: is none
 
     def analyse(self, sql: str) -> tuple[Statement, ...]:
-        """The statements of one text, in order; none for an empty one. Raises `Refused(request.invalid)` for what cannot be
-        parsed or is not carried."""
+        """The statements of one text, in order; none for an empty one. Texts that differ in nothing but numbers may give the very
+        same statement: its `sql` is not theirs. Raises `Refused(request.invalid)` for what cannot be parsed or is not carried."""
         known = self._known.get(sql)
         if known is not None:
             self._known.move_to_end(sql)
             return known
+        template = template_of(sql) if len(sql) <= _KEPT_LENGTH and not self._named else None
+        if template is not None and (known := self._templates.get(template)) is not None:
+            self._templates.move_to_end(template)
+            return known
         found = analyse(sql)
-        if len(found) == 1 and self._named and found[0].handle is None:
-            found = (self._as_named(found[0]),)
+        if len(found) == 1:
+            found = (self._as_named(found[0]) if self._named and found[0].handle is None else found[0],)
+            found = (structs.replace(found[0], shared=_shared(found[0])),)
+        if template is not None and self._keep_template(template, sql, found):
+            return self.analyse(sql)
         if len(sql) <= _KEPT_LENGTH:
             self._known[sql] = found
             self._letters += len(sql)
             while self._letters > _KEPT:
                 self._letters -= len(self._known.popitem(last=False)[0])
         return found
+
+    def _keep_template(self, template: str, sql: str, found: tuple[Statement, ...]) -> bool:
+        """Whether the statement stands for all texts of its template from here on. With named queries none does: a query may
+        have a number in it."""
+        if template in self._templates or len(found) != 1:
+            return False
+        again = analyse(other_numbers(sql))
+        holds = is_template(sql, structs.replace(found[0], shared=None), again[0] if len(again) == 1 else None)
+        self._templates[template] = (structs.replace(found[0], template=True),) if holds else None
+        if len(self._templates) > _KEPT_TEMPLATES:
+            self._templates.popitem(last=False)
+        return holds
 
     def _as_named(self, statement: Statement) -> Statement:
         """The statement as the named query that it is, to the last node of its tree; else as it is."""
@@ -86,9 +109,15 @@ class SqlCatalog:
             return statement
         return structs.replace(statement, function=query.function.name, names=query.names)
 
-    def arguments(self, statement: Statement, parameters: Sequence[Any]) -> dict[str, Any]:
-        """The arguments of one call: those of the statement and its bound values (text, None for NULL, what cannot be read as
-        text as ``{"hex": …}``). Raises `Refused(request.invalid)` when they do not fit a named query."""
+    def arguments(self, statement: Statement, parameters: Sequence[Any], sql: str = "") -> dict[str, Any]:
+        """The arguments of one call: those of the statement, as it stands in the text `sql` (if it is a template's), and its
+        bound values, see `parts`. Raises `Refused(request.invalid)` when they do not fit a named query."""
+        own, shared = self.parts(statement, parameters, sql)
+        return own if shared is None else {**shared.args, **own}
+
+    def parts(self, statement: Statement, parameters: Sequence[Any], sql: str) -> tuple[dict[str, Any], Shared | None]:
+        """The arguments that are a call's own: its text and its bound values (text, None for NULL, what cannot be read as text
+        as ``{"hex": …}``); and those that it shares with others, None if it is a named query. Raises as `arguments` does."""
         handle = statement.handle
         if handle is not None and handle.made is None and not handle.ends:
             raise refused("a name that stands for nothing")  # nobody looked up what FETCH or EXECUTE would run
@@ -96,8 +125,13 @@ class SqlCatalog:
             raise refused(f"{statement.parameters} parameters are needed, {len(parameters)} are bound")
         query = self._by_name.get(statement.function)
         if query is not None:
-            return query.arguments(parameters)
-        return {**statement.args, "parameters": list(parameters)}
+            return query.arguments(parameters), None
+        text = own_text(sql) if statement.template else statement.args["sql"]
+        return {"sql": text, "parameters": list(parameters)}, statement.shared or _shared(statement)
+
+
+def _shared(statement: Statement) -> Shared:
+    return Shared({name: value for name, value in statement.args.items() if name != "sql"})
 
 
 def analyse(sql: str) -> tuple[Statement, ...]:

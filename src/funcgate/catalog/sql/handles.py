@@ -60,10 +60,10 @@ def standing_for(use: Statement, made: Statement) -> Statement:
     args = {**made.args, "command": use.args["command"], "statements": use.args["statements"]}
     args["sql"] = f"{use.sql}\n/* {made.sql} */"
     if handle.what == "prepared":
-        return structs.replace(made, sql=use.sql, args=args, handle=resolved)
+        return structs.replace(made, sql=use.sql, args=args, handle=resolved, shared=None)
     args["limit"] = handle.limit if handle.limit >= 0 else made.args["limit"]
     outputs = () if handle.moves else made.outputs
-    return structs.replace(made, sql=use.sql, args=args, handle=resolved, outputs=outputs, parameters=0)
+    return structs.replace(made, sql=use.sql, args=args, handle=resolved, outputs=outputs, parameters=0, shared=None)
 
 
 def shakes(statement: Statement) -> bool:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from funcgate.core.call import Shared
+
 Control = Literal["", "begin", "commit", "rollback", "savepoint", "release", "rollback_to"]
 
 
@@ -62,7 +64,8 @@ class Statement(Struct, frozen=True, kw_only=True):
     `control` is what it does to the transaction. `copy` says which way COPY data flow. `outputs` are its result columns in
     order (empty when it returns none); `parameters` is the highest ``$n`` in it; `names` are those of a named query.
     `relations_change` says that it may make or change tables and views: what is known of them is old after it. `fields` are
-    the columns that it names together with a table. `handle` is a name that it makes or uses.
+    the columns that it names together with a table. `handle` is a name that it makes or uses. `shared` holds the arguments
+    that do not depend on the text's own numbers. Of a `template`, `sql` is the text of the first that came, and nobody's to send.
     """
 
     function: str
@@ -76,6 +79,8 @@ class Statement(Struct, frozen=True, kw_only=True):
     relations_change: bool = False
     fields: frozenset[Source] = frozenset()
     handle: Handle | None = None
+    shared: Shared | None = None
+    template: bool = False
 
 
 class Described(Struct, frozen=True):

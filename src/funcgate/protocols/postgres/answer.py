@@ -5,46 +5,49 @@ table here ends the call.
 """
 
 import re
+import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from funcgate.core.refusal import Code, Refused
-from funcgate.masking.columns import ColumnRules
 from funcgate.wire.postgres import backend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.copytext import line_of, read_line
 from funcgate.wire.postgres.frames import Frame, Malformed, frame
 from funcgate.wire.postgres.values import FIXED, TEXT_LIKE, Opaque, shown
 
+from .shape import EMPTY, Hiding
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
+_encode_lines = msgspec.json.Encoder().encode_lines
+_Said = tuple[bytes | None, bytes, bytes]  # the line, or None if it was changed; the type; the message
 MEDIA = "application/x-ndjson"
-UNREADABLE = "[UNMASKABLE]"
-Origin = Sequence[Sequence[str] | None]  # for each column, those that it depends on
-
-
 LEXICAL = {"standard_conforming_strings": "on", "client_encoding": "UTF8"}
 
 
-class Hiding(Struct, frozen=True):
-    """The rules about columns, and what tells where the columns of this answer come from."""
+class _Batch:
+    """Rows that were taken together: their lines in one text, which of them hide something, where each message ends."""
 
-    rules: ColumnRules
-    origins: Callable[[Sequence[Column]], Origin]
+    __slots__ = ("changed", "ends", "raw", "text")
 
-    def columns(self, columns: Sequence[Column]) -> Sequence[str | None]:
-        """What to show in place of each column's values; None for the values themselves."""
-        if not self.rules:
-            return [None] * len(columns)
-        return [self.rules.label(of) for of in self.origins(columns)]
+    def __init__(self, text: bytes, raw: bytes, ends: Sequence[int], changed: frozenset[int]) -> None:
+        self.text = text
+        self.raw = raw
+        self.ends = ends
+        self.changed = changed
 
-    def text(self, text: str) -> str:
-        """A text of which nobody knows where it comes from."""
-        return self.rules.label(None) or text
+    def apart(self) -> list["_Said"]:
+        """Row by row."""
+        found: list[_Said] = []
+        at = 0
+        for number, (line, end) in enumerate(zip(self.text.split(b"\n"), self.ends, strict=False)):
+            found.append((None if number in self.changed else line, backend.DATA_ROW, self.raw[at:end]))
+            at = end
+        return found
 
 
 class Answer:
@@ -67,12 +70,10 @@ class Answer:
         self._expected = deque(expected)
         self._hiding = hiding
         self._strict = strict
-        self._plain_copy = not _COPY_OPTIONS.search(sql)
-        self._columns: Sequence[Column] = columns
-        self._hidden: Sequence[str | None] = hiding.columns(columns) if columns else ()
-        self._messages: deque[tuple[bytes | None, bytes, bytes]] = (
-            deque()
-        )  # (line, or None if it was changed; type; message)
+        self._sql = sql
+        self._shape = hiding.of(columns)
+        self._body = self._passing = b""
+        self._messages: deque[_Said | _Batch] = deque()
 
     def take(self, found: Frame) -> bytes:
         """The line for a message, "" for none. Raises `Malformed` for one that may not come here."""
@@ -102,13 +103,35 @@ class Answer:
         return self._end(found)
 
     @property
+    def in_rows(self) -> bool:
+        """Whether rows may come next, and their columns are known."""
+        return not self._expected and not self.copying and bool(self._shape.columns)
+
+    def take_rows(self, data: bytes) -> tuple[bytes, int]:
+        """The lines of all rows that the data begins with, and how many bytes they are. Raises `Malformed`."""
+        try:
+            rows, ends = self._shape.read_all(data)
+        except (IndexError, struct.error, ValueError):
+            raise Malformed("a row that cannot be read") from None
+        shape, strict = self._shape, self._strict
+        changed: frozenset[int] = frozenset()
+        if shape.checks:
+            changed = frozenset([at for at, row in enumerate(rows) if shape.conceal(row, strict=strict)])
+        text = _encode_lines(rows)
+        size = ends[-1] if ends else 0
+        self.rows += len(rows)
+        self._messages.append(_Batch(text, data[:size], ends, changed))
+        return text, size
+
+    @property
     def waiting(self) -> bool:
         """Whether an answer to something before the statement is still to come."""
         return bool(self._expected)
 
     def latest(self) -> bytes:
         """The message that was taken last, to go on at once."""
-        return self._messages.pop()[2]
+        said = self._messages.pop()
+        return said.raw if isinstance(said, _Batch) else said[2]
 
     def line_in(self, data: bytes) -> bytes:
         """The line of what a caller copies in."""
@@ -118,15 +141,107 @@ class Answer:
             text = {"base64": data}
         return self._add({"copied": text}, b"", b"")
 
+    def written(self, lines: bytes) -> bytes:
+        """The messages for the next masked lines. Raises `Refused(masking.refused)`."""
+        parts: list[bytes] = []
+        at = 0
+        while at < len(lines):
+            said = self._messages[0] if self._messages else None
+            if isinstance(said, _Batch) and not said.changed and lines.startswith(said.text, at):
+                parts.append(said.raw)
+                at += len(said.text)
+                self._messages.popleft()
+            else:
+                end = lines.index(b"\n", at)
+                parts.append(self.messages(lines[at:end]))
+                at = end + 1
+        return b"".join(parts)
+
     def messages(self, line: bytes) -> bytes:
         """The message for the next masked line. Raises `Refused(masking.refused)`."""
-        before, kind, raw = self._messages.popleft()
+        if isinstance(said := self._messages.popleft(), _Batch):
+            self._messages.extendleft(reversed(said.apart()))
+            said = self._messages.popleft()
+        if isinstance(said, _Batch):
+            raise TypeError("a batch in a batch")
+        before, kind, raw = said
         if line == before:
             return raw
         try:
             return self._written(kind, raw, _decode(line))
         except (msgspec.MsgspecError, KeyError, IndexError, TypeError, ValueError, AttributeError):
             raise Refused(Code.MASKING_REFUSED, private_detail="a masked row that cannot be written") from None
+
+    # A small answer that is all there, in one pass.
+
+    def whole(self, data: bytes) -> bytes | None:
+        """The lines of an answer that is all there, its ReadyForQuery last, and holds nothing but what was asked for: a
+        description, rows, the end. None for any other, of which nothing is taken then."""
+        try:
+            return self._whole(data, len(data) - len(_READY))
+        except (IndexError, struct.error, ValueError, Malformed):
+            return None  # taken message by message it says what is wrong with it
+
+    def _whole(self, data: bytes, size: int) -> bytes | None:
+        at = 0
+        shape = self._shape
+        said: list[_Said] = []
+        lines: list[bytes] = []
+        described: list[Sequence[Column]] = []
+        heads: list[bytes] = []
+        for wanted in self._expected:
+            kind, end = data[at : at + 1], at + 1 + int.from_bytes(data[at + 1 : at + 5], "big")
+            if wanted not in _HEADS or kind not in _HEADS[wanted] or not at + 5 <= end <= size:
+                return None
+            if kind == backend.ROW_DESCRIPTION:
+                shape = self._hiding.described(data[at + 5 : end])
+                described.append(shape.columns)
+                if shape.columns:
+                    lines.append(shape.line)
+                    said.append((shape.line, kind, b""))
+            elif kind == backend.NO_DATA:
+                shape = EMPTY
+                described.append(())
+            if wanted[0] != "-":
+                heads.append(data[at:end])
+            at = end
+        begin, rows = at, 0
+        while at < size:
+            kind, end = data[at : at + 1], at + 1 + int.from_bytes(data[at + 1 : at + 5], "big")
+            if not at + 5 <= end <= size:
+                return None
+            if kind == backend.DATA_ROW:
+                values = shape.read(data, at + 5, end)
+                changed = shape.conceal(values, strict=self._strict)
+                line = _encode(values)
+                rows += 1
+                said.append((None if changed else line, kind, data[at:end]))
+            elif kind == backend.ROW_DESCRIPTION and at == begin and not heads:
+                shape = self._hiding.described(data[at + 5 : end])
+                line = shape.line
+                said.append((line, kind, data[at:end]))
+            elif kind == backend.COMPLETE and end == size:
+                line = _encode({"tag": data[at + 5 : end - 1].decode("utf-8", "replace")})
+                said.append((line, kind, data[at:end]))
+            else:
+                return None
+            lines.append(line)
+            at = end
+        if not said or said[-1][1] != backend.COMPLETE:
+            return None
+        self._expected.clear()
+        self._shape, self.rows, self.done = shape, rows, True
+        self.heads += heads
+        self.descriptions += described
+        self._messages.extend(said)
+        self._body = b"\n".join(lines) + b"\n"
+        if all(line is not None for line, _, _ in said):
+            self._passing = data[begin:size]
+        return self._body
+
+    def passing(self, masked: bytes) -> bytes:
+        """The messages of a whole answer, when masking has left it as it was; else nothing."""
+        return self._passing if masked is self._body else b""
 
     # Reading.
 
@@ -141,19 +256,18 @@ class Answer:
         if found.kind == backend.PARAMETERS:
             self.parameters.append(backend.read_types(found.payload))
         elif found.kind in (backend.ROW_DESCRIPTION, backend.NO_DATA):
-            columns = backend.read_columns(found.payload) if found.kind == backend.ROW_DESCRIPTION else []
-            self.descriptions.append(columns)
-            self._describe(columns)
-            if columns:
-                return self._line(Frame(found.kind, b"", b""), {"columns": [column.name for column in columns]})
+            shape = self._hiding.described(found.payload) if found.kind == backend.ROW_DESCRIPTION else EMPTY
+            self.descriptions.append(shape.columns)
+            self._shape = shape
+            if shape.columns:
+                return self._say(shape.line, found.kind, b"")
         return b""
 
     def _end(self, found: Frame) -> bytes:
         kind = found.kind
         if kind == backend.ROW_DESCRIPTION:
-            columns = backend.read_columns(found.payload)
-            self._describe(columns)
-            return self._line(found, {"columns": [column.name for column in columns]})
+            self._shape = self._hiding.described(found.payload)
+            return self._say(self._shape.line, kind, found.raw)
         if kind == backend.COMPLETE:
             self.done = True
             return self._line(found, {"tag": found.payload[:-1].decode("utf-8", "replace")})
@@ -174,32 +288,14 @@ class Answer:
         shown_fields = self._hiding.rules.message(fields)
         return self._add({name: shown_fields}, found.kind, found.raw, changed=shown_fields != fields)
 
-    def _describe(self, columns: Sequence[Column]) -> None:
-        self._columns = columns
-        self._hidden = self._hiding.columns(columns)
-
     def _row(self, found: Frame) -> bytes:
-        values = backend.read_row(found.payload)
-        columns = self._columns
-        if len(values) != len(columns):
-            raise Malformed("a row with more or fewer values than columns")
+        try:
+            line = self._shape.read(found.payload, 0, len(found.payload))
+        except (IndexError, struct.error, ValueError):
+            raise Malformed("a row that cannot be read") from None
         self.rows += 1
-        line = [shown(column.type, column.format, value) for column, value in zip(columns, values, strict=True)]
-        changed = self._conceal(line)
+        changed = self._shape.conceal(line, strict=self._strict)
         return self._add(line, found.kind, found.raw, changed=changed)
-
-    def _conceal(self, line: list[Any]) -> bool:
-        """Columns that are hidden whole, and what no detector could look at."""
-        changed = False
-        for at, label in enumerate(self._hidden):
-            if label is not None and line[at] is not None:
-                line[at], changed = label, True
-        if self._strict:
-            for at, value in enumerate(line):
-                if type(value) is Opaque:
-                    # Attack: a value in a format that no detector reads, such as a composite in binary.
-                    line[at], changed = UNREADABLE, True
-        return changed
 
     def _copy(self, found: Frame) -> bytes:
         response = backend.read_copy(found.payload)
@@ -207,7 +303,7 @@ class Answer:
         if found.kind == backend.COPY_OUT:
             if response.binary and self._strict:
                 raise Refused(Code.MASKING_REFUSED, "A binary COPY cannot be looked at; copy as text.")
-            self._hidden = self._hiding.columns([Column("", 0, 0, 25, 0)] * response.columns)
+            self._shape = self._hiding.of([Column("", 0, 0, 25, 0)] * response.columns)
         return self._line(found, {"copy": "out" if found.kind == backend.COPY_OUT else "in"})
 
     def _copied(self, found: Frame) -> bytes:
@@ -216,16 +312,17 @@ class Answer:
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            if self._strict or any(self._hidden):
+            if self._strict or self._shape.hides:
                 raise Refused(Code.MASKING_REFUSED, private_detail="COPY data that are not UTF-8") from None
             return self._line(found, {"data": data})
-        if not any(self._hidden):
+        hidden = self._shape.hidden
+        if not self._shape.hides:
             return self._add([text], found.kind, found.raw)
         fields = [None if field is None else field.decode() for field in read_line(data.rstrip(b"\n"))]
         # Attack: a tab inside a CSV value, so that it is taken for two columns, one of which may be shown.
-        if len(fields) != len(self._hidden) or not self._plain_copy:
+        if len(fields) != len(hidden) or _COPY_OPTIONS.search(self._sql):
             raise Refused(Code.MASKING_REFUSED, private_detail="COPY in a format whose columns cannot be told apart")
-        changed = [f if f is None or h is None else h for f, h in zip(fields, self._hidden, strict=True)]
+        changed = [f if f is None or h is None else h for f, h in zip(fields, hidden, strict=True)]
         whole = line_of([None if field is None else field.encode() for field in changed]).decode() + "\n"
         return self._add([whole], found.kind, found.raw, changed=True)
 
@@ -233,7 +330,9 @@ class Answer:
         return self._add(value, found.kind, found.raw)
 
     def _add(self, value: Any, kind: bytes, raw: bytes, *, changed: bool = False) -> bytes:
-        line = _encode(value)
+        return self._say(_encode(value), kind, raw, changed=changed)
+
+    def _say(self, line: bytes, kind: bytes, raw: bytes, *, changed: bool = False) -> bytes:
         self._messages.append((None if changed else line, kind, raw))
         return line + b"\n"
 
@@ -260,11 +359,11 @@ class Answer:
         values = backend.read_row(raw[5:])
         if len(shown_now) != len(values):
             raise ValueError("another number of values")
-        for at, (column, now) in enumerate(zip(self._columns, shown_now, strict=True)):
+        for at, (column, now) in enumerate(zip(self._shape.columns, shown_now, strict=True)):
             before = shown(column.type, column.format, values[at])
             if now == before and type(now) is type(before):
                 continue
-            if (type(before) is Opaque and now == before) or (column.type in FIXED and self._hidden[at] is None):
+            if (type(before) is Opaque and now == before) or (column.type in FIXED and self._shape.hidden[at] is None):
                 continue  # what a detector takes for a value in a time or a number of a fixed kind is none
             if column.type in TEXT_LIKE and column.type not in _JSON and isinstance(now, str):
                 values[at] = now.encode()
@@ -278,6 +377,9 @@ class Answer:
 _COPY_OPTIONS = re.compile(
     r"\b(csv|binary|delimiters?|null|header|format|quote|escape|encoding|force\w*)\b", re.IGNORECASE
 )
+_READY = backend.ready(b"I")
+# What may answer a message before the statement, when the whole answer is read at once.
+_HEADS = {"1": b"1", "2": b"2", "T": b"Tn", "-T": b"Tn"}
 _NAMES = {backend.ERROR: "error", backend.NOTICE: "notice"}
 _JSON = frozenset({114, 3802})
 # Names that the statement gave, and what the server counts.

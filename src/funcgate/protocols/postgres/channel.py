@@ -5,18 +5,61 @@ import ssl
 from collections.abc import Mapping
 from typing import cast
 
+from funcgate.wire.postgres.backend import DATA_ROW
 from funcgate.wire.postgres.frames import Frame, packet_size, size_of
+from funcgate.wire.postgres.frontend import BIND, Run, read_run
 
 _HIGH_WATER = 256 << 10
+_LEAST_RUN = 20
 _COMPACT = 64 << 10
+_READY = b"Z\0\0\0\5"
 
 
 class Ended(Exception):
     """The other side is gone, or was cut."""
 
 
+class Alarm:
+    """Ends waits that take too long with `TimeoutError`. The loop's timer outlives the waits: one for many of them."""
+
+    __slots__ = ("_at", "_loop", "_timer", "_until", "_waiter")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+        self._at = self._until = 0.0
+        self._waiter: asyncio.Future[None] | None = None
+
+    def watch(self, waiter: asyncio.Future[None], within_s: float) -> None:
+        """Let this be the wait from here on, and the only one."""
+        self._waiter = waiter
+        self._until = until = self._loop.time() + within_s
+        if self._timer is None or self._at > until:
+            self.off()
+            self._set(until)
+
+    def off(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set(self, at: float) -> None:
+        self._at = at
+        self._timer = self._loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            self._waiter = None
+        elif self._loop.time() < self._until:
+            self._set(self._until)
+        else:
+            waiter.set_exception(TimeoutError())
+
+
 class Channel(asyncio.Protocol):
-    """`limits` are the largest payloads by type. `lost` is called once, when the connection has ended."""
+    """`limits` are the largest payloads by type. `on_lost` is done when the connection has ended."""
 
     def __init__(self, limits: Mapping[int, int]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -28,6 +71,7 @@ class Channel(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self.transport: asyncio.Transport | None = None
+        self._alarm = Alarm(self._loop)
         self.ended = False
         self.on_lost: asyncio.Future[None] = self._loop.create_future()
 
@@ -82,11 +126,38 @@ class Channel(asyncio.Protocol):
             return None
         return self._take(size)
 
-    async def next(self) -> Frame:
-        """Raises `Ended` and `Malformed`."""
+    async def next(self, within_s: float = 0.0) -> Frame:
+        """Raises `Ended`, `Malformed`, and `TimeoutError` when nothing comes for so long (0.0: as long as it takes)."""
         while (found := self.poll()) is None:
-            await self.more()
+            await self.more(within_s)
         return found
+
+    def whole(self, most: int) -> bytes:
+        """All that is there, if it is not more than that and ends as a ReadyForQuery does; else nothing. It stays there."""
+        buffer, at = self._buffer, self._at
+        if buffer[-6:-1] == _READY and len(buffer) - at <= most:
+            return bytes(buffer) if not at else bytes(buffer[at:])
+        return b""
+
+    def run(self) -> Run | None:
+        """What `read_run` finds, if a Bind comes next. It stays there. Raises `Malformed`."""
+        buffer, at = self._buffer, self._at
+        if len(buffer) - at < _LEAST_RUN or buffer[at] != BIND[0]:
+            return None
+        size = size_of(buffer, at, self._limits, 0)
+        return read_run(buffer, at, size) if at + size < len(buffer) else None
+
+    def rows(self, most: int) -> bytes:
+        """What is there, at most so many bytes, if a DataRow comes next that is all in it; else nothing. It stays there."""
+        buffer, at = self._buffer, self._at
+        there = min(len(buffer) - at, most)
+        if there < 5 or buffer[at] != DATA_ROW[0] or size_of(buffer, at, self._limits, 0) > there:
+            return b""
+        return bytes(buffer[at : at + there])
+
+    def took(self, size: int) -> None:
+        """So many bytes of what is there have been read."""
+        self._taken(self._at + size)
 
     def expect(self, limits: Mapping[int, int]) -> None:
         """From here on other messages may come."""
@@ -111,11 +182,13 @@ class Channel(asyncio.Protocol):
             await self.more()
         return self._take(1, head=0).raw
 
-    async def more(self) -> None:
-        """Wait until there is more to read. Raises `Ended`."""
+    async def more(self, within_s: float = 0.0) -> None:
+        """Wait until there is more to read. Raises `Ended`, and `TimeoutError` when nothing comes for so long."""
         if self.ended:
             raise Ended
         self._waiter = waiter = self._loop.create_future()
+        if within_s:
+            self._alarm.watch(waiter, within_s)
         await waiter
 
     def wake_with(self, waiter: asyncio.Future[None] | None) -> None:
@@ -132,6 +205,11 @@ class Channel(asyncio.Protocol):
         if self.transport is None or self.ended:
             raise Ended
         self.transport.write(data)
+
+    @property
+    def full(self) -> bool:
+        """Whether the other side does not read as fast as is written."""
+        return self._drained is not None
 
     async def drain(self) -> None:
         while self._drained is not None:
@@ -167,19 +245,24 @@ class Channel(asyncio.Protocol):
 
     def _take(self, size: int, head: int = 5) -> Frame:
         at = self._at
-        raw = bytes(memoryview(self._buffer)[at : at + size])
-        self._at = at + size
-        self._wanted = 0
-        if self._at == len(self._buffer):
-            self._buffer.clear()
-            self._at = 0
-        elif self._at > _COMPACT:
-            del self._buffer[: self._at]
-            self._at = 0
+        raw = bytes(self._buffer[at : at + size])
+        self._taken(at + size)
         return Frame(raw[:1], raw[head:], raw)
+
+    def _taken(self, at: int) -> None:
+        """What is before this place has been read."""
+        self._wanted = 0
+        if at == len(self._buffer):
+            self._buffer.clear()
+            at = 0
+        elif at > _COMPACT:
+            del self._buffer[:at]
+            at = 0
+        self._at = at
 
     def _end(self) -> None:
         self.ended = True
+        self._alarm.off()
         if not self.on_lost.done():
             self.on_lost.set_result(None)
         self.wake()

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from funcgate.core.call import Call, Permit
+from funcgate.core.call import Call, Permit, Shared
 from funcgate.core.lease import Lease
 from funcgate.core.principal import Principal
 from funcgate.core.refusal import Code, Refused
@@ -14,9 +14,10 @@ from funcgate.masking.columns import ColumnRules
 from funcgate.wire.postgres import backend
 from funcgate.wire.postgres.frames import Malformed
 
-from .answer import LEXICAL, MEDIA, Answer, Hiding
+from .answer import LEXICAL, MEDIA, Answer
 from .exchange import PostgresExchange, Speaker
 from .labels import label
+from .shape import Hiding
 from .upstream import connect
 
 # Parameters that a caller may set at the start. Attack: "options" or "role" would set anything, unseen by any policy.
@@ -47,7 +48,7 @@ class Connect(PostgresExchange):
         self._parameters["application_name"] = label(principal.subject, self._given.get("application_name", ""))
         return call
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> tuple[dict[str, Any], Shared | None]:
         """Raises `Refused(request.invalid)` for a parameter that may not be set."""
         if self._given.get("replication", "false").lower() not in ("false", "off", "no", "0"):
             raise Refused(Code.REQUEST_INVALID, "Replication is not carried.")
@@ -63,7 +64,7 @@ class Connect(PostgresExchange):
             args[lower] = value
             if lower not in ("application_name", "client_encoding"):
                 self._parameters[name] = value
-        return args
+        return args, None
 
     def content(self) -> bytes:
         return msgspec.json.encode(dict(self._given))

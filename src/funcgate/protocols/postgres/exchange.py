@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from time import time
 from typing import Any, Protocol
 
-from funcgate.core.call import Call, Permit
+from funcgate.core.budget import Accounts
+from funcgate.core.call import Call, Permit, Shared
 from funcgate.core.ids import new_id
 from funcgate.core.lease import Lease
 from funcgate.core.ports import CallerGone, Patience
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
-from funcgate.core.session import session_of
 from funcgate.wire.postgres import backend
 
 from .channel import Channel, Ended
@@ -45,6 +45,15 @@ class Speaker(Protocol):
 
     @property
     def site(self) -> PostgresSite: ...
+
+    held: list[bytes]
+    accounts: Accounts
+
+    def session_of(self, principal: Principal) -> str: ...
+
+    def hold(self, data: bytes) -> None: ...
+
+    async def flush(self) -> None: ...
 
     async def tell(self, data: bytes) -> None: ...
 
@@ -83,19 +92,19 @@ class PostgresExchange:
         """See `core.ports.Exchange`."""
         if self._site.targets.get(self.target) is None or not self.renew():
             raise Refused(Code.FUNCTION_UNKNOWN, private_detail="the target is not there any more, or at another place")
-        args = self.arguments()
+        own, shared = self.arguments()
         self.call = call = Call(
-            id=self.call_id, target=self.target, function=self._full_name(), args=args,
-            principal=principal, session=session_of(principal, self.session.name), digest=self._digest(self.content()),
-            received_at=time(), client=self.client,
+            id=self.call_id, target=self.target, function=self._full_name(), args={**shared.args, **own} if shared else own,
+            principal=principal, session=self.session.session_of(principal), digest=self._digest(self.content()),
+            received_at=time(), shared=shared, own=own, client=self.client,
         )  # fmt: skip
         return call
 
     def _full_name(self) -> str:
         return f"{self.target}{':' if self._function in _OF_THE_SESSION else '.'}{self._function}"
 
-    def arguments(self) -> dict[str, Any]:
-        """The call's arguments. Raises `Refused`."""
+    def arguments(self) -> tuple[dict[str, Any], Shared | None]:
+        """The call's own arguments, and those that it shares with others. Raises `Refused`."""
         raise NotImplementedError
 
     def content(self) -> bytes:
@@ -138,5 +147,5 @@ class Refusal(PostgresExchange):
         super().__init__(session, "")
         self._why = why
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> tuple[dict[str, Any], Shared | None]:
         raise self._why

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from msgspec import structs
 
-from funcgate.catalog.sql import Statement
+from funcgate.catalog.sql import Statement, own_text
 from funcgate.core.refusal import Code, Refused
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.frames import Frame, Malformed, frame
@@ -21,6 +21,9 @@ from .statement import Portal, Prepared, Sending, StatementExchange
 from .target import PostgresTarget
 from .upstream import Upstream
 
+_MOST_FORMATS = 16
+_BOUND, _DESCRIBED, _DESCRIBED_FOR_US = ("2",), ("2", "T"), ("2", "-T")
+_UNNAMED = (("P", ""),)
 _MOST_WAITING = 1 << 20  # bytes of messages that are not part of a call yet
 
 
@@ -65,6 +68,41 @@ class Extended:
         self._bound: Portal | None = None
         self._asked: list[Prepared | Portal] = []
         self._new: list[tuple[str, str]] = []  # what the messages that wait make: S or P, and its name
+
+    def run(self) -> tuple[Prepared, Statement, frontend.Run] | None:
+        """What comes next, if it is a Bind, Execute and Sync that need no more than one call: the shortest way for what drivers
+        send most. None for all else, which is taken message by message. Raises `Malformed`."""
+        session = self._session
+        if self._failed or self._waiting or session.unsynced or (found := session.caller.run()) is None:
+            return None
+        prepared = self._statements.get(found.bind.statement)
+        statement = prepared.statement if prepared is not None else None
+        full = len(self._statements) + len(self._portals) >= session.limits.max_statements
+        if prepared is None or statement is None or statement.copy == "in" or statement.handle is not None or full:
+            return None
+        return prepared, statement, found
+
+    async def carry_run(self, prepared: Prepared, statement: Statement, found: frontend.Run) -> None:
+        """Carry out what `run` found. Raises `Ended`, `Malformed`."""
+        session = self._session
+        session.caller.took(len(found.raw))
+        bind = found.bind
+        self._portals[""] = portal = Portal(prepared, bind, _formatted(prepared, bind.results))
+        data, asked = found.raw, [portal]
+        expected: Sequence[str] = _BOUND
+        if found.described:
+            expected = _DESCRIBED
+        elif portal.columns is None:  # the rows cannot be read without it
+            expected = _DESCRIBED_FOR_US
+            head = len(data) - len(frontend.EXECUTE_AND_SYNC)
+            data = data[:head] + frontend.DESCRIBE_UNNAMED + data[head:]
+        else:
+            asked = []
+        await self._carry(statement.function, prepared, Sending(data, expected), portal, asked, _UNNAMED)
+        if self._failed or session.unsynced:
+            await self._sync()
+        else:
+            await session.ready()
 
     async def take(self, found: Frame) -> None:
         """One message. Raises `Ended`, `Malformed`."""
@@ -126,7 +164,11 @@ class Extended:
         if bind.portal and bind.portal in self._portals:
             raise Refused(Code.REQUEST_INVALID, "There is a portal of that name already.")
         self._new.append(("P", bind.portal))
-        self._bound = self._portals[bind.portal] = Portal(prepared, bind, _formatted(prepared.columns, bind.results))
+        # Attack: prepare FETCH for a cursor of harmless columns, and bind it when the name is another cursor's: what was
+        # described then is not what comes now.
+        named = prepared.statement is not None and prepared.statement.handle is not None
+        columns = None if named else _formatted(prepared, bind.results)
+        self._bound = self._portals[bind.portal] = Portal(prepared, bind, columns)
         self._about = prepared
         self._wait(found, "2")
 
@@ -261,6 +303,7 @@ class Extended:
         for about, columns in zip(asked, answer.descriptions, strict=True):
             about.columns = columns
             if isinstance(about, Prepared):
+                about.formatted.clear()
                 about.types = next(parameters)
         if sending.executes and prepared.statement is not None:
             session.took_effect(prepared.statement, values=exchange.values(), failed=answer.failed)
@@ -300,8 +343,13 @@ class Extended:
     # What SQL does with the names (see handles.py).
 
     def statement(self, name: str) -> Statement | None:
+        """What EXECUTE of that name runs."""
         found = self._statements.get(name)
-        return found.statement if found is not None else None
+        statement = found.statement if found is not None else None
+        if found is None or statement is None or not statement.template:
+            return statement
+        text = own_text(found.sql)  # a template's is another caller's
+        return structs.replace(statement, sql=text, args={**statement.args, "sql": text}, template=False, shared=None)
 
     def prepared(self, name: str, statement: Statement) -> None:
         """After PREPARE."""
@@ -327,9 +375,21 @@ class Extended:
         return found
 
 
-def _formatted(columns: Sequence[backend.Column] | None, formats: Sequence[int]) -> Sequence[backend.Column] | None:
+def _formatted(prepared: Prepared, formats: tuple[int, ...]) -> Sequence[backend.Column] | None:
     """The columns of a statement in the formats that a Bind asks for."""
-    if columns is None or (len(formats) > 1 and len(formats) != len(columns)):
+    columns = prepared.columns
+    if columns is None:
+        return None
+    known = prepared.formatted.get(formats)
+    if known is None and (known := _in_formats(columns, formats)) is not None:
+        if len(prepared.formatted) >= _MOST_FORMATS:
+            prepared.formatted.clear()
+        prepared.formatted[formats] = known
+    return known
+
+
+def _in_formats(columns: Sequence[backend.Column], formats: Sequence[int]) -> Sequence[backend.Column] | None:
+    if len(formats) > 1 and len(formats) != len(columns):
         return None
     wanted = list(formats) * len(columns) if len(formats) == 1 else formats or [0] * len(columns)
-    return [column._replace(format=form) for column, form in zip(columns, wanted, strict=True)]
+    return tuple([column._replace(format=form) for column, form in zip(columns, wanted, strict=True)])

@@ -29,8 +29,9 @@ def labelled(statement: Statement, subject: str) -> Statement:
         return statement
     harmless = [danger for danger in args["dangerous"] if danger != _DANGER]
     if args["command"] == "RESET":
-        return structs.replace(statement, args={**args, "dangerous": harmless})
+        return structs.replace(statement, args={**args, "dangerous": harmless}, shared=None)
     # Attack: take another caller's name in the database's log.
     name = label(subject, args["value"])
     sql = f"SET {_SETTING} = '{name.replace(chr(39), chr(39) * 2)}'"
-    return structs.replace(statement, sql=sql, args={**args, "sql": sql, "value": name, "dangerous": harmless})
+    named = {**args, "sql": sql, "value": name, "dangerous": harmless}
+    return structs.replace(statement, sql=sql, args=named, shared=None)

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from funcgate.core.call import Permit
+from funcgate.core.call import Permit, Shared
 from funcgate.core.lease import Lease
 from funcgate.core.refusal import Refused
 from funcgate.core.reply import Reply
 from funcgate.wire.postgres import backend
 from funcgate.wire.postgres.frames import Frame
 
-from .answer import MEDIA, Answer, Hiding
+from .answer import MEDIA, Answer
 from .exchange import PostgresExchange, Speaker
+from .shape import Hiding
 
 
 class Notification(PostgresExchange):
@@ -22,10 +23,10 @@ class Notification(PostgresExchange):
         rules = session.target.columns(f"{session.target.name}:notification")
         self._answer = Answer((), Hiding(rules, lambda _: []), strict=True)
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> tuple[dict[str, Any], Shared | None]:
         if self._found.kind != backend.NOTIFICATION:
-            return {}
-        return {"channel": backend.read_notification(self._found.payload)[1]}
+            return {}, None
+        return {"channel": backend.read_notification(self._found.payload)[1]}, None
 
     def content(self) -> bytes:
         return self._found.raw

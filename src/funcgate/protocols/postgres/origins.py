@@ -6,23 +6,38 @@ What cannot be told stays unknown: an unknown column is hidden, an unknown table
 from collections.abc import Sequence
 from time import monotonic
 
+from msgspec import Struct
+
 from funcgate.catalog.sql import RELATIONS_SQL, STATEMENTS, Described, Relations, Statement, origins
+from funcgate.masking.columns import ColumnRules
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Malformed
 
+from .shape import Hiding
 from .upstream import Upstream
 
 _FRESH_S = 30.0
 # What policies let through as reading or writing rows. The others say of themselves that they may do anything.
 _SEEN = frozenset(STATEMENTS) - {"call", "mixed", "ddl", "do"}
 _MOST_ROWS = 500_000
+_MOST_KNOWN = 1000
+
+
+class _Known(Struct):
+    """What follows for one statement: what hides its columns, and what it calls without a word of it."""
+
+    statement: Statement | None
+    rules: ColumnRules
+    hiding: Hiding
+    calls: frozenset[str] | None = None
 
 
 class Origins:
     """One session's knowledge of tables and views."""
 
     def __init__(self) -> None:
+        self._known: dict[int, _Known] = {}
         self._relations: Relations | None = None
         self._last: Relations | None = None  # what was known before it grew stale
         self._read_at = 0.0
@@ -31,12 +46,18 @@ class Origins:
     def changed(self) -> None:
         """Tables or views may be others from here on."""
         self._stale = True
+        self._known.clear()
+
+    def fresh(self) -> bool:
+        """Whether nothing has to be read before the next statement."""
+        return not self._stale and monotonic() - self._read_at < _FRESH_S
 
     async def refresh(self, upstream: Upstream, *, possible: bool) -> None:
         """Read the catalogue, unless it is known. `possible` False: no statement of ours can be sent now. Raises `Ended`,
         `Malformed`, `TimeoutError`."""
-        if not self._stale and monotonic() - self._read_at < _FRESH_S:
+        if self.fresh():
             return
+        self._known.clear()
         if not possible or upstream.state == b"E":
             self._relations = None if self._stale else self._relations
             return
@@ -45,6 +66,24 @@ class Origins:
 
     def hidden_calls(self, statement: Statement) -> frozenset[str]:
         """What the statement calls without a word of it, see `Relations.hidden_calls`."""
+        known = self._known.get(id(statement))
+        if known is None or known.statement is not statement:
+            return self._hidden_calls(statement)
+        if known.calls is None:
+            known.calls = self._hidden_calls(statement)
+        return known.calls
+
+    def hiding(self, statement: Statement | None, rules: ColumnRules) -> Hiding:
+        """What hides the columns of the statement's answers, as long as tables and views are the same."""
+        known = self._known.get(id(statement))
+        if known is None or known.statement is not statement or known.rules is not rules:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            hiding = Hiding(rules, lambda columns: self.of(statement, columns), {})
+            self._known[id(statement)] = known = _Known(statement, rules, hiding)
+        return known.hiding
+
+    def _hidden_calls(self, statement: Statement) -> frozenset[str]:
         if statement.function not in _SEEN or not (statement.args["reads"] or statement.fields):
             return frozenset()
         return (

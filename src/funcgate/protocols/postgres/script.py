@@ -80,6 +80,10 @@ class Part(StatementExchange):
         super().write()
         self.session.awaiting_ready, self.session.unsynced = True, False
 
+    async def _whole(self) -> bytes | None:
+        """What comes is the answer to several statements."""
+        return None
+
     def _over(self, answer: Answer) -> bool:
         """An error ends the whole text."""
         if answer.failed and self.session.awaiting_ready:

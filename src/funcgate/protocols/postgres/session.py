@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from funcgate.catalog.sql import Statement
+from funcgate.core.budget import Accounts
 from funcgate.core.ids import new_id
-from funcgate.core.principal import RawToken
+from funcgate.core.principal import Principal, RawToken
 from funcgate.core.refusal import Code, Refused
+from funcgate.core.session import session_of
 from funcgate.gateway import Gateway
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.frames import Frame, Malformed
 
-from .channel import Channel, Ended
+from .channel import Alarm, Channel, Ended
 from .connecting import Connect
 from .exchange import PostgresExchange, Refusal
 from .extended import Extended
@@ -61,16 +63,20 @@ class Session:
         self.unsynced = False
         self.dirty = False
         self.origins = Origins()
+        self.accounts = sites.accounts
         self.renew_key()
         self._gateway = gateway
         self._sites = sites
         self._extended = Extended(self)
         self.handles = Handles(self._extended)
-        self._running: asyncio.Task[None] | None = None
-        self._exchange: PostgresExchange | None = None
+        self._task: asyncio.Task[Any] | None = None  # the session's own
+        self._script_task: asyncio.Task[None] | None = None
+        self._carrying = False
+        self._alarm = Alarm(asyncio.get_running_loop())
+        self._named: tuple[Principal, str] | None = None
+        self.held: list[bytes] = []  # for the caller, with what comes next
         self._cancelling: set[asyncio.Task[None]] = set()
         self._cancelled = False
-        self.idle = False
 
     @property
     def site(self) -> PostgresSite:
@@ -82,13 +88,19 @@ class Session:
 
     async def run(self, parameters: dict[str, str]) -> None:
         """Until the caller goes away. Raises `Ended`, `Malformed`, `TimeoutError`."""
+        self._task = asyncio.current_task()
         try:
             connecting = Connect(self, parameters, self.key, b"")
             await self.carry(connecting)
             if connecting.refused is not None or self.upstream is None:
                 return
             while True:
-                found = await self._next()
+                if (run := self._extended.run()) is not None:
+                    await self._extended.carry_run(*run)
+                    continue
+                found = self.caller.poll() or await self._next()
+                if found is None:
+                    continue
                 if found.kind == frontend.TERMINATE:
                     return
                 await self._take(found)
@@ -97,22 +109,24 @@ class Session:
 
     async def carry(self, exchange: PostgresExchange) -> bool:
         """One call through the gateway. False when it was refused, or cancelled by its caller."""
-        self._exchange = exchange
-        self._running = running = asyncio.ensure_future(self._gateway.carry(exchange, self.site.snapshot))
+        self._carrying = True
         try:
-            await running
+            await self._gateway.carry(exchange, self._sites.site.snapshot)
         except asyncio.CancelledError:
+            self._carrying = False
             await self._cancelled_by_caller()
             exchange.refused = Refused(Code.REQUEST_INVALID)
         finally:
-            self._running = self._exchange = None
+            self._carrying = False
         return exchange.refused is None
 
     async def _cancelled_by_caller(self) -> None:
         """Tell that what did not run yet was cancelled. Raises the cancellation again when it is the session's own end."""
         asked, self._cancelled = self._cancelled, False
-        if not asked:
+        if not asked or self._task is None:
             raise asyncio.CancelledError
+        if self._script_task is None and self._task.uncancel():
+            raise asyncio.CancelledError  # the caller has gone, too
         await self.tell(backend.error("ERROR", "57014", "canceling statement due to user request"))
 
     async def refuse(self, why: Refused) -> None:
@@ -121,9 +135,24 @@ class Session:
 
     async def tell(self, data: bytes) -> None:
         """To the caller. Raises `Ended`, also when it does not read."""
-        if not data:
+        if data:
+            self.held.append(data)
+        await self.flush()
+
+    def hold(self, data: bytes) -> None:
+        """For the caller, in one piece with what comes next: at the latest before anything is waited for."""
+        self.held.append(data)
+
+    async def flush(self) -> None:
+        """What is held, to the caller. Raises `Ended`, also when it does not read."""
+        held = self.held
+        if held:
+            self.held = []
+            self.caller.write(held[0] if len(held) == 1 else b"".join(held))
+        if not self.caller.full:
+            if self.caller.ended:
+                raise Ended
             return
-        self.caller.write(data)
         try:
             async with asyncio.timeout(self.limits.write_timeout_s):
                 await self.caller.drain()
@@ -132,15 +161,23 @@ class Session:
             self.caller.abort()
             raise Ended from None
 
+    def session_of(self, principal: Principal) -> str:
+        """See `core.session`: worked out once for a principal."""
+        if self._named is None or self._named[0] is not principal:
+            self._named = principal, session_of(principal, self.name)
+        return self._named[1]
+
     def cancel(self) -> None:
         """What a cancel request with this session's key asks for: the statement that runs, or waits for an approval."""
         if (self.dirty or self.awaiting_ready) and self.upstream is not None:
             task = asyncio.ensure_future(self.upstream.cancel())
             self._cancelling.add(task)
             task.add_done_callback(self._cancelling.discard)
-        elif self._running is not None:
-            self._cancelled = True
-            self._running.cancel()
+        elif not self._cancelled:
+            running: asyncio.Task[Any] | None = self._script_task or (self._task if self._carrying else None)
+            if running is not None:
+                self._cancelled = True
+                running.cancel()
 
     async def abort(self) -> None:
         """After a refusal: bring the connection to where a failed statement would have brought it. Raises `Ended`."""
@@ -274,7 +311,7 @@ class Session:
                 if not part.finished:
                     script.give_up()
 
-        self._running = running = asyncio.ensure_future(_all([carry(part) for part in parts]))
+        self._script_task = running = asyncio.ensure_future(_all([carry(part) for part in parts]))
         cancelled = False
         try:
             await running
@@ -283,7 +320,7 @@ class Session:
             cancelled = True
         finally:
             running.cancel()
-            self._running = None
+            self._script_task = None
         refused = cancelled or any(part.refused is not None for part in parts)
         if refused:
             await self._after_refusal()
@@ -307,24 +344,28 @@ class Session:
 
     # Waiting.
 
-    async def _next(self) -> Frame:
-        """The caller's next message. What the database says unasked meanwhile is passed on."""
+    async def _next(self) -> Frame | None:
+        """The caller's next message, None when one has come that may begin a run. What the database says unasked meanwhile is
+        passed on."""
         caller, upstream = self.caller, self.upstream
         if upstream is None:
             raise Ended
-        async with asyncio.timeout(self.limits.idle_timeout_s):
-            while (found := caller.poll()) is None:
-                if not self.unsynced and (unasked := upstream.channel.poll()) is not None:
-                    await self.unasked(unasked)
-                    continue
-                if caller.ended or upstream.channel.ended or (self._sites.draining and upstream.state == b"I"):
-                    await self._farewell(upstream)
-                waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                caller.wake_with(waiter)
-                upstream.channel.wake_with(waiter)
-                self.idle = True
-                await waiter
-                self.idle = False
+        if self.held:
+            await self.flush()
+        loop = asyncio.get_running_loop()
+        while (found := caller.poll()) is None:
+            if not self.unsynced and (unasked := upstream.channel.poll()) is not None:
+                await self.unasked(unasked)
+                continue
+            if caller.ended or upstream.channel.ended or (self._sites.draining and upstream.state == b"I"):
+                await self._farewell(upstream)
+            waiter: asyncio.Future[None] = loop.create_future()
+            caller.wake_with(waiter)
+            upstream.channel.wake_with(waiter)
+            self._alarm.watch(waiter, self.limits.idle_timeout_s)
+            await waiter
+            if not caller.empty:
+                return None
         return found
 
     async def _farewell(self, upstream: Upstream) -> None:
@@ -334,8 +375,9 @@ class Session:
         raise Ended
 
     def _end(self) -> None:
-        if self._running is not None:
-            self._running.cancel()
+        self._alarm.off()
+        if self.held and not self.caller.ended:
+            self.caller.write(b"".join(self.held))
         upstream, self.upstream = self.upstream, None
         if upstream is None:
             return
@@ -352,6 +394,7 @@ class Sites:
     site: PostgresSite
     limits: SessionLimits
     draining: bool
+    accounts: Accounts
 
     def detach(self, work: object) -> None:
         """Let something that must not be cut off run on."""

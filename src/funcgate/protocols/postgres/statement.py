@@ -1,39 +1,47 @@
 """A statement as a call: judged with its bound values, sent, and its answer read to the end before the next one begins."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from funcgate.catalog.sql import Statement
-from funcgate.core.call import Permit
+from funcgate.catalog.sql import Statement, own_text
+from funcgate.core.call import Permit, Shared
 from funcgate.core.lease import Lease
 from funcgate.core.ports import CallerGone
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
+from funcgate.core.turn import TURN
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Frame, Malformed
 from funcgate.wire.postgres.values import Opaque, shown
 
-from .answer import MEDIA, Answer, Hiding, Origin
+from .answer import MEDIA, Answer
 from .channel import Ended
 from .copying import copied_in
 from .exchange import PostgresExchange, Speaker
 
 _WHOLE = 64 << 10  # bytes of lines; a larger answer comes piece by piece
-_PIECE = 32 << 10
+_PIECE = 160 << 10  # what is made durable, and leaves, together
+_STEP = 40 << 10  # what is read before others have their turn
+_LEAST_S = 0.001
+# What a caller needs to end what it began, however much it has had.
+_WITHOUT_ROWS = frozenset({"describe", "transaction", "set", "listen", "cursor", "deallocate"})
+_T = TypeVar("_T")
 
 
 class Prepared(Struct):
-    """A statement that was parsed. `statement` None: an empty one. `types` are known from Parse, or once it was described."""
+    """A statement that was parsed. `statement` None: an empty one. `types` are known from Parse, or once it was described, as
+    are `columns`; `formatted` are these in the formats that were asked for."""
 
     sql: str
     statement: Statement | None
     types: tuple[int, ...]
     columns: Sequence[Column] | None = None
+    formatted: dict[tuple[int, ...], Sequence[Column]] = {}
 
 
 class Portal(Struct):
@@ -66,16 +74,17 @@ class StatementExchange(PostgresExchange):
         self.answer: Answer | None = None
         self.sending = sending
         self._sent = 0
+        self._size = self._counted = 0  # bytes of lines and rows that have been counted
         self._until = 0.0
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> tuple[dict[str, Any], Shared | None]:
         """See `PostgresExchange`."""
-        statement = self.prepared.statement
+        statement, sql = self.prepared.statement, self.prepared.sql
         if statement is None:
-            return {"sql": self.prepared.sql[:1000]}
+            return {"sql": sql[:1000]}, None
         if self._function == "describe":
-            return dict(statement.args)
-        return self.session.target.catalog.arguments(statement, self.values())
+            return {**statement.args, "sql": own_text(sql) if statement.template else statement.sql}, None
+        return self.session.target.catalog.parts(statement, self.values(), sql)
 
     def content(self) -> bytes:
         bind = self.portal.bind if self.portal is not None else None
@@ -92,12 +101,16 @@ class StatementExchange(PostgresExchange):
         if call is None:
             raise TypeError("a statement that was never resolved")
         permit.spend(call.digest)
+        if self._function not in _WITHOUT_ROWS:
+            self._spend(0, 0)
         masker = self._site.snapshot.maskers(call.function)
         rules = self.session.target.columns(call.function)
         statement = self.prepared.statement
-        if rules or (statement is not None and statement.args["reads"]):
+        origins = self.session.origins
+        if not origins.fresh() and (rules or (statement is not None and statement.args["reads"])):
             await self._refresh()
-        if statement is not None and (calls := self.session.origins.hidden_calls(statement)):
+        hiding = origins.hiding(statement, rules)
+        if statement is not None and (calls := origins.hidden_calls(statement)):
             # Attack: SELECT * FROM a_view, which deletes.
             detail = f"calls that no policy was asked about: {', '.join(sorted(calls))}"
             raise Refused(
@@ -105,14 +118,16 @@ class StatementExchange(PostgresExchange):
             )
         portal = self.portal
         self.answer = Answer(
-            self.sending.expected, Hiding(rules, self._origins), strict=masker.collects,
+            self.sending.expected, hiding, strict=masker.collects,
             columns=(portal.columns if portal is not None else None) or (),
             sql=self.prepared.sql,
         )  # fmt: skip
         self._until = monotonic() + self.session.target.limits.timeout_s
         self.write()
+        if self.sending.ready and (body := await self._whole()) is not None:
+            return Reply(status=200, headers=[], media=MEDIA, body=body)
         lines = self.lines()
-        if self.prepared.statement is not None and self.prepared.statement.copy == "in":
+        if statement is not None and statement.copy == "in":
             return Reply(
                 status=200, headers=[], media=MEDIA, stream=lines
             )  # what is copied is recorded before it is sent
@@ -139,12 +154,54 @@ class StatementExchange(PostgresExchange):
         except Ended:
             raise _lost() from None
 
+    async def _whole(self) -> bytes | None:
+        """The answer, if it is small and plain: read and turned into lines in one pass. None for another, still to be read."""
+        upstream = self.session.upstream
+        if upstream is None:
+            raise _lost()
+        channel = upstream.channel
+        if channel.empty:
+            await self._wait(channel.more)
+        data = channel.whole(_WHOLE)
+        body = self._known().whole(data) if data else None
+        if body is not None:
+            channel.took(len(data))
+            upstream.state = data[-1:]
+            self.session.awaiting_ready = self.session.dirty = False
+            self._spend(self._known().rows, len(body))
+        return body
+
+    async def _wait(self, what: Callable[[float], Awaitable[_T]]) -> _T:
+        """For the database, as long as it may take. Raises `Refused(target.…)`."""
+        limits = self.session.target.limits
+        left_s = min(limits.idle_timeout_s if self._sent else limits.first_byte_timeout_s, self._until - monotonic())
+        try:
+            if self.session.held:
+                await self.session.flush()
+            return await what(max(left_s, _LEAST_S))
+        except TimeoutError:
+            raise Refused(Code.TARGET_TIMEOUT, private_detail="the database took too long") from None
+        except Ended:
+            raise (CallerGone() if self.session.caller.ended else _lost()) from None
+        except Malformed as malformed:
+            raise Refused(Code.TARGET_UNREACHABLE, private_detail=str(malformed)) from None
+
     async def lines(self) -> AsyncIterator[bytes]:
         """The answer, in pieces of whole lines. Raises `Refused(target.…)`."""
-        answer, limit = self._known(), self.session.target.limits.max_response
+        answer = self._known()
         gathered: list[bytes] = []
-        size = whole = 0
+        size = 0
         while not self._over(answer):
+            if size <= _PIECE and (line := self._rows(answer, _STEP)):
+                gathered.append(line)
+                size += len(line)
+                if len(line) > _STEP // 2:
+                    await TURN
+                continue
+            if size > _PIECE:
+                self._spend(answer.rows, size)
+                yield b"".join(gathered)
+                gathered, size = [], 0
             found = await self._frame()
             if found.kind == backend.READY:
                 self._ready(found, answer)
@@ -156,22 +213,47 @@ class StatementExchange(PostgresExchange):
                 continue
             gathered.append(line)
             size += len(line)
-            whole += len(line)
-            if whole > limit:
-                raise Refused(
-                    Code.MASKING_REFUSED, private_detail=f"the answer is larger than max_response ({limit} bytes)"
-                )
-            if size > _PIECE:
-                yield b"".join(gathered)
-                gathered, size = [], 0
         self.session.dirty = False
         if gathered:
+            self._spend(answer.rows, size)
             yield b"".join(gathered)
+
+    def _rows(self, answer: Answer, most: int) -> bytes:
+        """The lines of rows that are all there, nothing if the next message is no row, or a large one."""
+        upstream = self.session.upstream
+        if upstream is None or not answer.in_rows or not (data := upstream.channel.rows(most)):
+            return b""
+        try:
+            lines, size = answer.take_rows(data)
+        except Malformed as malformed:
+            upstream.channel.abort()
+            raise Refused(Code.TARGET_UNREACHABLE, private_detail=str(malformed)) from None
+        upstream.channel.took(size)
+        return lines
+
+    def _spend(self, rows: int, size: int) -> None:
+        """Before so many bytes of lines go to the caller, and `rows` in all have come: may they? Raises `Refused`."""
+        target, call = self.session.target, self.call
+        limits = target.limits
+        self._size += size
+        if self._size > limits.max_response or rows > limits.max_rows:
+            detail = f"the answer has more than {limits.max_rows} rows (max_rows) or {limits.max_response} bytes (max_response)"
+            raise Refused(Code.BUDGET_EXCEEDED, private_detail=detail)
+        if target.budgets and call is not None and self._function not in _WITHOUT_ROWS:
+            self.session.accounts.spend(target.name, target.budgets, call.principal, rows - self._counted, size)
+        self._counted = rows
 
     async def deliver(self, reply: Reply) -> None:
         """See `core.ports.Exchange`."""
         if reply.stream is None:
-            await self._pass(reply.body or b"", first=True)
+            answer, body = self._known(), reply.body or b""
+            passing = answer.passing(body)
+            if passing and self.session.caller.ended:
+                raise CallerGone
+            if passing:
+                self.session.hold(b"".join(self._heads(answer)) + passing if answer.heads else passing)
+            else:
+                await self._pass(body, first=True)
             return
         held, first = b"", True
         async for piece in reply.stream:
@@ -185,10 +267,8 @@ class StatementExchange(PostgresExchange):
 
     async def _pass(self, lines: bytes, *, first: bool) -> None:
         answer = self._known()
-        parts = [answer.messages(line) for line in lines.split(b"\n")[:-1]]
-        if first:
-            parts[:0] = self._heads(answer)
-        await self.pass_on(b"".join(parts))
+        messages = answer.written(lines)
+        await self.pass_on(b"".join([*self._heads(answer), messages]) if first else messages)
 
     def _heads(self, answer: Answer) -> list[bytes]:
         heads, answer.heads = answer.heads, []
@@ -222,21 +302,12 @@ class StatementExchange(PostgresExchange):
         upstream = self.session.upstream
         if upstream is None:
             raise _lost()
-        channel, limits = upstream.channel, self.session.target.limits
         try:
-            found = channel.poll()
-            if found is None:
-                wait_s = min(
-                    limits.idle_timeout_s if self._sent else limits.first_byte_timeout_s, self._until - monotonic()
-                )
-                async with asyncio.timeout(max(wait_s, 0.0)):
-                    found = await channel.next()
-        except TimeoutError:
-            raise Refused(Code.TARGET_TIMEOUT, private_detail="the database took too long") from None
-        except Ended:
-            raise _lost() from None
+            found = upstream.channel.poll()
         except Malformed as malformed:
             raise Refused(Code.TARGET_UNREACHABLE, private_detail=str(malformed)) from None
+        if found is None:
+            found = await self._wait(upstream.channel.next)
         self._sent += 1
         return found
 
@@ -270,9 +341,6 @@ class StatementExchange(PostgresExchange):
             _bound(types[at] if at < len(types) else 0, form, value)
             for at, (form, value) in enumerate(zip(bind.formats, bind.values, strict=True))
         ]
-
-    def _origins(self, columns: Sequence[Column]) -> Origin:
-        return self.session.origins.of(self.prepared.statement, columns)
 
     async def _refresh(self) -> None:
         """What the database says of its tables, before a statement of which some column may be hidden."""

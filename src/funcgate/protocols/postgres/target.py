@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 
 from funcgate.catalog.sql import SqlCatalog
+from funcgate.core.budget import Budget
 from funcgate.core.function import Limits
 from funcgate.gateway import Snapshot
 from funcgate.masking.columns import ColumnRules
@@ -33,6 +34,7 @@ class PostgresTarget(Struct, frozen=True):
     catalog: SqlCatalog
     limits: Limits
     columns: Callable[[str], ColumnRules]
+    budgets: tuple[Budget, ...] = ()
 
 
 class PostgresSite(Struct, frozen=True):

@@ -21,10 +21,11 @@ _SHORT = struct.Struct("!H")
 _COLUMN = struct.Struct("!IHIhiH")
 _LONG = struct.Struct("!I")
 _NULL = 0xFFFFFFFF
-# 42501 is insufficient_privilege, 57014 query_canceled, 53300 too_many_connections, 28000 invalid_authorization.
+# 42501 is insufficient_privilege, 57014 query_canceled, 53300 too_many_connections, 53400 configuration_limit_exceeded,
+# 28000 invalid_authorization.
 _SQLSTATES: Mapping[str, str] = {
     "identity": "28000", "policy": "42501", "function": "42501", "approval": "42501", "request": "42601",
-    "target": "08006", "masking": "42501", "journal": "58000", "gateway": "58000",
+    "budget": "53400", "target": "08006", "masking": "42501", "journal": "58000", "gateway": "58000",
 }  # fmt: skip
 
 

@@ -13,6 +13,8 @@ CLOSE, SYNC, FLUSH, TERMINATE, PASSWORD = b"C", b"S", b"H", b"X", b"p"
 COPY_DATA, COPY_DONE, COPY_FAIL, FUNCTION_CALL = b"d", b"c", b"f", b"F"
 
 SYNC_FRAME, FLUSH_FRAME = frame(SYNC), frame(FLUSH)
+DESCRIBE_UNNAMED = frame(DESCRIBE, b"P\0")
+EXECUTE_AND_SYNC = frame(EXECUTE, b"\0\0\0\0\0") + SYNC_FRAME
 TERMINATE_FRAME, COPY_DONE_FRAME = frame(TERMINATE), frame(COPY_DONE)
 _SHORT = struct.Struct("!H")
 _LONG = struct.Struct("!I")
@@ -85,10 +87,6 @@ class _Reader:
     def long(self) -> int:
         return int(_LONG.unpack(self.take(4))[0])
 
-    def value(self) -> bytes | None:
-        size = self.long()
-        return None if size == _NULL else self.take(size)
-
     def end(self) -> None:
         # Attack: bytes after the end of a message that one reader skips and another one takes for more of it.
         if self._at != len(self._data):
@@ -111,16 +109,63 @@ def read_parse(payload: bytes) -> Parse:
 
 
 def read_bind(payload: bytes) -> Bind:
-    reader = _Reader(payload)
-    portal, statement = reader.text(), reader.text()
-    given = [reader.short() for _ in range(reader.short())]
-    values = tuple(reader.value() for _ in range(reader.short()))
-    results = tuple(reader.short() for _ in range(reader.short()))
-    reader.end()
-    formats = given * len(values) if len(given) == 1 else given or [0] * len(values)
-    if len(formats) != len(values) or any(code > 1 for code in (*formats, *results)):
+    try:
+        portal, statement, given, values, results = _bind_fields(payload)
+    except (struct.error, ValueError):
+        raise Malformed("a Bind that cannot be read") from None
+    count = len(values)
+    formats = given if len(given) == count else given * count if len(given) == 1 else given or (0,) * count
+    if len(formats) != count or (given and max(given) > 1) or (results and max(results) > 1):
         raise Malformed("a Bind whose format codes do not fit")
-    return Bind(portal, statement, tuple(formats), values, results)
+    return Bind(portal, statement, formats, values, results)
+
+
+def _bind_fields(data: bytes) -> tuple[str, str, tuple[int, ...], tuple[bytes | None, ...], tuple[int, ...]]:
+    """Raises `struct.error` and `ValueError` for what is too short, too long, or not UTF-8."""
+    first = data.index(0)
+    second = data.index(0, first + 1)
+    (count,) = _SHORT.unpack_from(data, second + 1)
+    at = second + 3
+    given = struct.unpack_from(f"!{count}H", data, at) if count else ()
+    at += 2 * count
+    (count,) = _SHORT.unpack_from(data, at)
+    at += 2
+    values: list[bytes | None] = []
+    for _ in range(count):
+        (size,) = _LONG.unpack_from(data, at)
+        at += 4
+        if size == _NULL:
+            values.append(None)
+        else:
+            values.append(data[at : at + size])
+            at += size
+    (count,) = _SHORT.unpack_from(data, at)
+    at += 2
+    results = struct.unpack_from(f"!{count}H", data, at) if count else ()
+    # Attack: bytes after the end of a message that one reader skips and another one takes for more of it.
+    if at + 2 * count != len(data):
+        raise ValueError("not the length that it says")
+    return data[:first].decode(), data[first + 1 : second].decode(), given, tuple(values), results
+
+
+class Run(NamedTuple):
+    """A Bind, a Describe of its portal (if `described`), an Execute of all its rows, and a Sync. `raw` are all of their bytes."""
+
+    bind: Bind
+    described: bool
+    raw: bytes
+
+
+def read_run(data: bytes | bytearray, at: int, size: int) -> Run | None:
+    """The run that begins with a Bind of `size` bytes at `at`, if all of it is there and about the unnamed portal, which is what
+    drivers send for a prepared statement. Raises `Malformed`."""
+    end = at + size
+    if described := data.startswith(DESCRIBE_UNNAMED, end):
+        end += len(DESCRIBE_UNNAMED)
+    if not data.startswith(EXECUTE_AND_SYNC, end):
+        return None
+    bind = read_bind(bytes(data[at + 5 : at + size]))
+    return None if bind.portal else Run(bind, described, bytes(data[at : end + len(EXECUTE_AND_SYNC)]))
 
 
 def read_named(payload: bytes) -> Named:

@@ -9,6 +9,7 @@ import math
 import struct
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from .frames import Malformed
@@ -16,6 +17,7 @@ from .frames import Malformed
 TEXT_LIKE = frozenset({25, 1043, 1042, 19, 705, 114, 142, 3802, 18, 2275})
 TIMES = frozenset({1082, 1083, 1266, 1114, 1184, 1186})
 _UUID = 2950
+_JSONB = 3802
 FIXED = TIMES | {16, _UUID, 26, 27, 28, 29, 3220}  # no text fits into them
 _EPOCH = dt.datetime(2000, 1, 1)
 _ELEMENTS = frozenset({16, 18, 19, 20, 21, 23, 25, 26, 114, 700, 701, 1042, 1043, 1082, 1114, 1184, 1700, 2950, 3802})
@@ -37,9 +39,23 @@ def shown(kind: int, form: int, value: bytes | None) -> Any:
     return found.replace("-", "") if kind == _UUID else found
 
 
+def reader(kind: int, form: int) -> Callable[[bytes], Any]:
+    """What `shown` does for values of this type in this format. Text that is not UTF-8 is a `ValueError`."""
+    if (form == 0 or (kind in TEXT_LIKE and kind != _JSONB)) and kind not in TIMES and kind != _UUID:
+        return bytes.decode
+    return partial(_shown, kind, form)
+
+
+def _shown(kind: int, form: int, value: bytes) -> Any:
+    try:
+        return shown(kind, form, value)
+    except Malformed:
+        raise ValueError("a text value that is not UTF-8") from None
+
+
 def _plain(kind: int, form: int, value: bytes) -> Any:
     if form == 0 or kind in TEXT_LIKE:
-        return _text(value[1:] if form == 1 and kind == 3802 else value)
+        return _text(value[1:] if form == 1 and kind == _JSONB else value)
     read = _BINARY.get(kind) or (_array if value[:4] in _DIMENSIONS else None)
     if read is not None:
         try:

@@ -1,0 +1,261 @@
+"""PostgreSQL: pgbench's select-only statements through funcgate, through PgBouncer and direct, in the same rounds; and a
+million rows scanned with all detectors.
+
+Each peer is proved to do what its row says before it is timed. CPU is that of the peer's process, without its keeper.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from .bed import Bed, tell
+from .database import GATED, NAME, OWNER, PASSWORD, ROWS, Server, pgbouncer, postgres, run_sql, versions
+from .gateway import ALWAYS, COMMAND, INTERVAL, READY_WITHIN_S, _ready
+from .processes import BenchError, child, children_cpu_s, cpu_s, free_port, tail, wait_for_port
+from .report import facts, machine
+from .report import versions as packages
+from .rounds import FULL, quartiles
+from .scan import Scan, scan
+from .workload import AUDIENCE, GROUP, ISSUER, Workload
+
+PROTOCOLS = ("simple", "prepared")
+CLIENTS = (1, 8, 64)
+REFERENCE = "pgbouncer"
+AT_LEAST = 0.5
+_FULL, _QUICK = (3, 3), (1, 2)  # rounds, seconds each
+_ALL = "token, statement, arguments, CEL, column rules and detectors, journal"
+_SCAN = "SELECT id, name, amount, remark FROM people"
+_HIDDEN = b"@example.org"
+_WHEN = 'args.tables == ["pgbench_accounts"] && args.has_where && !args.filter_columns.exists(c, c.endsWith(".ssn"))'
+
+
+class Peer(NamedTuple):
+    """One of those that are compared. `password` is the caller's token, "" where none is asked for."""
+
+    name: str
+    does: str
+    server: Server
+    password: str = ""
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """One measurement: statements a second, CPU in microseconds a statement."""
+
+    peer: str
+    protocol: str
+    clients: int
+    round: int
+    tps: float
+    cpu_us: float
+
+
+def run(bed: Bed) -> None:
+    """Start everything, prove the peers, time them, scan the rows, print the tables."""
+    full = bed.options.effort.rounds == FULL.rounds
+    rounds, seconds = _FULL if full else _QUICK
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(postgres(bed.folder))
+        peers = _peers(stack, bed, database)
+        turns: list[Turn] = []
+        for number in range(rounds):
+            for protocol in PROTOCOLS:
+                for clients in bed.options.effort.connections if bed.options.asked else CLIENTS:
+                    turns += [_time(peer, protocol, clients, number, seconds) for peer in _turned(peers, number)]
+        about = machine(bed.folder) | packages() | versions()
+        bed.results["postgres"] = {"machine": about, "turns": msgspec.to_builtins(turns)}
+        print(facts(about))
+        print(f"{rounds} rounds of {seconds} s; medians, ratios to {REFERENCE} of the same round\n")
+        print(_table(turns, [peer.name for peer in peers]), end="\n\n")
+        scans = {peer.name: _scanned(peer) for peer in peers}
+    bed.results["postgres"]["scans"] = {name: found._asdict() for name, found in scans.items()}
+    print(_scans(scans), end="\n\n")
+
+
+def _peers(stack: contextlib.ExitStack, bed: Bed, database: Server) -> list[Peer]:
+    peers = [Peer("direct", "no proxy (CPU: the database's)", database)]
+    peers.append(
+        Peer(REFERENCE, "session pooling, judges nothing", stack.enter_context(pgbouncer(database, bed.folder)))
+    )
+    for mode, journal in (("always", ALWAYS), ("interval", INTERVAL)):
+        server = stack.enter_context(_funcgate(bed.work, database, bed.folder / f"pg-{mode}", journal))
+        peer = Peer(f"funcgate {mode}", _ALL, server, bed.work.good)
+        _prove(peer, bed.work)
+        peers.append(peer)
+    for peer in peers:
+        tell(f"{peer.name}: {peer.does}: holds")
+    only = bed.options.only
+    return [peer for peer in peers if not only or "funcgate" not in peer.name or "funcgate" in only]
+
+
+@contextlib.contextmanager
+def _funcgate(work: Workload, database: Server, folder: Path, journal: Mapping[str, str]) -> Iterator[Server]:
+    folder.mkdir()
+    port, console, log = free_port(), free_port(), folder / "serve.log"
+    (folder / "jwks.json").write_text(json.dumps(work.jwks))
+    (folder / "funcgate.yaml").write_text(json.dumps(_config(port, console, database.port, journal), indent=1))
+    environ = os.environ | {"BENCH_TARGET_KEY": PASSWORD}
+    command = bench_command() or [str(COMMAND)]
+    with child([*command, "serve", "--config", str(folder / "funcgate.yaml")], log, environ) as process:
+        deadline = time.monotonic() + READY_WITHIN_S
+        while not _ready(console):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise BenchError(f"funcgate serve is not ready; the end of its log:\n{tail(log)}")
+            time.sleep(0.05)
+        wait_for_port(process, port, log)
+        yield Server(port, process.pid, "agent")
+        process.send_signal(signal.SIGTERM)
+
+
+def bench_command() -> list[str]:
+    """What starts funcgate, when it is not the installed command."""
+    return os.environ.get("BENCH_FUNCGATE", "").split()
+
+
+def _config(port: int, console: int, database: int, journal: Mapping[str, str]) -> dict[str, object]:
+    issuer = {"name": "corp", "issuer": ISSUER, "audience": AUDIENCE, "jwks_file": "./jwks.json", "groups": "groups"}
+    target = {
+        "name": NAME, "protocol": "postgres", "url": f"postgres://127.0.0.1:{database}/{NAME}",
+        "credential": {"type": "password", "user": GATED, "secret": "env:BENCH_TARGET_KEY"},
+        "limits": {"max_response": "1GiB", "timeout": "10m"},
+    }  # fmt: skip
+
+    def policy(name: str, functions: list[str], when: str) -> dict[str, object]:
+        return {"name": name, "effect": "allow", "functions": functions, "principals": [f"group:{GROUP}"], "when": when}
+
+    return {
+        "listen": {
+            "calls": f"127.0.0.1:{free_port()}",
+            "console": f"127.0.0.1:{console}",
+            "postgres": f"127.0.0.1:{port}",
+        },
+        "data_dir": "./data",
+        "journal": {**journal, "record": "1GiB"},
+        "issuers": [issuer],
+        "targets": [target],
+        "policies": [
+            policy("accounts", [f"{NAME}.select"], _WHEN),
+            policy("people", [f"{NAME}.select"], 'args.tables == ["people"]'),
+            policy("pgbench looks at its tables", [f"{NAME}.select"], 'args.tables.exists(t, t == "pgbench_branches")'),
+            policy("catalogue", [f"{NAME}.select"], 'args.tables.exists(t, t == "pg_catalog.pg_class")'),
+        ],
+        "masking": [{"functions": [f"{NAME}.*"], "detect": "all", "fields": ["people.ssn"]}],
+    }
+
+
+def _prove(peer: Peer, work: Workload) -> None:
+    """That it refuses whom and what it should, hides what it should, and lets the rest through."""
+    server = peer.server
+    account = "SELECT abalance FROM pgbench_accounts WHERE aid = 7"
+    if run_sql(server, NAME, account, peer.password).strip() != "0":
+        raise BenchError(f"{peer.name} does not answer what the database answers")
+    row = run_sql(server, NAME, "SELECT id, ssn, remark FROM people WHERE id = 100", peer.password).strip()
+    if "example" in row or "-45-" in row or not row.startswith("100|"):
+        raise BenchError(f"{peer.name} does not hide what it should: {row}")
+    for what, password, sql in (
+        ("forged token", work.bad, account),
+        ("other group", work.outsider, account),
+        ("write", peer.password, "DELETE FROM pgbench_accounts WHERE aid = 7"),
+        ("statement without a condition", peer.password, "SELECT abalance FROM pgbench_accounts"),
+    ):
+        with contextlib.suppress(BenchError):
+            run_sql(server, NAME, sql, password)
+            raise SystemExit(f"bench: {peer.name} lets a {what} through")
+
+
+def _turned(peers: Sequence[Peer], number: int) -> list[Peer]:
+    first = number % len(peers)
+    return [*peers[first:], *peers[:first]]
+
+
+def _time(peer: Peer, protocol: str, clients: int, number: int, seconds: int) -> Turn:
+    """The first second is for connecting. After it pgbench says each second how many transactions there were."""
+    server = peer.server
+    command = ["pgbench", "-n", "-S", "-M", protocol, "-c", str(clients), "-j", "1" if clients == 1 else "2"]
+    command += ["-T", str(seconds + 2), "-P", "1", "-h", "127.0.0.1", "-p", str(server.port), "-U", server.user, NAME]
+    environ = os.environ | {"PGPASSWORD": peer.password, "PGSSLMODE": "disable"}
+    counts: list[float] = []
+    said: list[str] = []
+    began = spent = 0.0
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environ
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if not line.startswith("progress:"):
+                said.append(line)
+                continue
+            if began:
+                counts.append(float(line.split()[3]))
+                spent = _cpu_s(peer) - began
+            else:
+                began = _cpu_s(peer)
+            if len(counts) == seconds:
+                break  # the last second ends with the connections, and the database's processes with them
+        said += process.stderr
+    if process.returncode or not counts:
+        raise BenchError(f"pgbench failed on {peer.name}: {''.join(said)[-500:]}")
+    turn = Turn(
+        peer=peer.name, protocol=protocol, clients=clients, round=number, tps=statistics.mean(counts),
+        cpu_us=spent / max(sum(counts), 1) * 1e6,
+    )  # fmt: skip
+    tell(
+        f"round {number + 1}  {protocol:8} {clients:>3} clients  {peer.name:18}{turn.tps:9.0f} tps {turn.cpu_us:7.1f} µs"
+    )
+    return turn
+
+
+def _cpu_s(peer: Peer) -> float:
+    """Of the peer alone; the database's with its children, which do the work."""
+    pids = [peer.server.pid]
+    return cpu_s(pids) if peer.name == "direct" else cpu_s(pids) - children_cpu_s(pids)
+
+
+def _table(turns: Sequence[Turn], names: Sequence[str]) -> str:
+    of = f"of {REFERENCE}"
+    head = f"{'protocol':9}{'clients':>7}  {'peer':18}{'tps':>9}{of:>14}{'(quartiles)':>14}{'CPU µs':>9}{'of it':>7}"
+    lines = [head, "-" * len(head)]
+    for protocol, clients in dict.fromkeys((turn.protocol, turn.clients) for turn in turns):
+        mine = {
+            name: [t for t in turns if (t.peer, t.protocol, t.clients) == (name, protocol, clients)] for name in names
+        }
+        reference = mine[REFERENCE]
+        for name in names:
+            low, middle, high = quartiles(
+                [one.tps / other.tps for one, other in zip(mine[name], reference, strict=True)]
+            )
+            cpu = statistics.median(one.cpu_us / other.cpu_us for one, other in zip(mine[name], reference, strict=True))
+            tps = statistics.median(one.tps for one in mine[name])
+            cpu_us = statistics.median(one.cpu_us for one in mine[name])
+            spread = f"({low:.2f}-{high:.2f})"
+            lines.append(
+                f"{protocol:9}{clients:7}  {name:18}{tps:9.0f}{middle:14.2f}{spread:>14}{cpu_us:9.1f}{cpu:7.1f}"
+            )
+    return "\n".join([*lines, f"target: funcgate at least {AT_LEAST} of {REFERENCE}"])
+
+
+def _scanned(peer: Peer) -> Scan:
+    found = scan(peer.server.port, peer.server.user or OWNER, NAME, peer.password, _SCAN, _HIDDEN)
+    if found.rows != ROWS or bool(found.found) is ("funcgate" in peer.name):
+        raise BenchError(f"{peer.name}: {found.rows} rows, {found.found} addresses in clear")
+    tell(f"{peer.name}: {found.rows} rows in {found.took_s:.1f} s")
+    return found
+
+
+def _scans(scans: Mapping[str, Scan]) -> str:
+    head = f"{ROWS} rows{'':6}{'MB':>8}{'MB/s':>9}{'first row s':>13}{'s':>8}"
+    lines = [head, "-" * len(head)]
+    for name, found in scans.items():
+        megabytes = found.data / 1e6
+        lines.append(
+            f"{name:18}{megabytes:6.1f}{megabytes / found.took_s:9.1f}{found.first_s:13.3f}{found.took_s:8.2f}"
+        )
+    return "\n".join(lines)

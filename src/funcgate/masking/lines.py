@@ -1,0 +1,64 @@
+"""Masks lines of JSON, each by itself, and looks at many of them at once where nothing in them can hide anything.
+
+What it finds does not depend on how the lines are put together: a batch with something in it is halved until one line is left.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from .rules import Rules
+from .structured import mask_json
+from .tokens import Unreadable
+
+_ALL = msgspec.json.Decoder(msgspec.Raw).decode_lines
+_MARK = b"\x1e"  # RFC 7464: a record separator before each text
+Unread = Callable[[Unreadable], None]
+
+
+def mask_lines(
+    text: bytes, rules: Rules, counts: dict[str, int], unread: Unread, opened: Sequence[int] | None = None
+) -> bytes:
+    """Lines in, masked lines out; the very object when nothing had to change. `unread` raises for a line that is no JSON, or lets
+    it pass. `opened` is what the gates say of the text, if it is known. Raises `ScanFailed`."""
+    if opened is None:
+        opened = rules.scanner.gate(text)
+    # No detector's gate needs the beginning or the end of a text: what a line opens, the batch that it is in opens too.
+    if len(opened) == 1 and not (rules.fields and rules.fields.may_be_in(text)) and are_lines(text):
+        return text
+    size = len(text)
+    cut = text.find(b"\n", size // 2)
+    if cut < 0 or cut == size - 1:
+        cut = text.rfind(b"\n", 0, size - 1)
+    if cut < 0:
+        return _line(text, rules, counts, unread)
+    head, tail = text[: cut + 1], text[cut + 1 :]
+    masked_head = mask_lines(head, rules, counts, unread)
+    masked_tail = mask_lines(tail, rules, counts, unread)
+    return text if masked_head is head and masked_tail is tail else masked_head + masked_tail
+
+
+def are_lines(text: bytes) -> bool:
+    """Whether every line is one JSON text in UTF-8, with nothing around it."""
+    whole = text[:-1] if text.endswith(b"\n") else text
+    try:
+        found = _ALL(whole)
+        if not whole.isascii():
+            whole.decode()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    # Attack: a text over two lines, or two on one: the reader of the lines would see others than were looked at.
+    return len(found) == whole.count(b"\n") + 1 and b"\n".join(found) == whole
+
+
+def _line(text: bytes, rules: Rules, counts: dict[str, int], unread: Unread) -> bytes:
+    line = text[:-1] if text.endswith(b"\n") else text
+    bare = line[1:] if line.startswith(_MARK) else line
+    if not bare.strip():
+        return text
+    try:
+        masked = mask_json(bare, rules, counts)
+    except Unreadable as error:
+        unread(error)
+        return text
+    return text if masked is bare else text[: len(line) - len(bare)] + masked + text[len(line) :]

@@ -1,0 +1,111 @@
+"""Lines of JSON, many at once: the same as each by itself, wherever they are cut."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from funcgate.core.lease import NO_LEASE
+from funcgate.core.refusal import Code, Refused
+from funcgate.core.reply import Reply
+from funcgate.masking import RuleSpec, compile_rules
+from funcgate.masking.lines import are_lines
+from funcgate.masking.structured import mask_json
+
+PLAN = compile_rules(
+    [RuleSpec(functions=["t.ruled"], detect="all", fields=["**.password"])],
+    ["t.ruled"],
+    hash_key=b"k" * 32,
+    decoded_limit=2000,
+)
+MASKER = PLAN.masker("t.ruled")
+RULES = PLAN._rules["t.ruled"]
+LINES = [
+    b'["nothing", 1, null]', b'["write to ada@example.com"]', b'{"a":{"password":"x"}}', b"[]", b'["\\u0061da@example.com"]',
+    b'["4111 1111 1111 1111", "123-45-6789"]', b'"4111"', b"1111", b'["\xc3\xa4"]', b"", b'\x1e["bob@example.com"]', b"[4.1e5]",
+]  # fmt: skip
+
+
+def by_itself(line: bytes) -> bytes:
+    mark = line[:1] if line.startswith(b"\x1e") else b""
+    return mark + mask_json(line[len(mark) :], RULES, {}) if line.strip() else line
+
+
+def reply(body: bytes | None, stream: AsyncIterator[bytes] | None = None) -> Reply:
+    return Reply(status=200, headers=[], media="application/x-ndjson", body=body, stream=stream)
+
+
+def whole(body: bytes) -> bytes | None:
+    return MASKER.mask_reply(reply(body), NO_LEASE).reply.body
+
+
+async def streamed(pieces: Sequence[bytes]) -> list[bytes]:
+    async def stream() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    masked = MASKER.mask_reply(reply(None, stream()), NO_LEASE)
+    assert masked.reply.stream is not None
+    return [piece async for piece in masked.reply.stream]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_many_are_masked_as_each_would_be(end: bytes) -> None:
+    for first in range(len(LINES)):
+        for count in range(1, 8):
+            lines = [LINES[(first + at * 5) % len(LINES)] for at in range(count)]
+            assert whole(b"\n".join(lines) + end) == b"\n".join(map(by_itself, lines)) + end
+
+
+def test_where_a_stream_is_cut_does_not_matter() -> None:
+    body = b"\n".join(LINES) + b"\n"
+    expected = whole(body)
+    for at in range(1, len(body)):
+        assert b"".join(asyncio.run(streamed([body[:at], body[at:]]))) == expected
+    assert b"".join(asyncio.run(streamed([body[at : at + 1] for at in range(len(body))]))) == expected
+
+
+def test_lines_leave_when_they_are_whole() -> None:
+    async def first() -> bytes:
+        never = asyncio.Event()
+
+        async def stream() -> AsyncIterator[bytes]:
+            yield b'["ada@example.com"]\n["bo'
+            await never.wait()
+
+        masked = MASKER.mask_reply(reply(None, stream()), NO_LEASE)
+        assert masked.reply.stream is not None
+        return await asyncio.wait_for(anext(aiter(masked.reply.stream)), 5)
+
+    assert not MASKER.collecting(reply(None))
+    assert asyncio.run(first()) == b'["[REDACTED:email]"]\n'
+
+
+def test_what_needs_no_change_is_the_very_same_object() -> None:
+    body = b'["nothing", 1]\n' * 50
+    assert whole(body) is body
+
+
+@pytest.mark.parametrize(
+    ("text", "sound"),
+    [
+        (b"[1]\n[2]", True), (b"[1]\n[2]\n", True), (b"[1] [2]\n", False), (b"[1\n]\n", False), (b"[1] [2]\n[3\n]\n", False),
+        (b"[1]\n\n[2]\n", False), (b"[1]\r\n[2]\n", False), (b"[1]\n[2", False), (b'["\xff"]\n', False), (b"", False),
+    ],
+)  # fmt: skip
+def test_what_counts_as_lines(text: bytes, sound: bool) -> None:
+    assert are_lines(text) is sound
+
+
+@pytest.mark.parametrize("body", [b'["fine"]\n["a"] ["b"]\n', b'["fine"]\n["a"\n]\n', b"[1]\n{\n", b'[1]\n["\xff"]\n'])
+def test_what_is_not_json_line_by_line_is_refused(body: bytes) -> None:
+    with pytest.raises(Refused) as refused:
+        whole(body)
+    assert refused.value.code is Code.MASKING_REFUSED
+    with pytest.raises(Refused):
+        asyncio.run(streamed([body]))
+
+
+def test_a_line_without_end_is_not_collected_without_end() -> None:
+    with pytest.raises(Refused):
+        asyncio.run(streamed([b'["' + b"x" * 900] * 3))
