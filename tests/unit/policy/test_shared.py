@@ -34,7 +34,8 @@ def allow(when: str | None) -> list[PolicySpec]:
     "when",
     [
         'args.verb == "read"', "args.own > 5", 'args.verb == "read" && args.own > 5', 'principal.subject == "ada"',
-        "args.rows < 5", 'args.verb == "read" || principal.subject == "bob"', "has(args.own) && args.own > 5", '"own" in args', "size(args) > 1",
+        "args.rows < 5", 'args.verb == "read" || principal.subject == "bob"', "has(args.own) && args.own > 5",
+        '"own" in args', "size(args) > 1",
         'args["verb"] == "read"', None, "args.missing_at_run > 1",
     ],
 )  # fmt: skip

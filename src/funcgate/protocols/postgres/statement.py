@@ -221,9 +221,11 @@ class StatementExchange(PostgresExchange):
     def _rows(self, answer: Answer, most: int) -> bytes:
         """The lines of rows that are all there, nothing if the next message is no row, or a large one."""
         upstream = self.session.upstream
-        if upstream is None or not answer.in_rows or not (data := upstream.channel.rows(most)):
+        if upstream is None or not answer.in_rows:
             return b""
         try:
+            if not (data := upstream.channel.rows(most)):
+                return b""
             lines, size = answer.take_rows(data)
         except Malformed as malformed:
             upstream.channel.abort()
