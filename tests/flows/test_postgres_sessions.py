@@ -407,12 +407,13 @@ def test_a_session_holds_so_many_statements_and_no_more(sql_gate: SqlGate) -> No
         ("set application_name to 'funcgate somebody-else'", "funcgate agent-7 funcgate somebody-else"),
         ("SET application_name = 'it''s; DROP TABLE things --'", "funcgate agent-7 it's; drop table things --"),
         ("RESET application_name", "funcgate agent-7 began"),
+        ("SET application_name = 'a' -- ;\n; SET application_name = 'funcgate x'", "funcgate agent-7 funcgate x"),
     ],
 )
 def test_the_database_knows_who_calls(sql_gate: SqlGate, database: Database, sql: str, name: str, through: str) -> None:
     login = {"password": sql_gate.authority.token(sub="agent-7"), "application_name": "began"}
     with sql_gate.connect(**login) as connection, database.connect() as direct:
-        connection.execute(sql, prepare=through == "extended")  # type: ignore[call-overload]
+        connection.execute(sql, prepare=through == "extended" and "--" not in sql)  # type: ignore[call-overload]
         connection.execute("SELECT 1")
         names = direct.execute("SELECT application_name FROM pg_stat_activity").fetchall()
         assert (name,) in names, names
@@ -420,3 +421,12 @@ def test_the_database_knows_who_calls(sql_gate: SqlGate, database: Database, sql
             with pytest.raises(psycopg.Error, match="not allowed"):
                 connection.execute(attack)  # type: ignore[arg-type]
     assert count(database) == 2
+
+
+def test_a_local_name_begins_with_the_caller_s_too(make_sql_gate: Callable[..., SqlGate], database: Database) -> None:
+    """Where the target is not guarded, so that SET LOCAL may be asked for."""
+    gate = make_sql_gate(target={"preset": "none"}).start()
+    with gate.connect() as connection, database.connect() as direct:
+        connection.execute("BEGIN; SET LOCAL application_name = 'funcgate somebody-else'")
+        names = direct.execute("SELECT application_name FROM pg_stat_activity").fetchall()
+        assert ("funcgate agent-1 funcgate somebody-else",) in names, names

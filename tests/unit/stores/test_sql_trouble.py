@@ -79,6 +79,21 @@ def test_while_another_process_holds_it_it_is_refused(tmp_path: Path, monkeypatc
     with_store(path, test)
 
 
+def test_who_reads_waits_for_no_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
+    path = tmp_path / "state.db"
+
+    async def test(store: SqlApprovals) -> None:
+        await store.open(SOUND)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert await store.get(SOUND.id) == SOUND
+        assert await store.find() == [SOUND]
+        other.close()
+
+    with_store(path, test)
+
+
 def test_callers_who_go_away_in_the_middle_leave_no_lock(tmp_path: Path) -> None:
     async def test(store: SqlApprovals) -> None:
         for turn in range(10):

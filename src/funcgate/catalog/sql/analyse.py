@@ -9,7 +9,7 @@ from typing import Any, Literal
 from msgspec import structs
 
 from .facts import NOTHING, Facts, together
-from .handles import declared, ended, executed, fetched
+from .handles import declared, ended, executed, fetched, named
 from .queries import Queries
 from .scope import Scope
 from .statement import Control, Handle, Output, Statement
@@ -199,7 +199,7 @@ class Analysis:
         return "cursor"
 
     def _prepared(self, fields: Node) -> str:
-        self._handle = Handle(what="prepared", name=fields.get("name", ""), makes=True)
+        self._handle = Handle(what="prepared", name=named(fields, "name"), makes=True)
         kind, inner = node_of(fields.get("query"))
         if kind not in ROWS:
             raise refused("PREPARE of anything but SELECT, INSERT, UPDATE, DELETE, MERGE")

@@ -1,9 +1,10 @@
 """Names that a session gives to statements in SQL: cursors (DECLARE, FETCH) and prepared statements (PREPARE, EXECUTE).
 
-What runs under such a name is judged as the statement that it stands for, each time. A value of EXECUTE that is no constant
-is refused: an expression would run unseen.
+What runs under such a name is judged as the statement that it stands for, each time. A value of EXECUTE that is no plain
+constant is refused: an expression would run unseen. So is a name that a server may read as another one.
 """
 
+import re
 from typing import Any
 
 from msgspec import structs
@@ -13,6 +14,8 @@ from .tree import Node, node_of, refused
 
 _ALL = 1 << 62  # FETCH ALL is written as a huge number
 _BINARY, _HOLD = 0x01, 0x20  # of the options of DECLARE, as the parser has them
+_MAX_NAME = 59  # a name of 60 bytes or more may be what the parser left of a longer one
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 _PREPARED = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE"})
 
 
@@ -21,7 +24,7 @@ def declared(fields: Node) -> Handle:
     options = fields.get("options", 0)
     if options & _BINARY:
         raise refused("a binary cursor: ask for the format of values in the protocol")
-    return Handle(what="cursor", name=fields.get("portalname", ""), hold=bool(options & _HOLD), makes=True)
+    return Handle(what="cursor", name=named(fields, "portalname"), hold=bool(options & _HOLD), makes=True)
 
 
 def fetched(fields: Node) -> Handle:
@@ -30,7 +33,7 @@ def fetched(fields: Node) -> Handle:
     onward = fields.get("direction", "FETCH_FORWARD") == "FETCH_FORWARD"
     return Handle(
         what="cursor",
-        name=fields.get("portalname", ""),
+        name=named(fields, "portalname"),
         moves=bool(fields.get("ismove", False)),
         limit=count if onward and 0 <= count < _ALL else -1,
     )
@@ -39,16 +42,25 @@ def fetched(fields: Node) -> Handle:
 def executed(fields: Node) -> Handle:
     """What EXECUTE asks for. Raises `Refused`."""
     values = tuple(_value(item) for item in fields.get("params", ()))
-    return Handle(what="prepared", name=fields.get("name", ""), values=values)
+    return Handle(what="prepared", name=named(fields, "name"), values=values)
 
 
 def ended(kind: str, fields: Node) -> Handle | None:
     """What CLOSE or DEALLOCATE ends; None for other statements."""
     if kind == "ClosePortalStmt":
-        return Handle(what="cursor", name=fields.get("portalname", ""), ends=True)
+        return Handle(what="cursor", name=named(fields, "portalname"), ends=True)
     if kind == "DeallocateStmt":
-        return Handle(what="prepared", name=fields.get("name", ""), ends=True)
+        return Handle(what="prepared", name=named(fields, "name"), ends=True)
     return None
+
+
+def named(fields: Node, member: str) -> str:
+    """The name, "" for none. Raises `Refused` for one that is not the same to every server."""
+    name = str(fields.get(member, ""))
+    # Attack: two long names that the server cuts to one; É, which a database in Latin 1 folds to é, and cuts elsewhere.
+    if len(name) > _MAX_NAME or not name.isascii():
+        raise refused(f"a name of a cursor or statement has at most {_MAX_NAME} characters, all of them ASCII")
+    return name
 
 
 def standing_for(use: Statement, made: Statement) -> Statement:
@@ -73,18 +85,22 @@ def shakes(statement: Statement) -> bool:
 
 
 def _value(item: Any) -> str | None:
-    """A constant as text, as a bound value would be. Raises `Refused`."""
+    """A constant as text: what any parameter that it is given to would make of it, too. Raises `Refused`."""
     kind, fields = node_of(item)
-    if kind == "TypeCast":
-        return _value(fields.get("arg"))
+    # Attack: EXECUTE p('secret, so not'::char(6)): what the policy compares is not what the statement gets.
     if kind != "A_Const":
         # Attack: EXECUTE p(pg_read_file('...')): a call that stands in no statement.
-        raise refused("EXECUTE with anything but constants: bind values in the protocol")
+        raise refused("EXECUTE with anything but plain constants, without casts: bind values in the protocol")
     if fields.get("isnull"):
         return None
-    for name in ("sval", "fval", "bsval"):
-        if name in fields:
-            return str(fields[name].get(name, ""))
+    if "sval" in fields:
+        return str(fields["sval"].get("sval", ""))
     if "ival" in fields:
         return str(fields["ival"].get("ival", 0))
-    return "true" if fields.get("boolval", {}).get("boolval", False) else "false"
+    if "boolval" in fields:
+        return "true" if fields["boolval"].get("boolval", False) else "false"
+    number = str(fields.get("fval", {}).get("fval", ""))
+    # Attack: EXECUTE p(1e3), EXECUTE p(B'01'): a parameter of type text gets 1000, and 01.
+    if not _NUMBER.fullmatch(number) or not number.strip("-0."):
+        raise refused("EXECUTE with a number or a bit string in another form than it is shown in")
+    return number

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from msgspec import structs
 
-from funcgate.catalog.sql import Statement, own_text
+from funcgate.catalog.sql import Output, Statement, own_text
 from funcgate.core.refusal import Code, Refused
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.frames import Frame, Malformed, frame
@@ -24,6 +24,8 @@ from .upstream import Upstream
 _MOST_FORMATS = 16
 _BOUND, _DESCRIBED, _DESCRIBED_FOR_US = ("2",), ("2", "T"), ("2", "-T")
 _UNNAMED = (("P", ""),)
+_MAX_NAME = 63  # bytes; the server cuts longer names
+_ANYTHING = (Output("", None, star=True),)
 _MOST_WAITING = 1 << 20  # bytes of messages that are not part of a call yet
 
 
@@ -138,6 +140,7 @@ class Extended:
 
     async def _parse(self, found: Frame) -> None:
         name, sql, types = frontend.read_parse(found.payload)
+        _check_name(name)
         await self._part_from(None)
         statements = self._session.target_now().catalog.analyse(sql)
         if len(statements) > 1:
@@ -160,15 +163,18 @@ class Extended:
         if prepared is None:
             raise Refused(Code.REQUEST_INVALID, "There is no such prepared statement.")
         await self._part_from(prepared)
+        _check_name(bind.portal)
         self._check_room(len(found.raw) if bind.portal else 0)
-        if bind.portal and bind.portal in self._portals:
+        handles = self._session.handles
+        # Attack: a portal under the name of a cursor, so that FETCH is judged as the one and brings the rows of the other.
+        if bind.portal and (bind.portal in self._portals or handles.cursor(bind.portal) is not None):
             raise Refused(Code.REQUEST_INVALID, "There is a portal of that name already.")
         self._new.append(("P", bind.portal))
-        # Attack: prepare FETCH for a cursor of harmless columns, and bind it when the name is another cursor's: what was
-        # described then is not what comes now.
+        # Attack: describe FETCH or EXECUTE, then give its name to a statement with other columns.
         named = prepared.statement is not None and prepared.statement.handle is not None
         columns = None if named else _formatted(prepared, bind.results)
-        self._bound = self._portals[bind.portal] = Portal(prepared, bind, columns)
+        portal = Portal(prepared, bind, columns, handles.behind(prepared.statement))
+        self._bound = self._portals[bind.portal] = portal
         self._about = prepared
         self._wait(found, "2")
 
@@ -193,6 +199,7 @@ class Extended:
     async def _close(self, found: Frame) -> None:
         """Close is no call: it ends what the session has, and nothing else."""
         what, name = frontend.read_named(found.payload)
+        _check_name(name)
         await self._part_from(None)
         self._forget([(what, name)])
         session, upstream = self._session, self._session.upstream
@@ -282,6 +289,9 @@ class Extended:
         session = self._session
         statement = prepared.statement
         if statement is not None and statement.handle is not None and function == statement.function:
+            if portal is not None and session.handles.behind(statement) is not portal.behind:
+                # Attack: what the name stood for when it was bound says which columns come; they would be those of another one.
+                raise Refused(Code.REQUEST_INVALID, "The name stands for something else than when it was bound.")
             statement = session.handles.resolve(statement)
             prepared, function = structs.replace(prepared, statement=statement), statement.function
             if portal is not None and sending.executes:
@@ -306,7 +316,10 @@ class Extended:
                 about.formatted.clear()
                 about.types = next(parameters)
         if sending.executes and prepared.statement is not None:
+            running = (prepared, portal.columns) if portal is not None else None
             session.took_effect(prepared.statement, values=exchange.values(), failed=answer.failed)
+            if portal is not None and running is not None and answer.suspended:
+                portal.prepared, portal.columns = running  # which nothing that it does can close
 
     async def _fail(self, *, aborted: bool = False) -> None:
         """A refusal is to the session what an error of the server is. `aborted`: it was one."""
@@ -336,10 +349,6 @@ class Extended:
         for what, name in names:
             (self._statements if what == "S" else self._portals).pop(name, None)
 
-    def transaction_ended(self) -> None:
-        """Portals end with the transaction that they were made in."""
-        self._portals.clear()
-
     # What SQL does with the names (see handles.py).
 
     def statement(self, name: str) -> Statement | None:
@@ -362,6 +371,28 @@ class Extended:
         else:
             self._statements.clear()
 
+    def has_portal(self, name: str) -> bool:
+        return name in self._portals
+
+    def portals_ended(self, name: str = "") -> None:
+        """That one, or all."""
+        if name:
+            self._portals.pop(name, None)
+        else:
+            self._portals.clear()
+
+    def portals_shaken(self) -> None:
+        """Nobody can tell any more which columns they bring, nor of what."""
+        # Attack: a function that closes a portal, and opens a cursor on something hidden under its name.
+        for portal in self._portals.values():
+            statement = portal.prepared.statement
+            if statement is not None:
+                unknown = structs.replace(statement, outputs=_ANYTHING)
+                portal.prepared, portal.columns = (
+                    structs.replace(portal.prepared, statement=unknown, columns=None),
+                    None,
+                )
+
     async def _until(self, upstream: Upstream, kind: bytes) -> Frame:
         """Read up to a message of this type; what comes before it is passed on as what comes unasked."""
         unasked: list[Frame] = []
@@ -373,6 +404,13 @@ class Extended:
         for each in unasked:
             await self._session.unasked(each)
         return found
+
+
+def _check_name(name: str) -> None:
+    # Attack: two long names that the server cuts to one, so that closing the one frees the other.
+    if len(name) > _MAX_NAME or not name.isascii():
+        detail = f"A name of a statement or portal has at most {_MAX_NAME} characters, all of them ASCII."
+        raise Refused(Code.REQUEST_INVALID, detail)
 
 
 def _formatted(prepared: Prepared, formats: tuple[int, ...]) -> Sequence[backend.Column] | None:

@@ -1,6 +1,7 @@
 """The names that a session gave to statements in SQL: which cursor is which query, which EXECUTE is which statement.
 
-It follows what the database answered, and refuses a name that it is not sure of: to forget one too many is safe.
+It follows what the database answered, and refuses a name that it is not sure of: to forget one too many is safe. Cursors and
+the protocol's portals have one space of names.
 """
 
 from collections.abc import Sequence
@@ -16,13 +17,19 @@ _WORDS = {"cursor": "cursor", "prepared": "prepared statement"}
 
 
 class Named(Protocol):
-    """The prepared statements of the session, however they were made."""
+    """The prepared statements of the session, however they were made; and the portals of the protocol."""
 
     def statement(self, name: str) -> Statement | None: ...
 
     def prepared(self, name: str, statement: Statement) -> None: ...
 
     def deallocated(self, name: str) -> None: ...
+
+    def has_portal(self, name: str) -> bool: ...
+
+    def portals_ended(self, name: str = "") -> None: ...
+
+    def portals_shaken(self) -> None: ...
 
 
 class Handles:
@@ -46,7 +53,7 @@ class Handles:
         found = self._found(handle)
         if handle.makes:
             # Attack: declare a harmless cursor under the name of one that is open; the server keeps the old one, we the new one.
-            if found is not None:
+            if found is not None or (handle.what == "cursor" and self._named.has_portal(handle.name)):
                 raise _refused(f"there is a {_WORDS[handle.what]} {handle.name!r} already")
             if handle.what == "cursor" and len(self._cursors) >= _MOST:
                 raise Refused(Code.REQUEST_TOO_LARGE, "The session holds too many cursors; close some.")
@@ -55,13 +62,25 @@ class Handles:
             raise _refused(f"there is no {_WORDS[handle.what]} {handle.name!r} in this session")
         return standing_for(self._with_values(statement, handle), found)
 
+    def behind(self, statement: Statement | None) -> Statement | None:
+        """What the name that the statement uses stands for: now, or when it began to run. None if it uses none, or there is
+        nothing of that name."""
+        handle = statement.handle if statement is not None else None
+        if handle is None or handle.makes or handle.ends:
+            return None
+        return handle.made or self._found(handle)
+
     def took_effect(self, statement: Statement, *, values: Sequence[Any] = (), failed: bool = False) -> None:
         """After the statement ran, with these bound values. What ends names does so in any case."""
         handle = statement.handle
         if shakes(statement):
             self._cursors.clear()
+            self._named.portals_shaken()
+        if statement.control in ("commit", "rollback"):
+            # Attack: COMMIT AND CHAIN, or COMMIT; BEGIN in one text: no moment without a transaction, and all names are free.
+            self.transaction_ended()
         if statement.args.get("command") == "DISCARD":
-            self._cursors.clear()
+            self.closed("")
             self._named.deallocated("")
         elif handle is None:
             return
@@ -77,7 +96,8 @@ class Handles:
             self._named.prepared(handle.name, handle.made)
 
     def transaction_ended(self) -> None:
-        """Cursors end with the transaction that they were made in, but for those WITH HOLD."""
+        """Cursors and portals end with the transaction that they were made in, but for those WITH HOLD."""
+        self._named.portals_ended()
         self._cursors = {name: found for name, found in self._cursors.items() if found[1].hold}
 
     def cursor(self, name: str) -> Statement | None:
@@ -86,7 +106,8 @@ class Handles:
         return found[0] if found is not None else None
 
     def closed(self, name: str) -> None:
-        """A cursor was closed; all of them if `name` is ""."""
+        """A cursor or portal was closed; all of them if `name` is ""."""
+        self._named.portals_ended(name)
         if name:
             self._cursors.pop(name, None)
         else:
@@ -105,12 +126,13 @@ class Handles:
 
 
 class _Ahead:
-    """Prepared statements as they would be, were the text's statements to run."""
+    """Prepared statements and portals as they would be, were the text's statements to run."""
 
     def __init__(self, named: Named) -> None:
         self._named = named
         self._changed: dict[str, Statement | None] = {}
-        self._all_gone = False
+        self._all_gone = self._no_portals = False
+        self._closed: set[str] = set()
 
     def statement(self, name: str) -> Statement | None:
         if name in self._changed or self._all_gone:
@@ -126,6 +148,16 @@ class _Ahead:
         else:
             self._changed.clear()
             self._all_gone = True
+
+    def has_portal(self, name: str) -> bool:
+        return not self._no_portals and name not in self._closed and self._named.has_portal(name)
+
+    def portals_ended(self, name: str = "") -> None:
+        self._no_portals = self._no_portals or not name
+        self._closed.add(name)
+
+    def portals_shaken(self) -> None:
+        """They keep their names."""
 
 
 def _refused(detail: str) -> Refused:

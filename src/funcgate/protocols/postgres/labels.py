@@ -25,13 +25,14 @@ def label(subject: str, own: str) -> str:
 def labelled(statement: Statement, subject: str) -> Statement:
     """A SET of the name as it will be sent; RESET goes back to the name that the connection began with. Others as they are."""
     args = statement.args
-    if args.get("setting") != _SETTING or statement.function != "set" or _LOCAL.match(statement.sql):
+    if args.get("setting") != _SETTING or statement.function != "set":
         return statement
     harmless = [danger for danger in args["dangerous"] if danger != _DANGER]
     if args["command"] == "RESET":
         return structs.replace(statement, args={**args, "dangerous": harmless}, shared=None)
     # Attack: take another caller's name in the database's log.
     name = label(subject, args["value"])
-    sql = f"SET {_SETTING} = '{name.replace(chr(39), chr(39) * 2)}'"
-    named = {**args, "sql": sql, "value": name, "dangerous": harmless}
+    local = bool(_LOCAL.match(statement.sql))  # it stays what the guarded preset denies
+    sql = f"SET {'LOCAL ' if local else ''}{_SETTING} = '{name.replace(chr(39), chr(39) * 2)}'"
+    named = {**args, "sql": sql, "value": name, "dangerous": args["dangerous"] if local else harmless}
     return structs.replace(statement, sql=sql, args=named, shared=None)

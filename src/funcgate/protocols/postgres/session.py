@@ -33,6 +33,7 @@ from .target import PostgresSite, PostgresTarget, SessionLimits
 from .upstream import Upstream
 
 _POISON = frontend.parse("funcgate_refused", "funcgate_refused") + frontend.SYNC_FRAME
+_BETWEEN = "\n;\n"  # a statement may end in a comment
 _MOST_STATEMENTS = 100  # of one text
 _REPAIR_S = 10.0
 _QUIET = frozenset({frontend.COPY_DATA, frontend.COPY_DONE, frontend.COPY_FAIL})
@@ -214,7 +215,6 @@ class Session:
         """Tell the caller that the next statement may come, and in which state the transaction is."""
         state = self.upstream.state if self.upstream is not None else b"I"
         if state == b"I":
-            self._extended.transaction_ended()
             self.handles.transaction_ended()
         await self.tell(backend.ready(state))
 
@@ -224,7 +224,7 @@ class Session:
             self.settings = hashlib.sha256(f"{self.settings}\n{statement.sql}".encode()).hexdigest()
         self.handles.took_effect(statement, values=values, failed=failed)
         if statement.control == "rollback_to":
-            self._extended.transaction_ended()
+            self._extended.portals_ended()
         if statement.relations_change or statement.control in ("rollback", "rollback_to"):
             self.origins.changed()
 
@@ -257,9 +257,9 @@ class Session:
             if len(statements) > _MOST_STATEMENTS:
                 raise Refused(Code.REQUEST_TOO_LARGE, f"A text may hold {_MOST_STATEMENTS} statements.")
             statements = self._resolved(statements)
-            if len(statements) == 1:
-                statements = (labelled(statements[0], self.subject),)
-                sql = statements[0].sql if statements[0].function == "set" else sql
+            named = tuple(labelled(each, self.subject) for each in statements)
+            if any(each is not before for each, before in zip(named, statements, strict=True)):
+                statements, sql = named, _BETWEEN.join(each.sql for each in named)
         except Refused as why:
             await self.refuse(why)
             await self._after_refusal()

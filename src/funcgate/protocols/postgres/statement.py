@@ -45,11 +45,13 @@ class Prepared(Struct):
 
 
 class Portal(Struct):
-    """A statement with its values. `columns` is None until it was described."""
+    """A statement with its values. `columns` is None until it was described. `behind` is what the name that it uses stood for
+    when it was bound."""
 
     prepared: Prepared
     bind: frontend.Bind
     columns: Sequence[Column] | None = None
+    behind: Statement | None = None
 
 
 class Sending(Struct):

@@ -192,7 +192,7 @@ def test_what_is_executed_is_what_was_prepared() -> None:
     assert (made.function, made.args["command"], made.parameters) == ("describe", "PREPARE", 0)
     assert made.handle is not None
     assert made.handle.made is not None
-    (use,) = sqls.analyse("EXECUTE p(-1, 'x'::text)")
+    (use,) = sqls.analyse("EXECUTE p(-1, 'x')")
     run = standing_for(use, made.handle.made)
     assert run.handle is not None
     assert (run.function, run.handle.values, run.args["command"], run.parameters) == (
@@ -202,7 +202,10 @@ def test_what_is_executed_is_what_was_prepared() -> None:
         2,
     )
     assert sqls.arguments(run, run.handle.values)["parameters"] == ["-1", "x"]
-    assert sqls.analyse("EXECUTE p(NULL, true, 1.5, B'01')")[0].handle.values == (None, "true", "1.5", "b01")  # type: ignore[union-attr]
+    assert sqls.analyse("EXECUTE p(NULL, true, -1.50, 0x10)")[0].handle.values == (None, "true", "-1.50", "16")  # type: ignore[union-attr]
+    for value in ("B'01'", "1e3", ".5", "-0.0", "1_0.5", "0xFFFFFFFFFFFF", "'x'::text", "now()", "ARRAY[1]"):
+        with pytest.raises(Refused):  # a parameter of the type text would get another text
+            sqls.analyse(f"EXECUTE p({value})")
     with pytest.raises(Refused):
         standing_for(use, sqls.analyse("COMMIT")[0])
     with pytest.raises(Refused):
