@@ -221,3 +221,14 @@ def test_an_approval_of_a_fetch_is_for_the_cursor_as_it_was_declared(make_sql_ga
         if call[0]["args"]["command"] == "FETCH":
             digests.append(call[0]["digest"])
     assert len(set(digests)) == 2
+
+
+def test_the_extended_protocol_executes_by_name_what_was_parsed(sql_gate: SqlGate) -> None:
+    with Raw(sql_gate.port) as caller:
+        caller.log_in(sql_gate.authority.token())
+        caller.parse("t", "SELECT note FROM people WHERE id = 7")
+        caller.parse("", "EXECUTE t")
+        caller.bind("", "")
+        caller.execute()
+        caller.send(b"S")
+        assert b"note 7" in b"".join(message.raw for message in caller.until(b"Z"))

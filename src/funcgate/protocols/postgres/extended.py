@@ -289,7 +289,7 @@ class Extended:
         session = self._session
         statement = prepared.statement
         if statement is not None and statement.handle is not None and function == statement.function:
-            if portal is not None and session.handles.behind(statement) is not portal.behind:
+            if portal is not None and session.handles.behind(statement) != portal.behind:
                 # Attack: what the name stood for when it was bound says which columns come; they would be those of another one.
                 raise Refused(Code.REQUEST_INVALID, "The name stands for something else than when it was bound.")
             statement = session.handles.resolve(statement)
