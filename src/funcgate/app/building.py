@@ -90,6 +90,7 @@ def contents_of(parts: Parts, journal: Journal) -> Contents:
         key=encryption_key(parts),
         keep_free_bytes=settings.keep_free_bytes,
         elsewhere_limit_s=settings.elsewhere_timeout_s,
+        elsewhere_waiting_bytes=settings.elsewhere_waiting_bytes,
     )
 
 

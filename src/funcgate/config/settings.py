@@ -65,6 +65,7 @@ class JournalSettings(Struct, frozen=True, kw_only=True):
     inline_bytes: int
     record_bytes: int
     elsewhere_timeout_s: float
+    elsewhere_waiting_bytes: int
     encryption: Secret | None = None
 
 
@@ -175,6 +176,7 @@ def journal_settings(
         record_bytes=read.size("record", spec.record),
         encryption=encryption,
         elsewhere_timeout_s=read.time("elsewhere_timeout", spec.elsewhere_timeout),
+        elsewhere_waiting_bytes=read.size("elsewhere_waiting", spec.elsewhere_waiting),
     )
 
 

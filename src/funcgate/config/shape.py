@@ -73,7 +73,7 @@ class EncryptionSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class JournalSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When an entry counts as written (after its own sync, or after the last one in an interval), what is recorded and how
     it is kept. `encryption` is the key of the content at rest; `elsewhere_timeout` how long a folder of `retention` may take
-    to store content."""
+    to store content, `elsewhere_waiting` how much may wait for one."""
 
     sync: Literal["always", "interval"] = "always"
     every: Time = "5ms"
@@ -85,6 +85,7 @@ class JournalSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     record: Size = "32MiB"
     encryption: EncryptionSpec | None = None
     elsewhere_timeout: Time = "10s"
+    elsewhere_waiting: Size = "64MiB"
 
 
 class ProofSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

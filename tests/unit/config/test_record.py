@@ -196,7 +196,10 @@ def test_where_content_lies(write: Write, sound: str, tmp_path: Path) -> None:
     (warning,) = parts.warnings
     assert "there is no folder" in warning.text
     assert "funcgate makes none there" in warning.text
-    assert parts.journal.elsewhere_timeout_s == 10.0
+    assert (parts.journal.elsewhere_timeout_s, parts.journal.elsewhere_waiting_bytes) == (10.0, 64 << 20)
+    text = "journal: {elsewhere_timeout: 2s, elsewhere_waiting: 1MiB}\n"
+    parts = read_parts(write(text=text + sound))
+    assert (parts.journal.elsewhere_timeout_s, parts.journal.elsewhere_waiting_bytes) == (2.0, 1 << 20)
 
 
 def test_a_look_without_the_secrets(write: Write, sound: str) -> None:

@@ -15,7 +15,7 @@ from funcgate.core.entry import Entry, Kind
 from funcgate.core.ports import Journal
 from funcgate.core.refusal import Code, Refused
 
-from .elsewhere import LIMIT_S, Elsewhere
+from .elsewhere import LIMIT_S, MAX_WAITING_BYTES, Elsewhere
 from .files import make_folder
 from .forms import encode_part, encrypt
 from .keys import KeyRing, Keys
@@ -32,7 +32,8 @@ class Contents:
 
     `inline_bytes` is the most that stays in a line of arguments or of a body. `key` is 32 bytes, None for no encryption.
     Objects are not written into the last `keep_free_bytes` of the disk. All content of the targets that `elsewhere.use` is
-    told goes to folders of their own, each write within `elsewhere_limit_s`. The entries are changed on their way.
+    told goes to folders of their own, each write within `elsewhere_limit_s`, and at most `elsewhere_waiting_bytes` wait for
+    one. The entries are changed on their way.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Contents:
         keep_free_bytes: int = 0,
         max_in_flight_bytes: int = MAX_IN_FLIGHT_BYTES,
         elsewhere_limit_s: float = LIMIT_S,
+        elsewhere_waiting_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
         self._inner = inner
         self._inline = inline_bytes
@@ -53,7 +55,9 @@ class Contents:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="funcgate-content")
         self._objects = ContentStore(data_dir)
         self._ring = None if key is None else KeyRing(data_dir, key, self._threads)
-        self.elsewhere = Elsewhere(data_dir, self._inner.append, limit_s=elsewhere_limit_s)
+        self.elsewhere = Elsewhere(
+            data_dir, self._inner.append, limit_s=elsewhere_limit_s, max_waiting_bytes=elsewhere_waiting_bytes
+        )
         self._in_flight = 0
         self._behind: dict[str, asyncio.Task[None]] = {}  # by call: what is under way, and what comes later waits for
         self._arrivals: set[asyncio.Task[None]] = set()  # those of them that a call begins with

@@ -1,7 +1,10 @@
 """Files that are there whole or not at all, also after a crash. Blocking: never on the event loop."""
 
+import errno
 import os
 import secrets
+import stat
+from io import FileIO
 from pathlib import Path
 
 
@@ -39,6 +42,22 @@ def write_whole(path: Path, data: bytes, beside: Path) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def open_plain(path: Path, flags: int = os.O_RDONLY) -> FileIO:
+    """A file as it is, opened with these flags, unbuffered. Raises `OSError`, also for what is none: a link, a pipe, a folder."""
+    # Attack: a pipe, which nobody ever writes to; a link, so that what is written goes to the journal.
+    flags |= os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        number = os.open(path, flags | os.O_NONBLOCK, 0o600)
+    except BlockingIOError:  # a lease on a file, of Samba's for example: it is given up when somebody waits
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise
+        number = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    return FileIO(number, "rb" if flags & os.O_ACCMODE == os.O_RDONLY else "ab")
 
 
 def write_all(number: int, data: bytes) -> None:

@@ -7,12 +7,13 @@ import contextlib
 import hashlib
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import Altered, Expired, Missing
-from .files import make_folder, sync_folder, write_all, write_whole
+from .files import make_folder, open_plain, sync_folder, write_all, write_whole
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -20,6 +21,8 @@ _SHARD = re.compile(r"[0-9a-f]{2}")
 UNFINISHED = re.compile(r"[0-9a-f]{16}\.[0-9a-f]{16}")  # as `files.write_whole` names it
 LEAVING = ".leaving"  # what a deletion has put aside
 _PREFIX = "sha256:"
+_BLOCK_BYTES = 1 << 20
+_AT_ONCE_BYTES = 64 << 20  # a larger file is looked at before it is held
 
 
 class ContentStore:
@@ -53,14 +56,14 @@ class ContentStore:
     def read(self, digest: str) -> bytes:
         """What is in the object. Raises `Missing`, `Expired`, `Altered` (also for one that cannot be read)."""
         try:
-            data = self.path(digest).read_bytes()
+            data = _read(self.path(digest))
         except FileNotFoundError:
             if self._is_expired(digest):
                 raise Expired(f"object {digest} has expired") from None
             raise Missing(f"object {digest} is missing: it is not in {self.folder}, and has not expired") from None
         except OSError as error:
             raise Missing(f"object {digest} cannot be read: {error.strerror}") from None
-        if _PREFIX + hashlib.sha256(data).hexdigest() != digest:
+        if data is None or _PREFIX + hashlib.sha256(data).hexdigest() != digest:
             raise Altered(f"object {digest} was altered: its content has another digest")
         return data
 
@@ -83,7 +86,11 @@ class ContentStore:
         if time.time() - aside.stat().st_mtime < unused_s:
             aside.rename(path)
             return False
-        self._note_expired(digest)
+        try:
+            self._note_expired(digest)
+        except OSError:
+            aside.rename(path)  # it stays, where it is looked for
+            raise
         sync_folder(path.parent)
         aside.unlink(missing_ok=True)
         sync_folder(self.unfinished)
@@ -93,7 +100,7 @@ class ContentStore:
         """Remove what killed writers left `settled_s` seconds ago, half or whole: no line will name it. Raises `OSError`."""
         for name in os.listdir(self.unfinished) if self.unfinished.is_dir() else ():
             path = self.unfinished / name
-            if UNFINISHED.fullmatch(name) and time.time() - path.stat().st_mtime >= settled_s:
+            if UNFINISHED.fullmatch(name) and (found := plain(path)) and time.time() - found.st_mtime >= settled_s:
                 path.unlink(missing_ok=True)
 
     def digests(self) -> Iterator[str]:
@@ -110,20 +117,43 @@ class ContentStore:
         return self.unfinished / f"{self.path(digest).name}{LEAVING}"
 
     def _note_expired(self, digest: str) -> None:
-        number = os.open(self._expired, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            write_all(number, f"{digest}\n".encode())
-            os.fsync(number)
-        finally:
-            os.close(number)
+        with open_plain(self._expired, os.O_WRONLY | os.O_CREAT | os.O_APPEND) as file:
+            write_all(file.fileno(), f"{digest}\n".encode())
+            os.fsync(file.fileno())
         sync_folder(self.folder)
 
     def _is_expired(self, digest: str) -> bool:
+        line, before = f"\n{digest}\n".encode(), b"\n"
         try:
-            with self._expired.open("rb") as file:
-                return any(line.rstrip() == digest.encode() for line in file)
+            with open_plain(self._expired) as file:
+                while block := file.read(_BLOCK_BYTES):
+                    before += block
+                    if line in before:
+                        return True
+                    before = before[-len(line) :]
         except OSError:
-            return False
+            pass
+        return False
+
+
+def plain(path: Path) -> os.stat_result | None:
+    """What is known of the file, None if it is none, or not there (any more)."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
+
+
+def _read(path: Path) -> bytes | None:
+    """What is in the file; None for a large one that is not what its name says. Raises `OSError`."""
+    with open_plain(path) as file:
+        # Attack: a file that is larger than the memory under the name of an object.
+        if os.fstat(file.fileno()).st_size > _AT_ONCE_BYTES:
+            if hashlib.file_digest(file, "sha256").hexdigest() != path.name:
+                return None
+            file.seek(0)
+        return file.read()
 
 
 def _touched(path: Path) -> bool:

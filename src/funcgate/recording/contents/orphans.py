@@ -10,7 +10,7 @@ from pathlib import Path
 
 from funcgate.recording.folder import lines
 
-from .objects import LEAVING, UNFINISHED, ContentStore
+from .objects import LEAVING, UNFINISHED, ContentStore, plain
 from .places import Places
 
 SETTLED_S = 3600.0
@@ -42,7 +42,7 @@ def orphans(
             for digest in _NAMED.findall(line.line):
                 found.pop(digest.decode(), None)
     for path in [*(path for _, paths in sorted(found.items()) for path in paths), *unfinished]:
-        if now() - path.stat().st_mtime >= settled_s:
+        if (there := plain(path)) and now() - there.st_mtime >= settled_s:
             yield path
 
 

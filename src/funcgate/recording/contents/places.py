@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from .errors import Away, Missing
-from .files import write_whole
+from .files import open_plain, write_whole
 from .objects import ContentStore
 
 FILE = "places.json"  # in the data folder
@@ -45,13 +45,13 @@ class _Mark(Struct, frozen=True):
 
 
 class Places:
-    """Those of one data folder. One process begins new ones; any may read."""
+    """Those of one data folder, and the data folder's own (`local`). One process begins new ones; any may read."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._file = data_dir / FILE
         self._lock = threading.Lock()
-        self._local = ContentStore(data_dir)
+        self.local = ContentStore(data_dir)
         self._read_at: tuple[int, int, int] | None = None
         self._known: dict[str, Place] = {}
 
@@ -81,7 +81,7 @@ class Places:
         """Where the objects of a place are, "" for the data folder. Raises `Away` if it is not there now, `Missing` if nobody
         knows it."""
         if not name:
-            return self._local
+            return self.local
         place = self.known().get(name)
         if place is None:
             said = f'the entry of kind admin that says "what":"place" and {name!r} names its folder'
@@ -92,7 +92,7 @@ class Places:
 
     def stores(self, away: Callable[[str], None] = lambda text: None) -> Iterator[ContentStore]:
         """All that are there, the data folder's first; `away` is told of each that is not."""
-        yield self._local
+        yield self.local
         for name in self.known():
             try:
                 yield self.store(name)
@@ -110,35 +110,32 @@ class Places:
 
         Raises `Away` when it is not there, or belongs to another gateway; `OSError`.
         """
-        with self._lock:
-            marked = _mark(folder)
-            known = self.known()
-            here = next((place for place in known.values() if Path(place.folder) == folder), None)
-            if marked is None:
-                if here is not None and here.begun:
-                    raise Away(_absent(folder))
-                place = here or self._keep(Place(secrets.token_hex(8), str(folder)))
-                write_whole(folder / MARK, msgspec.json.encode(_Mark(place.id)) + b"\n", folder)
-                return self._keep(replace(place, begun=True))
-            if marked not in known:
-                # Attack: two gateways in one folder, so that the retention of one deletes what the other recorded.
-                raise Away(
-                    f"{folder} belongs to another data folder ({folder / MARK} says so): give each gateway its own"
-                )
-            place = known[marked]
-            if here is not None and here.id != marked:
-                raise Away(
-                    f"{folder} holds the place {marked}, not {here.id} as before: is another disk mounted there?"
-                )
-            if Path(place.folder) != folder and _is(Path(place.folder), marked):
-                raise Away(f"{folder} is a copy of {place.folder}, which is still there: of a place there is only one")
-            return self._keep(replace(place, folder=str(folder), begun=True))
+        # Without the lock: a folder that does not answer holds up nobody else.
+        marked = _mark(folder)
+        known = self.known()
+        here = next((place for place in known.values() if Path(place.folder) == folder), None)
+        if marked is None:
+            if here is not None and here.begun:
+                raise Away(_absent(folder))
+            place = here or self._keep(Place(secrets.token_hex(8), str(folder)))
+            write_whole(folder / MARK, msgspec.json.encode(_Mark(place.id)) + b"\n", folder)
+            return self._keep(replace(place, begun=True))
+        if marked not in known:
+            # Attack: two gateways in one folder, so that the retention of one deletes what the other recorded.
+            raise Away(f"{folder} belongs to another data folder ({folder / MARK} says so): give each gateway its own")
+        place = known[marked]
+        if here is not None and here.id != marked:
+            raise Away(f"{folder} holds the place {marked}, not {here.id} as before: is another disk mounted there?")
+        if Path(place.folder) != folder and _is(Path(place.folder), marked):
+            raise Away(f"{folder} is a copy of {place.folder}, which is still there: of a place there is only one")
+        return self._keep(replace(place, folder=str(folder), begun=True))
 
     def _keep(self, place: Place) -> Place:
         """Durably. Raises `OSError`."""
-        known = {**self.known(), place.id: place}
-        if self._known.get(place.id) != place:
-            write_whole(self._file, msgspec.json.encode(_File(tuple(known.values()))) + b"\n", self._data_dir)
+        with self._lock:
+            known = {**self.known(), place.id: place}
+            if self._known.get(place.id) != place:
+                write_whole(self._file, msgspec.json.encode(_File(tuple(known.values()))) + b"\n", self._data_dir)
         return place
 
 
@@ -197,7 +194,7 @@ def _mark(folder: Path) -> str | None:
 
 def _decoded(path: Path, shape: type[Shape]) -> Shape | None:
     """None for what has another shape. Raises `OSError`."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         data = file.read(_MAX_BYTES)
     try:
         return msgspec.json.decode(data, type=shape)

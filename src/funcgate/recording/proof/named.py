@@ -3,9 +3,8 @@
 It reads no content and opens nothing: a name, and what lies under it.
 """
 
-import os
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -13,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from funcgate.recording.contents.errors import Missing
+from funcgate.recording.contents.files import open_plain
 from funcgate.recording.contents.keystore import SHREDDED, KeyStore
 from funcgate.recording.contents.places import Places
 from funcgate.recording.reader import with_room
@@ -24,7 +24,6 @@ NAMES = (
 _OBJECT = "sha256:"
 _IN = "@"
 _DIGITS = frozenset("0123456789abcdef")
-_BLOCK_BYTES = 1 << 20
 Shape = TypeVar("Shape")
 
 
@@ -107,13 +106,11 @@ def _object(places: Places, name: str) -> Wrong:
 def _summed(path: Path) -> str:
     """What is wrong with the object in the file of its digest."""
     try:
-        with path.open("rb") as file:
-            summed = sha256()
-            while piece := os.read(file.fileno(), _BLOCK_BYTES):
-                summed.update(piece)
+        with open_plain(path) as file:
+            summed = file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return "missing"
-    return "" if summed.hexdigest() == path.name else "altered"
+    return "" if summed == path.name else "altered"
 
 
 def _key(keys: KeyStore, name: str) -> str:

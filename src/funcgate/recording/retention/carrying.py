@@ -4,13 +4,16 @@ It keeps, and tells, what a hold or an open call covers by now; what is still in
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 from msgspec.structs import replace
 
 from funcgate.recording.chore import ChoreFailed
 from funcgate.recording.contents.errors import Missing
 from funcgate.recording.contents.keystore import SHREDDED, KeyStore
+from funcgate.recording.contents.objects import ContentStore
 from funcgate.recording.contents.places import Places
 from funcgate.recording.folder import PACKED, first_seq, segments
 from funcgate.recording.proof import ProofTrouble, latest_size
@@ -21,6 +24,7 @@ from .orders import WITHHELD, Gone, Key, Order, without
 from .rules import end_of, seconds_of
 from .state import State
 
+ANSWER_S = 10.0
 UNUSED_S = 3600.0
 SETTLED_S = 3600.0  # no object takes so long to be written
 
@@ -38,6 +42,7 @@ class Carrying:
         self._state = state
         self._keys = keys
         self._places = places
+        self._hanging: dict[str, Thread] = {}  # who looks at a place, and waits for it
 
     def carry_out(self, order: Order, coverage: Coverage) -> Order:
         """Delete what the order names. What of it is kept after all, as the order that says so; empty if nothing is."""
@@ -71,8 +76,10 @@ class Carrying:
     def sweep(self) -> None:
         """Remove segments that had expired when a crash, or their compression, brought them back, and content that a crash
         left without a name."""
-        for store in self._places.stores():
-            store.tidy(SETTLED_S)
+        self._places.local.tidy(SETTLED_S)
+        for name in self._places.known():
+            with suppress(Missing, OSError):  # whatever is wrong there keeps nothing else from expiring
+                self._store(name).tidy(SETTLED_S)
         for path in segments(self._journal):
             name = path.name.removesuffix(PACKED)
             first = None if self._state.knows(name) else first_seq(self._journal, name)
@@ -95,7 +102,7 @@ class Carrying:
     def _delete(self, digest: str, order: Order, coverage: Coverage) -> bool:
         naming = self._state.naming(digest)
         try:
-            stores = [self._places.store(place) for place in sorted({one.place for one in naming} or {""})]
+            stores = [self._store(place) for place in sorted({one.place for one in naming} or {""})]
         except Missing:
             return True  # nobody can tell: it is kept until its place is there again
         stores = [store for store in stores if store.is_there(digest)]
@@ -105,17 +112,48 @@ class Carrying:
             return True
         before = seconds_of(order.before)
         if all(end_of(one.day) <= before for one in naming):  # else the same content was recorded again meanwhile
-            kept = [store for store in stores if not store.delete(digest, unused_s=self._unused_s)]
+            kept = [store for store in stores if not self._gone(store, digest)]
             return bool(kept)
         return False
+
+    def _gone(self, store: ContentStore, digest: str) -> bool:
+        """Whether it was deleted there."""
+        try:
+            return store.delete(digest, unused_s=self._unused_s)
+        except OSError:
+            if store is self._places.local:
+                raise
+            return (
+                False  # a disk that fails, or somebody who wants to keep what expires here: nothing else waits for it
+            )
 
     def away(self, place: str) -> str:
         """Why nothing can be deleted in that place now; "" if it can."""
         try:
-            self._places.store(place)
+            folder = self._store(place).folder
         except Missing as missing:
             return str(missing)
-        return ""
+        return f"{folder} cannot be written to" if place and not os.access(folder, os.W_OK) else ""
+
+    def _store(self, place: str) -> ContentStore:
+        """Raises `Missing` also when the place does not answer: nothing else waits for a server that is gone."""
+        hanging = self._hanging.get(place)
+        if hanging is None or not hanging.is_alive():
+            found: list[ContentStore | Missing] = []
+            self._hanging[place] = hanging = Thread(target=self._look, args=(place, found), daemon=True)
+            hanging.start()
+            hanging.join(ANSWER_S)
+            for store in found:
+                if isinstance(store, ContentStore):
+                    return store
+                raise store
+        raise Missing(f"the folder of the place {place} does not answer")
+
+    def _look(self, place: str, found: list[ContentStore | Missing]) -> None:
+        try:
+            found.append(self._places.store(place))
+        except Missing as missing:
+            found.append(missing)
 
     def _remove(self, gone: Gone, coverage: Coverage) -> bool:
         if not any(path.exists() for path in self._files(gone.segment)):

@@ -1,7 +1,6 @@
 """Content that goes to another folder, on its way to the journal: announced first, in order, within limits."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from funcgate.recording.contents import Contents, ContentStore, Opener
 from funcgate.recording.contents.elsewhere import Depot, Elsewhere
 from funcgate.recording.contents.places import MARK, Places
 from funcgate.stores.memory import MemoryJournal
+from support.leased import leased
 
 Make = Callable[..., Entry]
 Work = Callable[[Contents, MemoryJournal], Awaitable[None]]
@@ -80,20 +80,18 @@ def test_others_pass_at_once_and_do_not_wait_for_it(
 ) -> None:
     async def work(contents: Contents, inner: MemoryJournal) -> None:
         await contents.append(arrived())
-        (east / MARK).unlink()
-        os.mkfifo(east / MARK)
-        waiting = asyncio.ensure_future(contents.append(chunk("x")))
-        await asyncio.sleep(0)
-        before = len(inner.lines)
-        done = contents.append(arrived("c2", target="bank", function="bank.pay"))
-        assert len(inner.lines) == before + 1  # before it is awaited
-        await done
-        with pytest.raises(Refused) as refused:
-            await waiting
-        assert refused.value.code is Code.JOURNAL_UNAVAILABLE
-        assert "does not answer within 0.2 s" in refused.value.private_detail
-        assert "does not answer" in contents.elsewhere.troubles()[0]
-        os.close(os.open(east / MARK, os.O_RDWR | os.O_NONBLOCK))
+        with leased(east / MARK):
+            waiting = asyncio.ensure_future(contents.append(chunk("x")))
+            await asyncio.sleep(0)
+            before = len(inner.lines)
+            done = contents.append(arrived("c2", target="bank", function="bank.pay"))
+            assert len(inner.lines) == before + 1  # before it is awaited
+            await done
+            with pytest.raises(Refused) as refused:
+                await waiting
+            assert refused.value.code is Code.JOURNAL_UNAVAILABLE
+            assert "does not answer within 0.2 s" in refused.value.private_detail
+            assert "does not answer" in contents.elsewhere.troubles()[0]
 
     assert [entry.call for entry in play(work).entries] == ["", "c1", "c2"]
 

@@ -1,14 +1,18 @@
 """Content in a folder of its own expires there; while the folder is away it is kept, and never taken for expired."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from funcgate.recording.contents import Places, orphans
+from funcgate.recording.contents import ContentStore, Places, orphans
 from funcgate.recording.contents.opener import Opener
+from funcgate.recording.contents.places import MARK
 from funcgate.recording.proof.verify import verify
+from funcgate.recording.retention import carrying
 from funcgate.recording.retention.outlook import outlook
 from support.house import KEY, House
+from support.leased import leased
 
 
 @pytest.fixture
@@ -89,3 +93,49 @@ def test_what_is_missing_there_without_an_order_is_told(house: House, east: Path
     other.write_bytes(b"something else")
     texts = [fault.text for fault in verify(house.data, objects=True, processes=1).faults]
     assert any("is altered" in text and str(east) in text for text in texts)
+
+
+@pytest.mark.parametrize("trouble", ["expired", "unfinished"])
+def test_a_folder_that_cannot_be_written_keeps_nothing_else_from_expiring(
+    house: House, east: Path, trouble: str
+) -> None:
+    """A disk that fails, or somebody who wants to keep what others recorded."""
+    there, here = house.call("s~1", folder=east, sealed=False), house.call("s~2")
+    house.keep()
+    if trouble == "expired":
+        (east / "objects" / "expired").mkdir()
+    else:
+        (east / "objects" / "unfinished" / ("0" * 16 + "." + "1" * 16)).mkdir(parents=True)
+        os.utime(east / "objects" / "unfinished" / ("0" * 16 + "." + "1" * 16), (1e9, 1e9))
+    house.pass_days(31)
+    house.keep()
+    assert house.body(here) == "(expired)"
+    assert (house.body(there) == "(expired)") is (trouble == "unfinished")
+    assert verify(house.data, objects=True, processes=1).faults == []
+    if trouble == "expired":
+        (east / "objects" / "expired").rmdir()
+        house.pass_days(1)
+        house.keep()
+        assert house.body(there) == "(expired)"
+        assert verify(house.data, objects=True, processes=1).faults == []
+
+
+def test_a_folder_that_does_not_answer_keeps_nothing_else_from_expiring(
+    house: House, east: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carrying, "ANSWER_S", 0.2)
+    there, here = house.call("s~1", folder=east, sealed=False), house.call("s~2")
+    house.keep()
+    house.pass_days(31)
+    with leased(east / MARK):
+        house.keep()
+        assert house.body(here) == "(expired)"
+        assert len(digests_in(east)) == 2
+    assert house.body(there) == "the answer"
+    house.pass_days(1)
+    house.keep()
+    assert (house.body(there), digests_in(east)) == ("(expired)", [])
+
+
+def digests_in(folder: Path) -> list[str]:
+    return list(ContentStore(folder).digests())
