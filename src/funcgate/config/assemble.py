@@ -21,15 +21,16 @@ from funcgate.policy import PolicySet, compile_policies
 
 from .channels import channels
 from .console import approval_url, sign_in
-from .load import Loaded, load, version_of
-from .parts import Options, Parts, Target, Where
+from .grpc import check_grpc
+from .load import Loaded, load, version_now
+from .parts import CallableSpec, Catalogue, LoadFunctions, Options, Parts, Target, Where
 from .postgres import check_postgres, of_databases, postgres_address, session_policies, session_rule
 from .presets import preset_policies
 from .problems import Faulty, Located
 from .record import keeper_settings
 from .secrets import Secrets
 from .settings import Address, Reading, journal_settings, listen_limits, server_tls, target_limits, upstream_tls
-from .shape import HttpTargetSpec, PostgresTargetSpec, TargetSpec, UpstreamTlsSpec
+from .shape import GrpcTargetSpec, HttpTargetSpec, PostgresTargetSpec, TargetSpec, UpstreamTlsSpec
 from .whole import check_approval_url, check_effect, check_forwarded, check_reach, check_roles, read_hosts
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -44,8 +45,8 @@ def read(path: Path, options: Options) -> Parts:
     that nobody serves, so it is taken twice and must be the same.
     """
     for _ in range(3):
-        parts = assemble(load(path), options)
-        if version_of(path, parts.loaded.files[1:]) == parts.version:
+        parts = assemble(load(path, options.reflect), options)
+        if version_now(parts.loaded) == parts.version:
             return parts
     raise Faulty([Located(file=str(path), text="the files of the configuration keep changing while they are read")])
 
@@ -79,6 +80,7 @@ class _Assembly:
             *check_approval_url(config),
             *check_effect(config, {str(where[0]) for where in self._loaded.lost if where}),
         ]
+        self.problems += self._loaded.reflected.problems
         targets = self._targets()
         functions = {name: f for target in targets.values() for name, f in target.catalogue.functions.items()}
         calls, console, postgres = self._addresses()
@@ -154,30 +156,39 @@ class _Assembly:
         """The target; with problems of its settings, it still tells which functions there are."""
         protocol = str(spec.__struct_config__.tag)
         load_functions = self._options.protocols.get(protocol)
-        if load_functions is None or not isinstance(spec, HttpTargetSpec | PostgresTargetSpec):
+        if load_functions is None or not isinstance(spec, HttpTargetSpec | GrpcTargetSpec | PostgresTargetSpec):
             self._say((*where, "protocol"), f"protocol {protocol} is not supported yet")
             return None
-        if isinstance(spec, HttpTargetSpec):
-            self._check_http(spec, where)
-        else:
+        if isinstance(spec, PostgresTargetSpec):
             self.problems += check_postgres(spec, where)
+        else:
+            self._check_web(spec, where)
         tls = UpstreamTlsSpec()
         if spec.tls is not None and not spec.url.startswith("http:"):
             tls = upstream_tls(spec.tls, self._base, (*where, "tls"), self.problems)
         limits = target_limits(spec.limits, (*where, "limits"), self.problems)
-        functions = self._try(lambda: load_functions(spec.name, spec.functions, self._base, (*where, "functions")))
+        functions = self._try(lambda: self._functions(spec, load_functions, (*where, "functions")))
         if functions is None:
             return None
         self.problems += functions.warnings
         return Target(spec=spec, catalogue=functions, limits=limits, tls=tls)
 
-    def _check_http(self, spec: HttpTargetSpec, where: Where) -> None:
+    def _functions(self, spec: CallableSpec, load_functions: LoadFunctions, where: Where) -> Catalogue | None:
+        if not isinstance(spec, GrpcTargetSpec):
+            return load_functions(spec.name, spec.functions, self._base, where)
+        self.problems += (found := [*check_grpc(spec, where)])
+        if found or (spec.functions.reflection and spec.name not in self._loaded.reflected.found):
+            return None
+        reflected = self._loaded.reflected.found.get(spec.name)
+        return load_functions(spec.name, spec.functions, self._base, where, reflected)
+
+    def _check_web(self, spec: HttpTargetSpec | GrpcTargetSpec, where: Where) -> None:
         Reading(where, self.problems).url("url", spec.url)
         if spec.tls is not None and not spec.url.startswith("https:"):
             self._say((*where, "tls"), "the target's url is not https, so 'tls' would do nothing")
         if spec.credential is not None and spec.credential.type == "password":
             self._say(
-                (*where, "credential", "type"), "type password is for databases; HTTP targets take bearer, basic …"
+                (*where, "credential", "type"), "type password is for databases; this target takes bearer, basic …"
             )
         self.problems += check_forwarded(spec.forward_headers, (*where, "forward_headers"))
 

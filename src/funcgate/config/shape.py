@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from funcgate.approval.spec import ChannelSpec
 from funcgate.catalog import FunctionSpec, OpenApiSpec
+from funcgate.catalog.proto import ProtoSpec
 from funcgate.catalog.sql import SqlFunctionsSpec
 from funcgate.credentials import CredentialSpec
 from funcgate.identity import IssuerSpec
@@ -184,8 +185,18 @@ class LaterTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     unmaskable: Literal["refuse", "pass"] = "refuse"
 
 
-class GrpcTargetSpec(LaterTargetSpec, frozen=True, kw_only=True, tag_field="protocol", tag="grpc"):
-    pass
+class GrpcTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="protocol", tag="grpc"):
+    """A target that speaks gRPC: over HTTP/2 in clear (``http://``) or over TLS."""
+
+    name: str
+    url: str
+    functions: ProtoSpec
+    credential: CredentialSpec | None = None
+    limits: TargetLimitsSpec = TargetLimitsSpec()
+    tls: UpstreamTlsSpec | None = None
+    hosts: list[str] = []
+    forward_headers: list[str] = []
+    unmaskable: Literal["refuse", "pass"] = "refuse"
 
 
 class PostgresTargetSpec(
