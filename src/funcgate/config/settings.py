@@ -134,6 +134,7 @@ def target_limits(spec: TargetLimitsSpec, where: Where, problems: list[Problem])
         first_byte_timeout_s=read.time("first_byte_timeout", spec.first_byte_timeout),
         idle_timeout_s=read.time("idle_timeout", spec.idle_timeout),
         max_connections=read.count("max_connections", spec.max_connections),
+        max_streams=read.count("max_streams", spec.max_streams),
         max_wait_s=read.time("max_wait", spec.max_wait),
     )
 

@@ -155,14 +155,16 @@ class TargetLimitsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     first_byte_timeout: Time = "30s"
     idle_timeout: Time = "30s"
     max_connections: int = 256
+    max_streams: int = 100
     max_wait: Time = "30s"
 
 
 class HttpTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="protocol", tag="http"):
-    """A target that speaks HTTP/1.1."""
+    """A target that speaks HTTP/1.1, or with `http2` HTTP/2: over TLS by ALPN, else with prior knowledge."""
 
     name: str
     url: str
+    http2: bool = False
     functions: OpenApiSpec | list[FunctionSpec]
     credential: CredentialSpec | None = None
     limits: TargetLimitsSpec = TargetLimitsSpec()
