@@ -106,12 +106,13 @@ def _http_target(target: Target, pools: HttpPools) -> HttpTarget:
     if not isinstance(catalogue, HttpCatalog) or not isinstance(spec, HttpTargetSpec):
         raise TypeError(f"the protocol of {spec.name} has no HTTP catalogue")
     trust = _trust(tls)
+    pool_of = pools.multiplexed if spec.http2 else pools.pool
     return HttpTarget(
         name=spec.name,
         url=spec.url,
         catalog=catalogue,
         limits=target.limits,
-        pool=pools.pool(spec.name, spec.url, trust, target.limits),
+        pool=pool_of(spec.name, spec.url, trust, target.limits),
         forward=frozenset(name.lower().encode() for name in spec.forward_headers),
         unmaskable_pass=spec.unmaskable == "pass",
     )
