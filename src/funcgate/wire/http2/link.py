@@ -44,6 +44,7 @@ class Link(Sending):
         self._block_end = False
         self._block: list[bytes] = []
         self._block_size = 0
+        self._frames = 0
         self._on = (
             self._on_data, self._on_headers, self._on_priority, self._on_rst_stream, self._on_settings,
             self._on_push_promise, self._on_ping, self._on_goaway, self._on_window_update, self._on_continuation,
@@ -57,7 +58,8 @@ class Link(Sending):
         if self._dead:
             return []
         self._now = now
-        self._events = events = []
+        events: list[Event] = []
+        self._events = events
         try:
             self._read(data)
         except Broken as broken:
@@ -68,6 +70,11 @@ class Link(Sending):
             broken.events = events
             raise
         return events
+
+    @property
+    def unfinished(self) -> int:
+        """0 if no frame and no block of fields has begun without being whole; else a number that is this one's alone."""
+        return self._frames + 1 if self._rest or self._block_stream else 0
 
     def _read(self, data: bytes) -> None:
         rest = self._rest
@@ -104,6 +111,8 @@ class Link(Sending):
                 self._on[kind](flags, stream, data[at + _HEAD_SIZE : stop])
             else:
                 self._budgets.spend(UNKNOWN, self._now)  # 5.5: ignored
+            if not self._block_stream:
+                self._frames += 1
             at = stop
         if at < end:
             rest += data[at:] if at else data

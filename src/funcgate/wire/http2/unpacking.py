@@ -6,7 +6,7 @@ native code does the Huffman strings.
 
 from functools import lru_cache
 
-from jh2._hazmat import Decoder, Encoder, HPACKError
+from jh2._hazmat import Decoder, Encoder, HPACKError  # type: ignore[import-untyped,unused-ignore]
 
 from funcgate.wire.http1.limits import HeadLimits
 
@@ -16,7 +16,6 @@ from .static_table import SIZE, STATIC
 
 TABLE_BYTES = 4096  # RFC 7541, 4.2: the default, and all we offer
 _OVERHEAD = 32  # RFC 7541, 4.1
-_MOST_SHIFT = 21
 
 
 def _wrong(why: str) -> Broken:
@@ -136,11 +135,11 @@ def _integer(block: bytes, at: int, prefix: int) -> tuple[int, int]:
     if value < prefix:
         return value, at
     shift = 0
-    for at in range(at, min(at + 4, len(block))):
-        byte = block[at]
+    for byte in block[at : at + 4]:
+        at += 1
         value += (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, at + 1
+            return value, at
         shift += 7
     # Attack: an integer without end, or one that a reader with 32 bits takes for another.
     raise _wrong("an integer that does not end")
