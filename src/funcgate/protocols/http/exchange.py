@@ -25,8 +25,8 @@ from funcgate.wire.http1.requests import Request
 from funcgate.wire.request_target import RequestTarget, parse_request_target
 
 from .forward import forward
+from .outgoing import Unread
 from .target import HttpSite, HttpTarget
-from .upstream import UpstreamConnection
 
 _SESSION = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 # W3C Trace Context, 3.2: no version ff; version 00 ends after the flags, a later one may go on after a dash.
@@ -104,7 +104,7 @@ class HttpExchange:
         self.forwarded: list[tuple[bytes, bytes]] = []
         self.body = b""
         self.traceparent = b""
-        self.unread: UpstreamConnection | None = None  # the answer's body is still on it
+        self.unread: Unread | None = None  # the answer's body is still with the target
         self.target_s = 0.0  # the part of the call's time that the target took
 
     @property
@@ -224,13 +224,16 @@ class HttpExchange:
     async def refuse(self, refused: Refused) -> None:
         """See `core.ports.Exchange`. After the head has gone out there is only one honest no: to cut the connection."""
         connection = self._connection
-        if self.unread is not None and self.http_target is not None and not self.unread.streaming:
-            # Attack: answers that are refused for their head alone, each keeping a connection, until the pool is empty.
-            self.http_target.pool.discard(self.unread)
+        if self.unread is not None:
+            self.unread()
         if self._began:
             connection.abort()
             return
         self._begin()
+        await self._answer_no(refused)
+
+    async def _answer_no(self, refused: Refused) -> None:
+        connection = self._connection
         data = writing.refusal(
             refused,
             self.call_id,
@@ -251,7 +254,7 @@ class HttpExchange:
         return f"{base.rstrip('/')}/{approval['id']}" if base and approval else base
 
     async def _deliver_pieces(self, head: list[bytes], reply: Reply) -> None:
-        async with aclosing(_pieces(reply)) as pieces:
+        async with aclosing(pieces_of(reply)) as pieces:
             await self._deliver_each(head, reply, pieces)
 
     async def _deliver_each(self, head: list[bytes], reply: Reply, pieces: AsyncGenerator[bytes, None]) -> None:
@@ -355,7 +358,7 @@ class HttpExchange:
         return (perf_counter() - self._started - self.target_s) * 1000.0
 
 
-async def _pieces(reply: Reply) -> AsyncGenerator[bytes, None]:
+async def pieces_of(reply: Reply) -> AsyncGenerator[bytes, None]:
     """The body's pieces, none of them empty."""
     if reply.stream is None:
         yield reply.body or b""

@@ -10,9 +10,8 @@ from funcgate.catalog import HttpCatalog
 from funcgate.core.function import Limits
 from funcgate.core.lease import Lease
 from funcgate.gateway import Snapshot
-from funcgate.wire.http1.limits import HeadLimits
-
 from funcgate.protocols.http2.upstream import Http2Pool
+from funcgate.wire.http1.limits import HeadLimits
 
 from .pool import Address, Pool
 from .sweeper import Sweeper
@@ -54,7 +53,9 @@ class UpstreamTls(Struct, frozen=True):
 
 
 class HttpTarget:
-    """One target. Its pool says whether it speaks HTTP/1.1 or HTTP/2. `forward` names the fields that cross although they are withheld by default (``cookie``, say)."""
+    """One target. Its pool says whether it speaks HTTP/1.1 or HTTP/2.
+
+    `forward` names the fields that cross although they are withheld by default (``cookie``, say)."""
 
     def __init__(
         self,

@@ -41,11 +41,7 @@ class Owner(Protocol):
     """Who has the connection. None of these may raise, or wait."""
 
     def opened(self, stream: Stream) -> None:
-        """The peer began a stream (server role); its head is there."""
-        ...
-
-    def malformed(self, stream: Stream, why: str, status: int) -> None:
-        """The peer sent a request that cannot be served, and may be answered with `status` (server role)."""
+        """The peer began a stream (server role). Its head is there, or `malformed` says why it is not to be served."""
         ...
 
     def settled(self, connection: "Http2Connection") -> None:
@@ -73,6 +69,7 @@ class Http2Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._flushing = False
         self._over = False
+        self._unfinished = 0  # stands for the frame, or block, that has begun and is not whole
         self._why = ""
         self._began = self._heard = self._loop.time()
         self._unfinished_since = self._full_since = self._quiet_since = inf
@@ -186,11 +183,9 @@ class Http2Connection(asyncio.Protocol):
             self._break(broken.why)
             return
         self._tell(events)
-        if wire.unfinished:
-            if self._unfinished_since == inf:
-                self._unfinished_since = now
-        else:
-            self._unfinished_since = inf
+        if wire.unfinished != self._unfinished:
+            self._unfinished = wire.unfinished
+            self._unfinished_since = now if self._unfinished else inf
         self.flush_soon()
 
     def eof_received(self) -> bool:
@@ -281,8 +276,9 @@ class Http2Connection(asyncio.Protocol):
     def _rare(self, event: Event) -> None:
         match event:
             case Malformed():
-                broken = self.streams.get(event.stream) or self._began_by_peer(event.stream)
-                self._owner.malformed(broken, event.why, event.status)
+                broken = self._began_by_peer(event.stream)
+                broken.malformed = event
+                self._owner.opened(broken)
             case Trailers():
                 stream = self.streams.get(event.stream)
                 if stream is not None:

@@ -12,7 +12,7 @@ from math import inf
 from typing import Protocol
 
 from funcgate.wire.http2.codes import ErrorCode
-from funcgate.wire.http2.events import Fields
+from funcgate.wire.http2.events import Fields, Malformed
 
 NOTHING: frozenset[bytes] = frozenset()
 
@@ -80,13 +80,14 @@ class Stream:
 
     At `deadline` (of the loop's clock) the stream is reset, whatever it is doing. `read_timeout_s` and `write_timeout_s`
     bound each wait for the peer, `read_by` all of them together; after these, the stream still stands. `on_gone` is called
-    when the peer, or the connection, ended the stream before both sides were through with it.
+    when the peer, or the connection, ended the stream before both sides were through with it. A request with `malformed` may be
+    answered, and not served.
     """
 
     __slots__ = (
         "_held", "_loop", "_pieces", "_read_until", "_reader", "_wire", "_write_until", "_writer", "carrier", "deadline",
-        "ended", "error", "fields", "interim", "never", "number", "on_gone", "read_by", "read_timeout_s", "sent_end", "trailers",
-        "write_timeout_s",
+        "ended", "error", "fields", "interim", "malformed", "never", "number", "on_gone", "read_by", "read_timeout_s",
+        "sent_end", "trailers", "write_timeout_s",
     )  # fmt: skip
 
     def __init__(self, carrier: Carrier, wire: Wire, number: int, loop: asyncio.AbstractEventLoop) -> None:
@@ -98,6 +99,7 @@ class Stream:
         self.sent_end = False  # so have we
         self.error: Gone | None = None
         self.never = NOTHING  # names of fields that the peer wants never indexed (RFC 7541, 6.2.3)
+        self.malformed: Malformed | None = None
         self.interim = 0
         self.on_gone: Callable[[], None] | None = None
         self.deadline = self.read_by = self.read_timeout_s = self.write_timeout_s = inf

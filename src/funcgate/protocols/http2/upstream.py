@@ -255,9 +255,6 @@ class _Connected:
     def opened(self, stream: Stream) -> None:
         raise TypeError("a target opened a stream")  # the wire refuses it before (RFC 9113, 8.4)
 
-    def malformed(self, stream: Stream, why: str, status: int) -> None:
-        raise TypeError("a target sent a request")
-
     def settled(self, connection: Http2Connection) -> None:
         if not self._greeted.done():
             self._greeted.set_result(None)
