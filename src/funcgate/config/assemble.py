@@ -85,7 +85,7 @@ class _Assembly:
         functions = {name: f for target in targets.values() for name, f in target.catalogue.functions.items()}
         calls, console, postgres = self._addresses()
         made: dict[str, Any] = {
-            "server_tls": self._server_tls("http/1.1"),
+            "server_tls": self._server_tls("h2", "http/1.1"),
             "postgres_tls": self._server_tls("postgresql") if postgres is not None else None,
             "limits": listen_limits(config.listen.limits, ("listen", "limits"), self.problems),
             **self._record(),
@@ -192,12 +192,12 @@ class _Assembly:
             )
         self.problems += check_forwarded(spec.forward_headers, (*where, "forward_headers"))
 
-    def _server_tls(self, protocol: str) -> ssl.SSLContext | None:
+    def _server_tls(self, *protocols: str) -> ssl.SSLContext | None:
         tls = self._config.listen.tls
         if tls is None:
             return None
         found: list[Problem] = []
-        made = server_tls(self._base / tls.cert, self._base / tls.key, ("listen", "tls"), found, protocol)
+        made = server_tls(self._base / tls.cert, self._base / tls.key, ("listen", "tls"), found, *protocols)
         self.problems += [problem for problem in found if problem not in self.problems]
         return made
 

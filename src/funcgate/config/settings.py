@@ -177,12 +177,12 @@ def journal_settings(
 
 
 def server_tls(
-    cert: Path, key: Path, where: Where, problems: list[Problem], protocol: str = "http/1.1"
+    cert: Path, key: Path, where: Where, problems: list[Problem], *protocols: str
 ) -> ssl.SSLContext | None:
     """A context for the callers' side, TLS 1.2 at least; None, and a problem, when the files are of no use."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols([protocol])
+    context.set_alpn_protocols(list(protocols))
     if not _load_chain(context, cert, key, where, problems):
         return None
     return context

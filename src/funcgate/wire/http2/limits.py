@@ -18,7 +18,7 @@ class Http2Limits(Struct, frozen=True, kw_only=True):
     head: HeadLimits = HeadLimits()
     max_streams: int = 100
     stream_window: int = 128 << 10
-    connection_window: int = 512 << 10
+    connection_window: int = 1 << 20
     max_frame: int = 16 << 10
     max_continuations: int = 16
     per_s: float = 10.0

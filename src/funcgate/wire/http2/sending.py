@@ -128,12 +128,13 @@ class Sending:
             self._worked()
 
     def consumed(self, stream: int, count: int) -> None:
-        """`count` flow-controlled bytes were taken by the reader; the windows are given back, in large steps."""
+        """`count` flow-controlled bytes were taken by the reader; the windows are given back, in steps as large as what is
+        left of them: few frames while all is read, and no standstill when some streams are not."""
         self._give_back(count)
         known = self._streams.get(stream)
         if known is not None and known.state != ENDED_THERE:
             known.owed += count
-            if 2 * known.owed >= self.limits.stream_window:
+            if known.owed >= known.receive_window:
                 known.receive_window += known.owed
                 self._out.append(window_update(stream, known.owed))
                 known.owed = 0
@@ -189,7 +190,7 @@ class Sending:
 
     def _give_back(self, count: int) -> None:
         self._owed += count
-        if 2 * self._owed >= self.limits.connection_window:
+        if self._owed >= self._receive_window:
             self._receive_window += self._owed
             self._out.append(window_update(0, self._owed))
             self._owed = 0
