@@ -362,6 +362,7 @@ def _listener_limits(parts: Parts) -> ListenerLimits:
         idle_timeout_s=limits.idle_timeout_s,
         write_timeout_s=limits.write_timeout_s,
         tls_handshake_timeout_s=limits.tls_handshake_timeout_s,
+        http2=structs.replace(limits.http2, head=head),
     )
 
 

@@ -38,6 +38,24 @@ class UpstreamTlsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     server_name: str | None = None
 
 
+class Http2Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one HTTP/2 connection may use. The counts from `resets` on are how many frames it may send in `per`."""
+
+    streams: int = 100
+    stream_window: Size = "128KiB"
+    connection_window: Size = "1MiB"
+    frame: Size = "16KiB"
+    continuations: int = 16
+    per: Time = "10s"
+    resets: int = 200
+    settings: int = 50
+    pings: int = 200
+    empty: int = 200
+    priorities: int = 500
+    updates: int = 1000
+    unknown: int = 200
+
+
 class ListenLimitsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one caller's connection may use, and how long each phase may last."""
 
@@ -52,6 +70,7 @@ class ListenLimitsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     write_timeout: Time = "30s"
     tls_handshake_timeout: Time = "10s"
     drain_timeout: Time = "30s"
+    http2: Http2Spec = Http2Spec()
 
 
 class ListenSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -27,6 +27,9 @@ _LINGER_S = 2.0
 _PROBE_S = 0.5
 
 
+_GRPC_WEB = b"application/grpc-web"
+
+
 class Phase(Enum):
     """What the connection waits for; each has its own timeout."""
 
@@ -42,6 +45,12 @@ class Phase(Enum):
 _IDLE, _HEAD, _CALL = Phase.IDLE, Phase.HEAD, Phase.CALL
 
 
+class GrpcWeb(Protocol):
+    """Who serves requests whose content is gRPC-Web (protocols/grpc)."""
+
+    async def serve_request(self, connection: "CallerConnection", request: Request) -> None: ...
+
+
 class Listening(Protocol):
     """What a connection asks of the listener that accepted it."""
 
@@ -49,6 +58,9 @@ class Listening(Protocol):
     site: HttpSite
     gateway: Gateway
     draining: bool
+
+    @property
+    def grpc(self) -> "GrpcWeb | None": ...
 
     def admit(self, connection: "CallerConnection") -> bool: ...
 
@@ -266,8 +278,11 @@ class CallerConnection(asyncio.Protocol):
                 break
             self._request = request
             self._phase, self.deadline = _CALL, inf
-            site = listener.site
-            await listener.gateway.carry(Http1Exchange(self, request, site, None), site.snapshot)
+            site, grpc = listener.site, listener.grpc
+            if grpc is not None and request.known.get(b"content-type", b"").startswith(_GRPC_WEB):
+                await grpc.serve_request(self, request)
+            else:
+                await listener.gateway.carry(Http1Exchange(self, request, site, None), site.snapshot)
             if not self.may_stay:
                 break
             self._request = None

@@ -7,8 +7,8 @@ import asyncio
 from typing import Protocol
 
 from funcgate.gateway import Gateway
+from funcgate.protocols.http.caller import GrpcWeb, too_large
 from funcgate.protocols.http.caller import broken as broken_refusal
-from funcgate.protocols.http.caller import too_large
 from funcgate.protocols.http.limits import ListenerLimits
 from funcgate.protocols.http.sweeper import Sweeper
 from funcgate.protocols.http.target import HttpSite
@@ -24,8 +24,8 @@ from .link import Http2Connection, Times
 from .stream import Gone, Stream, Why
 
 
-class Grpc(Protocol):
-    """Who serves streams whose content is gRPC (protocols/grpc)."""
+class Grpc(GrpcWeb, Protocol):
+    """Who serves streams whose content is gRPC, too."""
 
     async def serve(self, stream: Stream, fields: Fields, client: str) -> None: ...
 
@@ -36,7 +36,9 @@ class Listening(Protocol):
     limits: ListenerLimits
     site: HttpSite
     gateway: Gateway
-    grpc: Grpc | None
+
+    @property
+    def grpc(self) -> Grpc | None: ...
 
     def dismiss(self, connection: "Http2Caller") -> None: ...
 
