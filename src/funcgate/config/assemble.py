@@ -21,7 +21,7 @@ from funcgate.policy import PolicySet, compile_policies
 
 from .channels import channels
 from .console import approval_url, sign_in
-from .grpc import check_grpc
+from .grpc import check_grpc, redacting_rules
 from .load import Loaded, load, version_now
 from .parts import CallableSpec, Catalogue, LoadFunctions, Options, Parts, Target, Where
 from .postgres import check_postgres, of_databases, postgres_address, session_policies, session_rule
@@ -92,7 +92,9 @@ class _Assembly:
             "issuers": self._issuers(),
             "broker": self._broker(targets),
             "policies": self._policies(functions),
-            "masking": self._masking(functions, max((t.limits.max_response for t in targets.values()), default=1)),
+            "masking": self._masking(
+                functions, targets, max((t.limits.max_response for t in targets.values()), default=1)
+            ),
             "hosts": read_hosts(config, self.problems),
         }
         self.problems += check_reach(config, self._broken)
@@ -244,9 +246,12 @@ class _Assembly:
         self.problems += made.warnings if made is not None and len(chosen) == len(self._config.policies) else ()
         return made
 
-    def _masking(self, functions: Mapping[str, Function], limit: int) -> MaskingPlan | None:
+    def _masking(
+        self, functions: Mapping[str, Function], targets: Mapping[str, Target], limit: int
+    ) -> MaskingPlan | None:
         chosen = self._judged([rule.functions for rule in self._config.masking])
         rules = [session_rule(self._config.masking[i], self._config.targets, functions) for i in chosen]
+        rules += redacting_rules(target.catalogue for target in targets.values())
         key = self._options.hash_key(self._loaded.data_dir)
         rows = {name for name, function in functions.items() if function.target in of_databases(self._config.targets)}
         return self._renumbered(

@@ -6,13 +6,15 @@ What a target said is kept beside the journal: it is part of the version, and st
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
 
+from funcgate.catalog.proto import ProtoCatalog
 from funcgate.core.problem import Problem, Unusable
+from funcgate.masking import RuleSpec
 
 from .shape import Config, GrpcTargetSpec
 
@@ -98,6 +100,15 @@ def check_grpc(spec: GrpcTargetSpec, where: Where) -> Iterator[Problem]:
         yield Problem(where=(*where, "url"), text="'url': a gRPC target has no path")
     if spec.credential is not None and spec.credential.type == "query":
         yield Problem(where=(*where, "credential", "type"), text="gRPC has no query; send the credential in a header")
+
+
+def redacting_rules(catalogues: Iterable[object]) -> Iterator[RuleSpec]:
+    """What descriptions mark ``debug_redact`` stays out of the record and out of approvers' sight: a rule for each method."""
+    for catalogue in catalogues:
+        if isinstance(catalogue, ProtoCatalog):
+            for name, method in catalogue.methods.items():
+                if method.redacted:
+                    yield RuleSpec(functions=[name], fields=list(method.redacted))
 
 
 def _nearest(said: str, right: str) -> str:
