@@ -153,14 +153,14 @@ class _Build:
 
     def _method(self, descriptor: Any) -> Method:
         name = f"{descriptor.containing_service.full_name}/{descriptor.name}"
-        takes, extensions = descriptor.input_type, self._args.extensions
+        takes, fields = descriptor.input_type, self._args.fields
         return Method(
-            _function(self._target, name, args_schema(takes, extensions), self._summaries.get(name, "")),
+            _function(self._target, name, args_schema(takes, fields), self._summaries.get(name, "")),
             streams=(descriptor.client_streaming, descriptor.server_streaming),
             idempotent=descriptor.GetOptions().idempotency_level in _IDEMPOTENT,
             takes=Args(self._args.of(takes), self._limits),
             gives=self._answers(descriptor.output_type),
-            redacted=redacted_paths(takes, extensions, self._pool.types),
+            redacted=redacted_paths(takes, fields, self._pool.types),
         )
 
     def _answers(self, descriptor: Descriptor) -> Answers:

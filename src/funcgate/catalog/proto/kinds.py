@@ -91,8 +91,13 @@ def bounds(field: Field) -> tuple[int, int]:
 
 
 def name_in_json(field: Field) -> str:
-    """As it is declared; an extension by its full name in brackets."""
-    return f"[{field.full_name}]" if field.is_extension else str(field.name)
+    """As it is declared; an extension by its full name, with slashes, which a path of a field can have."""
+    return str(field.full_name).replace(".", "/") if field.is_extension else str(field.name)
+
+
+def is_always_there(field: Field) -> bool:
+    """Whether an argument is there, with its default, also when it is not sent: it means the same to the target."""
+    return not field.has_presence and not field.is_extension
 
 
 def is_map(field: Field) -> bool:

@@ -4,10 +4,11 @@ It is given messages that protobuf has parsed, and refuses what a judge could no
 """
 
 from collections.abc import Callable
+from threading import RLock
 from typing import Any
 
 from . import special
-from .kinds import SUBMESSAGE, Convert, converter, is_map, key_text, name_in_json
+from .kinds import SUBMESSAGE, Convert, converter, is_always_there, is_map, key_text, name_in_json
 from .pool import Pool
 from .restoring import Put, Restorer
 from .upb import (
@@ -35,34 +36,46 @@ class Readers:
         self.judges = judges
         self.pass_unknown = pass_unknown
         self._pool = pool
-        self._made: dict[str, Reader] = {}
+        self._ready: dict[str, Reader] = {}
+        self._making: dict[str, Reader] = {}
+        self._lock = RLock()
         self._restorers: dict[str, Restorer] = {}
 
     def of(self, descriptor: Descriptor) -> "Reader":
-        """The reader of a type; it is whole, with those that it reaches, when this returns."""
-        made = self._made.get(descriptor.full_name)
-        if made is not None:
-            return made
+        """The reader of a type; it is whole, with those that it reaches, when this returns (to others than `fill`)."""
+        ready = self._ready.get(descriptor.full_name)
+        if ready is not None:
+            return ready
+        with self._lock:  # what an Any holds is met when calls are read, large ones in other threads
+            if descriptor.full_name in self._making:
+                return self._making[descriptor.full_name]
+            self._make(descriptor)
+            return self._ready[descriptor.full_name]
+
+    def _make(self, descriptor: Descriptor) -> None:
         waiting = [descriptor]
         while waiting:  # a list, not a recursion: chains of types are longer than the stack
             type_ = waiting.pop()
-            if type_.full_name not in self._made:
-                self._made[type_.full_name] = Reader(self, type_, self._pool.new(type_))
-                waiting += [field.message_type for field in type_.fields if field.type in SUBMESSAGE]
-        for reader in [*self._made.values()]:
+            if type_.full_name not in self._ready and type_.full_name not in self._making:
+                self._making[type_.full_name] = Reader(self, type_, self._pool.new(type_))
+                fields = self.fields(type_)
+                waiting += [field.message_type for field in fields if field.type in SUBMESSAGE]
+        for reader in self._making.values():
             reader.fill()
-        return self._made[descriptor.full_name]
+        self._ready.update(self._making)
+        self._making = {}
 
     def named(self, name: str) -> "Reader | None":
         """The reader of the type with this full name, None when nobody knows it."""
-        made = self._made.get(name)
-        if made is not None and made.filled:
-            return made
+        ready = self._ready.get(name)
+        if ready is not None:
+            return ready
         descriptor = self._pool.type_named(name)
         return None if descriptor is None else self.of(descriptor)
 
-    def extensions(self, descriptor: Descriptor) -> list[Field]:
-        return self._pool.extensions(descriptor)
+    def fields(self, descriptor: Descriptor) -> list[Field]:
+        """The fields of a type, and its extensions."""
+        return [*descriptor.fields, *self._pool.extensions(descriptor)]
 
     def restorer(self, descriptor: Descriptor) -> Restorer:
         """How masked JSON is put back into messages of a type."""
@@ -82,12 +95,11 @@ class Reader:
 
     __slots__ = (
         "_cost", "_fields", "_is_object", "_lists", "_maps", "_readers", "_redacts", "_special", "_template", "descriptor",
-        "filled", "new",
+        "new",
     )  # fmt: skip
 
     def __init__(self, readers: Readers, descriptor: Descriptor, new: type) -> None:
         self.new: Callable[[], Message] = new
-        self.filled = False
         self._readers = readers
         self.descriptor = descriptor
 
@@ -96,18 +108,15 @@ class Reader:
 
     def fill(self) -> None:
         """Make the tables. Apart from the constructor because types contain themselves."""
-        if self.filled:
-            return
-        self.filled = True
         readers, descriptor = self._readers, self.descriptor
         make = special.NESTED.get(descriptor.full_name)
         self._special = None if make is None else make(readers)
         self._is_object = descriptor.full_name in special.OBJECTS
-        fields = [*descriptor.fields, *readers.extensions(descriptor)]
+        fields = readers.fields(descriptor)
         self._fields: dict[Field, tuple[str, Convert | None]] = {
             field: (name_in_json(field), self._convert(field)) for field in fields
         }
-        plain = [field for field in descriptor.fields if readers.judges and not field.has_presence]
+        plain = [field for field in fields if readers.judges and is_always_there(field)]
         self._template = {name_in_json(field): self._default(field) for field in plain if not field.is_repeated}
         self._lists = tuple(name_in_json(field) for field in plain if field.is_repeated and not is_map(field))
         self._maps = tuple(name_in_json(field) for field in plain if is_map(field))
@@ -163,10 +172,12 @@ class Reader:
         message = self.new()
         try:
             parse_into(message, data)
+            if not self._readers.pass_unknown:
+                self.check_known(message)
         except DecodeError:
             raise Unreadable("not a message of the declared type") from None
-        if not self._readers.pass_unknown:
-            self.check_known(message)
+        except EncodeError:
+            raise Unreadable("a required field is missing") from None
         return message
 
     @staticmethod

@@ -1,80 +1,80 @@
 """Which fields of a method's arguments the description marks `debug_redact`, as paths for masking.
 
-Where a type contains itself or an Any, there are paths without end: those are written with ``**``, which hides rather too much.
+Where a type contains itself or an Any, there are paths without end: from there on they are written with ``**``, which hides
+fields of the same name too.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 
 from . import special
-from .kinds import SUBMESSAGE, is_map
+from .kinds import SUBMESSAGE, is_map, name_in_json
 from .upb import Descriptor, Field
 
 _MOST_STEPS = 2000
-Extensions = Callable[[Descriptor], list[Field]]
+Fields = Callable[[Descriptor], list[Field]]
 
 
-def redacted_paths(
-    descriptor: Descriptor, extensions: Extensions, types: Callable[[], Iterable[Descriptor]]
-) -> tuple[str, ...]:
-    """The paths. `types` gives all that an Any may hold."""
-    reached = list(_reached(descriptor, extensions))
-    endless = any(type_.full_name == special.ANY for type_ in reached)
-    if endless:
-        reached += types()
-    if not any(hides(field) for type_ in reached for field in _fields(type_, extensions)):
+def redacted_paths(descriptor: Descriptor, fields: Fields, types: Callable[[], Iterable[Descriptor]]) -> tuple[str, ...]:
+    """The paths. `fields` gives those of a type, `types` all that an Any may hold."""
+    names = _names(descriptor, fields, types)
+    if not names:
         return ()
-    if not endless:
-        paths: list[str] = []
-        for step, path in enumerate(_exact(descriptor, extensions, "")):
+    if descriptor.full_name == special.ANY:
+        return tuple(f"**.{name}" for name in names)
+    paths: list[str] = []
+    try:
+        for step, found in enumerate(_Paths(fields, types).of(descriptor, "", frozenset())):
             # Attack: a description whose types reach one another in so many ways that the paths never end.
             if step > _MOST_STEPS:
-                break
-            if path:
-                paths.append(path)
-        else:
-            return tuple(dict.fromkeys(paths))
-    hidden = [field for type_ in reached for field in _fields(type_, extensions) if hides(field)]
-    return tuple(dict.fromkeys(f"**.{_step(field)}" for field in hidden))
+                return tuple(f"**.{name}" for name in names)
+            paths += found
+    except RecursionError:
+        return tuple(f"**.{name}" for name in names)
+    return tuple(dict.fromkeys(paths))
 
 
 def hides(field: Field) -> bool:
     return bool(field.GetOptions().debug_redact)
 
 
-def _fields(type_: Descriptor, extensions: Extensions) -> list[Field]:
-    return [*type_.fields, *extensions(type_)]
+class _Paths:
+    def __init__(self, fields: Fields, types: Callable[[], Iterable[Descriptor]]) -> None:
+        self._fields = fields
+        self._types = types
 
-
-def _step(field: Field) -> str:
-    # An extension's name is no step of a path, so its message is hidden member by member.
-    return "*" if field.is_extension else str(field.name)
-
-
-def _exact(descriptor: Descriptor, extensions: Extensions, start: str) -> Iterator[str]:
-    """The paths, and "" for each step that leads to none."""
-    waiting = [(descriptor, start)]
-    while waiting:
-        type_, before = waiting.pop()
-        for field in _fields(type_, extensions):
-            path, value = before + _step(field), field
+    def of(self, type_: Descriptor, before: str, within: frozenset[str]) -> Iterator[list[str]]:
+        """The paths, a few at each step. `within` are the types that are being followed."""
+        within |= {type_.full_name}
+        for field in self._fields(type_):
+            path = before + name_in_json(field)
             if hides(field):
-                yield path
+                yield [path]
                 continue
-            yield ""
-            if is_map(field):
-                path, value = f"{path}.*", field.message_type.fields_by_name["value"]
-            elif field.is_repeated:
-                path = f"{path}[*]"
-            if value.type in SUBMESSAGE and value.message_type.full_name not in special.NESTED:
-                waiting.append((value.message_type, f"{path}."))
+            value = field.message_type.fields_by_name["value"] if is_map(field) else field
+            path += ".*" if is_map(field) else "[*]" if field.is_repeated else ""
+            if value.type not in SUBMESSAGE or value.message_type.full_name in special.NESTED.keys() - {special.ANY}:
+                yield []
+            elif value.message_type.full_name in within | {special.ANY}:
+                yield [f"{path}.**.{name}" for name in _names(value.message_type, self._fields, self._types)]
+            else:
+                yield from self.of(value.message_type, f"{path}.", within)
 
 
-def _reached(descriptor: Descriptor, extensions: Extensions) -> Iterator[Descriptor]:
+def _names(descriptor: Descriptor, fields: Fields, types: Callable[[], Iterable[Descriptor]]) -> list[str]:
+    """The names of all hidden fields that messages of the type may hold, at any depth."""
+    found: dict[str, None] = {}
     seen: set[str] = set()
     waiting = [descriptor]
     while waiting:
         type_ = waiting.pop()
-        if type_.full_name not in seen:
-            seen.add(type_.full_name)
-            yield type_
-            waiting += [field.message_type for field in _fields(type_, extensions) if field.type in SUBMESSAGE]
+        if type_.full_name in seen:
+            continue
+        seen.add(type_.full_name)
+        if type_.full_name == special.ANY:
+            waiting += types()
+        for field in fields(type_):
+            if hides(field):
+                found[name_in_json(field)] = None
+            elif field.type in SUBMESSAGE:
+                waiting.append(field.message_type)
+    return [*found]

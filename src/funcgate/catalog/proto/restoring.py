@@ -37,7 +37,7 @@ class Restorer:
     def slots(self) -> dict[str, Put]:
         """By the names that the fields have in JSON."""
         if self._slots is None:
-            fields = [*self._descriptor.fields, *self._readers.extensions(self._descriptor)]
+            fields = self._readers.fields(self._descriptor)
             self._slots = {name_in_json(field): _slot(self._readers, field) for field in fields}
         return self._slots
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import special
-from .kinds import BOOL, BYTES, ENUM, FLOATS, STRING, SUBMESSAGE, bounds, is_map, name_in_json
+from .kinds import BOOL, BYTES, ENUM, FLOATS, STRING, SUBMESSAGE, bounds, is_always_there, is_map, name_in_json
 from .upb import Descriptor, Field
 
 Schema = dict[str, Any]
@@ -20,8 +20,8 @@ _SPECIAL: Mapping[str, Schema] = {
 }
 
 
-def args_schema(descriptor: Descriptor, extensions: Callable[[Descriptor], list[Field]]) -> Schema:
-    """Fields without presence are always there; the others only when they are sent."""
+def args_schema(descriptor: Descriptor, fields_of: Callable[[Descriptor], list[Field]]) -> Schema:
+    """`fields_of` gives the fields of a type, its extensions among them. Fields without presence are always there; the others only when they are sent."""
     if descriptor.full_name in special.NESTED:
         inner = _of_message(descriptor)
         if descriptor.full_name in special.OBJECTS:
@@ -33,7 +33,7 @@ def args_schema(descriptor: Descriptor, extensions: Callable[[Descriptor], list[
         type_ = waiting.pop()
         if type_.full_name in made:
             continue
-        fields = [*type_.fields, *extensions(type_)]
+        fields = fields_of(type_)
         made[type_.full_name] = _object(fields)
         waiting += [field.message_type for field in map(_value_field, fields) if _has_own(field)]
     root = made.pop(descriptor.full_name)
@@ -48,7 +48,7 @@ def _object(fields: list[Field]) -> Schema:
         "properties": {name_in_json(field): _of_field(field) for field in fields},
         "additionalProperties": False,
     }
-    required = [name_in_json(field) for field in fields if field.is_required or not field.has_presence]
+    required = [name_in_json(field) for field in fields if field.is_required or is_always_there(field)]
     return {**schema, "required": required} if required else schema
 
 
