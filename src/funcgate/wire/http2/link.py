@@ -92,6 +92,7 @@ class Link(Sending):
                 rest += data
                 return
             self._prefaced, at = True, len(PREFACE)
+            self._frames += 1
         most, self._need = self.limits.max_frame, _HEAD_SIZE
         while end - at >= _HEAD_SIZE:
             high, low, kind, flags, stream = FRAME_HEAD.unpack_from(data, at)
