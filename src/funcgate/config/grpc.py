@@ -134,7 +134,8 @@ def _keep(file: Path, data: bytes) -> None:
     if _read(file) == data:
         return
     with contextlib.suppress(OSError):
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (file.parent.parent, file.parent):  # only the last one gets the mode
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         beside = file.with_name(f".{file.name}.{os.getpid()}")
         beside.write_bytes(data)
         beside.replace(file)
