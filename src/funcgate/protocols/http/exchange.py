@@ -295,6 +295,13 @@ async def pieces_of(reply: Reply) -> AsyncGenerator[bytes, None]:
     if reply.stream is None:
         yield reply.body or b""
         return
-    async for piece in reply.stream:
-        if piece:
-            yield piece
+    stream = reply.stream
+    try:
+        async for piece in stream:
+            if piece:
+                yield piece
+    finally:
+        # Attack: ask for much and hang up, so that the target goes on answering until somebody collects the garbage.
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()
