@@ -49,7 +49,7 @@ def pool() -> DescriptorPool:
     return made
 
 
-def new(name: str, **fields: Any) -> Any:
+def new(name: str, /, **fields: Any) -> Any:
     """A message of a type, ``sample.All`` or ``All``."""
     return GetMessageClass(pool().FindMessageTypeByName(name if "." in name else f"sample.{name}"))(**fields)
 
