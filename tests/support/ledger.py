@@ -35,7 +35,7 @@ def pool() -> DescriptorPool:
     return made
 
 
-def new(name: str, **fields: Any) -> Any:
+def new(name: str, /, **fields: Any) -> Any:
     """A message: ``new("Event", number=1)``."""
     return GetMessageClass(pool().FindMessageTypeByName(name if "." in name else f"bank.v1.{name}"))(**fields)
 

@@ -65,7 +65,7 @@ class Failure(Struct, omit_defaults=True, rename={"status": "grpc-status", "mess
 
     status: int
     message: str = ""
-    details: Raw = Raw()
+    details: Raw | None = None
 
 
 class Opaque:
@@ -89,8 +89,8 @@ class Opaque:
 
 class Answer:
     """One answer, once its head is there. `metadata` and `trailers` are for the caller, ``-bin`` values as bytes; `status` is
-    known once `line` has returned None. `strict`: what cannot be looked into is refused. `accepts` are the codings that the caller
-    reads. Raises `Refused`.
+    known once `line` has returned None. `strict`: what cannot be looked into is refused. `accepts` are the codings that the
+    caller reads. Raises `Refused`.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class Answer:
         details = known.get(b"grpc-status-details-bin")
         if details is not None:
             self._details = seen = self._read_details(details)
-            failure.details = Raw(seen.line) if seen is not None else Raw()
+            failure.details = None if seen is None else Raw(seen.line)
         return _encode(failure) + b"\n"
 
     def _read_details(self, value: bytes) -> Seen | None:
@@ -209,7 +209,7 @@ class Answer:
         found = [(b"grpc-status", b"%d" % self.status)]
         if failure.message:
             found.append((b"grpc-message", write_message(failure.message)))
-        if self._details is not None and bytes(failure.details):
+        if self._details is not None and failure.details is not None:
             try:
                 data = self._details.restore(bytes(failure.details))
             except Refused:
