@@ -186,15 +186,15 @@ def test_a_flood_ends_the_connection(flood: "type[Iterator[bytes]]") -> None:
             try:
                 link.feed(piece, 1.0)
             except Broken as broken:
-                assert broken.code == ErrorCode.ENHANCE_YOUR_CALM
+                code = broken.code
                 break
-            finally:
-                written = link.take()
+            link.take()
             assert count < 2 * LIMITS.updates, "it goes on and on"
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert [(one.kind, one.number) for one in frames(written)][-1] == (GOAWAY, ErrorCode.ENHANCE_YOUR_CALM)
+    assert code == ErrorCode.ENHANCE_YOUR_CALM
+    assert [(one.kind, one.number) for one in frames(link.take())][-1] == (GOAWAY, ErrorCode.ENHANCE_YOUR_CALM)
     assert peak < 1 << 20
 
 
@@ -255,12 +255,16 @@ def test_dribbled_windows_earn_nothing() -> None:
     """A byte of window, a byte of DATA, and so on (CVE-2019-9511): answers in crumbs give no credit for updates."""
     link = opened(first=settings(_4=0) + headers(1))
     link.head(1, [(b":status", b"200")], False)
-    with pytest.raises(Broken) as broken:
-        for _ in range(2 * LIMITS.updates):
+    code = 0
+    for _ in range(2 * LIMITS.updates):
+        try:
             link.feed(update(1, 1), 1.0)
-            link.data(1, b"x", False)
-            link.take()
-    assert broken.value.code == ErrorCode.ENHANCE_YOUR_CALM
+        except Broken as broken:
+            code = broken.code
+            break
+        link.data(1, b"x", False)
+        link.take()
+    assert code == ErrorCode.ENHANCE_YOUR_CALM
 
 
 def test_a_bomb_of_fields_is_refused_without_being_built() -> None:

@@ -100,7 +100,6 @@ def with_length(length: bytes, *bodies: bytes) -> bytes:
 
 LONG = struct.pack(">I", 1)
 ENDED = OPENING + headers(1)  # half closed by the peer
-BOTH_ENDED = "the peer's and ours"
 
 RULES: dict[str, tuple[bytes, str]] = {
     # 3.4: the preface
@@ -318,7 +317,7 @@ def test_a_malformed_request_is_reset_once_it_is_answered(name: str) -> None:
     kinds = [(one.kind, one.number if one.kind == RST_STREAM else None) for one in frames(link.take())]
     assert kinds == [(HEADERS, None), (DATA, None), (RST_STREAM, PROTOCOL)]
     assert link.open_streams == 0
-    events, written = run(link, headers(3))
+    events, _ = run(link, headers(3))
     assert [type(event) for event in events] == [Head]  # the connection goes on, and so does its header compression
 
 

@@ -121,10 +121,10 @@ class Http2Caller:
             if stream.malformed is not None:
                 raise Malformed(stream.malformed.why, stream.malformed.status)
             fields = stream.fields or []
-            request, broken = request_of(fields, listener.limits.head), None
-            if listener.grpc is not None and request.known.get(b"content-type", b"").startswith(_GRPC):
+            if listener.grpc is not None and _is_grpc(fields):
                 await listener.grpc.serve(stream, fields, self._client)
                 return
+            request, broken = request_of(fields, listener.limits.head), None
             whole = stream.whole()
             if whole is not None:
                 request.pieces.append(whole)
@@ -138,6 +138,10 @@ class Http2Caller:
 
 
 _GRPC = b"application/grpc"
+
+
+def _is_grpc(fields: Fields) -> bool:
+    return any(name == b"content-type" and value.startswith(_GRPC) for name, value in fields)
 
 
 class CallerStream:
@@ -167,7 +171,7 @@ class CallerStream:
     async def read_body(self, request: Request, limit: int) -> bytes:
         """The whole body. Raises `Refused` when it is larger than `limit`, too slow, or malformed."""
         limits = self._listener.limits
-        if int(request.known.get(b"content-length", b"0")) > limit:
+        if max(request.size, int(request.known.get(b"content-length", b"0"))) > limit:
             raise too_large()
         stream = self.stream
         self._reading = True
