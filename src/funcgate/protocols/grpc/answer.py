@@ -41,6 +41,7 @@ _LARGE = 64 << 10  # bytes of one message; larger ones are read beside the loop
 _GRPC = b"application/grpc"
 _PSEUDO = ord(":")
 _OF_THIS_SIDE = NOT_RETURNED | {b"content-type", b"content-encoding", b"accept-encoding", b"server-timing"}
+_NO_DETAILS = Raw(b"null")
 _encode = msgspec.json.Encoder().encode
 # google.rpc.Code's own table, for whoever reads the record.
 HTTP_STATUS: Mapping[int, int] = {
@@ -65,7 +66,7 @@ class Failure(Struct, omit_defaults=True, rename={"status": "grpc-status", "mess
 
     status: int
     message: str = ""
-    details: Raw | None = None
+    details: Raw = _NO_DETAILS
 
 
 class Opaque:
@@ -173,7 +174,7 @@ class Answer:
         details = known.get(b"grpc-status-details-bin")
         if details is not None:
             self._details = seen = self._read_details(details)
-            failure.details = None if seen is None else Raw(seen.line)
+            failure.details = _NO_DETAILS if seen is None else Raw(seen.line)
         return _encode(failure) + b"\n"
 
     def _read_details(self, value: bytes) -> Seen | None:
@@ -209,7 +210,7 @@ class Answer:
         found = [(b"grpc-status", b"%d" % self.status)]
         if failure.message:
             found.append((b"grpc-message", write_message(failure.message)))
-        if self._details is not None and failure.details is not None:
+        if self._details is not None and bytes(failure.details) != bytes(_NO_DETAILS):
             try:
                 data = self._details.restore(bytes(failure.details))
             except Refused:
