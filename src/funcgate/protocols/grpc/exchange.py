@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from math import inf
-from time import perf_counter, time
+from time import monotonic, perf_counter, time
 from typing import Any, Protocol
 
 from funcgate.catalog.proto import Method
@@ -34,7 +34,7 @@ from .messages import Messages, Readable
 from .opening import Opening
 from .target import GrpcSite, GrpcTarget, target_of_host
 
-_MARGIN_S = 0.75  # before the caller's deadline: what is asked, recorded and told then still arrives
+_MARGIN_S = 0.5  # before the caller's deadline: what is told then still arrives
 _PIECE = 32 << 10  # bytes of lines that are masked and recorded together, if they are there together
 
 
@@ -104,9 +104,10 @@ class RpcExchange:
         wait_s, detached = read_prefer(known.get(b"prefer", b""))
         limit_s = self.grpc_target.limits.max_wait_s if self.grpc_target is not None else 0.0
         left_s = self.deadline - self._loop.time()
-        patient_s = min(limit_s if wait_s is None else min(float(wait_s), limit_s), left_s - min(_MARGIN_S, left_s / 3))
+        until = inf if left_s == inf else monotonic() + left_s - min(_MARGIN_S, left_s / 3)
+        patient_s = limit_s if wait_s is None else min(float(wait_s), limit_s)
         named = known.get(b"funcgate-approval", b"")[:64].decode("latin-1")
-        return Patience(max(patient_s, 0.0), detached, named, *self._beside_digest())
+        return Patience(patient_s, detached, named, *self._beside_digest(), until)
 
     def renew(self) -> bool:
         """See `core.ports.Exchange`."""
