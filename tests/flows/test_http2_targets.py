@@ -17,23 +17,19 @@ from conftest import FUNCTIONS
 from support.authority import Authority
 from support.certificates import Certificate, self_signed
 from support.gate import CANARY, Gate, settings, until
-from support.h2target import (
+from support.h2frames import (
     CONTINUATION,
     DATA,
     GOAWAY,
     HEADERS,
-    HELLO,
     PING,
     PUSH_PROMISE,
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
-    H2Request,
-    H2Target,
-    RawTarget,
     frame,
-    until_asked,
 )
+from support.h2target import HELLO, H2Request, H2Target, RawTarget, until_asked
 from support.raw import connect, read_all
 from support.target import Target
 

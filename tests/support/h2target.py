@@ -18,8 +18,9 @@ import h2.exceptions
 import h2.settings
 from hpack import HeaderTuple, NeverIndexedHeaderTuple
 
+from support.h2frames import GOAWAY, HEADERS, PREFACE, SETTINGS, frame
+
 Fields = list[tuple[str, str]]
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 @dataclass
@@ -285,12 +286,6 @@ class RawTarget(_Threaded):
         await self.script(reader, writer)
 
 
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """RFC 9113, 4.1."""
-    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
-
-
-DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 HELLO = frame(SETTINGS, 0, 0) + frame(SETTINGS, 1, 0)
 
 

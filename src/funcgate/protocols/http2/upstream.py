@@ -46,6 +46,8 @@ class Http2Pool:
         )
         self._connections: list[Http2Connection] = []
         self._connecting: set[asyncio.Task[None]] = set()
+        self._starting = 0  # how many of these are not through yet
+        self._promised = 0  # turns that have come, and were not taken yet
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._usual = most  # streams that the last connection took: how many a new one is expected to take
         self._failures = 0
@@ -91,7 +93,7 @@ class Http2Pool:
         """
         limits = self.limits
         while True:
-            connection = None if self._waiting else self._free()
+            connection = None if self._waiting or self._promised else self._free()
             if connection is None:
                 connection = await self._wait(deadline)
             try:
@@ -130,14 +132,16 @@ class Http2Pool:
                 self._wake()
                 async with asyncio.timeout_at(min(until, deadline)):
                     await turn
+                self._promised -= 1
                 connection = self._free()
             except TimeoutError:
+                self._pass_on(turn)
                 if deadline <= until:
                     why = "the time was over before a connection was free"
                     raise Refused(Code.TARGET_TIMEOUT, private_detail=why) from None
                 raise _unreachable("all connections to the target are in use") from None
             except asyncio.CancelledError:
-                self._wake()  # if it was this one's turn, it is the next one's now
+                self._pass_on(turn)
                 raise
             finally:
                 if turn in self._waiting:
@@ -146,9 +150,15 @@ class Http2Pool:
                 return connection
             first = True
 
+    def _pass_on(self, turn: "asyncio.Future[None]") -> None:
+        """If it was the turn of one that gave up, it is the next one's now."""
+        if turn.done() and not turn.cancelled() and turn.exception() is None:
+            self._promised -= 1
+            self._wake()
+
     def _connect_if_needed(self) -> None:
         """Start as many connections as those who wait can be expected to fill. Raises `Refused` while the target is held back."""
-        starting = len(self._connecting)
+        starting = self._starting
         if starting * self._usual >= len(self._waiting) or self._free() is not None:
             return
         most, leaving = self.limits.max_connections, sum(connection.leaving for connection in self._connections)
@@ -158,6 +168,7 @@ class Http2Pool:
         loop = asyncio.get_running_loop()
         if not self.healthy and loop.time() < self._held_until:
             raise _unreachable("the target is held back after failed connections")
+        self._starting += 1
         task = loop.create_task(self._connect())
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
@@ -185,12 +196,15 @@ class Http2Pool:
         except (OSError, ssl.SSLError, TimeoutError) as error:
             if connection is not None:
                 connection.abort()
+            self._starting -= 1
             self._failed(f"connecting to the target failed: {type(error).__name__}{_said(error)}")
             return
         except BaseException:
+            self._starting -= 1
             if connection is not None:
                 connection.abort()
             raise
+        self._starting -= 1
         self._failures = 0
         self._usual = max(1, connection.free)
         self._connections.append(connection)
@@ -200,7 +214,7 @@ class Http2Pool:
     def _failed(self, why: str) -> None:
         self._failures += 1
         self._held_until = asyncio.get_running_loop().time() + _HOLD_S
-        if not self._connections and len(self._connecting) == 1:
+        if not self._connections and not self._starting:
             self._refuse_waiting(why)
 
     def _refuse_waiting(self, why: str) -> None:
@@ -211,18 +225,19 @@ class Http2Pool:
                 turn.set_exception(_unreachable(why))
 
     def _leave_if_closed(self, connection: Http2Connection) -> None:
-        if self._closed and not self._waiting and not connection.streams:
+        if self._closed and not (self._waiting or self._promised or connection.streams):
             connection.leave()
 
     def _wake(self) -> None:
         """As many as there is room for."""
         if not self._waiting:
             return
-        room = sum(max(0, connection.free) for connection in self._connections)
+        room = sum(max(0, connection.free) for connection in self._connections) - self._promised
         while self._waiting and room > 0:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
+                self._promised += 1
                 room -= 1
 
     # What the connections tell, once they are in use.
@@ -241,7 +256,7 @@ class Http2Pool:
             try:
                 self._connect_if_needed()
             except Refused as refused:
-                if not self._connections and not self._connecting:
+                if not self._connections and not self._starting:
                     self._refuse_waiting(refused.private_detail)
 
 
