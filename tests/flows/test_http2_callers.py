@@ -466,6 +466,17 @@ def test_a_reset_cancels_the_call_and_no_other(gate: Gate, target: Target, token
     assert gate.ended(call_id)["outcome"] == "cancelled"
 
 
+def test_streams_that_were_reset_at_once_leave_room_for_others(gate: Gate, target: Target, token: str) -> None:
+    """Attack: a head and its reset in one packet, as often as streams may be open; their tasks end before they begin."""
+    with H2Caller(gate.calls) as caller:
+        for first in (1, 101):
+            caller.send(b"".join(headers(n, get(token)) + rst(n, CANCEL) for n in range(first, first + 100, 2)))
+        caller.settle()
+        caller.send(b"".join(headers(n, get(token)) for n in range(301, 501, 2)))
+        for stream in range(301, 501, 2):
+            assert caller.answer(stream)[0] == 200
+
+
 def test_a_connection_that_is_lost_cancels_all_its_calls(gate: Gate, target: Target, token: str) -> None:
     target.answers["/read"] = never
     with H2Caller(gate.calls) as caller:
