@@ -242,6 +242,22 @@ def test_honest_peers_stay_within_the_budgets() -> None:
         link.take()
 
 
+@pytest.mark.parametrize("step", [2 << 10, 4 << 10, 16 << 10, 32 << 10])
+def test_a_long_answer_to_a_peer_that_gives_room_in_small_steps(step: int) -> None:
+    """Go's client gives both windows back from 4 KiB on; its frames come many at a time, and are answered with one write."""
+    link = opened(first=headers(1))
+    link.head(1, [(b":status", b"200")], False)
+    sent = given = 0
+    while sent < 100 << 20:
+        size = link.room(1)
+        link.data(1, bytes(size), False)
+        link.take()
+        sent += size
+        steps = (sent - given) // step
+        given += steps * step
+        link.feed((update(0, step) + update(1, step)) * steps, 1.0)
+
+
 def test_an_honest_peer_may_cancel_some_of_its_calls() -> None:
     link = opened()
     for stream in range(1, 4001, 4):

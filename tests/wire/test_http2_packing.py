@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from funcgate.wire.http1.limits import HeadLimits
+from funcgate.wire.http2 import unpacking
 from funcgate.wire.http2.link import Broken
 from funcgate.wire.http2.packing import Packer
 from funcgate.wire.http2.static_table import STATIC
@@ -208,3 +209,14 @@ def test_a_path_with_a_query_is_not_kept() -> None:
     packer = Packer()
     fields = [(b":path", b"/a?key=secret")]
     assert packer.pack(fields) == packer.pack(fields)
+
+
+def test_what_the_peer_never_wants_indexed_is_kept_nowhere() -> None:
+    """RFC 7541, 7.1.3: no cache of ours may hold what no table may."""
+    packed = hpack.Encoder().encode([hpack.NeverIndexedHeaderTuple(b"x-key", b"canary-huffman")])
+    assert b"canary" not in packed
+    unpacking._short_huffman.cache_clear()
+    unpacker = Unpacker(HeadLimits())
+    assert unpacker.unpack(packed) == [(b"x-key", b"canary-huffman")]
+    assert unpacker.never == {b"x-key"}
+    assert unpacking._short_huffman.cache_info().currsize == 1  # the name

@@ -62,6 +62,13 @@ def test_too_long_a_path() -> None:
     assert refused.value.status == 414
 
 
+def test_too_long_a_method() -> None:
+    """In HTTP/1.1 both stand in the request line."""
+    with pytest.raises(Malformed) as refused:
+        request_of([(b":method", b"G" * 97), *GET[1:]], LIMITS)
+    assert refused.value.status == 414
+
+
 def test_the_host_is_the_authority() -> None:
     assert request_of([*HEAD, (b"host", b"gate:8080")], LIMITS).known[b"host"] == b"gate:8080"
     assert request_of([*HEAD[:3], (b"host", b"gate:8080")], LIMITS).known[b"host"] == b"gate:8080"

@@ -128,6 +128,7 @@ def _limits(parts: Parts) -> ListenerLimits:
         write_timeout_s=limits.write_timeout_s,
         tls_handshake_timeout_s=limits.tls_handshake_timeout_s,
         http2=structs.replace(limits.http2, head=head),
+        max_streams=limits.http2_streams,
     )
 
 

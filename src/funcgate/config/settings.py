@@ -53,6 +53,7 @@ class ListenLimits(Struct, frozen=True, kw_only=True):
     tls_handshake_timeout_s: float
     drain_timeout_s: float
     http2: Http2Limits
+    http2_streams: int
 
 
 class JournalSettings(Struct, frozen=True, kw_only=True):
@@ -156,6 +157,7 @@ def listen_limits(spec: ListenLimitsSpec, where: Where, problems: list[Problem])
         tls_handshake_timeout_s=read.time("tls_handshake_timeout", spec.tls_handshake_timeout),
         drain_timeout_s=read.time("drain_timeout", spec.drain_timeout),
         http2=_http2_limits(spec.http2, (*where, "http2"), problems),
+        http2_streams=Reading((*where, "http2"), problems).count("all_streams", spec.http2.all_streams),
     )
 
 

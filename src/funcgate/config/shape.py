@@ -39,9 +39,10 @@ class UpstreamTlsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Http2Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one HTTP/2 connection may use. The counts from `resets` on are how many frames it may send in `per`."""
+    """What one HTTP/2 connection may use, and all of them (`all_streams`). The counts from `resets` on are of frames in `per`."""
 
     streams: int = 100
+    all_streams: int = 2000
     stream_window: Size = "128KiB"
     connection_window: Size = "1MiB"
     frame: Size = "16KiB"

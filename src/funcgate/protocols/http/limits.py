@@ -18,3 +18,4 @@ class ListenerLimits(Struct, frozen=True, kw_only=True):
     write_timeout_s: float = 30.0
     tls_handshake_timeout_s: float = 10.0
     http2: Http2Limits = Http2Limits()
+    max_streams: int = 2000  # of all HTTP/2 connections together

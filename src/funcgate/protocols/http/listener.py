@@ -40,6 +40,7 @@ class HttpListener:
         self._meter = meter
         self._sweeper = sweeper
         self._connections: set[Admitted] = set()
+        self._streams = 0
         self._empty = asyncio.Event()
         self._server: asyncio.Server | None = None
 
@@ -81,6 +82,18 @@ class HttpListener:
             self._meter.open_connections -= 1
             if not self._connections:
                 self._empty.set()
+
+    def admit_stream(self) -> bool:
+        """One call more on an HTTP/2 connection, if there may be one: then `dismiss_stream` belongs to its end."""
+        # Attack: a thousand connections with a hundred calls each, all of which hold a body.
+        if self._streams >= self.limits.max_streams:
+            self._meter.count("", "none", Code.GATEWAY_OVERLOADED)
+            return False
+        self._streams += 1
+        return True
+
+    def dismiss_stream(self) -> None:
+        self._streams -= 1
 
     def overloaded(self) -> bytes:
         """The answer to one connection too many. Counted, not recorded: nobody asked for anything yet."""

@@ -4,6 +4,7 @@ It decides nothing about a call; what is plain HTTP and what is gRPC is told apa
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from funcgate.gateway import Gateway
@@ -39,6 +40,10 @@ class Listening(Protocol):
 
     @property
     def grpc(self) -> Grpc | None: ...
+
+    def admit_stream(self) -> bool: ...
+
+    def dismiss_stream(self) -> None: ...
 
     def dismiss(self, connection: "Http2Caller") -> None: ...
 
@@ -83,10 +88,10 @@ class Http2Caller:
 
     def opened(self, stream: Stream) -> None:
         # Attack: reset streams, or have us reset them, faster than their calls can be cancelled (CVE-2023-44487, CVE-2025-8671).
-        if len(self._tasks) >= self._most:
+        if len(self._tasks) >= self._most or not self._listener.admit_stream():
             stream.reset(ErrorCode.REFUSED_STREAM)
             return
-        caller = CallerStream(self._listener, stream, self._client)
+        caller = CallerStream(self._listener, stream, self._client, self._over)
         caller.task = task = self._loop.create_task(self._serve(caller))
         self._tasks[stream.number] = task
         stream.write_timeout_s = self._listener.limits.write_timeout_s
@@ -103,8 +108,14 @@ class Http2Caller:
 
     # Serving.
 
+    def _over(self, stream: Stream) -> None:
+        """The stream's task has ended, or never begins."""
+        if self._tasks.pop(stream.number, None) is not None:
+            self._listener.dismiss_stream()
+
     async def _serve(self, caller: "CallerStream") -> None:
         stream, listener = caller.stream, self._listener
+        caller.begun = True
         try:
             await self._serve_stream(caller, stream)
         except Exception:
@@ -113,7 +124,7 @@ class Http2Caller:
             stream.reset(ErrorCode.INTERNAL_ERROR)
         finally:
             stream.close()
-            self._tasks.pop(stream.number, None)
+            self._over(stream)
 
     async def _serve_stream(self, caller: "CallerStream", stream: Stream) -> None:
         listener = self._listener
@@ -147,11 +158,13 @@ def _is_grpc(fields: Fields) -> bool:
 class CallerStream:
     """One stream, as an exchange sees its caller."""
 
-    __slots__ = ("_listener", "_reading", "client", "stream", "task")
+    __slots__ = ("_listener", "_over", "_reading", "begun", "client", "stream", "task")
 
-    def __init__(self, listener: Listening, stream: Stream, client: str) -> None:
+    def __init__(self, listener: Listening, stream: Stream, client: str, over: Callable[[Stream], None]) -> None:
         self._listener = listener
+        self._over = over
         self._reading = False
+        self.begun = False
         self.client = client
         self.stream = stream
         self.task: asyncio.Task[None] | None = None
@@ -167,6 +180,9 @@ class CallerStream:
             return  # the reader is told, and the refusal recorded
         if self.task is not None:
             self.task.cancel()
+            if not self.begun:
+                # Attack: a head and its reset in one packet. A task that is cancelled before its first step never takes one.
+                self._over(self.stream)
 
     async def read_body(self, request: Request, limit: int) -> bytes:
         """The whole body. Raises `Refused` when it is larger than `limit`, too slow, or malformed."""

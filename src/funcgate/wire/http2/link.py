@@ -20,6 +20,8 @@ from .streams import ABSENT, AFTER_THEIR_END, CLOSED, ENDED_THERE, Stream, Then,
 from .unpacking import Unpacker
 
 _HEAD_SIZE = 9
+_LEAST_RETURNED = 512  # bytes by which a window is given back without being counted
+_MOST_UNRETURNED = 64 << 20
 _ERRORS = {Then.BREAK_PROTOCOL: ErrorCode.PROTOCOL_ERROR, Then.BREAK_CLOSED: ErrorCode.STREAM_CLOSED}
 
 
@@ -297,9 +299,12 @@ class Link(Sending):
     def _on_window_update(self, flags: int, number: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise Broken(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE of a wrong size")  # 6.9
-        # Attack: give the window back byte by byte, so that each byte is a frame (CVE-2019-9511).
-        self._budgets.spend(UPDATES, self._now)
         increment = unpack_from(">L", payload)[0] & 0x7FFFFFFF
+        # Attack: give the window back byte by byte, so that each byte is a frame (CVE-2019-9511); or what was never used.
+        if _LEAST_RETURNED <= increment <= self._unreturned:
+            self._unreturned = min(self._unreturned, _MOST_UNRETURNED) - increment
+        else:
+            self._budgets.spend(UPDATES, self._now)
         if not number:
             if not increment:
                 raise _protocol("WINDOW_UPDATE by nothing")

@@ -34,7 +34,7 @@ def request_of(fields: Fields, limits: HeadLimits) -> Request:
             known[name] += (b"; " if name == b"cookie" else b", ") + value  # RFC 9113, 8.2.3
         if not role & WITHHELD:
             crossing.append((name, value))
-    if len(request.target) > limits.max_line:
+    if len(request.method) + len(request.target) > limits.max_line:
         raise Malformed("the request target is too long", 414)
     if underscored:
         _check_underscores(underscored, {name for name, _ in fields})

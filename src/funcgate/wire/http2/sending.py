@@ -46,6 +46,7 @@ class Sending:
         self._last_peer_id = 0  # that was seen
         self._last_taken = 0  # that was not refused
         self._send_window = DEFAULT_WINDOW
+        self._unreturned = 0  # bytes of windows that were used, and may be given back without being counted as a flood
         self._receive_window = limits.connection_window
         self._owed = 0
         self._peer_window = DEFAULT_WINDOW
@@ -111,6 +112,7 @@ class Sending:
             raise ValueError("more DATA than the windows allow")
         known.send_window -= size
         self._send_window -= size
+        self._unreturned += 2 * size
         most, out = self._peer_max_frame, self._out
         if size <= most:
             out.append(frame_head(size, DATA, END_STREAM if end else 0, stream))

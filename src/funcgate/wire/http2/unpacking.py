@@ -68,7 +68,7 @@ class Unpacker:
                 raise _wrong("a table size in the middle of a block")  # 4.2
             else:  # 6.2
                 keep = first >= 0x40
-                field, at = self._literal(block, at, 0x3F if keep else 0x0F)
+                field, at = self._literal(block, at, first, 0x3F if keep else 0x0F)
                 if keep:
                     self._insert(field)
                 elif first & 0x10:
@@ -82,7 +82,7 @@ class Unpacker:
         self.never = frozenset(never) if never else _NONE
         return fields
 
-    def _literal(self, block: bytes, at: int, prefix: int) -> tuple[tuple[bytes, bytes], int]:
+    def _literal(self, block: bytes, at: int, first: int, prefix: int) -> tuple[tuple[bytes, bytes], int]:
         index, at = _integer(block, at, prefix)
         if not index:
             name, at = _string(block, at)
@@ -92,7 +92,7 @@ class Unpacker:
             name = self._table[SIZE - index][0]
         else:
             raise _wrong("an index beyond the table")
-        value, at = _string(block, at)
+        value, at = _string(block, at, secret=first & 0xF0 == 0x10)
         return (name, value), at
 
     def _insert(self, field: tuple[bytes, bytes]) -> None:
@@ -145,8 +145,8 @@ def _integer(block: bytes, at: int, prefix: int) -> tuple[int, int]:
     raise _wrong("an integer that does not end")
 
 
-def _string(block: bytes, at: int) -> tuple[bytes, int]:
-    """A string (RFC 7541, 5.2) and where it ends."""
+def _string(block: bytes, at: int, *, secret: bool = False) -> tuple[bytes, int]:
+    """A string (RFC 7541, 5.2) and where it ends. What the peer wants never indexed (7.1.3) is kept in no cache either."""
     if at >= len(block):
         raise _wrong("a string that does not begin")
     first = block[at]
@@ -156,7 +156,7 @@ def _string(block: bytes, at: int) -> tuple[bytes, int]:
         raise _wrong("a string longer than its block")
     text = block[at:end]
     if first >= 0x80 and size:
-        return (_short_huffman if size <= 32 else _huffman)(text), end
+        return (_short_huffman if size <= 32 and not secret else _huffman)(text), end
     return text, end
 
 
