@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -27,11 +28,17 @@ def eyes() -> Iterator[Eyes]:
     made.close()
 
 
+@cache
+def _masker(detect: tuple[str, ...], fields: tuple[str, ...], action: Any) -> Any:
+    rule = RuleSpec(functions=["f"], detect=[*detect], fields=[*fields], action=action)
+    return compile_rules([rule], ["f"], hash_key=b"k" * 32).masker("f")
+
+
 def mask(line: bytes, **rule: Any) -> bytes:
     """What the masker of a function with this rule makes of one line."""
-    plan = compile_rules([RuleSpec(functions=["f"], **rule)], ["f"], hash_key=b"k" * 32)
+    masker = _masker(tuple(rule.get("detect", ())), tuple(rule.get("fields", ())), rule.get("action", "redact"))
     reply = Reply(status=200, headers=[], media="application/x-ndjson", body=line + b"\n")
-    masked = plan.masker("f").mask_reply(reply, NO_LEASE).reply.body
+    masked = masker.mask_reply(reply, NO_LEASE).reply.body
     assert masked is not None
     assert masked.endswith(b"\n")
     return masked[:-1]
