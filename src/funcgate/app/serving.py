@@ -42,6 +42,8 @@ from .reloading import Reloader, Steps
 from .revoking import Revoking
 from .signing_in import pages_of
 
+_GC_THRESHOLDS = (50_000, 20, 100)  # collections are rare, and what was there at the start is never looked at again
+
 
 def run(path: Path) -> None:
     """Serve until SIGTERM or SIGINT. Raises `config.problems.Faulty`, or `StartFailed`."""
