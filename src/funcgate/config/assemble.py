@@ -178,7 +178,7 @@ class _Assembly:
     def _functions(self, spec: CallableSpec, load_functions: LoadFunctions, where: Where) -> Catalogue | None:
         if not isinstance(spec, GrpcTargetSpec):
             return load_functions(spec.name, spec.functions, self._base, where)
-        self.problems += (found := [*check_grpc(spec, where)])
+        self.problems += (found := [*check_grpc(spec, where[:-1])])
         if found or (spec.functions.reflection and spec.name not in self._loaded.reflected.found):
             return None
         reflected = self._loaded.reflected.found.get(spec.name)
