@@ -434,30 +434,33 @@ def _mutant(rng: random.Random) -> bytes:
 def test_mutated_answers_end_in_an_answer_or_a_refusal(count: int) -> None:
     """P8: never a hang, another exception, or a stream that stays."""
     rng = random.Random(count)
-    said = b""
+    said, early, read = b"", False, 0
 
     async def script(reader: Reader, writer: Writer) -> None:
-        for piece in (said[: len(said) // 2], said[len(said) // 2 :]):
-            writer.write(piece)
-            await writer.drain()
+        at = len(said) if early else len(HELLO)
+        writer.write(said[:at])
+        await until_asked(reader)
+        writer.write(said[at:])
         writer.write_eof()
         await reader.read()
 
     async def work() -> None:
-        nonlocal said
+        nonlocal said, early, read
         limits = Limits(connect_timeout_s=5.0, first_byte_timeout_s=0.3, idle_timeout_s=0.3)
         async with asyncio.timeout(count / 10):
-            for _ in range(count):
-                said = _mutant(rng)
+            for number in range(count):
+                said, early = _mutant(rng), number % 4 == 0  # now and then all of it before anything was asked
                 async with place(script, limits, settle_s=0.3) as (_, pool):
                     try:
                         body = await ask(pool)
                     except (Refused, Gone):
                         continue
                     assert body is not None
+                    read += 1
                     assert all(not connection.streams for connection in pool._connections)
 
     run(work)
+    assert 0 < read < count
 
 
 def test_the_unmutated_answer_is_read() -> None:

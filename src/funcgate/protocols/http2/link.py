@@ -95,6 +95,10 @@ class Http2Connection(asyncio.Protocol):
         return min(self._most_streams, self._wire.peer_max_streams) - len(self.streams)
 
     @property
+    def over(self) -> bool:
+        return self._over
+
+    @property
     def transport(self) -> asyncio.Transport | None:
         return self._transport
 

@@ -193,6 +193,8 @@ class Http2Pool:
                 if address.ssl_context is not None:
                     _check_alpn(connection)
                 await greeted
+            if connection.over:
+                raise ConnectionError("it broke off at once")
         except (OSError, ssl.SSLError, TimeoutError) as error:
             if connection is not None:
                 connection.abort()
