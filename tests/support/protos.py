@@ -28,8 +28,12 @@ def descriptor_set() -> bytes:
     return compile_files([FOLDER / name for name in FILES])
 
 
-@cache
 def catalog(unknown: str = "refuse") -> ProtoCatalog:
+    return _catalog(unknown)
+
+
+@cache
+def _catalog(unknown: str) -> ProtoCatalog:
     spec = ProtoSpec(reflection=True, unknown_fields=unknown)  # type: ignore[arg-type]
     return load_proto("t", spec, FOLDER, WHERE, descriptor_set())
 

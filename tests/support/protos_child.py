@@ -54,9 +54,8 @@ class Eyes:
             if field.has_presence:
                 if not message.HasField(field.name):
                     continue
-            elif not self.defaults and not value:
-                if not (isinstance(value, float) and math.copysign(1, value) < 0):
-                    continue
+            elif not self.defaults and not value and not (isinstance(value, float) and math.copysign(1, value) < 0):
+                continue
             found[field.name] = self.value(field, value)
         for field, value in message.ListFields():
             if field.is_extension:
@@ -84,7 +83,7 @@ class Eyes:
 
     def timestamp(self, message: Any) -> str:
         whole = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=message.seconds)
-        return f"{whole:%Y-%m-%dT%H:%M:%S}" + fraction(message.nanos) + "Z"
+        return whole.isoformat().removesuffix("+00:00") + fraction(message.nanos) + "Z"
 
     def duration(self, message: Any) -> str:
         sign = "-" if message.seconds < 0 or message.nanos < 0 else ""
@@ -122,7 +121,9 @@ def fraction(nanos: int) -> str:
 
 class EyesOfValues(Eyes):
     def nested(self, message: Any) -> Any:
-        return self.value_(message) if message.DESCRIPTOR.full_name == "google.protobuf.Value" else super().nested(message)
+        return (
+            self.value_(message) if message.DESCRIPTOR.full_name == "google.protobuf.Value" else super().nested(message)
+        )
 
 
 def main() -> None:

@@ -7,13 +7,15 @@ from functools import cache
 from typing import Any
 
 import pytest
-from support.protos import Eyes, method, new, pool, same
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 
 from funcgate.catalog.proto.restoring import Unrestorable
 from funcgate.core.lease import NO_LEASE
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
 from funcgate.masking import RuleSpec, compile_rules
+from support.protos import Eyes, catalog, method, new, pool, same
 
 CARD = "4111111111111111"
 NUMBER = int(CARD)
@@ -344,7 +346,9 @@ def without_card(seen: Any, hide: Callable[[str], str]) -> Any:
 
 
 HIDE: dict[str, Callable[[str], str]] = {
-    action: (lambda card, action=action: json.loads(mask(json.dumps(card).encode(), detect=["credit_card"], action=action)))  # type: ignore[misc]
+    action: (
+        lambda card, action=action: json.loads(mask(json.dumps(card).encode(), detect=["credit_card"], action=action))
+    )  # type: ignore[misc]
     for action in ACTIONS
 }
 
@@ -398,9 +402,18 @@ def _drop_numeric_keys(expected: Any, before: Any) -> None:
 
 
 EMPTY_SMALL = {"text": "", "number": 0}
+_BYTES = {"bytes": base64.b64encode(LABEL.encode()).decode()}
+_LISTS = (
+    "texts", "datas", "numbers", "reals", "flags", "colors", "smalls", "unpacked", "text_values", "ats", "list", "values",
+    "anys",
+)  # fmt: skip
+_OBJECTS = (
+    "text_of", "data_of", "number_of", "color_of", "small_of", "by_number", "by_flag", "by_big", "text_value_of", "struct",
+    "value_of", "any", "one_any", "any_of", "empty",
+)  # fmt: skip
 BY_FIELD: dict[str, Any] = {
     **dict.fromkeys(("text", "maybe_text", "one_text", "text_value", "one_wrapped", "value"), LABEL),
-    **dict.fromkeys(("data", "maybe_data", "one_data", "bytes_value"), {"bytes": base64.b64encode(LABEL.encode()).decode()}),
+    **dict.fromkeys(("data", "maybe_data", "one_data", "bytes_value"), _BYTES),
     **dict.fromkeys(
         ("number", "maybe_number", "one_number", "int64_value", "uint64_value", "int32_value", "uint32_value"), 0
     ),
@@ -408,10 +421,8 @@ BY_FIELD: dict[str, Any] = {
     **dict.fromkeys(("flag", "bool_value"), False),
     **dict.fromkeys(("color", "maybe_color", "one_color"), "RED"),
     **dict.fromkeys(("small", "one_small"), EMPTY_SMALL),
-    **dict.fromkeys(("texts", "datas", "numbers", "reals", "flags", "colors", "smalls", "unpacked", "text_values", "ats",
-                     "list", "values", "anys"), []),
-    **dict.fromkeys(("text_of", "data_of", "number_of", "color_of", "small_of", "by_number", "by_flag", "by_big",
-                     "text_value_of", "struct", "value_of", "any", "one_any", "any_of", "empty"), {}),
+    **{name: [] for name in _LISTS},
+    **{name: {} for name in _OBJECTS},
     "at": "1970-01-01T00:00:00Z",
     "lasts": "0s",
     "mask": {"paths": []},
@@ -488,7 +499,11 @@ def _fits(seen: Any, line: Any) -> bool:
         return seen == LABEL or seen in (0, False, "RED", [], {}, "1970-01-01T00:00:00Z", {"bytes": ""}) or seen == {}
     if isinstance(line, dict):
         gone = {key for key, value in line.items() if value == LABEL}
-        return isinstance(seen, dict) and line.keys() - seen.keys() <= gone and all(_fits(seen[key], line[key]) for key in seen)
+        return (
+            isinstance(seen, dict)
+            and line.keys() - seen.keys() <= gone
+            and all(_fits(seen[key], line[key]) for key in seen)
+        )
     if isinstance(line, list):
         return isinstance(seen, list) and len(seen) == len(line) and all(map(_fits, seen, line))
     return bool(seen == line)
@@ -521,7 +536,9 @@ def test_groups_and_extensions(eyes: Eyes) -> None:
     message = new("older.Old", name="n")
     message.group.text = CARD
     message.many.add(text=CARD)
-    more, numbers, needs = (pool().FindExtensionByName(f"older.{name}") for name in ("more", "more_numbers", "more_needs"))
+    more, numbers, needs = (
+        pool().FindExtensionByName(f"older.{name}") for name in ("more", "more_numbers", "more_needs")
+    )
     message.Extensions[more] = CARD
     message.Extensions[numbers].extend([1, NUMBER])
     needed = message.Extensions[needs]
@@ -542,7 +559,9 @@ def test_groups_and_extensions(eyes: Eyes) -> None:
 
 
 def hidden() -> Any:
-    message = new("Hidden", shown="shown", text=CARD, data=CARD.encode(), number=NUMBER, color=1, texts=[CARD, CARD], maybe=5)
+    message = new(
+        "Hidden", shown="shown", text=CARD, data=CARD.encode(), number=NUMBER, color=1, texts=[CARD, CARD], maybe=5
+    )
     message.small.text = CARD
     message.number_of["k"] = NUMBER
     message.wrapped.value = CARD
@@ -622,6 +641,17 @@ def test_debug_redacts_paths_hide_arguments_in_the_journal() -> None:
 
 
 # What cannot be put back is refused.
+
+
+def test_two_entries_never_become_one() -> None:
+    """Attack: keys that are hidden alike. The masker numbers them; were it not to, the answer would be refused."""
+    message = new("All")
+    message.text_of.update({CARD: "one", f"{CARD}5": "two"})
+    gives = method("Do").gives
+    assert gives is not None
+    seen = gives.read(message.SerializeToString(), strict=True)
+    with pytest.raises(Refused):
+        seen.restore(b'{"text_of":{"[x]":"one","[x]":"two"}}')
 
 
 @pytest.mark.parametrize(
@@ -715,10 +745,6 @@ def test_whole_answers_that_are_no_object_in_json(name: str, message: Any, line:
 
 
 def test_the_details_of_a_failure_are_masked_too() -> None:
-    from google.rpc.error_details_pb2 import ErrorInfo
-    from google.rpc.status_pb2 import Status
-    from support.protos import catalog
-
     status = Status(code=5, message=f"no card {CARD}")
     status.details.add().Pack(ErrorInfo(reason="GONE", metadata={"card": CARD}))
     answers = catalog().status

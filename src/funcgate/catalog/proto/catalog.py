@@ -66,6 +66,8 @@ def load_proto(
             status = built.status()
         except BadSet as why:
             problems.append(Problem(where=place, text=f"the descriptors: {why}"))
+        except RecursionError:
+            problems.append(Problem(where=place, text="the descriptors: types within types, nested too deeply"))
         else:
             problems += _unlisted(spec, built.names, place)
     described = {method.function.name for method in methods}

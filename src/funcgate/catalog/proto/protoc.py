@@ -18,7 +18,8 @@ def compile_files(files: Sequence[Path], *, timeout_s: float = TIMEOUT_S) -> byt
     """A FileDescriptorSet with everything that the files import. Each may import those beside it, those beside the others,
     and google's own. Blocks. Raises `NotCompiled`."""
     full = [file.resolve() for file in files]
-    folders = [*dict.fromkeys(str(file.parent) for file in full), *_bundled()]
+    own = dict.fromkeys(str(file.parent) for file in full)
+    folders = [*own, *_bundled()]
     arguments = ["-m", "grpc_tools.protoc", "--include_imports", "--include_source_info"]
     arguments += [
         "--descriptor_set_out=/dev/stdout",
@@ -28,7 +29,10 @@ def compile_files(files: Sequence[Path], *, timeout_s: float = TIMEOUT_S) -> byt
     try:
         return run_python(arguments, max_bytes=MAX_BYTES, timeout_s=timeout_s)
     except Failed as why:
-        raise NotCompiled(str(why)) from None
+        text = str(why)
+        for folder in own:
+            text = text.replace(f"{folder}/", "")
+        raise NotCompiled(text) from None
 
 
 def _bundled() -> list[str]:

@@ -14,7 +14,9 @@ _MOST_STEPS = 2000
 Fields = Callable[[Descriptor], list[Field]]
 
 
-def redacted_paths(descriptor: Descriptor, fields: Fields, types: Callable[[], Iterable[Descriptor]]) -> tuple[str, ...]:
+def redacted_paths(
+    descriptor: Descriptor, fields: Fields, types: Callable[[], Iterable[Descriptor]]
+) -> tuple[str, ...]:
     """The paths. `fields` gives those of a type, `types` all that an Any may hold."""
     names = _names(descriptor, fields, types)
     if not names:

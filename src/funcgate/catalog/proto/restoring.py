@@ -154,6 +154,7 @@ def entries(container: Any, before: Any, now: Any, key_of: Callable[[str], Any],
     if type(now) is str:
         container.clear()
         return
+    # Attack: two entries that masking gives one name are one entry to the reader, and the other's value is lost.
     if type(before) is not dict or type(now) is not dict or len(before) != len(now):
         raise Unrestorable("masking changed the size of a map")
     renamed: list[tuple[Any, str]] = []
@@ -165,9 +166,6 @@ def entries(container: Any, before: Any, now: Any, key_of: Callable[[str], Any],
             renamed.append((key, name))
     moved = [(name, _taken(container, key)) for key, name in renamed]
     for name, value in moved if key_of is str else ():
-        # Attack: two entries that masking gives one name are one entry to the reader.
-        if name in container:
-            raise Unrestorable("masking gave two entries one name")
         if hasattr(value, "DESCRIPTOR"):
             copy_from(container[name], value)
         else:

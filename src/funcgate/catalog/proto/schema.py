@@ -1,4 +1,4 @@
-"""The JSON Schema of a method's arguments, for the type checks of policies and for people. Protobuf itself does the validating."""
+"""The JSON Schema of a method's arguments, for the type checks of policies and for people. Protobuf does the validating."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,7 +21,9 @@ _SPECIAL: Mapping[str, Schema] = {
 
 
 def args_schema(descriptor: Descriptor, fields_of: Callable[[Descriptor], list[Field]]) -> Schema:
-    """`fields_of` gives the fields of a type, its extensions among them. Fields without presence are always there; the others only when they are sent."""
+    """`fields_of` gives the fields of a type, its extensions among them.
+
+    Fields without presence are always there; the others only when they are sent."""
     if descriptor.full_name in special.NESTED:
         inner = _of_message(descriptor)
         if descriptor.full_name in special.OBJECTS:

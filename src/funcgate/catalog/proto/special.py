@@ -4,7 +4,7 @@ Each has a reader (message to JSON) here and what undoes it after masking in res
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from .kinds import Convert, converter, finite, number
@@ -15,7 +15,7 @@ from .walk import Unreadable, Walk
 if TYPE_CHECKING:
     from .reading import Readers
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1)
 _FIRST_S, _LAST_S = -62135596800, 253402300799
 _LONGEST_S = 315_576_000_000
 _NANOS = 1_000_000_000
@@ -49,7 +49,7 @@ def timestamp(message: Message) -> str | None:
     seconds, nanos = message.seconds, message.nanos
     if not (_FIRST_S <= seconds <= _LAST_S and 0 <= nanos < _NANOS):
         return None
-    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0") + _fraction(nanos) + "Z"
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat() + _fraction(nanos) + "Z"
 
 
 def duration(message: Message) -> str | None:

@@ -48,10 +48,11 @@ def read_binary(value: bytes) -> list[bytes]:
 
 
 def _decoded(part: bytes) -> bytes:
-    if _BASE64.fullmatch(part) is None:
+    digits = part.rstrip(b"=")
+    if _BASE64.fullmatch(part) is None or (digits != part and len(part) % 4):
         raise Malformed("binary metadata that are not base64")
     try:
-        return base64.b64decode(part.rstrip(b"=") + b"=" * (-len(part.rstrip(b"=")) % 4), validate=True)
+        return base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
     except binascii.Error:
         raise Malformed("binary metadata that are not base64") from None
 
