@@ -90,14 +90,14 @@ class H2Caller:
                 if one.kind == kind and stream in (None, one.stream):
                     return one
             if not self.read(max(0.01, end - time.monotonic())):
-                raise AssertionError(f"no frame of type {kind}: {self.seen}, closed: {self.closed}")
+                raise AssertionError(f"no frame of type {kind}: {self.told()}")
 
     def answer(self, stream: int) -> tuple[int, Fields, bytes]:
         """Status, fields and body of the final answer, once it is whole. Raises `AssertionError` when it never is."""
         end = time.monotonic() + 10
         while not any(one.stream == stream and one.kind in (DATA, HEADERS) and one.flags & 1 for one in self.seen):
             assert not any(one.kind == RST_STREAM and one.stream == stream for one in self.seen), "the stream was reset"
-            assert self.read(max(0.01, end - time.monotonic())), f"no answer: {self.seen}"
+            assert self.read(max(0.01, end - time.monotonic())), f"no answer: {self.told()}"
         head = next(fields for fields in self.heads[stream] if not fields[0][1].startswith(b"1"))
         return int(head[0][1]), head, self.bodies.get(stream, b"")
 
@@ -106,15 +106,20 @@ class H2Caller:
         end = time.monotonic() + timeout_s
         while self.read(max(0.01, end - time.monotonic())):
             pass
-        assert self.closed, f"still open: {self.seen}"
+        assert self.closed, f"still open: {self.told()}"
         return self.seen
+
+    def told(self) -> str:
+        """What came, in few words, for a message."""
+        last = [(one.kind, one.flags, one.stream, one.payload[:60]) for one in self.seen[-12:]]
+        return f"{'closed' if self.closed else 'open'} after {len(self.seen)} frames, the last of them {last}"
 
     def settle(self) -> None:
         """Until everything that was sent before has been read by the gateway."""
         before = len([one for one in self.seen if one.kind == PING])
         self.send(frame(PING, 0, 0, b"settled?"))
         while len([one for one in self.seen if one.kind == PING]) == before:
-            assert self.read(), f"closed: {self.closed}, {self.seen}"
+            assert self.read(), self.told()
 
 
 __all__ = ["ACK", "PREFACE", "SETTINGS", "H2Caller"]
