@@ -16,13 +16,14 @@ from .gateway import ALWAYS, INTERVAL, Gateway, serving
 from .peers import Peer, Shot
 from .processes import BenchError, child, free_port, talker, wait_for_port
 from .report import absolute, facts, machine, ratios, versions
-from .rounds import alone, measure, summarize
+from .rounds import Effort, Sample, alone, measure, summarize
 from .rpcwork import METHOD, PROTO, SEEN, answer_message, blocks, message, request_message
 from .workload import AUDIENCE, GROUP, ISSUER, TARGET, Workload, sensitive_answer
 
 REFERENCE, BASELINE, WITHOUT_KEEPER = "envoy", "direct", " (no keeper)"
 TARGETS = {"funcgate interval": 3.0, "funcgate always": 3.0}
 _ALL = "token, arguments, CEL, masking, credential, journal"
+SHARED = 16  # calls of one busy client on its connection
 _TARGETED = [("funcgate-target", TARGET)]
 _TIMEOUT_S = 10
 
@@ -37,13 +38,34 @@ def run(bed: Bed) -> None:
             entries = [(peer, preflight(peer, bed.work, port)) for peer in peers]
             for peer, shot in entries:
                 tell(f"{peer.name}: {peer.does}: holds{f', {shot.masked} values masked' if peer.guards else ''}")
-            samples = measure(loader, entries, bed.options.effort, tell)
-    names, counts = [peer.name for peer in peers], bed.options.effort.connections
+            samples = {
+                shared: measure(loader, [_sharing(entry, shared) for entry in entries], effort, tell)
+                for shared, effort in _efforts(bed.options.effort).items()
+            }
+    bed.results["grpc"] = {"machine": about, "samples": msgspec.to_builtins(samples)}
+    print(facts(about | ({"envoy": envoy.version()} if any(peer.name == REFERENCE for peer in peers) else {})))
+    print(f"unary calls, request {len(request_message())} bytes, answer {len(answer_message())}\n")
+    for shared, found in samples.items():
+        print(
+            f"{'one call at a time' if shared == 1 else f'{shared} calls at a time'} on a connection; conns: calls under way"
+        )
+        _tables(peers, found)
+
+
+def _efforts(effort: Effort) -> dict[int, Effort]:
+    """By how many calls share a connection."""
+    found = {1: effort, SHARED: effort._replace(connections=tuple(n for n in effort.connections if n >= SHARED))}
+    return {shared: each for shared, each in found.items() if each.connections}
+
+
+def _sharing(entry: tuple[Peer, Shot], calls: int) -> tuple[Peer, Shot]:
+    return entry[0], entry[1]._replace(framing=str(calls).encode())
+
+
+def _tables(peers: list[Peer], samples: list[Sample]) -> None:
+    names, counts = [peer.name for peer in peers], sorted({sample.connections for sample in samples})
     guards = [peer.name for peer in peers if peer.guards]
     cells = summarize(samples, REFERENCE, BASELINE)
-    bed.results["grpc"] = {"machine": about, "samples": msgspec.to_builtins(samples)}
-    print(facts(about | ({"envoy": envoy.version()} if REFERENCE in names else {})))
-    print(f"unary calls, request {len(request_message())} bytes, answer {len(answer_message())}; 16 to a connection\n")
     print(absolute(cells, [(peer.name, peer.does) for peer in peers], counts), end="\n\n")
     if REFERENCE in names:
         rows = [*(name for name in names if name != BASELINE), *(name + WITHOUT_KEEPER for name in guards)]

@@ -1,7 +1,7 @@
 """The load generator for gRPC: closed loops as streams of HTTP/2, blocks of fields built beforehand, every answer's length
 and end checked. Run as `python -m bench.rpcload`, it talks as bench.load does.
 
-Calls share connections, sixteen to one, as a client's channel would have them.
+A job's `framing` says how many calls share a connection: one, as many clients would have it, or sixteen, as one busy client.
 """
 
 import asyncio
@@ -35,7 +35,6 @@ from .rpcwork import (
     read_head,
 )
 
-PER_CONNECTION = 16
 _TOP_UP = 256 << 20  # bytes of answers after which the connection gets new room
 
 
@@ -148,7 +147,7 @@ async def carry_out(job: Job) -> Load:
     callers: list[Caller] = []
     left = job.connections
     while left > 0:
-        loops = min(left, PER_CONNECTION)
+        loops = min(left, int(job.framing))
         _, caller = await loop.create_connection(lambda loops=loops: Caller(run, loops), "127.0.0.1", job.port)  # type: ignore[misc]
         callers.append(caller)
         left -= loops
