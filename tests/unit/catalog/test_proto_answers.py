@@ -662,7 +662,7 @@ def test_two_entries_never_become_one() -> None:
         ("text", b'{"text":"\\ud800"}'), ("number", b'{"number":4}'), ("number", b'{"number":{"a":1}}'),
         ("texts", b'{"texts":["[x]"]}'), ("texts", b'{"texts":{"a":"[x]"}}'), ("texts", b'{"texts":[1,2,3]}'),
         ("text_of", b'{"text_of":{"a":"[x]"}}'), ("text_of", b'{"text_of":[]}'), ("small", b'{"small":{"text":"[x]"}}'),
-        ("small", b'{"small":{"deeper":{"number":"x"},"text":"[x]"}}'), ("any", b'{"any":{"@type":"x/older.Old","text":"[x]"}}'),
+        ("small", b'{"small":{"deeper":{"nunber":"x"},"text":"[x]"}}'), ("any", b'{"any":{"@type":"x/older.Old","text":"[x]"}}'),
         ("struct", b'{"struct":{}}'), ("value", b'{"value":5}'), ("text_value", b'{"text_value":7}'),
         ("data", b'{"data":["[x]"]}'),
     ],

@@ -118,9 +118,11 @@ class Talk:
         found: dict[str, bytes] = {}
         for service in sorted(entry.name for entry in listed.list_services_response.service):
             answer = self._ask(file_containing_symbol=service)
-            if not answer.HasField("file_descriptor_response"):
-                raise Refusal(f"it does not describe {service}: {answer.error_response.error_message[:200]}")
-            keep(answer, found)
+            keep(
+                answer, found
+            )  # a service that it lists and does not describe is unknown, as one that it does not list
+        if not found:
+            raise Refusal("it describes none of its services")
         asked: set[str] = set()
         while missing := sorted(imported(found) - found.keys() - asked):
             for name in missing:

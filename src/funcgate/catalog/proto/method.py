@@ -53,13 +53,14 @@ class Args:
 class Seen:
     """One answer's message. `line` is JSON without a line end; what the description marks `debug_redact` is hidden in it."""
 
-    __slots__ = ("_data", "_message", "_reader", "line", "redacted")
+    __slots__ = ("_data", "_message", "_reader", "_shown", "line", "redacted")
 
-    def __init__(self, reader: Reader, message: Message, data: bytes, line: bytes, redacted: int) -> None:
+    def __init__(self, reader: Reader, message: Message, data: bytes, shown: dict[str, Any], redacted: int) -> None:
         self._reader = reader
         self._message = message
         self._data = data
-        self.line = line
+        self._shown = shown
+        self.line = _encode(shown)
         self.redacted = redacted
 
     def restore(self, masked: bytes) -> bytes:
@@ -67,7 +68,7 @@ class Seen:
         if masked == self.line:
             return self._data
         try:
-            self._reader.restore(self._message, _decode(self.line), _decode(masked))
+            self._reader.restore(self._message, self._shown, _decode(masked))
             return self._reader.write(self._message)
         except Exception as error:
             # Whatever it was: what cannot be put back is not passed on.
@@ -91,8 +92,8 @@ class Answers:
         try:
             message = reader.parse(data)
             walk = Walk(self._limits)
-            line = _encode(reader.whole(message, walk))
-            return Seen(reader, message, reader.write(message), line, walk.redacted)
+            shown = reader.whole(message, walk)
+            return Seen(reader, message, reader.write(message), shown, walk.redacted)
         except Exception as error:
             why = str(error) if isinstance(error, Unreadable) else type(error).__name__
         raise Refused(Code.MASKING_REFUSED, private_detail=f"an answer that cannot be looked at: {why}")

@@ -48,7 +48,8 @@ class Pool:
         files = _files(data)
         given = {name: raw for name, raw in files.items() if name not in _OURS}
         available = {**_OURS, **_RPC, **given}
-        wanted = [*given, *(_RPC if not _RPC.keys() & given.keys() else ())]
+        # What an Any may hold although nothing imports it.
+        wanted = [*given, *_OURS, *(_RPC if not _RPC.keys() & given.keys() else ())]
         self._pool = DescriptorPool()
         self.names: list[str] = []
         self.raw = given

@@ -27,6 +27,8 @@ class Unrestorable(Exception):
 class Restorer:
     """Changes messages of one type."""
 
+    __slots__ = ("_descriptor", "_readers", "_slots", "_special")
+
     def __init__(self, readers: "Readers", descriptor: Descriptor) -> None:
         self._readers = readers
         self._descriptor = descriptor
@@ -35,7 +37,7 @@ class Restorer:
 
     @property
     def slots(self) -> dict[str, Put]:
-        """By the names that the fields have in JSON."""
+        """By the names that the fields have in JSON. Made when first used: types contain themselves."""
         if self._slots is None:
             fields = self._readers.fields(self._descriptor)
             self._slots = {name_in_json(field): _slot(self._readers, field) for field in fields}
@@ -59,10 +61,20 @@ class Restorer:
             self.nested(message, before["value"], now["value"])
 
     def members(self, message: Message, before: Any, now: Any) -> None:
-        _same_names(before, now)
-        for (name, old), new in zip(before.items(), now.values(), strict=True):
-            if old != new:
-                self.slots[name](message, old, new)
+        if type(before) is not dict or type(now) is not dict or len(before) != len(now):
+            raise Unrestorable(_RENAMED)
+        slots = self._slots or self.slots
+        for name, old in before.items():
+            new = now.get(name, _NOT_THERE)
+            if new != old:
+                if new is _NOT_THERE:
+                    raise Unrestorable(_RENAMED)
+                slots[name](message, old, new)
+
+
+_NOT_THERE: Any = object()
+_NO_TEXT = "a masked value that is no text"
+_RENAMED = "masking changed the names of fields"
 
 
 def emptied(message: Message, descriptor: Descriptor) -> None:
@@ -78,13 +90,16 @@ def emptied(message: Message, descriptor: Descriptor) -> None:
 
 
 def _same_names(before: Any, now: Any) -> None:
-    if type(before) is not dict or type(now) is not dict or [*before] != [*now]:
-        raise Unrestorable("masking changed the names of fields")
+    if type(before) is not dict or type(now) is not dict or before.keys() != now.keys():
+        raise Unrestorable(_RENAMED)
 
 
 def _slot(readers: "Readers", field: Field) -> Put:
+    """How one field is changed."""
+    name, default = field.name, field.default_value
+
     def held(message: Message) -> Any:
-        return message.Extensions[field] if field.is_extension else getattr(message, field.name)
+        return message.Extensions[field] if field.is_extension else getattr(message, name)
 
     def put_map(message: Message, before: Any, now: Any) -> None:
         entries(held(message), before, now, key, change)
@@ -92,13 +107,20 @@ def _slot(readers: "Readers", field: Field) -> Put:
     def put_list(message: Message, before: Any, now: Any) -> None:
         elements(held(message), before, now, change)
 
-    def put_one(message: Message, before: Any, now: Any) -> None:
-        if field.type in SUBMESSAGE:
-            readers.restorer(field.message_type).nested(held(message), before, now)
-        elif field.is_extension:
-            message.Extensions[field] = new_value(field, now, field.default_value)
+    def put_message(message: Message, before: Any, now: Any) -> None:
+        nested(held(message), before, now)
+
+    def put_text(message: Message, before: Any, now: Any) -> None:
+        if type(now) is not str:
+            raise Unrestorable(_NO_TEXT)
+        setattr(message, name, now)
+
+    def put_other(message: Message, before: Any, now: Any) -> None:
+        value = new_value(field, now, default)
+        if field.is_extension:
+            message.Extensions[field] = value
         else:
-            setattr(message, field.name, new_value(field, now, field.default_value))
+            setattr(message, name, value)
 
     if is_map(field):
         key = key_of(field.message_type.fields_by_name["key"])
@@ -107,25 +129,31 @@ def _slot(readers: "Readers", field: Field) -> Put:
     if field.is_repeated:
         change = _inside(readers, field)
         return put_list
-    return put_one
+    if field.type in SUBMESSAGE:
+        nested = readers.restorer(field.message_type).nested
+        return put_message
+    return put_text if field.type == STRING and not field.is_extension else put_other
 
 
 def _inside(readers: "Readers", field: Field) -> Change:
     """How one element of a list or one value of a map is changed."""
 
     def message(container: Any, at: Any, before: Any, now: Any) -> None:
-        readers.restorer(field.message_type).nested(container[at], before, now)
+        nested(container[at], before, now)
 
     def scalar(container: Any, at: Any, before: Any, now: Any) -> None:
         container[at] = new_value(field, now, _zero(field))
 
-    return message if field.type in SUBMESSAGE else scalar
+    if field.type not in SUBMESSAGE:
+        return scalar
+    nested = readers.restorer(field.message_type).nested
+    return message
 
 
 def new_value(field: Field, now: Any, default: Any) -> Any:
     # Masking writes texts and nothing else; whatever comes otherwise was not made by it.
     if type(now) is not str:
-        raise Unrestorable("a masked value that is no text")
+        raise Unrestorable(_NO_TEXT)
     if field.type == BYTES:
         return bytes_of(now)
     return now if field.type == STRING else default
@@ -144,8 +172,9 @@ def elements(container: Any, before: Any, now: Any, change: Change) -> None:
         return
     if type(before) is not list or type(now) is not list or len(before) != len(now):
         raise Unrestorable("masking changed the length of a list")
-    for at, (old, new) in enumerate(zip(before, now, strict=True)):
-        if old != new:
+    for at, old in enumerate(before):
+        new = now[at]
+        if new != old:
             change(container, at, old, new)
 
 
@@ -217,7 +246,7 @@ def _value(readers: Any, message: Message, before: Any, now: Any) -> None:
     elif kind == "list_value":
         _list(readers, message.list_value, before, now)
     else:
-        raise Unrestorable("a masked value that is no text")
+        raise Unrestorable(_NO_TEXT)
 
 
 def _any(readers: "Readers", message: Message, before: Any, now: Any) -> None:
