@@ -5,7 +5,7 @@ What the bytes mean is judged by wire/http2/link.py; what a stream means, by who
 
 import asyncio
 from math import inf
-from typing import Protocol, cast
+from typing import cast
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from funcgate.wire.http2.events import Away, Data, Event, Fields, Head, Malforme
 from funcgate.wire.http2.limits import Http2Limits
 from funcgate.wire.http2.link import Link
 
+from .owner import Owner as Owner
 from .stream import NOTHING, Gone, Stream, Why
 
 _HIGH_WATER = 256 << 10  # bytes in the transport beyond which streams wait
@@ -35,26 +36,6 @@ class Times(Struct, frozen=True, kw_only=True):
     ping_after_s: float = 15.0
     ping_s: float = 10.0
     age_s: float = inf
-
-
-class Owner(Protocol):
-    """Who has the connection. None of these may raise, or wait."""
-
-    def opened(self, stream: Stream) -> None:
-        """The peer began a stream (server role). Its head is there, or `malformed` says why it is not to be served."""
-        ...
-
-    def settled(self, connection: "Http2Connection") -> None:
-        """The peer's first SETTINGS came: it does speak HTTP/2."""
-        ...
-
-    def freed(self, connection: "Http2Connection") -> None:
-        """A stream is over, or the peer takes more streams, or none: `free` changed."""
-        ...
-
-    def lost(self, connection: "Http2Connection", why: str) -> None:
-        """The connection is over. Called once. `why` says what the peer did wrong, or ""."""
-        ...
 
 
 class Http2Connection(asyncio.Protocol):

@@ -7,72 +7,20 @@ neither HTTP's fields nor gRPC's messages.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from enum import StrEnum
 from math import inf
-from typing import Protocol
 
 from funcgate.wire.http2.codes import ErrorCode
 from funcgate.wire.http2.events import Fields, Malformed
+
+from .carrying import Carrier, Wire
+from .gone import Gone as Gone
+from .gone import Why as Why
 
 NOTHING: frozenset[bytes] = frozenset()
 
 _PIECE = 64 << 10  # bytes written at a time, so that one stream does not fill the transport before others had a turn
 _SMALL = 1 << 10
 _PROGRESS = 4 << 10  # bytes that a slow peer has to take before its time begins anew
-
-
-class Why(StrEnum):
-    """Why a stream is gone, as far as what may be done next depends on it."""
-
-    RESET = "the peer reset the stream"
-    UNPROCESSED = "the peer did nothing with the stream"  # RFC 9113, 8.7: it may be sent again
-    UNREADABLE = "the peer sent what cannot be read"
-    CLOSED = "the connection ended"
-    ANSWERED = "the peer has answered, and takes no more"
-    LATE = "a time was over"
-
-
-class Gone(Exception):
-    """The stream cannot be read, or written, any more. `code` is RFC 9113's, `late` names the time that was over."""
-
-    def __init__(self, why: Why, code: int = ErrorCode.NO_ERROR, late: str = "") -> None:
-        super().__init__(f"{why.value} (code {code})")
-        self.why = why
-        self.code = code
-        self.late = late
-
-
-class Wire(Protocol):
-    """What a stream asks of the connection's state machine (wire/http2/link.py)."""
-
-    def head(self, stream: int, fields: Fields, end: bool, secret: frozenset[bytes] = ...) -> None: ...
-
-    def trailers(self, stream: int, fields: Fields) -> None: ...
-
-    def room(self, stream: int) -> int: ...
-
-    def data(self, stream: int, data: bytes, end: bool) -> None: ...
-
-    def consumed(self, stream: int, n: int) -> None: ...
-
-    def reset(self, stream: int, code: int) -> None: ...
-
-
-class Carrier(Protocol):
-    """What a stream asks of its connection (link.py)."""
-
-    client: bool
-    full: bool  # the transport has taken what it may; nothing is to be written
-    unsent: int
-    used: int  # streams that were opened on it so far
-    window: int  # bytes that a peer may send on one stream before something of it is read
-    writers: set["Stream"]
-
-    def flush(self) -> None: ...
-
-    def flush_soon(self) -> None: ...
-
-    def forget(self, stream: "Stream") -> None: ...
 
 
 class Stream:

@@ -18,6 +18,8 @@ from funcgate.wire.http2.events import Fields
 from funcgate.wire.http2.limits import Http2Limits
 
 from .link import Http2Connection, Times
+from .refusing import refusal as refusal
+from .refusing import unreachable
 from .stream import NOTHING, Gone, Stream, Why
 
 _FAILURES_TO_HOLD = 3
@@ -139,7 +141,7 @@ class Http2Pool:
                 if deadline <= until:
                     why = "the time was over before a connection was free"
                     raise Refused(Code.TARGET_TIMEOUT, private_detail=why) from None
-                raise _unreachable("all connections to the target are in use") from None
+                raise unreachable("all connections to the target are in use") from None
             except asyncio.CancelledError:
                 self._pass_on(turn)
                 raise
@@ -167,7 +169,7 @@ class Http2Pool:
             return
         loop = asyncio.get_running_loop()
         if not self.healthy and loop.time() < self._held_until:
-            raise _unreachable("the target is held back after failed connections")
+            raise unreachable("the target is held back after failed connections")
         self._starting += 1
         task = loop.create_task(self._connect())
         self._connecting.add(task)
@@ -224,7 +226,7 @@ class Http2Pool:
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_exception(_unreachable(why))
+                turn.set_exception(unreachable(why))
 
     def _leave_if_closed(self, connection: Http2Connection) -> None:
         if self._closed and not (self._waiting or self._promised or connection.streams):
@@ -293,15 +295,6 @@ async def _send(stream: Stream, body: bytes) -> None:
             raise
 
 
-def refusal(gone: Gone) -> Refused:
-    """What a call is told whose stream to the target is gone."""
-    if gone.why is Why.LATE:
-        return Refused(Code.TARGET_TIMEOUT, private_detail=f"the time for {gone.late} of the target was over")
-    if gone.why is Why.UNREADABLE:
-        return Refused(Code.MASKING_REFUSED, private_detail="the target's answer cannot be read: it breaks HTTP/2")
-    return _unreachable(f"{gone.why.value.replace('the peer', 'the target')} (code {gone.code})")
-
-
 def _check_alpn(connection: Http2Connection) -> None:
     transport = connection.transport
     tls = None if transport is None else transport.get_extra_info("ssl_object")
@@ -311,7 +304,3 @@ def _check_alpn(connection: Http2Connection) -> None:
 
 def _said(error: Exception) -> str:
     return f" ({error})" if type(error) is ConnectionError and str(error) else ""
-
-
-def _unreachable(why: str) -> Refused:
-    return Refused(Code.TARGET_UNREACHABLE, private_detail=why, retry_after_s=1)
