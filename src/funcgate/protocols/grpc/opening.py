@@ -1,5 +1,6 @@
 """How a caller's RPC begins: its head, read once. It refuses what two readers could read in two ways."""
 
+from functools import lru_cache
 from time import perf_counter
 
 from msgspec import Struct
@@ -18,6 +19,9 @@ _OF_THIS_SIDE = frozenset({b"accept", b"content-type", b"content-encoding", b"or
 _WITHHELD = NEVER_FORWARDED | _OF_THIS_SIDE
 _MAX_TOKEN = 16 << 10
 _TYPES = (b"application/grpc", b"application/grpc+proto")
+_OF_THE_PROTOCOL = (b"grpc-", b"funcgate-")
+_MOST_KEPT, _LONGEST_KEPT = 512, 256
+_good: set[tuple[bytes, bytes]] = set()
 
 
 class Opening(Struct):
@@ -61,24 +65,25 @@ def read_opening(fields: Fields) -> Opening:
     known: dict[bytes, bytes] = {}
     crossing: Fields = []
     wrong: Refused | None = None
+    underscored = False
     for field in fields:
         name, value = field
         if name in known and name in _ONCE:
             # Attack: send a field twice, so that two readers believe different ones.
             wrong = Refused(Code.REQUEST_INVALID, "A field that may come once came twice.")
         known[name] = value
-        if name not in _WITHHELD and name[0] != _PSEUDO and not name.startswith((b"grpc-", b"funcgate-")):
-            if b"_" in name and _passes_for(name.replace(b"_", b"-"), known):
-                # Attack: CGI, WSGI and PHP read x_user and x-user as one variable, so one may shadow the other.
-                wrong = Refused(Code.REQUEST_INVALID, "Two fields would be read as one.")
+        if name not in _WITHHELD and name[0] != _PSEUDO and not name.startswith(_OF_THE_PROTOCOL):
+            underscored = underscored or b"_" in name
             crossing.append(field)
-    content_type = known.get(b"content-type", b"")
+    # Attack: CGI, WSGI and PHP read x_user and x-user as one variable, so one may shadow the other.
+    if underscored and any(_passes_for(name.replace(b"_", b"-"), known) for name, _ in crossing if b"_" in name):
+        wrong = Refused(Code.REQUEST_INVALID, "Two fields would be read as one.")
     opening = Opening(
-        known.get(b":path", b""), known.get(b":authority") or known.get(b"host", b""), known, crossing,
-        WebKind.of(content_type), perf_counter(), wrong=wrong,
+        path=known.get(b":path", b""), authority=known.get(b":authority") or known.get(b"host", b""), known=known,
+        fields=crossing, web=None, began=perf_counter(), wrong=wrong,
     )  # fmt: skip
     try:
-        _read_rest(opening, content_type)
+        _read_rest(opening)
     except Malformed as malformed:
         opening.wrong = Refused(Code.REQUEST_INVALID, f"{str(malformed).capitalize()}.")
     except Refused as refused:
@@ -87,18 +92,19 @@ def read_opening(fields: Fields) -> Opening:
 
 
 def _passes_for(dashed: bytes, known: dict[bytes, bytes]) -> bool:
-    return dashed in _WITHHELD or dashed in known or dashed.startswith((b"grpc-", b"funcgate-"))
+    return dashed in _WITHHELD or dashed in known or dashed.startswith(_OF_THE_PROTOCOL)
 
 
-def _read_rest(opening: Opening, content_type: bytes) -> None:
+def _read_rest(opening: Opening) -> None:
     known = opening.known
     if known.get(b":method") != b"POST":
         raise Refused(Code.REQUEST_INVALID, "gRPC is POST.", status=405)
-    if opening.web is None and content_type.partition(b";")[0].strip().lower() not in _TYPES:
+    opening.web, protobuf = _kind(known.get(b"content-type", b""))
+    if not protobuf:
         raise Refused(Code.REQUEST_INVALID, "Messages are read as protobuf only.", status=415)
-    if opening.web is not None and opening.web.subtype not in (b"", b"+proto"):
-        raise Refused(Code.REQUEST_INVALID, "Messages are read as protobuf only.", status=415)
-    check(opening.fields)
+    for field in opening.fields:
+        if field not in _good:
+            _check(field)
     timeout = known.get(b"grpc-timeout")
     if timeout is not None:
         opening.timeout_s = max(read_timeout(timeout), 1e-6)
@@ -108,3 +114,21 @@ def _read_rest(opening: Opening, content_type: bytes) -> None:
             raise Refused(Code.REQUEST_INVALID, "Messages in this coding cannot be read.", status=501)
         opening.coding = coding
     opening.accepts = known.get(b"grpc-accept-encoding", b"")
+
+
+@lru_cache(maxsize=64)
+def _kind(content_type: bytes) -> tuple[WebKind | None, bool]:
+    """Which gRPC-Web it is, if it is; and whether its messages are protobuf."""
+    web = WebKind.of(content_type)
+    if web is not None:
+        return web, web.subtype in (b"", b"+proto")
+    return None, content_type.partition(b";")[0].strip().lower() in _TYPES
+
+
+def _check(field: tuple[bytes, bytes]) -> None:
+    """Raises `Malformed`. A client sends the same fields with every call: a few that were good are remembered."""
+    check((field,))
+    if len(field[1]) <= _LONGEST_KEPT:
+        if len(_good) >= _MOST_KEPT:
+            _good.clear()
+        _good.add(field)
