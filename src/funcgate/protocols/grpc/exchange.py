@@ -35,6 +35,7 @@ from .opening import Opening
 from .target import GrpcSite, GrpcTarget, target_of_host
 
 _MARGIN_S = 0.5  # before the caller's deadline: what is told then still arrives
+_LARGE = 64 << 10
 _PIECE = 32 << 10  # bytes of lines that are masked and recorded together, if they are there together
 
 
@@ -53,7 +54,6 @@ class Calling(Protocol):
 class CallerStream(Readable, Back, Protocol):
     """The caller's stream, in both directions."""
 
-    read_timeout_s: float
     write_timeout_s: float
     read_by: float
 
@@ -170,7 +170,7 @@ class RpcExchange:
             head.append((b"grpc-encoding", answer.coding.encode()))
         try:
             if reply.stream is None:
-                frames = answer.frames(reply.body + b"\n") if reply.body else b""
+                frames = await _framed(answer, reply.body + b"\n") if reply.body else b""
                 if frames or not answer.head_only:
                     answering.head(head)
                     if frames:
@@ -189,10 +189,15 @@ class RpcExchange:
         answering = self.answering
         if not answer.head_only:
             answering.head(head)  # before the first message: a caller may wait for it before it sends its next one
-        async for lines in stream:
-            frames = answer.frames(lines)
-            if frames:
-                await answering.messages(frames)
+        try:
+            async for lines in stream:
+                frames = await _framed(answer, lines)
+                if frames:
+                    await answering.messages(frames)
+        finally:
+            close = getattr(stream, "aclose", None)
+            if close is not None:
+                await close()
 
     async def refuse(self, refused: Refused) -> None:
         """See `core.ports.Exchange`. After the head has gone out, the trailers say it."""
@@ -243,9 +248,9 @@ class RpcExchange:
 
     async def _first(self, method: Method, target: GrpcTarget) -> bytes | None:
         stream, opening = self._stream, self.opening
-        stream.read_timeout_s = self.service.first_message_timeout_s
         stream.write_timeout_s = self.service.write_timeout_s
-        stream.read_by = self.deadline
+        # Attack: a message that comes byte by byte, so that its call is never over (slowloris).
+        stream.read_by = min(self.deadline, self._loop.time() + self.service.first_message_timeout_s)
         text = TextReader() if opening.web is not None and opening.web.text else None
         self.messages = messages = Messages(stream, opening.coding, target.limits.max_request, text)
         return await read_message(messages, only=not method.streams[0])
@@ -287,7 +292,7 @@ class RpcExchange:
         """The first of several messages. From now on the others follow, while the answer comes."""
         self.upstream = stream = await target.pool.open(fields, end=False, secret=secret, deadline=deadline)
         stream.read_timeout_s = inf  # the target may have nothing to say before the caller has; `deadline` ends it
-        self._stream.read_timeout_s, self._stream.read_by = inf, deadline
+        self._stream.read_by = deadline
         if body:
             await stream.write(body)
         self._following = self._loop.create_task(self._follow(self))
@@ -336,6 +341,11 @@ class RpcExchange:
         lines = b"".join(b"%b: %b\n" % field for field in fields)
         whole = hashlib.sha256(b"%b\n%b" % (self.opening.path, lines)).hexdigest()
         return whole, tuple([told(*field) for field in fields]), hashlib.sha256(lines).hexdigest()
+
+
+async def _framed(answer: Answer, lines: bytes) -> bytes:
+    """See `Answer.frames`. Megabytes are put together beside the loop: they hold up nobody else's call."""
+    return answer.frames(lines) if len(lines) <= _LARGE else await asyncio.to_thread(answer.frames, lines)
 
 
 async def _whole(answer: Answer) -> Reply:

@@ -1,9 +1,12 @@
 """The messages of one direction of one stream, whole and opened, one at a time. It reads no more than is asked for."""
 
+import asyncio
 from collections import deque
 from typing import Protocol
 
 from funcgate.wire.grpc import Frames, Malformed, Message, TextReader, opened
+
+_LARGE = 64 << 10  # bytes; larger messages are opened beside the loop
 
 
 class Readable(Protocol):
@@ -46,7 +49,13 @@ class Messages:
                 self._frames.finish()
                 return None
             there.extend(self._frames.feed(data if self._text is None else self._text.feed(data)))
-        return self._opened(there.popleft())
+        message = there.popleft()
+        self.packed = message.compressed
+        if not message.compressed:
+            return message.data
+        if len(message.data) <= _LARGE:
+            return opened(message.data, self._coding, self._max_bytes)
+        return await asyncio.to_thread(opened, message.data, self._coding, self._max_bytes)
 
     async def only(self) -> bytes:
         """The one message that there has to be. Raises `Malformed` for none, and for more."""
@@ -65,7 +74,3 @@ class Messages:
     def ready(self) -> bool:
         """Whether the next message is here already."""
         return bool(self._there)
-
-    def _opened(self, message: Message) -> bytes:
-        self.packed = message.compressed
-        return opened(message.data, self._coding, self._max_bytes) if message.compressed else message.data

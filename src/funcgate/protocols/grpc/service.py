@@ -33,7 +33,7 @@ class GrpcService:
         """One RPC, from its head to its end. Cancel it when the caller goes away."""
         opening = read_opening(fields)
         if opening.path in PATHS and not self._addressed(opening):
-            stream.read_timeout_s = self.first_message_timeout_s
+            stream.read_by = asyncio.get_running_loop().time() + self.first_message_timeout_s
             await answer_health(stream, opening, answering_on(stream, opening), self._ready)
             return
         rpc = RpcExchange(self, stream, opening, client, self._follow)

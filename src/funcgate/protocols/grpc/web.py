@@ -43,7 +43,7 @@ class WebStream:
         self._chunked = request.version_1_1
         self.ended = False
         self.held = 0
-        self.read_timeout_s = self.write_timeout_s = self.read_by = inf
+        self.write_timeout_s = self.read_by = inf
 
     async def read(self, limit: int = 0) -> bytes:
         """All of the body at once, then b"". Raises `Refused`."""
