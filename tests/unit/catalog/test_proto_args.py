@@ -189,6 +189,9 @@ for _ in range(80):
 DEEP_ANY = packed("sample.Small", SMALL)
 for _ in range(80):
     DEEP_ANY = packed("google.protobuf.Any", DEEP_ANY)
+DEEP_ANY_TOO = packed("sample.Small", SMALL)
+for _ in range(7):
+    DEEP_ANY_TOO = packed("google.protobuf.Any", DEEP_ANY_TOO)
 DEEP_STRUCT = blob(3, b"x")
 for _ in range(60):
     DEEP_STRUCT = blob(6, blob(1, DEEP_STRUCT))
@@ -243,6 +246,7 @@ REFUSED = {
     "a string in an Any that is not UTF-8": ("Do", blob(91, packed("older.Old", blob(1, b"\xff")))),
     "too deep": ("Watch", DEEP),
     "too deep in Any": ("Anything", DEEP_ANY),
+    "eight Any in one another": ("Anything", DEEP_ANY_TOO),
     "too deep in ListValue": ("Structured", blob(1, blob(1, b"k") + blob(2, DEEP_STRUCT))),
     "a group that is not closed": ("older.Olds/Do", NEEDS + tag(2, 3) + num(1, 5)),
     "a group that is closed by another": ("older.Olds/Do", NEEDS + tag(2, 3) + tag(3, 4)),
@@ -260,7 +264,11 @@ REFUSED = {
 def test_refused(what: str) -> None:
     name, data = REFUSED[what]
     found = refused(name, data)
-    assert found.code is (Code.REQUEST_TOO_LARGE if what in ("too deep", "too deep in Any") else Code.REQUEST_INVALID)
+    assert found.code is (
+        Code.REQUEST_TOO_LARGE
+        if what in ("too deep", "too deep in Any", "eight Any in one another")
+        else Code.REQUEST_INVALID
+    )
     assert "secret" not in found.public_detail
 
 
@@ -280,6 +288,16 @@ def test_too_many_values(count: int) -> None:
     with pytest.raises(Refused) as caught:
         found.takes.read(data)
     assert caught.value.code is Code.REQUEST_TOO_LARGE
+
+
+def test_seven_any_in_one_another_are_not_too_deep() -> None:
+    data = packed("sample.Small", SMALL)
+    for _ in range(6):
+        data = packed("google.protobuf.Any", data)
+    found: Any = args("Anything", data)
+    for _ in range(6):
+        found = found["value"]
+    assert found["text"] == "a"
 
 
 def test_empty_elements_count_with_what_they_are_read_into() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .kinds import Convert, converter, finite, number
 from .texts import shown
 from .upb import Message, which
-from .walk import Unreadable, Walk
+from .walk import ANY_LEVELS, Unreadable, Walk
 
 if TYPE_CHECKING:
     from .reading import Readers
@@ -125,14 +125,14 @@ def _any(readers: "Readers") -> Convert:
             return {"@type": url, "value": shown(data)}
         if reader is None:
             raise Unreadable("a google.protobuf.Any with a type that is not known")
-        walk.down()
+        walk.down(ANY_LEVELS)
         inner = reader.parse(data)
         found = {"@type": url, **reader.wrapped(inner, walk)}
         # What is judged is what is sent, inside too: one spelling, and what the description hides is hidden.
         canonical = reader.write(inner)
         if canonical != data:
             message.value = canonical
-        walk.depth += 1
+        walk.depth += ANY_LEVELS
         return found
 
     return convert

@@ -5,44 +5,31 @@ Every bytes has one text and no two have the same, so what is judged is what is 
 
 import re
 
-_FIRST = 0xF780
 _OURS = re.compile("[\uf780-\uf7ff]")
-_OURS_RAW = (b"\xef\x9e", b"\xef\x9f")
-_TO_SHOW = {0xDC80 + at: _FIRST + at for at in range(128)}
-_TO_BYTES = {_FIRST + at: 0xDC80 + at for at in range(128)}
+# Python shows such a byte as U+DC80 to U+DCFF, which JSON cannot hold. In UTF-8, ours differ from those in two bytes.
+_PAIRS = ((b"\xed\xb2", b"\xef\x9e"), (b"\xed\xb3", b"\xef\x9f"))
+_BYTEWISE = {code: "".join([chr(0xDC00 + byte) for byte in chr(code).encode()]) for code in range(0xF780, 0xF800)}
+
+_TO_BYTES = {code: code - 0xF700 + 0xDC00 for code in range(0xF780, 0xF800)}
 
 
 def shown(data: bytes) -> str:
     """The text of bytes."""
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        text = data.decode("utf-8", "surrogateescape").translate(_TO_SHOW)
-        if data.find(_OURS_RAW[0]) < 0 and data.find(_OURS_RAW[1]) < 0:
-            return text
-    else:
-        if _OURS.search(text) is None:
-            return text
-    return _apart(data)
-
-
-def _apart(data: bytes) -> str:
-    """For bytes that hold one of our own characters in UTF-8.
-
-    Attack: ef 9e 80 would be shown as 80 is, so that one is judged and the other is sent. Its three bytes are shown one by one.
-    """
+    if data.isascii():
+        return data.decode()
     text = data.decode("utf-8", "surrogateescape")
-    return _OURS.sub(_bytewise, text).translate(_TO_SHOW)
-
-
-def _bytewise(found: re.Match[str]) -> str:
-    return "".join([chr(0xDC00 + byte) for byte in found[0].encode()])
+    # Attack: ef 9e 80 would be shown as 80 is, so that one is judged and the other is sent. Its bytes are shown one by one.
+    if _OURS.search(text) is not None:
+        text = text.translate(_BYTEWISE)
+    raw = text.encode("utf-8", "surrogatepass")
+    for theirs, ours in _PAIRS:
+        raw = raw.replace(theirs, ours)
+    return raw.decode()
 
 
 def bytes_of(text: str) -> bytes:
     """The bytes of a text that `shown` made, or that masking has changed since. Raises `ValueError` for lone surrogates."""
-    if not text.isascii() and _OURS.search(text) is not None:
-        if any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise ValueError("a lone surrogate")
-        return text.translate(_TO_BYTES).encode("utf-8", "surrogateescape")
-    return text.encode()
+    raw = text.encode()
+    if _OURS.search(text) is None:
+        return raw
+    return text.translate(_TO_BYTES).encode("utf-8", "surrogateescape")

@@ -12,11 +12,15 @@ class TooMuch(Unreadable):
 
 
 class MessageLimits(Struct, frozen=True, kw_only=True):
-    """`depth` counts messages within messages, those in Any and Struct too; `values` what a message has to be read into: fields,
+    """`depth` counts messages within messages, those in Struct too, an Any as eight; `values` what a message has to be read into: fields,
     elements, entries, and those that are not sent because they have their default."""
 
     depth: int = 64
     values: int = 200_000
+
+
+# Attack: Any in Any: each begins a depth of its own for the parser, and is parsed and written once more with all that is in it.
+ANY_LEVELS = 8
 
 
 class Walk:
@@ -35,8 +39,7 @@ class Walk:
         if self.left < 0:
             raise TooMuch("the message has too many values")
 
-    def down(self) -> None:
-        # Attack: messages in Any in messages: each Any begins a depth of its own for the parser.
-        self.depth -= 1
+    def down(self, levels: int = 1) -> None:
+        self.depth -= levels
         if self.depth < 0:
             raise TooMuch("the message is nested too deeply")
