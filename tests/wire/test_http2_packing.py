@@ -4,7 +4,7 @@ import random
 
 import hpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from funcgate.wire.http1.limits import HeadLimits
@@ -134,6 +134,7 @@ values = st.one_of(
 heads = st.lists(st.lists(st.tuples(names, values), max_size=12), max_size=12)
 
 
+@settings(deadline=None)
 @given(heads, st.lists(st.sampled_from([0, 40, 100, 4096, 65536]), max_size=12))
 def test_another_implementation_reads_what_is_packed(blocks: list[Fields], sizes: list[int]) -> None:
     packer, theirs = Packer(), hpack.Decoder(1 << 24)
@@ -145,6 +146,7 @@ def test_another_implementation_reads_what_is_packed(blocks: list[Fields], sizes
         assert [tuple(field) for field in theirs.decode(packer.pack(fields), raw=True)] == fields
 
 
+@settings(deadline=None)
 @given(heads, st.booleans())
 def test_what_another_implementation_packs_is_read(blocks: list[Fields], huffman: bool) -> None:
     theirs, unpacker = hpack.Encoder(), Unpacker(WIDE)
@@ -154,6 +156,7 @@ def test_what_another_implementation_packs_is_read(blocks: list[Fields], huffman
         assert unpacker.unpack(bytes(theirs.encode(fields, huffman))) == fields
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_block_or_are_refused(data: bytes) -> None:
     unpacker = Unpacker(HeadLimits())

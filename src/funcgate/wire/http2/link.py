@@ -6,41 +6,31 @@ Limits and budgets come before the parsing: what a frame may cost is known befor
 from struct import unpack_from
 
 from . import codes
-from .codes import ACK, DATA, END_HEADERS, END_STREAM, HAS_PRIORITY, HEADERS, PADDED, PREFACE, RST_STREAM, WINDOW_UPDATE
+from .codes import DATA, END_HEADERS, END_STREAM, HAS_PRIORITY, HEADERS, PADDED, PREFACE
 from .codes import Broken as Broken
 from .codes import ErrorCode as ErrorCode
 from .codes import NoStream as NoStream
-from .events import Away, Data, Event, Fields, Head, Malformed, Pong, Reset, Roomier, Settled, Trailers
+from .control import Control, protocol_error
+from .events import Data, Event, Fields, Head, Malformed, Trailers
 from .fields import Wrong, check_request, check_response, check_trailers
-from .floods import EMPTY, PINGS, PRIORITIES, RESETS, SETTINGS, UNKNOWN, UPDATES
-from .frames import FRAME_HEAD, SETTING, SETTINGS_ACK, goaway, ping, rst_stream
+from .floods import EMPTY, RESETS, UNKNOWN
+from .frames import FRAME_HEAD, goaway, rst_stream
 from .limits import Http2Limits
-from .sending import Sending
-from .streams import ABSENT, AFTER_THEIR_END, CLOSED, ENDED_THERE, Stream, Then, Was
+from .streams import ENDED_THERE, Stream, Was
 from .unpacking import Unpacker
 
 _HEAD_SIZE = 9
-_LEAST_RETURNED = 512  # bytes by which a window is given back without being counted
-_MOST_UNRETURNED = 64 << 20
-_ERRORS = {Then.BREAK_PROTOCOL: ErrorCode.PROTOCOL_ERROR, Then.BREAK_CLOSED: ErrorCode.STREAM_CLOSED}
 
 
-def _protocol(why: str) -> Broken:
-    return Broken(ErrorCode.PROTOCOL_ERROR, why)
-
-
-class Link(Sending):
+class Link(Control):
     """Feed it what comes, write what `take` gives after each call of any method. See `events` for what comes out."""
 
     def __init__(self, client: bool, limits: Http2Limits) -> None:
         super().__init__(client, limits)
         self._unpacker = Unpacker(limits.head)
-        self._events: list[Event] = []
-        self._now = 0.0
         self._rest = bytearray()
         self._need = 0 if client else len(PREFACE)
         self._prefaced = client
-        self._settled = False
         self._dead = False
         self._block_stream = 0  # of the fields that CONTINUATION goes on with
         self._block_end = False
@@ -89,7 +79,7 @@ class Link(Sending):
         at, end = 0, len(data)
         if not self._prefaced:
             if not PREFACE.startswith(data[: len(PREFACE)]):
-                raise _protocol("the preface is none")  # RFC 9113, 3.4
+                raise protocol_error("the preface is none")  # RFC 9113, 3.4
             if end < len(PREFACE):
                 rest += data
                 return
@@ -107,9 +97,9 @@ class Link(Sending):
                 break
             stream &= 0x7FFFFFFF
             if self._block_stream and (kind != codes.CONTINUATION or stream != self._block_stream):
-                raise _protocol("another frame within a block of fields")  # 6.10
+                raise protocol_error("another frame within a block of fields")  # 6.10
             if not self._settled and kind != codes.SETTINGS:
-                raise _protocol("the first frame is no SETTINGS")  # 3.4
+                raise protocol_error("the first frame is no SETTINGS")  # 3.4
             if kind < 10:
                 self._on[kind](flags, stream, data[at + _HEAD_SIZE : stop])
             else:
@@ -124,7 +114,7 @@ class Link(Sending):
 
     def _on_data(self, flags: int, number: int, payload: bytes) -> None:
         if not number:
-            raise _protocol("DATA without a stream")  # 6.1
+            raise protocol_error("DATA without a stream")  # 6.1
         counted = len(payload)
         self._receive_window -= counted
         if self._receive_window < 0:
@@ -168,14 +158,14 @@ class Link(Sending):
 
     def _on_headers(self, flags: int, number: int, payload: bytes) -> None:
         if not number:
-            raise _protocol("HEADERS without a stream")  # 6.2
+            raise protocol_error("HEADERS without a stream")  # 6.2
         if flags & PADDED:
             payload = _unpadded(payload, flags)
         if flags & HAS_PRIORITY:
             if len(payload) < 5:
                 raise Broken(ErrorCode.FRAME_SIZE_ERROR, "a priority that is cut")
             if unpack_from(">L", payload)[0] & 0x7FFFFFFF == number:
-                raise _protocol("a stream that depends on itself")
+                raise protocol_error("a stream that depends on itself")
             payload = payload[5:]
         if flags & END_HEADERS:
             self._on_block(number, payload, bool(flags & END_STREAM))
@@ -185,7 +175,7 @@ class Link(Sending):
 
     def _on_continuation(self, flags: int, number: int, payload: bytes) -> None:
         if not self._block_stream:
-            raise _protocol("CONTINUATION of nothing")  # 6.10
+            raise protocol_error("CONTINUATION of nothing")  # 6.10
         self._block.append(payload)
         self._block_size += len(payload)
         limits = self.limits
@@ -222,7 +212,7 @@ class Link(Sending):
 
     def _request(self, number: int, fields: Fields, end: bool) -> None:
         if not number & 1:
-            raise _protocol("a stream with a number that is the server's")  # 5.1.1
+            raise protocol_error("a stream with a number that is the server's")  # 5.1.1
         self._last_peer_id = number
         if self.closing or len(self._streams) >= self.limits.max_streams:
             # Attack: more streams at once than were offered (5.1.2).
@@ -281,162 +271,6 @@ class Link(Sending):
         self._events.append(Trailers(stream.id, fields))
         self._ended_there(stream)
 
-    def _on_rst_stream(self, flags: int, number: int, payload: bytes) -> None:
-        if len(payload) != 4:
-            raise Broken(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM of a wrong size")  # 6.4
-        if not number:
-            raise _protocol("RST_STREAM without a stream")
-        if not self.client:
-            # Attack: open and reset, as fast as it goes, without ever having a stream open (CVE-2023-44487).
-            self._budgets.spend(RESETS, self._now)
-        stream = self._streams.pop(number, None)
-        if stream is None:
-            self._absent(RST_STREAM, number)
-            return
-        self._gone.remember(number, Was.RESET_THERE)
-        self._events.append(Reset(number, unpack_from(">L", payload)[0]))
-
-    def _on_window_update(self, flags: int, number: int, payload: bytes) -> None:
-        if len(payload) != 4:
-            raise Broken(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE of a wrong size")  # 6.9
-        increment = unpack_from(">L", payload)[0] & 0x7FFFFFFF
-        # Attack: give the window back byte by byte, so that each byte is a frame (CVE-2019-9511); or what was never used.
-        if _LEAST_RETURNED <= increment <= self._unreturned:
-            self._unreturned = min(self._unreturned, _MOST_UNRETURNED) - increment
-        else:
-            self._budgets.spend(UPDATES, self._now)
-        if not number:
-            if not increment:
-                raise _protocol("WINDOW_UPDATE by nothing")
-            self._send_window += increment
-            if self._send_window > codes.LARGEST_WINDOW:
-                raise Broken(ErrorCode.FLOW_CONTROL_ERROR, "a window larger than windows may be")  # 6.9.1
-            self._events.append(Roomier(0))
-            return
-        stream = self._streams.get(number)
-        if stream is None:
-            self._absent(WINDOW_UPDATE, number)
-            return
-        stream.send_window += increment
-        if not increment or stream.send_window > codes.LARGEST_WINDOW:
-            self._stream_error(stream, ErrorCode.FLOW_CONTROL_ERROR if increment else ErrorCode.PROTOCOL_ERROR)
-            return
-        self._events.append(Roomier(number))
-
-    def _on_priority(self, flags: int, number: int, payload: bytes) -> None:
-        """Read, and without effect (5.3)."""
-        self._budgets.spend(PRIORITIES, self._now)
-        if not number:
-            raise _protocol("PRIORITY without a stream")  # 6.3
-        stream = self._streams.get(number)
-        wrong_size = len(payload) != 5
-        if wrong_size or unpack_from(">L", payload)[0] & 0x7FFFFFFF == number:
-            code = ErrorCode.FRAME_SIZE_ERROR if wrong_size else ErrorCode.PROTOCOL_ERROR
-            if stream is None:
-                raise Broken(code, "PRIORITY that is none")
-            self._stream_error(stream, code)
-
-    def _on_push_promise(self, flags: int, number: int, payload: bytes) -> None:
-        raise _protocol("PUSH_PROMISE, which nobody may send here")  # 6.6, 8.4
-
-    # Frames without one.
-
-    def _on_settings(self, flags: int, number: int, payload: bytes) -> None:
-        if number:
-            raise _protocol("SETTINGS of a stream")  # 6.5
-        if len(payload) % 6 or (flags & ACK and payload):
-            raise Broken(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of a wrong size")
-        self._budgets.spend(SETTINGS, self._now)
-        if flags & ACK:
-            if not self._settled:
-                raise _protocol("the first frame is no SETTINGS")
-            return
-        # Attack: a frame full of settings costs as much as many frames.
-        if len(payload) > 6 * 64:
-            raise Broken(ErrorCode.ENHANCE_YOUR_CALM, "too many settings at once")
-        for name, value in SETTING.iter_unpack(payload):
-            self._set(name, value)
-        self._out.append(SETTINGS_ACK)
-        self._settled = True
-        self._events.append(Settled())
-
-    def _set(self, name: int, value: int) -> None:
-        """RFC 9113, 6.5.2. Unknown settings are ignored."""
-        if name == codes.INITIAL_WINDOW_SIZE:
-            if value > codes.LARGEST_WINDOW:
-                raise Broken(ErrorCode.FLOW_CONTROL_ERROR, "a window larger than windows may be")
-            self._resize_windows(value)
-        elif name == codes.MAX_FRAME_SIZE:
-            if not codes.SMALLEST_MAX_FRAME <= value <= codes.LARGEST_MAX_FRAME:
-                raise _protocol("a frame size that may not be")
-            self._peer_max_frame = min(value, 1 << 16)
-        elif name == codes.HEADER_TABLE_SIZE:
-            self._packer.resize(value)
-        elif name == codes.MAX_CONCURRENT_STREAMS:
-            self.peer_max_streams = value
-        elif name == codes.ENABLE_PUSH and (value > 1 or (value and self.client)):
-            raise _protocol("a setting that may not be")
-
-    def _resize_windows(self, value: int) -> None:
-        more, self._peer_window = value - self._peer_window, value
-        for stream in self._streams.values():
-            stream.send_window += more  # may become negative (6.9.2)
-            if stream.send_window > codes.LARGEST_WINDOW:
-                raise Broken(ErrorCode.FLOW_CONTROL_ERROR, "a window larger than windows may be")
-        if more > 0 and self._streams:
-            self._events.append(Roomier(0))
-
-    def _on_ping(self, flags: int, number: int, payload: bytes) -> None:
-        if number:
-            raise _protocol("PING of a stream")  # 6.7
-        if len(payload) != 8:
-            raise Broken(ErrorCode.FRAME_SIZE_ERROR, "PING of a wrong size")
-        self._budgets.spend(PINGS, self._now)
-        if flags & ACK:
-            self._events.append(Pong())
-        else:
-            self._out.append(ping(payload, ack=True))
-
-    def _on_goaway(self, flags: int, number: int, payload: bytes) -> None:
-        if number:
-            raise _protocol("GOAWAY of a stream")  # 6.8
-        if len(payload) < 8:
-            raise Broken(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY of a wrong size")
-        self._budgets.spend(SETTINGS, self._now)
-        last, code = unpack_from(">LL", payload)
-        if self.client:
-            self.closing = True
-        self._events.append(Away(last & 0x7FFFFFFF, code))
-
-    # Ends.
-
-    def _ended_there(self, stream: Stream) -> None:
-        stream.state = AFTER_THEIR_END[stream.state]
-        if stream.state == CLOSED:
-            self._ended(stream)
-
-    def _stream_error(self, stream: Stream, code: int) -> None:
-        """RFC 9113, 5.4.2. Counted like a reset by the peer: it has the same cost, and the peer made it happen."""
-        self._streams.pop(stream.id, None)
-        self._gone.remember(stream.id, Was.RESET_HERE)
-        self._out.append(rst_stream(stream.id, code))
-        self._events.append(Reset(stream.id, code, ours=True))
-        self._budgets.spend(RESETS, self._now)
-
-    def _absent(self, kind: int, number: int) -> None:
-        """A frame for a stream that is not there."""
-        mine = bool(number & 1) == self.client
-        idle = number >= self._next_id if mine else number > self._last_peer_id
-        # Peers open no streams but clients at servers, so the others are idle for ever.
-        how = Was.IDLE if idle or (self.client != mine) else self._gone.how(number)
-        then = ABSENT.get((how, kind), Then.NOTHING)
-        if then is Then.REFUSE:
-            self._gone.remember(number, Was.RESET_HERE)
-            self._out.append(rst_stream(number, ErrorCode.STREAM_CLOSED))
-            self._budgets.spend(RESETS, self._now)
-        elif then is not Then.NOTHING:
-            raise Broken(_ERRORS[then], "a frame for a stream that is not open")
-
 
 def _unpadded(payload: bytes, flags: int) -> bytes:
     """RFC 9113, 6.1: the padding's length comes first."""
@@ -444,5 +278,5 @@ def _unpadded(payload: bytes, flags: int) -> bytes:
         raise Broken(ErrorCode.FRAME_SIZE_ERROR, "a padding that is cut")
     padding = payload[0]
     if padding >= len(payload):
-        raise _protocol("more padding than frame")
+        raise protocol_error("more padding than frame")
     return payload[1 : len(payload) - padding]
