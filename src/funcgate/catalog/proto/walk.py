@@ -12,8 +12,8 @@ class TooMuch(Unreadable):
 
 
 class MessageLimits(Struct, frozen=True, kw_only=True):
-    """`depth` counts messages within messages, those in Struct too, an Any as eight; `values` what a message has to be read into: fields,
-    elements, entries, and those that are not sent because they have their default."""
+    """`depth` counts messages within messages, those in Struct too, an Any as eight; `values` what a message has to be read
+    into: fields, elements, entries, and those that are not sent because they have their default."""
 
     depth: int = 64
     values: int = 200_000
