@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
+import pytest
 
 from support.gate import until
 from support.grpc_gate import GrpcGate
@@ -45,6 +46,7 @@ def test_each_message_of_an_answer_is_recorded_before_it_leaves(grpc_gate: GrpcG
             assert event.text in recorded
 
 
+@pytest.mark.slow
 def test_kill_9_in_the_middle_of_streams(make_grpc_gate: Callable[..., GrpcGate], ledger: LedgerTarget) -> None:
     gate = make_grpc_gate().start()
     for _ in range(3):
