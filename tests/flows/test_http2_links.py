@@ -283,6 +283,7 @@ def test_who_waits_is_served_in_turn_also_after_others_gave_up() -> None:
             for number in (0, 3):
                 tasks[number].cancel()
             held.close()
+            pool._wake()  # as by any other news of the connection: one place is free, not two
             tasks[1].cancel()  # it is its turn at this very moment
             await asyncio.gather(*tasks, return_exceptions=True)
             assert order == [2, 4, 5]

@@ -231,6 +231,18 @@ def test_a_target_that_does_not_choose_h2_gets_no_request(
     assert b"/read" not in heard
 
 
+def test_http_2_over_tls_is_spoken_only_where_it_was_chosen(
+    h2_gate: Callable[..., Gate], certificate: Certificate, token: str
+) -> None:
+    """RFC 9113, 3.2. Attack: a server for another protocol is made to read a request that it never asked for."""
+    silent = H2Target(certificate.server()).start()
+    tls = {"ca": str(certificate.cert), "server_name": "localhost"}
+    reply = call(h2_gate(silent.url, tls=tls), token)
+    silent.stop()
+    assert (reply.status_code, code(reply)) == (502, "target.unreachable")
+    assert silent.ledger == []
+
+
 def test_a_target_that_speaks_http_1_gets_no_request(
     h2_gate: Callable[..., Gate], shared_target: Target, token: str
 ) -> None:
