@@ -18,7 +18,7 @@ from funcgate.core.lease import Lease
 from funcgate.core.ports import CallerGone, Patience
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.refusal import Code, Refused
-from funcgate.core.reply import Outcome, Reply
+from funcgate.core.reply import Reply
 from funcgate.protocols.calling import reason_of, session, told, traceparent_of
 from funcgate.protocols.http2.stream import Gone, Stream
 from funcgate.protocols.http2.upstream import refusal as refused_by_target
@@ -26,17 +26,16 @@ from funcgate.wire.grpc import TextReader, frame
 from funcgate.wire.http1.fields import INCIDENTAL
 from funcgate.wire.http1.prefer import read_prefer
 
-from .answer import HTTP_STATUS, MEDIA, Answer
+from .answer import Answer
 from .answering import Back, Fields, answering_on, refusal_of, written
 from .asking import outbound
 from .judging import Message, check_readable, digest, judged, read_message
 from .messages import Messages, Readable
 from .opening import Opening
+from .replying import framed, streamed, whole
 from .target import GrpcSite, GrpcTarget, target_of_host
 
 _MARGIN_S = 0.5  # before the caller's deadline: what is told then still arrives
-_LARGE = 64 << 10
-_PIECE = 32 << 10  # bytes of lines that are masked and recorded together, if they are there together
 
 
 class Calling(Protocol):
@@ -153,10 +152,10 @@ class RpcExchange:
         try:
             answer = await self._ask(call, message, lease)
             if _streams(answer.method):
-                return self._streamed(answer)
-            return await _whole(answer)
+                return streamed(answer, self._gone)
+            return await whole(answer)
         except Gone as gone:
-            raise self.stopped or refused_by_target(gone) from None
+            raise self._gone(gone) from None
         finally:
             self._target_s += perf_counter() - started
 
@@ -170,7 +169,7 @@ class RpcExchange:
             head.append((b"grpc-encoding", answer.coding.encode()))
         try:
             if reply.stream is None:
-                frames = await _framed(answer, reply.body + b"\n") if reply.body else b""
+                frames = await framed(answer, reply.body + b"\n") if reply.body else b""
                 if frames or not answer.head_only:
                     answering.head(head)
                     if frames:
@@ -191,7 +190,7 @@ class RpcExchange:
             answering.head(head)  # before the first message: a caller may wait for it before it sends its next one
         try:
             async for lines in stream:
-                frames = await _framed(answer, lines)
+                frames = await framed(answer, lines)
                 if frames:
                     await answering.messages(frames)
         finally:
@@ -298,28 +297,9 @@ class RpcExchange:
         self._following = self._loop.create_task(self._follow(self))
         await stream.answer()
 
-    def _streamed(self, answer: Answer) -> Reply:
-        reply = Reply(status=200, headers=answer.metadata, media=MEDIA, lines=True)
-        reply.stream = self._lines(answer, reply)
-        return reply
-
-    async def _lines(self, answer: Answer, reply: Reply) -> AsyncIterator[bytes]:
-        """The answer in pieces of whole lines. Raises `Refused`."""
-        gathered: list[bytes] = []
-        size = 0
-        reply.outcome = Outcome.CUT
-        try:
-            while (line := await answer.line()) is not None:
-                gathered.append(line)
-                size += len(line)
-                if not answer.ready or size > _PIECE:
-                    yield b"".join(gathered)
-                    gathered, size = [], 0
-            if gathered:
-                yield b"".join(gathered)
-        except Gone as gone:
-            raise self.stopped or refused_by_target(gone) from None
-        reply.outcome, reply.status, reply.trailers = Outcome.COMPLETE, HTTP_STATUS[answer.status], answer.trailers
+    def _gone(self, gone: Gone) -> Refused:
+        """What is told when the target's stream is gone: why a later message was refused, if that is the reason."""
+        return self.stopped or refused_by_target(gone)
 
     # Answering.
 
@@ -341,25 +321,6 @@ class RpcExchange:
         lines = b"".join(b"%b: %b\n" % field for field in fields)
         whole = hashlib.sha256(b"%b\n%b" % (self.opening.path, lines)).hexdigest()
         return whole, tuple([told(*field) for field in fields]), hashlib.sha256(lines).hexdigest()
-
-
-async def _framed(answer: Answer, lines: bytes) -> bytes:
-    """See `Answer.frames`. Megabytes are put together beside the loop: they hold up nobody else's call."""
-    return answer.frames(lines) if len(lines) <= _LARGE else await asyncio.to_thread(answer.frames, lines)
-
-
-async def _whole(answer: Answer) -> Reply:
-    """An answer of one message, or a failure."""
-    line = await answer.line()
-    more = None if line is None or answer.status >= 0 else await answer.line()
-    if line is None or (more is not None and answer.status < 0):
-        raise Refused(
-            Code.MASKING_REFUSED, private_detail="the target's answer has not one message but none, or several"
-        )
-    body, media = (line[:-1], "application/json") if more is None else (line + more[:-1], MEDIA)
-    return Reply(
-        status=HTTP_STATUS[answer.status], headers=answer.metadata, media=media, body=body, trailers=answer.trailers
-    )
 
 
 def _streams(method: Method) -> bool:
