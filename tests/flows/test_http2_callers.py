@@ -6,6 +6,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -466,6 +467,32 @@ def test_a_reset_cancels_the_call_and_no_other(gate: Gate, target: Target, token
     assert gate.ended(call_id)["outcome"] == "cancelled"
 
 
+def test_a_reset_in_the_middle_of_an_answer_cancels_the_call(
+    make_gate: Callable[..., Gate], target: Target, token: str
+) -> None:
+    async def endless(received: Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 X\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
+        try:
+            while True:
+                writer.write(b"2710\r\n%b\r\n" % (b"word " * 2000))
+                await writer.drain()
+        finally:
+            received.cancelled = True
+
+    target.answers["/read"] = endless
+    gate = make_gate(target={"limits": {"max_response": "512MiB"}}, journal={"record": "512MiB"}).start()
+    with H2Caller(gate.calls) as caller:
+        caller.ask(1, get(token))
+        until(lambda: caller.read() and len(caller.bodies.get(1, b"")) > 50_000)
+        caller.send(rst(1, CANCEL))
+        (received,) = target.seen("/read")
+        until(lambda: received.cancelled, 10)
+        assert gate.ended(received.header("funcgate-call-id") or "")["outcome"] == "cancelled"
+        caller.send(update(0, 1 << 20))
+        caller.ask(3, get(token, path=b"/shop/items/3"))
+        assert caller.answer(3)[0] == 200
+
+
 def test_streams_that_were_reset_at_once_leave_room_for_others(gate: Gate, target: Target, token: str) -> None:
     """Attack: a head and its reset in one packet, as often as streams may be open; their tasks end before they begin."""
     with H2Caller(gate.calls) as caller:
@@ -553,6 +580,49 @@ def test_the_end_of_the_gateway_lets_open_streams_end(
         caller.read_all()
     assert gate.stop() == 0
     assert len(target.seen("/read")) == 1
+
+
+@pytest.mark.skipif(CURL is None, reason="there is no curl")
+def test_the_end_of_the_gateway_lets_a_real_client_finish(
+    make_gate: Callable[..., Gate], target: Target, token: str, tmp_path: Path
+) -> None:
+    """Answers are half there when SIGTERM comes, and come whole. Over TLS, where curl has all of them on one connection."""
+    release = threading.Event()
+
+    async def two_halves(received: Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 X\r\nContent-Type: text/plain\r\nContent-Length: 600000\r\n\r\n" + b"a" * 300_000)
+        await asyncio.to_thread(release.wait, 20)
+        writer.write(b"b" * 300_000)
+
+    target.default = two_halves
+    listen, ca = over_tls(tmp_path)
+    gate = make_gate(listen=listen).start()
+    urls = [f"https://localhost:{gate.calls}/shop/items/{n}" for n in range(5)]
+    written = "%{stderr}%{http_version} %{num_connects}\\n"
+    command = [str(CURL), "-sS", "--max-time", "30", "-Z", "-w", written, "--cacert", ca]
+    command += ["-H", f"Authorization: Bearer {token}"]
+    with subprocess.Popen([*command, *urls], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as curl:
+        until(lambda: len(target.ledger) == 5)
+        assert gate.process is not None
+        gate.process.terminate()
+        until(lambda: refuses(gate.calls))
+        release.set()
+        found, told = curl.communicate(timeout=30)
+    assert curl.returncode == 0
+    lines = [line for line in told.splitlines() if line.startswith(b"2 ")]
+    assert len(lines) == 5
+    assert b"2 0" in lines  # several on one connection
+    assert (found.count(b"a"), found.count(b"b")) == (1_500_000, 1_500_000)
+    assert gate.stop() == 0
+
+
+def refuses(port: int) -> bool:
+    """Whether nobody listens there any more."""
+    try:
+        connect(port).close()
+    except OSError:
+        return True
+    return False
 
 
 def test_a_caller_that_says_goaway_gets_its_answers(gate: Gate, target: Target, token: str) -> None:

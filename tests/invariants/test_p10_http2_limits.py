@@ -509,6 +509,28 @@ def test_large_answers_are_held_back_by_their_reader(gate: Gate, target: Target,
         assert taken == 32 << 20
 
 
+def test_an_answer_that_nobody_takes_stays_with_the_target(gate: Gate, target: Target, token: str) -> None:
+    """The caller takes a window full and no more: the target can send what buffers hold, not what it has."""
+    written, piece = [0], b"word " * 13107 + b"\n"
+
+    async def large(received: Any, writer: Any) -> None:
+        writer.write(b"HTTP/1.1 200 X\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % (60 << 20))
+        while written[0] < 60 << 20:
+            writer.write(piece)
+            await writer.drain()
+            written[0] += len(piece)
+
+    target.answers["/items/6"] = large
+    with others_are_served(gate, token), H2Caller(gate.calls) as caller:
+        before = len(gate.entries())
+        caller.ask(1, fields_of(token, path=b"/shop/items/6"))
+        assert caller.until(RST_STREAM, 1, timeout_s=30).number == CANCEL  # `write_timeout`
+        assert len(caller.bodies[1]) == 65535
+        mine = calls_of(gate, before, "6")
+        until(lambda: outcomes(gate, mine) == ["cancelled"])
+    assert 65535 < written[0] < 20 << 20
+
+
 def calls_of(gate: Gate, since: int, item: str) -> set[str]:
     return {entry["call"] for entry in gate.entries()[since:] if entry.get("args") == {"id": item}}
 

@@ -4,7 +4,7 @@ import random
 
 import hpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from funcgate.wire.http1.limits import HeadLimits
@@ -16,6 +16,7 @@ from funcgate.wire.http2.unpacking import Unpacker
 from support.h2frames import COMPRESSION, Fields
 
 WIDE = HeadLimits(max_fields=10_000, max_bytes=1 << 24)
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other tests run beside
 LITERAL = b"\x40\x03abc"  # a new name, to be kept
 
 BAD: dict[str, bytes] = {
@@ -134,7 +135,7 @@ values = st.one_of(
 heads = st.lists(st.lists(st.tuples(names, values), max_size=12), max_size=12)
 
 
-@settings(deadline=None)
+@unhurried
 @given(heads, st.lists(st.sampled_from([0, 40, 100, 4096, 65536]), max_size=12))
 def test_another_implementation_reads_what_is_packed(blocks: list[Fields], sizes: list[int]) -> None:
     packer, theirs = Packer(), hpack.Decoder(1 << 24)
@@ -146,7 +147,7 @@ def test_another_implementation_reads_what_is_packed(blocks: list[Fields], sizes
         assert [tuple(field) for field in theirs.decode(packer.pack(fields), raw=True)] == fields
 
 
-@settings(deadline=None)
+@unhurried
 @given(heads, st.booleans())
 def test_what_another_implementation_packs_is_read(blocks: list[Fields], huffman: bool) -> None:
     theirs, unpacker = hpack.Encoder(), Unpacker(WIDE)
@@ -156,7 +157,7 @@ def test_what_another_implementation_packs_is_read(blocks: list[Fields], huffman
         assert unpacker.unpack(bytes(theirs.encode(fields, huffman))) == fields
 
 
-@settings(deadline=None)
+@unhurried
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_block_or_are_refused(data: bytes) -> None:
     unpacker = Unpacker(HeadLimits())
