@@ -1,11 +1,15 @@
 """The gateway as a gRPC service: its health, reflection through it, draining, reloading, and where descriptors come from."""
 
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
@@ -18,6 +22,7 @@ from support.grpc_gate import GrpcGate, refused
 from support.ledger import PROTO, SERVICE, Ledger, LedgerTarget, descriptors, new
 
 TIMEOUT_S = 15
+FUNCGATE = str(Path(sys.executable).parent / "funcgate")
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 
@@ -184,3 +189,55 @@ def test_a_start_without_the_target(make_grpc_gate: Callable[..., GrpcGate], aut
     (gate.data / "reflected" / "ledger.binpb").unlink()
     with pytest.raises(AssertionError, match="server reflection"):
         gate.start()
+
+
+def test_a_policy_that_is_taken_away_ends_a_conversation(
+    make_grpc_gate: Callable[..., GrpcGate], ledger: LedgerTarget
+) -> None:
+    """Each message is judged by the configuration that serves when it comes."""
+    gate = make_grpc_gate().start()
+    more = threading.Event()
+
+    def requests() -> Iterator[Any]:
+        yield new("Event", text="before")
+        more.wait(TIMEOUT_S)
+        yield new("Event", text="after")
+
+    with gate.channel() as channel:
+        replies = Ledger(channel).chat(requests(), metadata=gate.metadata(), timeout=TIMEOUT_S)
+        assert next(replies).text == "before"
+        text = gate.file.read_text()
+        assert "ledger.*" in text
+        gate.file.write_text(text.replace("ledger.*", f"ledger.{SERVICE}/History"))
+        until(lambda: gate.logged("configuration reloaded"))
+        more.set()
+        code, _, info, _ = refused(lambda: list(replies))
+    assert (code, info.reason) == (grpc.StatusCode.PERMISSION_DENIED, "policy.denied")
+    assert until(lambda: ledger.ledger[0].over)
+    assert [request.text for request in ledger.ledger[0].requests] == ["before"]
+
+
+def test_plain_http_does_not_reach_a_grpc_target(grpc_gate: GrpcGate, ledger: LedgerTarget) -> None:
+    headers = {"authorization": f"Bearer {grpc_gate.authority.token()}", "content-type": "application/json"}
+    for two in (False, True):
+        with httpx.Client(http2=two, http1=not two) as http:
+            reply = http.post(f"{grpc_gate.url}/ledger/{SERVICE}/Transfer", json={"amount": 1}, headers=headers)
+        assert (reply.status_code, reply.json()["code"]) == (403, "function.unknown")
+    assert not ledger.ledger
+
+
+def test_the_command_line_knows_the_methods(grpc_gate: GrpcGate) -> None:
+    def cli(*command: str) -> subprocess.CompletedProcess[str]:
+        whole = [FUNCGATE, *command, "--config", str(grpc_gate.file)]
+        return subprocess.run(whole, capture_output=True, text=True, timeout=60, check=False)
+
+    listed = cli("functions", f"ledger.{SERVICE}/*", "--json")
+    assert f"ledger.{SERVICE}/Transfer" in listed.stdout
+    assert cli("check", "--no-secrets").returncode == 0
+    called = cli("call", f"ledger.{SERVICE}/Transfer")
+    assert called.returncode == 2
+    assert "its own protocol (grpc)" in called.stderr + called.stdout
+    explained = cli(
+        "policy", "explain", "--function", f"ledger.{SERVICE}/Transfer", "--args", '{"amount": 5}', "--as-group", "agents"
+    )
+    assert "allow" in explained.stdout, explained.stderr
