@@ -169,11 +169,18 @@ def unknown_frames() -> Iterator[bytes]:
         yield frame(0x42, 0, 0, b"x")
 
 
+def heads_on_a_stream_that_we_reset() -> Iterator[bytes]:
+    """They cost the reading of their fields, and nobody would see them."""
+    yield headers(1, POST, UNENDED) + update(1, 0)
+    while True:
+        yield headers(1, POST, UNENDED)
+
+
 FLOODS = [
     rapid_reset, resets_that_we_are_made_to_send, malformed_requests, empty_heads, streams_beyond_the_limit,
     resets_of_nothing, empty_data, padding_only, continuations, empty_continuations, large_continuations, pings, pongs,
     many_settings, acknowledgements, table_sizes, priorities, tiny_updates, tiny_updates_of_a_stream,
-    updates_of_ended_streams, many_goaways, unknown_frames,
+    updates_of_ended_streams, many_goaways, unknown_frames, heads_on_a_stream_that_we_reset,
 ]  # fmt: skip
 
 
@@ -317,6 +324,30 @@ def test_more_than_the_windows_ends_it(stream_first: bool) -> None:
         assert written[3:] == rst(1, ErrorCode.FLOW_CONTROL_ERROR)[3:]
     else:
         assert code == ErrorCode.FLOW_CONTROL_ERROR
+
+
+@pytest.mark.parametrize("how", ["by a frame", "by the server", "refused", "malformed"])
+def test_a_stream_that_we_reset_takes_no_more_than_its_window(how: str) -> None:
+    """Attack: DATA without end for a stream that nobody has any more; the connection's window comes back all the time."""
+    limits = msgspec.structs.replace(LIMITS, max_streams=1)
+    link = opened(limits, headers(1, POST if how != "malformed" else POST[1:], UNENDED))
+    stream = 1
+    if how == "by a frame":
+        link.feed(update(1, 0), 1.0)
+    elif how == "by the server":
+        link.reset(1, ErrorCode.CANCEL)
+    elif how == "malformed":
+        link.head(1, [(b":status", b"400")], True)
+    else:
+        stream = 3
+        link.feed(headers(3, POST, UNENDED), 1.0)
+    whole = LIMITS.stream_window // 16384
+    for _ in range(whole):  # may have been under way
+        link.feed(data(stream, bytes(16384), end=False), 1.0)
+        link.take()
+    with pytest.raises(Broken) as broken:
+        link.feed(data(stream, b"x", end=False) * 100, 1.0)
+    assert broken.value.code == ErrorCode.FLOW_CONTROL_ERROR
 
 
 def test_what_is_read_gives_room_again_and_nothing_else_does() -> None:

@@ -339,18 +339,21 @@ def test_a_frame_behind_the_end_of_a_stream_ends_the_connection(name: str) -> No
 
 def test_late_frames_of_a_stream_that_we_reset_are_passed_over_and_given_back() -> None:
     link = server()
-    run(link, OPENING + headers(1, POST, OPEN))
-    link.reset(1, CANCEL)
-    link.take()
-    whole = LIMITS.connection_window
+    run(link, OPENING)
     given = 0
-    for _ in range(2 * whole // 16384):
-        events, written = run(link, data(1, bytes(16384), end=False))
-        assert events == []
-        assert {one.kind for one in written} <= {WINDOW_UPDATE}
-        given += sum(one.number for one in written)
-    assert given >= whole
-    events, _ = run(link, headers(1, [(b"late", b"trailer")]) + rst(1) + headers(3))
+    streams = range(1, 4 * LIMITS.connection_window // LIMITS.stream_window, 2)
+    for stream in streams:  # twice the connection's window in all
+        run(link, headers(stream, POST, OPEN))
+        link.reset(stream, CANCEL)
+        link.take()
+        for _ in range(LIMITS.stream_window // 16384):
+            events, written = run(link, data(stream, bytes(16384), end=False))
+            assert events == []
+            assert {one.kind for one in written} <= {WINDOW_UPDATE}
+            given += sum(one.number for one in written)
+    assert given >= LIMITS.connection_window
+    last = streams[-1]
+    events, _ = run(link, headers(last, [(b"late", b"trailer")]) + rst(last) + headers(last + 2))
     assert [type(event) for event in events] == [Head]
 
 

@@ -6,10 +6,10 @@ Each is counted before it is looked at. Reading frames, and the messages in them
 from struct import unpack_from
 
 from . import codes
-from .codes import ACK, RST_STREAM, WINDOW_UPDATE, Broken, ErrorCode
+from .codes import ACK, HEADERS, RST_STREAM, WINDOW_UPDATE, Broken, ErrorCode
 from .events import Away, Event, Pong, Reset, Roomier, Settled
 from .floods import PINGS, PRIORITIES, RESETS, SETTINGS, UPDATES
-from .frames import SETTING, SETTINGS_ACK, ping, rst_stream
+from .frames import SETTING, SETTINGS_ACK, ping
 from .limits import Http2Limits
 from .sending import Sending
 from .streams import ABSENT, AFTER_THEIR_END, CLOSED, Stream, Then, Was
@@ -169,21 +169,31 @@ class Control(Sending):
     def _stream_error(self, stream: Stream, code: int) -> None:
         """RFC 9113, 5.4.2. Counted like a reset by the peer: it has the same cost, and the peer made it happen."""
         self._streams.pop(stream.id, None)
-        self._gone.remember(stream.id, Was.RESET_HERE)
-        self._out.append(rst_stream(stream.id, code))
+        self._reset_here(stream.id, stream.receive_window, code)
         self._events.append(Reset(stream.id, code, ours=True))
         self._budgets.spend(RESETS, self._now)
 
-    def _absent(self, kind: int, number: int) -> None:
-        """A frame for a stream that is not there."""
+    def _absent(self, kind: int, number: int, size: int = 0) -> None:
+        """A frame for a stream that is not there. `size` is that of DATA, 1 at least."""
         mine = bool(number & 1) == self.client
         idle = number >= self._next_id if mine else number > self._last_peer_id
         # Peers open no streams but clients at servers, so the others are idle for ever.
         how = Was.IDLE if idle or (self.client != mine) else self._gone.how(number)
         then = ABSENT.get((how, kind), Then.NOTHING)
-        if then is Then.REFUSE:
-            self._gone.remember(number, Was.RESET_HERE)
-            self._out.append(rst_stream(number, ErrorCode.STREAM_CLOSED))
+        if then is Then.PASS_OVER:
+            self._came_late(kind, size)
+        elif then is Then.REFUSE:
+            self._reset_here(number, 0, ErrorCode.STREAM_CLOSED)
             self._budgets.spend(RESETS, self._now)
         elif then is not Then.NOTHING:
             raise Broken(_ERRORS[then], "a frame for a stream that is not open")
+
+    def _came_late(self, kind: int, size: int) -> None:
+        # Attack: DATA, or fields to be unpacked, without end on a stream that nobody has any more, so that nobody sees them.
+        self._late_bytes -= size
+        if self._late_bytes < 0:
+            raise Broken(ErrorCode.FLOW_CONTROL_ERROR, "more DATA for streams that were reset than their windows")
+        if kind == HEADERS:
+            self._late_heads -= 1
+            if self._late_heads < 0:
+                raise Broken(ErrorCode.ENHANCE_YOUR_CALM, "too many heads for streams that were reset")

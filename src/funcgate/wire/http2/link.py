@@ -14,9 +14,9 @@ from .control import Control, protocol_error
 from .events import Data, Event, Fields, Head, Malformed, Trailers
 from .fields import Wrong, check_request, check_response, check_trailers
 from .floods import EMPTY, RESETS, UNKNOWN
-from .frames import FRAME_HEAD, goaway, rst_stream
+from .frames import FRAME_HEAD, goaway
 from .limits import Http2Limits
-from .streams import ENDED_THERE, Stream, Was
+from .streams import ENDED_THERE, Stream
 from .unpacking import Unpacker
 
 _HEAD_SIZE = 9
@@ -128,7 +128,7 @@ class Link(Control):
         stream = self._streams.get(number)
         if stream is None:
             self._give_back(counted)
-            self._absent(DATA, number)
+            self._absent(DATA, number, max(1, counted))
             return
         if stream.bad:
             self._give_back(counted)
@@ -216,8 +216,7 @@ class Link(Control):
         self._last_peer_id = number
         if self.closing or len(self._streams) >= self.limits.max_streams:
             # Attack: more streams at once than were offered (5.1.2).
-            self._gone.remember(number, Was.RESET_HERE)
-            self._out.append(rst_stream(number, ErrorCode.REFUSED_STREAM))
+            self._reset_here(number, self.limits.stream_window, ErrorCode.REFUSED_STREAM)
             self._budgets.spend(RESETS, self._now)
             return
         self._last_taken = number

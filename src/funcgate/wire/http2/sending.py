@@ -26,6 +26,7 @@ from .streams import AFTER_OUR_END, CLOSED, ENDED_THERE, Gone, Stream, Was
 
 _NO_SECRETS: frozenset[bytes] = frozenset()
 _LAST_ID = 0x7FFFFFFF
+_LATE_HEADS = 3  # an interim one, a head and trailers may be under way when a stream is reset
 _WORTH = 256  # bytes; a smaller piece of DATA earns no credit against floods
 
 
@@ -49,6 +50,7 @@ class Sending:
         self._unreturned = 0  # bytes of windows that were used, and may be given back without being counted as a flood
         self._receive_window = limits.connection_window
         self._owed = 0
+        self._late_bytes = self._late_heads = 0  # what may still come for streams that we reset
         self._peer_window = DEFAULT_WINDOW
         self._peer_max_frame = SMALLEST_MAX_FRAME
 
@@ -144,8 +146,7 @@ class Sending:
     def reset(self, stream: int, code: int) -> None:
         known = self._streams.pop(stream, None)
         if known is not None:
-            self._gone.remember(stream, Was.RESET_HERE)
-            self._out.append(rst_stream(stream, code))
+            self._reset_here(stream, known.receive_window, code)
 
     def away(self, code: int = ErrorCode.NO_ERROR) -> None:
         """GOAWAY: streams that are open go on, new ones are refused."""
@@ -177,10 +178,8 @@ class Sending:
         if stream.bad:
             # RFC 9113, 8.1.1: a malformed request is a stream error, also after an answer that says why.
             self._streams.pop(stream.id, None)
-            self._gone.remember(stream.id, Was.RESET_HERE)
-            self._out.append(
-                rst_stream(stream.id, ErrorCode.PROTOCOL_ERROR if stream.bad == 400 else ErrorCode.NO_ERROR)
-            )
+            code = ErrorCode.PROTOCOL_ERROR if stream.bad == 400 else ErrorCode.NO_ERROR
+            self._reset_here(stream.id, stream.receive_window, code)
         elif stream.state == CLOSED:
             self._ended(stream)
 
@@ -189,6 +188,13 @@ class Sending:
         self._streams.pop(stream.id, None)
         self._gone.remember(stream.id, Was.ENDED)
         self._budgets.earn(RESETS, 1)
+
+    def _reset_here(self, stream: int, window: int, code: int) -> None:
+        """RST_STREAM. What the peer sent before it knew fits into the stream's window (RFC 9113, 5.1, "closed")."""
+        self._gone.remember(stream, Was.RESET_HERE)
+        self._late_bytes += max(0, window)
+        self._late_heads += _LATE_HEADS
+        self._out.append(rst_stream(stream, code))
 
     def _give_back(self, count: int) -> None:
         self._owed += count

@@ -25,6 +25,7 @@ class Then(Enum):
     """What a frame on it does."""
 
     NOTHING = auto()
+    PASS_OVER = auto()  # as long as it may have been under way
     REFUSE = auto()  # RST_STREAM(STREAM_CLOSED)
     BREAK_PROTOCOL = auto()
     BREAK_CLOSED = auto()
@@ -38,6 +39,8 @@ ABSENT: Mapping[tuple[Was, int], Then] = {
     (Was.IDLE, WINDOW_UPDATE): Then.BREAK_PROTOCOL,
     (Was.ENDED, DATA): Then.BREAK_CLOSED,
     (Was.ENDED, HEADERS): Then.BREAK_CLOSED,
+    (Was.RESET_HERE, DATA): Then.PASS_OVER,
+    (Was.RESET_HERE, HEADERS): Then.PASS_OVER,
     (Was.RESET_THERE, DATA): Then.REFUSE,
     (Was.RESET_THERE, HEADERS): Then.REFUSE,
     (Was.FORGOTTEN, DATA): Then.BREAK_CLOSED,
