@@ -255,3 +255,37 @@ def test_masking_of_a_method_without_a_description(make_shared: Callable[..., Gr
     assert info.reason == "masking.refused"
     assert code is grpc.StatusCode.DATA_LOSS
     assert not ledger.ledger  # before it ran
+
+
+def test_messages_that_come_together_are_sent_in_their_order(
+    client: Ledger, gate: GrpcGate, ledger: LedgerTarget
+) -> None:
+    texts = [f"n{n}" for n in range(300)]
+    sent = [new("Event", text=text) for text in texts]
+    assert client.import_(iter(sent), metadata=gate.metadata(), timeout=TIMEOUT_S).text == ",".join(texts)
+
+
+@pytest.mark.parametrize("at", [1, 2, 7, 16, 17, 40])
+def test_nothing_after_a_refused_message_is_sent(client: Ledger, gate: GrpcGate, ledger: LedgerTarget, at: int) -> None:
+    """However many of them are judged at the same time."""
+    texts = [f"a{at}-{n}" for n in range(60)]
+    sent = [new("Event", text="rude" if n == at else text) for n, text in enumerate(texts)]
+    code, *_ = refused(client.import_, iter(sent), metadata=gate.metadata(), timeout=TIMEOUT_S)
+    assert code is grpc.StatusCode.PERMISSION_DENIED
+    until(lambda: all(seen.over for seen in ledger.ledger))
+    reached = [request.text for seen in ledger.ledger for request in seen.requests]
+    assert reached == texts[: len(reached)]
+    assert len(reached) <= at
+    ended = until(lambda: _ended(gate, texts))
+    assert set(ended.values()) == {1}  # each that arrived has one end
+
+
+def _ended(gate: GrpcGate, texts: list[str]) -> dict[str, int]:
+    """How often each call with one of these texts ended; nothing while one is open."""
+    found: dict[str, int] = {}
+    for entry in gate.of("Import"):
+        if entry["kind"] == "arrived" and entry["args"].get("text") in texts:
+            found[entry["call"]] = 0
+        elif entry["kind"] == "ended" and entry["call"] in found:
+            found[entry["call"]] += 1
+    return found if found and all(found.values()) else {}

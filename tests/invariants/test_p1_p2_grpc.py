@@ -24,7 +24,11 @@ def test_each_message_is_recorded_before_it_is_sent(grpc_gate: GrpcGate, ledger:
     def behave(requests: Iterator[Any], context: grpc.ServicerContext, seen: Any) -> Iterator[Any]:
         for request in requests:
             entries = grpc_gate.entries()
-            arrived = [e["call"] for e in entries if e["kind"] == "arrived" and e["args"].get("text") == request.text]
+            arrived = [
+                e["call"]
+                for e in entries
+                if e["kind"] == "arrived" and (e.get("args") or {}).get("text") == request.text
+            ]
             allowed.append(any(e["kind"] == "allowed" and e["call"] in arrived for e in entries))
             yield request
 

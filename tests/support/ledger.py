@@ -127,7 +127,8 @@ class LedgerTarget:
         seen = Seen(name, list(context.invocation_metadata()), left_s=context.time_remaining())
         self.ledger.append(seen)
 
-        context.add_callback(lambda: setattr(seen, "over", True))
+        if not context.add_callback(lambda: setattr(seen, "over", True)):
+            seen.over = True
         return seen
 
     def _requests(self, seen: Seen, came: Any, caller_streams: bool) -> Any:

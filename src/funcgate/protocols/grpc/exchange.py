@@ -35,7 +35,7 @@ from .opening import Opening
 from .replying import framed, streamed, whole
 from .target import GrpcSite, GrpcTarget, target_of_host
 
-_MARGIN_S = 0.5  # before the caller's deadline: what is told then still arrives
+_MARGIN_S = 1.0  # before the caller's deadline: what is told then still arrives
 
 
 class Calling(Protocol):

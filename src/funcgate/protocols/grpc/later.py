@@ -3,6 +3,8 @@
 One that is refused ends the RPC; nothing is skipped. Each is judged by the configuration and the token as they are by then.
 """
 
+import asyncio
+from collections import deque
 from time import time
 
 from funcgate.core.call import Call, Permit
@@ -20,16 +22,24 @@ from funcgate.wire.grpc import frame
 
 from .exchange import RpcExchange
 from .judging import Message, check_readable, digest, judged, read_message
+from .messages import Messages
 from .target import GrpcTarget
+
+_TOGETHER = 16  # messages that are judged and recorded at the same time
 
 
 class LaterMessage:
-    """One message of an RPC that is open. `wrong` says why it cannot even be read."""
+    """One message of an RPC that is open. `wrong` says why it cannot even be read. `sent` tells the message after it whether it
+    went out; `before` is that of the message before it."""
 
-    def __init__(self, rpc: RpcExchange, data: bytes, wrong: Refused | None = None) -> None:
+    def __init__(
+        self, rpc: RpcExchange, data: bytes, wrong: Refused | None = None, before: "asyncio.Future[bool] | None" = None
+    ) -> None:
+        self.sent: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._before = before
         self._rpc = rpc
         self._data = data
-        self._wrong = wrong
+        self.wrong = wrong
         self._message: Message | None = None
         self._call: Call | None = None
         self.site = rpc.service.site
@@ -55,8 +65,8 @@ class LaterMessage:
 
     async def resolve(self, principal: Principal) -> Call:
         """See `core.ports.Exchange`."""
-        if self._wrong is not None:
-            raise self._wrong
+        if self.wrong is not None:
+            raise self.wrong
         opening, target = self._rpc.opening, self._target()
         method = target.catalog.find(opening.path) if target is not None else None
         if target is None or method is None:
@@ -76,6 +86,8 @@ class LaterMessage:
         call, message, upstream = self._call, self._message, self._rpc.upstream
         if call is None or message is None or upstream is None:
             raise RuntimeError("a message is sent before it is resolved")
+        if self._before is not None and not await self._before:
+            raise CallerGone  # one before it was refused, so that this one is never sent
         permit.spend(call.digest)
         try:
             await upstream.write(frame(message.data or b""))
@@ -83,13 +95,16 @@ class LaterMessage:
             if gone.why is Why.ANSWERED:
                 raise CallerGone from None  # the target has said its last word: whoever reads it, reads that
             raise refused_by_target(gone) from None
+        self.sent.set_result(True)
         return Reply(status=200, headers=[])
 
     async def deliver(self, reply: Reply) -> None:
         """See `core.ports.Exchange`. There is nothing to hand over."""
 
     async def refuse(self, refused: Refused) -> None:
-        """See `core.ports.Exchange`. The RPC tells it."""
+        """See `core.ports.Exchange`. The RPC tells it, once what came before has been sent."""
+        if self._before is not None:
+            await self._before
         self.refused = refused
 
     def _target(self) -> GrpcTarget | None:
@@ -100,28 +115,55 @@ class LaterMessage:
 
 
 async def follow(rpc: RpcExchange, gateway: Gateway) -> None:
-    """Carry the messages, one after the other, until the caller has sent its last one, or one is refused."""
+    """Carry the messages until the caller has sent its last one, or one is refused. Those that are there together are judged and
+    recorded together, and sent in their order."""
     messages, upstream = rpc.messages, rpc.upstream
     if messages is None or upstream is None:
         raise RuntimeError("a message follows before the RPC is open")
-    while True:
-        later: LaterMessage | None = None
-        try:
-            data = await read_message(messages, only=False)
-            if data is not None:
-                later = LaterMessage(rpc, data)
-        except CallerGone:
-            rpc.stop(Refused(Code.REQUEST_INVALID, private_detail="the caller went away"))
-            return
-        except Refused as refused:
-            later = LaterMessage(rpc, b"", refused)
-        if later is None:
-            break
-        await gateway.carry(later, later.site.snapshot)
-        if later.refused is not None:
-            rpc.stop(later.refused)
-            return
+    under_way: deque[asyncio.Task[None]] = deque()
+    before: asyncio.Future[bool] | None = None
     try:
-        await upstream.write(b"", end=True)
+        while (later := await _next(rpc, messages, before)) is not None:
+            before = later.sent
+            if later.wrong is not None:
+                break
+            if under_way or messages.ready:
+                under_way.append(asyncio.create_task(_carry(later, rpc, gateway)))
+                if len(under_way) >= _TOGETHER:
+                    await under_way.popleft()
+            else:
+                await _carry(later, rpc, gateway)
+            if rpc.stopped is not None:
+                return
+        while under_way:
+            await under_way.popleft()
+        if later is not None and rpc.stopped is None:
+            await _carry(later, rpc, gateway)  # what cannot be read: nothing can come after it
+        if rpc.stopped is None:
+            await upstream.write(b"", end=True)
+    except CallerGone:
+        rpc.stop(Refused(Code.REQUEST_INVALID, private_detail="the caller went away"))
     except Gone:
         return  # whoever reads the answer learns why
+    finally:
+        for task in under_way:
+            task.cancel()
+
+
+async def _next(rpc: RpcExchange, messages: Messages, before: "asyncio.Future[bool] | None") -> LaterMessage | None:
+    """The next message, also one that cannot be read; None after the last one. Raises `CallerGone`."""
+    try:
+        data = await read_message(messages, only=False)
+    except Refused as refused:
+        return LaterMessage(rpc, b"", refused, before)
+    return None if data is None else LaterMessage(rpc, data, None, before)
+
+
+async def _carry(later: LaterMessage, rpc: RpcExchange, gateway: Gateway) -> None:
+    try:
+        await gateway.carry(later, later.site.snapshot)
+    finally:
+        if not later.sent.done():
+            later.sent.set_result(False)
+    if later.refused is not None and rpc.stopped is None:
+        rpc.stop(later.refused)
