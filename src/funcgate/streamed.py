@@ -26,7 +26,11 @@ class Streamed:
         self.counts: dict[str, int] = {}
         self.json = False
         self.reply = Reply(
-            status=reply.status, headers=self._fields(reply.headers), media=reply.media, stream=self._lines(), lines=True
+            status=reply.status,
+            headers=self._fields(reply.headers),
+            media=reply.media,
+            stream=self._lines(),
+            lines=True,
         )
 
     async def _lines(self) -> AsyncIterator[bytes]:
