@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import compare, durability, growth, held, keeping, leaving, parts, postgres, search, steps, verify
+from . import compare, durability, growth, held, keeping, leaving, parts, postgres, rpc, search, steps, verify
 from .bed import Options, lay
 from .processes import BenchError
 from .rounds import FULL, QUICK
@@ -18,6 +18,7 @@ from .rounds import FULL, QUICK
 VERBS = {
     "compare": (compare.run,),
     "growth": (growth.run,),
+    "grpc": (rpc.run,),
     "held": (held.run,),
     "durability": (durability.run,),
     "profile": (steps.run,),

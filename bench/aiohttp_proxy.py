@@ -43,8 +43,7 @@ class Proxy:
         await self._session.close()
 
     async def carry(self, request: web.Request) -> web.Response:
-        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        claims = self._known.get(hashlib.sha256(token.encode()).digest()) or self._verify(token)
+        claims = self.claims(request.headers.get("Authorization", "").removeprefix("Bearer "))
         if claims is None:
             return web.Response(status=401)
         if GROUP not in claims["groups"] or request.path != PATH or request.method != "POST":
@@ -55,6 +54,9 @@ class Proxy:
             return web.Response(
                 status=answer.status, body=await answer.read(), headers={"Content-Type": answer.headers["Content-Type"]}
             )
+
+    def claims(self, token: str) -> Mapping[str, Any] | None:
+        return self._known.get(hashlib.sha256(token.encode()).digest()) or self._verify(token)
 
     def _verify(self, token: str) -> Mapping[str, Any] | None:
         try:

@@ -21,16 +21,31 @@ _HTTP = "type.googleapis.com/envoy.extensions.filters.http"
 
 
 @contextlib.contextmanager
-def envoy(work: Workload, upstream_port: int, folder: Path, *, cached: bool) -> Iterator[Peer]:
-    """Start Envoy in front of the upstream."""
+def envoy(work: Workload, upstream_port: int, folder: Path, *, cached: bool, grpc_path: str = "") -> Iterator[Peer]:
+    """Start Envoy in front of the upstream; with a method's path, HTTP/2 on both sides."""
     name = "envoy" if cached else "envoy-default"
     port, log, config = free_port(), folder / f"{name}.log", folder / f"{name}.json"
-    config.write_text(json.dumps(_config(work, port, upstream_port, cached)))
+    made = _config(work, port, upstream_port, cached)
+    config.write_text(json.dumps(_as_http2(made, grpc_path) if grpc_path else made))
     command = [str(BINARY), "-c", str(config), "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warning"]
     with child(command, log) as process:
         wait_for_port(process, port, log)
         does = "jwt_authn with its token cache, rbac" if cached else "jwt_authn, rbac"
-        yield Peer(name, does, port, [process.pid], PATH)
+        yield Peer(name, does, port, [process.pid], grpc_path or PATH)
+
+
+def _as_http2(config: dict[str, Any], path: str) -> dict[str, Any]:
+    """The same job for a method of gRPC, over HTTP/2 on both sides."""
+    text = json.dumps(config).replace('"codec_type": "HTTP1"', '"codec_type": "HTTP2"').replace(PATH, path)
+    made: dict[str, Any] = json.loads(text)
+    kind = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    options: dict[str, Any] = {
+        "@type": f"type.googleapis.com/{kind}",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
+    for cluster in made["static_resources"]["clusters"]:
+        cluster["typed_extension_protocol_options"] = {kind: options}
+    return made
 
 
 def version() -> str:

@@ -60,8 +60,18 @@ def gateway(
 ) -> Iterator[Gateway]:
     """Write the configuration into the folder, start `funcgate serve` (by `command`) and wait until it is ready."""
     folder.mkdir()
-    port, console, log = free_port(), free_port(), folder / "serve.log"
-    config = write_config(folder, work, (port, console, upstream_port), journal, shape)
+    ports = (free_port(), free_port())
+    config = write_config(folder, work, (*ports, upstream_port), journal, shape)
+    with serving(config, ports, folder / "serve.log", command) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def serving(
+    config: Path, ports: tuple[int, int], log: Path, command: Sequence[str] = (str(COMMAND),)
+) -> Iterator[Gateway]:
+    """`funcgate serve` with this configuration, once it is ready. `ports` are those of calls and console."""
+    port, console = ports
     environ = os.environ | {"BENCH_TARGET_KEY": TARGET_KEY}
     with child([*command, "serve", "--config", str(config)], log, environ) as process:
         deadline = time.monotonic() + READY_WITHIN_S

@@ -8,6 +8,8 @@ import pytest
 
 from support.authority import Authority
 from support.gate import Gate, settings
+from support.grpc_gate import GrpcGate
+from support.ledger import LedgerTarget
 from support.postgres import Database, SqlGate
 from support.target import Target
 
@@ -125,3 +127,46 @@ def sql_gate(authority: Authority, database: Database, tmp_path_factory: pytest.
     gate.start()
     yield gate
     assert gate.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def shared_ledger() -> Iterator[LedgerTarget]:
+    running = LedgerTarget().start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def ledger(shared_ledger: LedgerTarget) -> LedgerTarget:
+    """The sample gRPC target."""
+    shared_ledger.forget()
+    return shared_ledger
+
+
+@pytest.fixture(scope="session")
+def grpc_gate(
+    authority: Authority, shared_ledger: LedgerTarget, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GrpcGate]:
+    """The shared gateway in front of it: agents may call everything, nothing is masked."""
+    limits = {"max_request": "8MiB", "max_response": "8MiB", "timeout": "20s", "max_wait": "20s"}
+    folder = tmp_path_factory.mktemp("grpc-gate")
+    running = GrpcGate(folder, authority, shared_ledger, target={"limits": limits})
+    running.start()
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture
+def make_grpc_gate(authority: Authority, ledger: LedgerTarget, tmp_path: Path) -> Iterator[Callable[..., GrpcGate]]:
+    """Makes a gateway in front of the sample gRPC target; it is killed at the end of the test if it still runs."""
+    made: list[GrpcGate] = []
+
+    def make(**changes: Any) -> GrpcGate:
+        folder = tmp_path / f"grpc-gate-{len(made)}"
+        folder.mkdir()
+        made.append(GrpcGate(folder, authority, ledger, **changes))
+        return made[-1]
+
+    yield make
+    for gate in made:
+        gate.kill()

@@ -20,6 +20,7 @@ from funcgate.cli.commands import application
 from funcgate.config.problems import Faulty
 
 EXAMPLE, OPENAPI = Path("examples/funcgate.yaml"), Path("examples/payments.openapi.yaml")
+PROTO = Path("examples/ledger.proto")
 CLI_PAGE = Path("docs/cli.md")
 WHOLE = {"issuers", "targets", "policies"}
 TWICE = 120  # characters; shorter lines may well be equal
@@ -169,7 +170,8 @@ def _parsed(text: str) -> Any:
 
 def _problems(root: Path, text: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / OPENAPI.name).write_bytes((root / OPENAPI).read_bytes())
+        for named in (OPENAPI, PROTO):
+            (Path(folder) / named.name).write_bytes((root / named).read_bytes())
         file = Path(folder) / "funcgate.yaml"
         file.write_text(text)
         try:
@@ -255,7 +257,11 @@ def check_doors(root: Path, pages: dict[Path, Page]) -> Iterator[str]:
 def complaints(root: Path) -> list[str]:
     """Everything that is wrong, in lines ready to print."""
     root = root.resolve()
-    files = [path for path in root.rglob("*.md") if not any(p[0] == "." for p in path.relative_to(root).parts)]
+    files = [
+        path
+        for path in root.rglob("*.md")
+        if path.relative_to(root).parts[0] != "build" and not any(p[0] == "." for p in path.relative_to(root).parts)
+    ]
     pages = {path: Page(path) for path in sorted(files)}
     checks = (check_links, check_reach, check_twice, check_configurations, check_commands, check_doors)
     return [line.replace(f"{root}/", "") for check in checks for line in check(root, pages)]

@@ -35,6 +35,7 @@ from funcgate.core.reply import Outcome, Reply
 from funcgate.core.turn import TURN
 from funcgate.recording.tape import Tape, masked_args
 from funcgate.recording.unknowns import Unknowns
+from funcgate.streamed import Streamed
 
 _ARRIVED, _ALLOWED, _ASKED, _CHUNK, _ENDED = Kind.ARRIVED, Kind.ALLOWED, Kind.ASKED, Kind.CHUNK, Kind.ENDED
 _SMALL = 64 << 10  # bytes; a larger body is masked beside the loop
@@ -329,11 +330,14 @@ def _denied(passage: Passage, decision: Deny) -> Refused:
 
 
 async def _mask_large(masker: Masker, reply: Reply, lease: Lease) -> Masked:
-    """A stream that has to be seen whole is collected first (its own limit is `max_response`); else it is masked as it goes.
+    """A stream that has to be seen whole is collected first (its own limit is `max_response`); else it is masked as it goes,
+    line by line where it consists of lines.
 
     Attack: an answer dense with hits, megabytes of it, would hold up everybody's calls while it is masked; a thread does not.
     """
     if reply.stream is not None:
+        if reply.lines:
+            return Streamed(masker, reply, lease)
         if not masker.collecting(reply):
             return masker.mask_reply(reply, lease)
         reply.body, reply.stream = b"".join([piece async for piece in reply.stream]), None

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from funcgate.approval.channels.channel import Channel
 from funcgate.approval.channels.email import EmailChannel
@@ -9,12 +11,16 @@ from funcgate.approval.channels.slack import SlackChannel
 from funcgate.approval.channels.teams import TeamsChannel
 from funcgate.approval.channels.webhook import WebhookChannel
 from funcgate.catalog import Readers, load_http
+from funcgate.catalog.proto import Asking, NotReflected, load_proto, reflect
 from funcgate.catalog.sql import load_sql
 from funcgate.config.parts import LoadFunctions
+from funcgate.config.shape import GrpcTargetSpec, UpstreamTlsSpec
+from funcgate.core.problem import Problem, Unusable
 from funcgate.wire import forms, strict_json
 
 PROTOCOLS: Mapping[str, LoadFunctions] = {
     "http": partial(load_http, readers=Readers(json=strict_json.loads, form=forms.loads)),
+    "grpc": load_proto,
     "postgres": load_sql,
 }
 
@@ -25,3 +31,23 @@ CHANNELS: Mapping[str, Callable[..., Channel]] = {
     "teams": TeamsChannel,
     "webhook": WebhookChannel,
 }
+
+
+def ask_grpc(spec: GrpcTargetSpec, base: Path) -> bytes:
+    """What a gRPC target says of itself. Raises `Unusable`."""
+    parts, tls = urlsplit(spec.url), spec.tls or UpstreamTlsSpec()
+    secure = parts.scheme == "https"
+    ca, cert, key = ("" if path is None else str(base / path) for path in (tls.ca, tls.cert, tls.key or tls.cert))
+    asking = Asking(
+        host=parts.hostname or "",
+        port=parts.port or (443 if secure else 80),
+        tls=secure,
+        ca=ca,
+        cert=cert,
+        key=key,
+        server_name=tls.server_name or "",
+    )
+    try:
+        return reflect(asking)
+    except NotReflected as why:
+        raise Unusable([Problem(where=(), text=str(why))]) from None

@@ -265,6 +265,35 @@ def test_an_answer_refused_before_its_stream_is_read_gives_its_connection_back(
     assert call(gate, token, "/shop/items/1").status_code == 200
 
 
+def test_a_caller_that_hangs_up_in_the_middle_ends_the_answer(
+    make_gate: Callable[..., Gate], target: Target, token: str
+) -> None:
+    """Attack: ask for much and hang up, again and again, while the target goes on answering until its time is over."""
+
+    over: list[bool] = []
+    sent = 0
+
+    async def flood(received: Received, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        try:
+            while True:
+                writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+                await writer.drain()
+                sent += 1
+        finally:
+            over.append(True)
+
+    target.answers["/read"] = flood
+    limits = {"max_response": "1GiB", "timeout": "600s", "idle_timeout": "600s"}
+    gate = make_gate(target={"limits": limits}).start()
+    with connect(gate.calls) as sock:
+        sock.sendall(f"GET /shop/read HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        assert sock.recv(65536)
+        until(lambda: _steady(lambda: sent))
+    assert until(lambda: over)
+
+
 def test_trailers_come_through(make_gate: Callable[..., Gate], target: Target, token: str) -> None:
     target.answers["/read"] = chunked([b"abc"], media="application/octet-stream", trailers=b"X-Sum: 900150983cd2\r\n")
     gate = make_gate().start()

@@ -1,24 +1,29 @@
-"""Packages of node for clients written in JavaScript: installed once, below build/."""
+"""Packages for Node.js, installed once into the build folder."""
 
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
-_FOLDER = Path(__file__).parents[2] / "build" / "clients" / "node"
+FOLDER = Path(__file__).parents[2] / "build" / "clients" / "node"
 
 
 def modules(*packages: str) -> Path:
-    """The folder with these packages in its node_modules. Raises `AssertionError` when they cannot be had."""
-    missing = [name for name in packages if not (_FOLDER / "node_modules" / name).is_dir()]
-    if missing:
-        npm = shutil.which("npm")
-        assert npm, "npm is needed"
-        _FOLDER.mkdir(parents=True, exist_ok=True)
-        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(_FOLDER), *missing]
+    """The folder whose ``node_modules`` has them. Raises `AssertionError` when they cannot be had."""
+    npm = shutil.which("npm")
+    assert npm is not None, "npm is needed"
+    wanted = [package for package in packages if not (FOLDER / "node_modules" / _name(package)).is_dir()]
+    if wanted:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        command = [npm, "install", "--prefix", str(FOLDER), "--no-audit", "--no-fund", "--ignore-scripts", *wanted]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, done.stderr
-    return _FOLDER
+        assert done.returncode == 0, done.stderr[-2000:]
+    return FOLDER
+
+
+def _name(package: str) -> str:
+    """Without its version."""
+    return package if package.rfind("@") <= 0 else package[: package.rfind("@")]
 
 
 def run(program: str, *packages: str, timeout_s: float = 60, **environment: str) -> str:

@@ -7,19 +7,24 @@ from pathlib import Path
 from msgspec import Struct
 
 from funcgate.catalog import HttpCatalog
+from funcgate.catalog.proto import ProtoCatalog
 from funcgate.catalog.sql import SqlCatalog
 from funcgate.config.assemble import read
+from funcgate.config.grpc import reflecting
 from funcgate.config.parts import Options, Parts, Target, hash_key
-from funcgate.config.shape import HttpTargetSpec, PostgresTargetSpec, UpstreamTlsSpec
+from funcgate.config.shape import GrpcTargetSpec, HttpTargetSpec, PostgresTargetSpec, UpstreamTlsSpec
 from funcgate.core.ports import Journal, Masker
 from funcgate.gateway import Snapshot
 from funcgate.identity.unrevoked import Unrevoked
 from funcgate.masking.columns import ColumnRules
+from funcgate.protocols.grpc.target import GrpcSite, GrpcTarget
+from funcgate.protocols.http.pool import Pool
 from funcgate.protocols.http.target import HttpPools, HttpSite, HttpTarget, UpstreamTls
+from funcgate.protocols.http2.upstream import Http2Pool
 from funcgate.protocols.postgres.target import PostgresSite, PostgresTarget, place_of
 from funcgate.recording.contents import Contents
 from funcgate.recording.retention.rules import Rules
-from funcgate.registry import PROTOCOLS
+from funcgate.registry import PROTOCOLS, ask_grpc
 
 
 class StartFailed(Exception):
@@ -31,11 +36,17 @@ class Built(Struct, frozen=True, kw_only=True):
 
     parts: Parts
     site: HttpSite
+    grpc: GrpcSite
     postgres: PostgresSite
 
     @property
     def version(self) -> str:
         return self.parts.version
+
+    @property
+    def pools(self) -> set[Pool | Http2Pool]:
+        """All that this version's targets are reached by."""
+        return {target.pool for site in (self.site, self.grpc) for target in site.targets.values()}
 
 
 def read_parts(path: Path, *, previous: Parts | None = None, need_secrets: bool = True, serving: bool = False) -> Parts:
@@ -44,10 +55,13 @@ def read_parts(path: Path, *, previous: Parts | None = None, need_secrets: bool 
     `serving` makes the data folder and the key in it, when they are not there; a look at a configuration leaves no trace.
     """
     key = _make_key if serving else partial(hash_key, create=False)
+    reflect = reflecting(ask_grpc, keep=serving)
     if previous is not None:
         known = previous.loaded.data_dir  # a new data_dir is refused later, and must not have been made by then
-        return read(path, Options(protocols=PROTOCOLS, hash_key=lambda _: key(known), previous=previous))
-    return read(path, Options(protocols=PROTOCOLS, hash_key=key, need_secrets=need_secrets))
+        options = Options(protocols=PROTOCOLS, hash_key=lambda _: key(known), previous=previous, reflect=reflect)
+    else:
+        options = Options(protocols=PROTOCOLS, hash_key=key, need_secrets=need_secrets, reflect=reflect)
+    return read(path, options)
 
 
 def _make_key(data_dir: Path) -> bytes:
@@ -68,6 +82,7 @@ def build(parts: Parts, pools: HttpPools) -> Built:
     )
     targets, approval_url = parts.targets.items(), parts.approval_url
     http = {name: _http_target(one, pools) for name, one in targets if isinstance(one.spec, HttpTargetSpec)}
+    grpc = {name: _grpc_target(one, pools) for name, one in targets if isinstance(one.spec, GrpcTargetSpec)}
     postgres = {
         name: _postgres_target(one, parts.masking.columns)
         for name, one in targets
@@ -76,6 +91,7 @@ def build(parts: Parts, pools: HttpPools) -> Built:
     return Built(
         parts=parts,
         site=HttpSite(snapshot, http, parts.hosts, approval_url),
+        grpc=GrpcSite(snapshot, grpc, parts.hosts, approval_url),
         postgres=PostgresSite(snapshot, postgres, approval_url),
     )
 
@@ -110,7 +126,7 @@ def _maskers(parts: Parts) -> dict[str, Masker]:
     """One masker for each function, made now: a call only looks it up. A function that is not there refuses the call."""
     found: dict[str, Masker] = {"": parts.masking.masker("")}
     for target in parts.targets.values():
-        lenient = isinstance(target.spec, HttpTargetSpec) and target.spec.unmaskable == "pass"
+        lenient = isinstance(target.spec, HttpTargetSpec) and target.spec.unmaskable == "pass"  # gRPC looks itself
         for name in target.catalogue.functions:
             found[name] = parts.masking.masker(name, unmaskable_pass=lenient)
     return found
@@ -121,12 +137,28 @@ def _http_target(target: Target, pools: HttpPools) -> HttpTarget:
     if not isinstance(catalogue, HttpCatalog) or not isinstance(spec, HttpTargetSpec):
         raise TypeError(f"the protocol of {spec.name} has no HTTP catalogue")
     trust = _trust(tls)
+    pool_of = pools.multiplexed if spec.http2 else pools.pool
     return HttpTarget(
         name=spec.name,
         url=spec.url,
         catalog=catalogue,
         limits=target.limits,
-        pool=pools.pool(spec.name, spec.url, trust, target.limits),
+        pool=pool_of(spec.name, spec.url, trust, target.limits),
+        forward=frozenset(name.lower().encode() for name in spec.forward_headers),
+        unmaskable_pass=spec.unmaskable == "pass",
+    )
+
+
+def _grpc_target(target: Target, pools: HttpPools) -> GrpcTarget:
+    spec, catalogue = target.spec, target.catalogue
+    if not isinstance(catalogue, ProtoCatalog) or not isinstance(spec, GrpcTargetSpec):
+        raise TypeError(f"the protocol of {spec.name} has no catalogue of methods")
+    return GrpcTarget(
+        name=spec.name,
+        url=spec.url,
+        catalog=catalogue,
+        limits=target.limits,
+        pool=pools.multiplexed(spec.name, spec.url, _trust(target.tls), target.limits),
         forward=frozenset(name.lower().encode() for name in spec.forward_headers),
         unmaskable_pass=spec.unmaskable == "pass",
     )

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from funcgate.config.grpc import FOLDER
 from funcgate.config.load import load
 from funcgate.config.parts import Parts
 from funcgate.config.problems import Faulty, Located
@@ -140,8 +141,9 @@ class Reloader:
 def watched(parts: Parts) -> tuple[Path, ...]:
     """The files that decide, and the listener's certificate, which is renewed by a reload."""
     tls = parts.loaded.config.listen.tls
-    base = parts.loaded.base
-    return parts.loaded.files if tls is None else (*parts.loaded.files, base / tls.cert, base / tls.key)
+    base, kept = parts.loaded.base, parts.loaded.data_dir / FOLDER  # what targets said is written by the reload itself
+    files = tuple(path for path in parts.loaded.files if path.parent != kept)
+    return files if tls is None else (*files, base / tls.cert, base / tls.key)
 
 
 def _files_of(path: Path) -> tuple[Path, ...]:

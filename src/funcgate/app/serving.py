@@ -4,11 +4,10 @@ import asyncio
 import contextlib
 import gc
 import signal
-import socket
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import uvloop
 from litestar import Litestar
@@ -17,7 +16,7 @@ from msgspec import structs
 from funcgate.config.parts import Parts
 from funcgate.config.secrets import secret_variables
 from funcgate.config.settings import Address
-from funcgate.console import ConsoleServer, Gauges, Health, KeeperGauges, bind, make_console, make_registry
+from funcgate.console import ConsoleServer, Gauges, Health, KeeperGauges, make_console, make_registry
 from funcgate.console.access import Access
 from funcgate.console.routes import approvals, channels, grants, revocations
 from funcgate.core.entry import Entry, Kind
@@ -27,27 +26,21 @@ from funcgate.core.problem import Unusable
 from funcgate.core.refusal import Refused
 from funcgate.gateway import Gateway
 from funcgate.logs import CallLog, logger, set_up
-from funcgate.protocols.http.limits import ListenerLimits
-from funcgate.protocols.http.listener import HttpListener
 from funcgate.protocols.http.sweeper import Sweeper
 from funcgate.protocols.http.target import HttpPools
-from funcgate.protocols.postgres.listener import PostgresListener
-from funcgate.protocols.postgres.target import SessionLimits
 from funcgate.recording.contents import WrongKey
 from funcgate.recording.unknowns import Unknowns
 from funcgate.stores.journal_files import FileJournal
-from funcgate.wire.http1.limits import HeadLimits
 
 from .approving import Approving
 from .building import Built, StartFailed, build, contents_of, encryption_key, folders_of, read_parts
 from .changes import by_process, configuration, remember, remembered, version_of
 from .keeping import Keeping, checkpoint_age_s, proven
+from .listening import Listening, bound
 from .ordering import Ordering
 from .reloading import Reloader, Steps
 from .revoking import Revoking
 from .signing_in import pages_of
-
-T = TypeVar("T")
 
 _GC_THRESHOLDS = (50_000, 20, 100)  # collections are rare, and what was there at the start is never looked at again
 
@@ -76,8 +69,6 @@ class Serving:
     def __init__(self, path: Path, parts: Parts) -> None:
         self._path = path
         self._parts = parts
-        self._server_tls = parts.server_tls
-        self._postgres_tls = parts.postgres_tls
         self._meter = Meter()
         self._log = logger()
         self._draining = False
@@ -144,24 +135,19 @@ class Serving:
             self._log.warning("issuer", problem=problem)
         ending.callback(self._close_pools)
         self._built = build(parts, self._pools)
-        console = _bound(parts.console)
+        console = bound(parts.console)
         server = ConsoleServer(self._console(), console)
         server.start()
         ending.push_async_callback(server.close)
-        await _or_fail("listen.calls", parts.calls, self._listen(self._built))
-        ending.callback(self._listener.close)
-        if parts.postgres is not None:
-            await _or_fail("listen.postgres", parts.postgres, self._listen_postgres(parts.postgres))
-            ending.callback(self._postgres.close)
+        self._listening = self._listeners(self._built)
+        ending.callback(self._listening.close)
+        await self._listening.start()
         self._watch()
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
-        calls, reached = Address(parts.calls.host, self._listener.port), Address(parts.console.host, server.port)
-        more = (
-            {"postgres": str(Address(parts.postgres.host, self._postgres.port))} if parts.postgres is not None else {}
-        )
-        self._log.info("serving", calls=str(calls), console=str(reached), version=parts.version, **more)
+        reached = str(Address(parts.console.host, server.port))
+        self._log.info("serving", console=reached, version=parts.version, **self._listening.addresses)
 
     def _console(self) -> Litestar:
         self._access = Access(self._parts.issuers, self._parts.loaded.config.roles)
@@ -192,28 +178,13 @@ class Serving:
             told = {name: value for name, value in structs.asdict(repaired).items() if name != "closed" and value}
             self._log.warning("the journal was mended", **told)
 
-    async def _listen(self, built: Built) -> None:
+    def _listeners(self, built: Built) -> Listening:
         journal: Journal = self._contents
         which = self._parts.loaded.config.logs.calls
         if which != "none":
             journal = CallLog(journal, which)
-        self._gateway = gateway = Gateway(
-            journal, self._approving.desk, self._meter, self._unknowns, lambda: self._built.site.snapshot
-        )
-        limits = _listener_limits(self._parts)
-        self._listener = HttpListener(gateway, self._meter, limits, built.site, self._sweeper)
-        await self._listener.start(self._parts.calls.host, self._parts.calls.port, self._server_tls)
-
-    async def _listen_postgres(self, address: Address) -> None:
-        limits = self._parts.limits
-        session = SessionLimits(
-            max_connections=limits.connections,
-            login_timeout_s=limits.header_timeout_s,
-            tls_handshake_timeout_s=limits.tls_handshake_timeout_s,
-            write_timeout_s=limits.write_timeout_s,
-        )
-        self._postgres = PostgresListener(self._gateway, self._meter, session, self._built.postgres)
-        await self._postgres.start(address.host, address.port, self._postgres_tls)
+        gateway = Gateway(journal, self._approving.desk, self._meter, self._unknowns, lambda: self._built.site.snapshot)
+        return Listening(gateway, self._meter, self._sweeper, built, lambda: self._health().ready)
 
     async def _record_start(self) -> None:
         """The version in force opens the record: without it, the first entries would name an unknown one."""
@@ -260,12 +231,9 @@ class Serving:
 
     def _swap(self, built: Built) -> None:
         old, self._parts, self._built = self._parts, built.parts, built
-        if built.parts.postgres is not None:
-            self._postgres.site = built.postgres
-        self._listener.site = built.site  # one assignment: a call sees the old version or the new one, never both
-        self._pools.keep_only({target.pool for target in built.site.targets.values()})
+        self._listening.swap(built)
+        self._pools.keep_only(built.pools)
         self._access.identity, self._access.roles = built.parts.issuers, built.parts.loaded.config.roles
-        self._renew_certificate(built.parts)
         config = built.parts.loaded.config
         self._keeping.reload(built.parts.keeper, secret_variables(config))
         self._contents.elsewhere.use(folders_of(built.parts))
@@ -274,20 +242,9 @@ class Serving:
         set_up(logs.level, logs.format)
         self._begin(old.issuers.close(), "old issuers")
 
-    def _renew_certificate(self, parts: Parts) -> None:
-        """The listener keeps its context; new connections get what is in the files now."""
-        tls = parts.loaded.config.listen.tls
-        contexts = [context for context in (self._server_tls, self._postgres_tls) if context is not None]
-        if tls is not None:
-            try:
-                for context in contexts:
-                    context.load_cert_chain(parts.loaded.base / tls.cert, parts.loaded.base / tls.key, lambda: "")
-            except OSError as error:  # they were good a moment ago, and the old ones are still there
-                self._log.error("the certificate cannot be renewed", exc_info=error)
-
     async def _drop(self, built: Built) -> None:
         await built.parts.issuers.close()
-        self._pools.keep_only({target.pool for target in self._built.site.targets.values()})
+        self._pools.keep_only(self._built.pools)
 
     # The end.
 
@@ -302,23 +259,8 @@ class Serving:
         self._draining = True
         self._approving.desk.close()  # who is held is told that the call is pending
         self._log.info("draining", open_calls=self._meter.open_calls, limit_s=limit_s)
-        draining = asyncio.ensure_future(self._drain_listeners(limit_s))
-        hurry = asyncio.ensure_future(self._hurry.wait())
-        await asyncio.wait({draining, hurry}, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
-        if not draining.done():
-            self._listener.close()
-            if self._parts.postgres is not None:
-                self._postgres.close()
-        cut = not await draining
-        if cut:
+        if not await self._listening.drain(limit_s, self._hurry):
             self._log.warning("calls were cut: they did not end in time")
-
-    async def _drain_listeners(self, limit_s: float) -> bool:
-        waiting = [self._listener.drain(limit_s)]
-        if self._parts.postgres is not None:
-            waiting.append(self._postgres.drain(limit_s))
-        return all(await asyncio.gather(*waiting))
 
     async def _close_issuers(self) -> None:
         await self._parts.issuers.close()
@@ -362,32 +304,3 @@ class Serving:
         warnings += [*self._keeping.warnings(), *self._revoking.warnings()]
         ready = all(found == "ok" for found in checks.values())
         return Health(ready=ready, version=self._parts.version, checks=checks, warnings=warnings)
-
-
-def _listener_limits(parts: Parts) -> ListenerLimits:
-    limits = parts.limits
-    head = HeadLimits(max_line=limits.request_line, max_fields=limits.headers, max_bytes=limits.header_bytes)
-    return ListenerLimits(
-        head=head,
-        max_connections=limits.connections,
-        max_pipelined=limits.pipelined,
-        header_timeout_s=limits.header_timeout_s,
-        body_timeout_s=limits.body_timeout_s,
-        idle_timeout_s=limits.idle_timeout_s,
-        write_timeout_s=limits.write_timeout_s,
-        tls_handshake_timeout_s=limits.tls_handshake_timeout_s,
-    )
-
-
-async def _or_fail(what: str, where: object, starting: Awaitable[T]) -> T:
-    try:
-        return await starting
-    except OSError as error:
-        raise StartFailed(f"{what}: {where}: {error.strerror or error}") from None
-
-
-def _bound(address: Address) -> socket.socket:
-    try:
-        return bind(*address)
-    except OSError as error:
-        raise StartFailed(f"listen.console: {address}: {error.strerror or error}") from None

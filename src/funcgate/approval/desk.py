@@ -112,7 +112,8 @@ class HumanDesk:
             raise refusals.pending(approval, self.now(), accepted=True)
         try:
             with _store_failures():
-                hold.approval = approval = await self._waiting.until_answered(approval, hold.patience.wait_s, self.now)
+                patient_s = min(hold.patience.wait_s, hold.patience.until - time.monotonic())
+                hold.approval = approval = await self._waiting.until_answered(approval, patient_s, self.now)
         except asyncio.CancelledError:
             if all(terms.cancel_on_disconnect for terms in approval.terms) and not self._waiting.others(approval.id):
                 self._begin_cancel(approval.id)

@@ -41,6 +41,11 @@ def call(
 
         raise fail(f"there is no function {function}{did_you_mean(function, parts.functions)}", as_json=as_json)
     catalogue: Any = parts.targets[found.target].catalogue
+    if not hasattr(catalogue, "bindings"):
+        protocol = parts.targets[found.target].spec.__struct_config__.tag
+        raise fail(
+            f"{found.target} is called with clients of its own protocol ({protocol})", status=UNUSABLE, as_json=as_json
+        )
     scheme = "https" if parts.server_tls is not None else "http"
     request = _request(catalogue.bindings[function], found.args_schema, arguments or [], as_json)
     request["url"] = f"{url.rstrip('/') or f'{scheme}://{parts.calls}'}/{found.target}{request['url']}"

@@ -22,15 +22,16 @@ from funcgate.policy import PolicySet, compile_policies
 
 from .channels import channels
 from .console import approval_url, sign_in
-from .load import Loaded, load, version_of
-from .parts import Options, Parts, Target, Where
+from .grpc import check_grpc, redacting_rules
+from .load import Loaded, load, version_now
+from .parts import CallableSpec, Catalogue, LoadFunctions, Options, Parts, Target, Where
 from .postgres import budgets_of, check_postgres, of_databases, postgres_address, session_policies, session_rule
 from .presets import preset_policies
 from .problems import Faulty, Located
 from .record import keeper_settings
 from .secrets import Secrets
 from .settings import Address, Reading, journal_settings, listen_limits, server_tls, target_limits, upstream_tls
-from .shape import HttpTargetSpec, PostgresTargetSpec, TargetSpec, UpstreamTlsSpec
+from .shape import GrpcTargetSpec, HttpTargetSpec, PostgresTargetSpec, TargetSpec, UpstreamTlsSpec
 from .whole import check_approval_url, check_effect, check_forwarded, check_reach, check_roles, read_hosts
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -45,8 +46,8 @@ def read(path: Path, options: Options) -> Parts:
     that nobody serves, so it is taken twice and must be the same.
     """
     for _ in range(3):
-        parts = assemble(load(path), options)
-        if version_of(path, parts.loaded.files[1:]) == parts.version:
+        parts = assemble(load(path, options.reflect), options)
+        if version_now(parts.loaded) == parts.version:
             return parts
     raise Faulty([Located(file=str(path), text="the files of the configuration keep changing while they are read")])
 
@@ -80,18 +81,21 @@ class _Assembly:
             *check_approval_url(config),
             *check_effect(config, {str(where[0]) for where in self._loaded.lost if where}),
         ]
+        self.problems += self._loaded.reflected.problems
         targets = self._targets()
         functions = {name: f for target in targets.values() for name, f in target.catalogue.functions.items()}
         calls, console, postgres = self._addresses()
         made: dict[str, Any] = {
-            "server_tls": self._server_tls("http/1.1"),
+            "server_tls": self._server_tls("h2", "http/1.1"),
             "postgres_tls": self._server_tls("postgresql") if postgres is not None else None,
             "limits": listen_limits(config.listen.limits, ("listen", "limits"), self.problems),
             **self._record(),
             "issuers": self._issuers(),
             "broker": self._broker(targets),
             "policies": self._policies(functions),
-            "masking": self._masking(functions, max((t.limits.max_response for t in targets.values()), default=1)),
+            "masking": self._masking(
+                functions, targets, max((t.limits.max_response for t in targets.values()), default=1)
+            ),
             "hosts": read_hosts(config, self.problems),
         }
         self.problems += check_reach(config, self._broken)
@@ -155,41 +159,50 @@ class _Assembly:
         """The target; with problems of its settings, it still tells which functions there are."""
         protocol = str(spec.__struct_config__.tag)
         load_functions = self._options.protocols.get(protocol)
-        if load_functions is None or not isinstance(spec, HttpTargetSpec | PostgresTargetSpec):
+        if load_functions is None or not isinstance(spec, HttpTargetSpec | GrpcTargetSpec | PostgresTargetSpec):
             self._say((*where, "protocol"), f"protocol {protocol} is not supported yet")
             return None
         budgets: tuple[Budget, ...] = ()
-        if isinstance(spec, HttpTargetSpec):
-            self._check_http(spec, where)
-        else:
+        if isinstance(spec, PostgresTargetSpec):
             self.problems += check_postgres(spec, where)
             budgets = budgets_of(spec, where, self.problems)
+        else:
+            self._check_web(spec, where)
         tls = UpstreamTlsSpec()
         if spec.tls is not None and not spec.url.startswith("http:"):
             tls = upstream_tls(spec.tls, self._base, (*where, "tls"), self.problems)
         limits = target_limits(spec.limits, (*where, "limits"), self.problems)
-        functions = self._try(lambda: load_functions(spec.name, spec.functions, self._base, (*where, "functions")))
+        functions = self._try(lambda: self._functions(spec, load_functions, (*where, "functions")))
         if functions is None:
             return None
         self.problems += functions.warnings
         return Target(spec=spec, catalogue=functions, limits=limits, tls=tls, budgets=budgets)
 
-    def _check_http(self, spec: HttpTargetSpec, where: Where) -> None:
+    def _functions(self, spec: CallableSpec, load_functions: LoadFunctions, where: Where) -> Catalogue | None:
+        if not isinstance(spec, GrpcTargetSpec):
+            return load_functions(spec.name, spec.functions, self._base, where)
+        self.problems += (found := [*check_grpc(spec, where[:-1])])
+        if found or (spec.functions.reflection and spec.name not in self._loaded.reflected.found):
+            return None
+        reflected = self._loaded.reflected.found.get(spec.name)
+        return load_functions(spec.name, spec.functions, self._base, where, reflected)
+
+    def _check_web(self, spec: HttpTargetSpec | GrpcTargetSpec, where: Where) -> None:
         Reading(where, self.problems).url("url", spec.url)
         if spec.tls is not None and not spec.url.startswith("https:"):
             self._say((*where, "tls"), "the target's url is not https, so 'tls' would do nothing")
         if spec.credential is not None and spec.credential.type == "password":
             self._say(
-                (*where, "credential", "type"), "type password is for databases; HTTP targets take bearer, basic …"
+                (*where, "credential", "type"), "type password is for databases; this target takes bearer, basic …"
             )
         self.problems += check_forwarded(spec.forward_headers, (*where, "forward_headers"))
 
-    def _server_tls(self, protocol: str) -> ssl.SSLContext | None:
+    def _server_tls(self, *protocols: str) -> ssl.SSLContext | None:
         tls = self._config.listen.tls
         if tls is None:
             return None
         found: list[Problem] = []
-        made = server_tls(self._base / tls.cert, self._base / tls.key, ("listen", "tls"), found, protocol)
+        made = server_tls(self._base / tls.cert, self._base / tls.key, ("listen", "tls"), found, *protocols)
         self.problems += [problem for problem in found if problem not in self.problems]
         return made
 
@@ -236,9 +249,12 @@ class _Assembly:
         self.problems += made.warnings if made is not None and len(chosen) == len(self._config.policies) else ()
         return made
 
-    def _masking(self, functions: Mapping[str, Function], limit: int) -> MaskingPlan | None:
+    def _masking(
+        self, functions: Mapping[str, Function], targets: Mapping[str, Target], limit: int
+    ) -> MaskingPlan | None:
         chosen = self._judged([rule.functions for rule in self._config.masking])
         rules = [session_rule(self._config.masking[i], self._config.targets, functions) for i in chosen]
+        rules += redacting_rules(target.catalogue for target in targets.values())
         key = self._options.hash_key(self._loaded.data_dir)
         rows = {name for name, function in functions.items() if function.target in of_databases(self._config.targets)}
         return self._renumbered(

@@ -4,6 +4,7 @@ It opens the files that the configuration names, and nothing else; it resolves n
 """
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -13,8 +14,9 @@ from funcgate.core.problem import Problem
 
 from .fitting import LOST, Fitting
 from .glance import read_file
+from .grpc import NOTHING_REFLECTED, Reflect, Reflected, described_files, kept_file
 from .problems import Faulty, Located
-from .shape import Config, HttpTargetSpec
+from .shape import Config, GrpcTargetSpec, HttpTargetSpec
 from .source import Source, Where
 
 
@@ -23,7 +25,7 @@ class Loaded(Struct, frozen=True, kw_only=True):
 
     `version` is the SHA-256, in hex, over the file and the files that it names. `files` are all of these, `digests` the
     SHA-256 of each in hex ("" for one that is not there), `text` is the first one's. `lost` are the paths of values that
-    had to be left out of `config`.
+    had to be left out of `config`. `reflected` is what targets said of themselves; it counts as the file where it is kept.
     """
 
     path: Path
@@ -37,6 +39,7 @@ class Loaded(Struct, frozen=True, kw_only=True):
     lost: tuple[Where, ...]
     fitting: Fitting
     others: dict[str, Source | None] = {}
+    reflected: Reflected = NOTHING_REFLECTED
 
     @property
     def base(self) -> Path:
@@ -73,8 +76,11 @@ class Loaded(Struct, frozen=True, kw_only=True):
         return source.problem(source.locate(problem.where, problem.column), problem.text, warning=problem.warning)
 
 
-def load(path: Path) -> Loaded:
-    """Read the file. Raises `Faulty` when nothing can be made of it; else see `Loaded.problems`."""
+def load(path: Path, reflect: Reflect | None = None) -> Loaded:
+    """Read the file. Raises `Faulty` when nothing can be made of it; else see `Loaded.problems`.
+
+    `reflect` asks the targets that say themselves what their functions are; without it, they have none.
+    """
     name = str(path)
     data = read_file(path)
     source = Source(name, data)
@@ -89,37 +95,46 @@ def load(path: Path) -> Loaded:
         problems.append(Located(file=name, line=1, column=1, text=str(error)))
         raise Faulty(problems) from None
     files = (path, *named_files(config, path.parent))
-    digests = _digests(data, files[1:])
+    reflected = NOTHING_REFLECTED if reflect is None else reflect(config, path.parent, sound=not problems)
+    digests = _digests(data, files[1:], _kept(config, path.parent, reflected))
     return Loaded(
         path=path, source=source, config=config, version=_version(digests), files=files,
         digests=digests, text=data.decode(),
-        problems=tuple(problems), lost=tuple(fitting.lost), fitting=fitting,
+        problems=tuple(problems), lost=tuple(fitting.lost), fitting=fitting, reflected=reflected,
     )  # fmt: skip
 
 
 def named_files(config: Config, base: Path) -> tuple[Path, ...]:
     """The files that decide together with the configuration, in the order in which it names them."""
-    found = [
-        base / target.functions.openapi
-        for target in config.targets
-        if isinstance(target, HttpTargetSpec) and not isinstance(target.functions, list)
-    ]
+    found: list[Path] = []
+    for target in config.targets:
+        if isinstance(target, HttpTargetSpec) and not isinstance(target.functions, list):
+            found.append(base / target.functions.openapi)
+        elif isinstance(target, GrpcTargetSpec):
+            found += described_files(target, base, base / config.data_dir)
     return tuple(dict.fromkeys(found))
 
 
-def version_of(path: Path, named: tuple[Path, ...]) -> str:
+def version_now(loaded: Loaded) -> str:
     """What the version would be if the files were read now; "" when the first of them is gone."""
+    kept = _kept(loaded.config, loaded.base, loaded.reflected)
     try:
-        return _version(_digests(path.read_bytes(), named))
+        return _version(_digests(loaded.path.read_bytes(), loaded.files[1:], kept))
     except OSError:
         return ""
 
 
-def _digests(data: bytes, named: tuple[Path, ...]) -> tuple[str, ...]:
+def _kept(config: Config, base: Path, reflected: Reflected) -> Mapping[Path, bytes]:
+    """What targets said of themselves, by the file where it is kept."""
+    return {kept_file(name, base / config.data_dir): data for name, data in reflected.found.items()}
+
+
+def _digests(data: bytes, named: tuple[Path, ...], kept: Mapping[Path, bytes]) -> tuple[str, ...]:
     found = [hashlib.sha256(data).hexdigest()]
     for path in named:
         try:
-            found.append(hashlib.sha256(path.read_bytes()).hexdigest())
+            content = kept[path] if path in kept else path.read_bytes()
+            found.append(hashlib.sha256(content).hexdigest())
         except OSError:
             found.append("")
     return tuple(found)

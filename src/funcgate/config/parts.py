@@ -5,7 +5,7 @@ import secrets
 import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -20,10 +20,11 @@ from funcgate.recording.keeper.settings import KeeperSettings
 
 from .channels import ChannelSettings
 from .console import SignInSettings
+from .grpc import Reflect
 from .load import Loaded
 from .problems import Located
 from .settings import Address, JournalSettings, ListenLimits
-from .shape import HttpTargetSpec, PostgresTargetSpec, UpstreamTlsSpec
+from .shape import GrpcTargetSpec, HttpTargetSpec, PostgresTargetSpec, UpstreamTlsSpec
 
 Where = tuple[str | int, ...]
 
@@ -35,13 +36,16 @@ class Catalogue(Protocol):
     warnings: tuple[Problem, ...]
 
 
-LoadFunctions = Callable[[str, Any, Path, Where], Catalogue]
+LoadFunctions = Callable[
+    ..., Catalogue
+]  # target, what the file says, folder, place in the file; a reflecting one's answer
+CallableSpec = HttpTargetSpec | GrpcTargetSpec | PostgresTargetSpec
 
 
 class Target(Struct, frozen=True, kw_only=True):
     """One target that can be called."""
 
-    spec: HttpTargetSpec | PostgresTargetSpec
+    spec: CallableSpec
     catalogue: Catalogue
     limits: Limits
     tls: UpstreamTlsSpec
@@ -81,12 +85,13 @@ class Parts(Struct, frozen=True, kw_only=True):
 class Options(Struct, frozen=True, kw_only=True):
     """`protocols` says which protocols there are, and how each reads its functions. `hash_key` gives the key for masking by
     hash, from the data folder. `previous` is what serves now: its keys and tokens are taken over. `need_secrets` False
-    leaves the credentials out, for a look at the policies alone."""
+    leaves the credentials out, for a look at the policies alone. `reflect` asks targets for their functions."""
 
     protocols: Mapping[str, LoadFunctions]
     hash_key: Callable[[Path], bytes]
     previous: Parts | None = None
     need_secrets: bool = True
+    reflect: Reflect | None = None
 
 
 def hash_key(data_dir: Path, *, create: bool) -> bytes:

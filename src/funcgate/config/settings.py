@@ -14,8 +14,9 @@ from funcgate.core.function import Limits
 from funcgate.core.problem import Problem
 from funcgate.core.secret import Secret
 from funcgate.core.units import parse_size, parse_time
+from funcgate.wire.http2.limits import Http2Limits
 
-from .shape import JournalSpec, ListenLimitsSpec, PostgresLimitsSpec, TargetLimitsSpec, UpstreamTlsSpec
+from .shape import Http2Spec, JournalSpec, ListenLimitsSpec, PostgresLimitsSpec, TargetLimitsSpec, UpstreamTlsSpec
 
 MAX_RESERVE_BYTES = 64 << 20
 LEAST_S = 1e-6
@@ -51,6 +52,8 @@ class ListenLimits(Struct, frozen=True, kw_only=True):
     write_timeout_s: float
     tls_handshake_timeout_s: float
     drain_timeout_s: float
+    http2: Http2Limits
+    http2_streams: int
 
 
 class JournalSettings(Struct, frozen=True, kw_only=True):
@@ -136,6 +139,7 @@ def target_limits(spec: TargetLimitsSpec, where: Where, problems: list[Problem])
         first_byte_timeout_s=read.time("first_byte_timeout", spec.first_byte_timeout),
         idle_timeout_s=read.time("idle_timeout", spec.idle_timeout),
         max_connections=read.count("max_connections", spec.max_connections),
+        max_streams=read.count("max_streams", spec.max_streams),
         max_wait_s=read.time("max_wait", spec.max_wait),
         max_rows=read.count("max_rows", spec.max_rows) if isinstance(spec, PostgresLimitsSpec) else 0,
     )
@@ -155,7 +159,33 @@ def listen_limits(spec: ListenLimitsSpec, where: Where, problems: list[Problem])
         write_timeout_s=read.time("write_timeout", spec.write_timeout),
         tls_handshake_timeout_s=read.time("tls_handshake_timeout", spec.tls_handshake_timeout),
         drain_timeout_s=read.time("drain_timeout", spec.drain_timeout),
+        http2=_http2_limits(spec.http2, (*where, "http2"), problems),
+        http2_streams=Reading((*where, "http2"), problems).count("all_streams", spec.http2.all_streams),
     )
+
+
+def _http2_limits(spec: Http2Spec, where: Where, problems: list[Problem]) -> Http2Limits:
+    """Without `head`, which is the listener's."""
+    read = Reading(where, problems)
+    try:
+        return Http2Limits(
+            max_streams=read.count("streams", spec.streams),
+            stream_window=read.size("stream_window", spec.stream_window),
+            connection_window=read.size("connection_window", spec.connection_window),
+            max_frame=read.size("frame", spec.frame),
+            max_continuations=read.count("continuations", spec.continuations),
+            per_s=read.time("per", spec.per),
+            resets=read.count("resets", spec.resets),
+            settings=read.count("settings", spec.settings),
+            pings=read.count("pings", spec.pings),
+            empty=read.count("empty", spec.empty),
+            priorities=read.count("priorities", spec.priorities),
+            updates=read.count("updates", spec.updates),
+            unknown=read.count("unknown", spec.unknown),
+        )
+    except ValueError as error:
+        problems.append(Problem(where=where, text=f"'http2': {error}"))
+        return Http2Limits()
 
 
 def journal_settings(
@@ -180,13 +210,11 @@ def journal_settings(
     )
 
 
-def server_tls(
-    cert: Path, key: Path, where: Where, problems: list[Problem], protocol: str = "http/1.1"
-) -> ssl.SSLContext | None:
+def server_tls(cert: Path, key: Path, where: Where, problems: list[Problem], *protocols: str) -> ssl.SSLContext | None:
     """A context for the callers' side, TLS 1.2 at least; None, and a problem, when the files are of no use."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols([protocol])
+    context.set_alpn_protocols(list(protocols))
     if not _load_chain(context, cert, key, where, problems):
         return None
     return context

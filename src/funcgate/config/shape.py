@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from funcgate.approval.spec import ChannelSpec
 from funcgate.catalog import FunctionSpec, OpenApiSpec
+from funcgate.catalog.proto import ProtoSpec
 from funcgate.catalog.sql import SqlFunctionsSpec
 from funcgate.credentials import CredentialSpec
 from funcgate.identity import IssuerSpec
@@ -37,6 +38,25 @@ class UpstreamTlsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     server_name: str | None = None
 
 
+class Http2Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one HTTP/2 connection may use, and all of them (`all_streams`). The counts from `resets` on are of frames in `per`."""
+
+    streams: int = 100
+    all_streams: int = 2000
+    stream_window: Size = "128KiB"
+    connection_window: Size = "1MiB"
+    frame: Size = "16KiB"
+    continuations: int = 16
+    per: Time = "10s"
+    resets: int = 200
+    settings: int = 50
+    pings: int = 200
+    empty: int = 200
+    priorities: int = 500
+    updates: int = 1000
+    unknown: int = 200
+
+
 class ListenLimitsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one caller's connection may use, and how long each phase may last."""
 
@@ -51,6 +71,7 @@ class ListenLimitsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     write_timeout: Time = "30s"
     tls_handshake_timeout: Time = "10s"
     drain_timeout: Time = "30s"
+    http2: Http2Spec = Http2Spec()
 
 
 class ListenSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -166,14 +187,16 @@ class TargetLimitsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     first_byte_timeout: Time = "30s"
     idle_timeout: Time = "30s"
     max_connections: int = 256
+    max_streams: int = 100
     max_wait: Time = "30s"
 
 
 class HttpTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="protocol", tag="http"):
-    """A target that speaks HTTP/1.1."""
+    """A target that speaks HTTP/1.1, or with `http2` HTTP/2: over TLS by ALPN, else with prior knowledge."""
 
     name: str
     url: str
+    http2: bool = False
     functions: OpenApiSpec | list[FunctionSpec]
     credential: CredentialSpec | None = None
     limits: TargetLimitsSpec = TargetLimitsSpec()
@@ -196,8 +219,18 @@ class LaterTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     unmaskable: Literal["refuse", "pass"] = "refuse"
 
 
-class GrpcTargetSpec(LaterTargetSpec, frozen=True, kw_only=True, tag_field="protocol", tag="grpc"):
-    pass
+class GrpcTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="protocol", tag="grpc"):
+    """A target that speaks gRPC: over HTTP/2 in clear (``http://``) or over TLS."""
+
+    name: str
+    url: str
+    functions: ProtoSpec
+    credential: CredentialSpec | None = None
+    limits: TargetLimitsSpec = TargetLimitsSpec()
+    tls: UpstreamTlsSpec | None = None
+    hosts: list[str] = []
+    forward_headers: list[str] = []
+    unmaskable: Literal["refuse", "pass"] = "refuse"
 
 
 class PostgresLimitsSpec(TargetLimitsSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):

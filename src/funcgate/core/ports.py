@@ -1,6 +1,7 @@
 """The narrow doors between the gateway and its parts. Each has one contract suite that every adapter passes."""
 
 from collections.abc import Awaitable, Mapping
+from math import inf
 from typing import Any, Protocol
 
 from msgspec import Raw, Struct
@@ -96,7 +97,8 @@ class Broker(Protocol):
 
 
 class Patience(Struct, frozen=True):
-    """How a caller wants to be held: for `wait_s` seconds at most; `detached`: not at all, it asks again. `approval` names one
+    """How a caller wants to be held: for `wait_s` seconds at most, and not beyond `until` (of `time.monotonic`), as nobody
+    would be there to be told; `detached`: not at all, it asks again. `approval` names one
     that the call is to join, "" if it does not say. `also` stands for what the target gets beside the bytes in the call's
     digest, such as header fields: another one is another call. `fields` are those fields, as approvers are told them,
     `fields_digest` stands for their names and values."""
@@ -107,6 +109,7 @@ class Patience(Struct, frozen=True):
     also: str = ""
     fields: tuple[str, ...] = ()
     fields_digest: str = ""
+    until: float = inf
 
 
 class Held(Protocol):

@@ -23,7 +23,8 @@ class Reply(Struct, kw_only=True):
     `media` is the bare media type in lower case (``application/json``), `charset` its parameter or "". `body` is the
     whole body, or None when it comes piece by piece from `stream`. The stream raises `Refused` when the target fails
     or lies about its length. `headers` keep their order and spelling, hop-by-hop fields already gone; `trailers` are
-    filled by the time the stream has ended. `encoding` is the Content-Encoding still on the body, "" when none.
+    filled by the time the stream has ended. `encoding` is the Content-Encoding still on the body, "" when none. `lines`:
+    each piece of the stream is whole lines of JSON, each a text of its own, to be passed on as it comes.
     """
 
     status: int
@@ -35,6 +36,7 @@ class Reply(Struct, kw_only=True):
     stream: AsyncIterator[bytes] | None = None
     trailers: list[tuple[bytes, bytes]] = []
     outcome: Outcome = Outcome.COMPLETE
+    lines: bool = False
 
     def __repr__(self) -> str:
         return f"Reply({self.status} {self.media})"

@@ -1,6 +1,7 @@
 """The desk: who joins, who runs, who is told what. Each test with both stores."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,15 @@ def test_a_call_that_waits_in_vain_is_pending_and_the_same_call_joins_it(run: Ca
         assert await place.pending() == first
         assert [(one.id, one.revision) for one in place.told] == [(first, 1)]
         assert await place.pending(call(args={"amount": 25001})) != first
+
+    run(test)
+
+
+def test_nobody_waits_beyond_the_time_at_which_the_caller_is_gone(run: Callable[[Test], None]) -> None:
+    async def test(place: Place) -> None:
+        async with asyncio.timeout(5):
+            await place.pending(patience=Patience(60.0, until=time.monotonic() + 0.02))
+            await place.pending(call(args={"amount": 1}), Patience(60.0, until=time.monotonic() - 1))
 
     run(test)
 

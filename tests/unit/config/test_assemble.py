@@ -73,7 +73,7 @@ def test_the_version_changes_with_the_openapi_file(write: Write, sound: str) -> 
         ("url: http://127.0.0.1:9/v1", "url: http://x/?a=1", "12:10: 'url': a target's URL has no query"),
         ("url: http://127.0.0.1:9/v1", "url: 'http://[::1'", "12:10: 'url': this is not a URL"),
         ("- name: payments", "- name: pay.ments", "10:11: a target's name has letters"),
-        ("protocol: http", "protocol: grpc", "11:15: protocol grpc is not supported yet"),
+        ("protocol: http", "protocol: grpc", "13:5: 'functions': expected a mapping, found a list"),
         ("protocol: http", "protocol: mcp", "11:15: protocol mcp is not supported yet"),
         ("protocol: http", "protocol: htpp", "11:15: 'protocol': 'htpp' is not known; did you mean 'http'?"),
         ("    url: http", "    limits: {timeout: 5x}\n    url: http", "12:23: 'timeout': '5x' is not a time"),

@@ -42,6 +42,7 @@ def test_the_example_loads(write: Callable[..., Path]) -> None:
         ("## The top level", shape.Config),
         ("## `listen`", shape.ListenSpec),
         ("`listen.limits`:", shape.ListenLimitsSpec),
+        ("`listen.limits.http2`:", shape.Http2Spec),
         ("## `journal`", shape.JournalSpec),
         ("## `proof`", shape.ProofSpec),
         ("## `index`", shape.IndexSpec),

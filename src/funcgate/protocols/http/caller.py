@@ -15,8 +15,9 @@ from funcgate.gateway import Gateway
 from funcgate.wire.http1.limits import Malformed
 from funcgate.wire.http1.requests import Request, RequestReader
 from funcgate.wire.http1.writing import CONTINUE
+from funcgate.wire.http2.codes import PREFACE
 
-from .exchange import HttpExchange
+from .answering import Http1Exchange
 from .limits import ListenerLimits
 from .target import HttpSite
 
@@ -24,6 +25,9 @@ _UNASKED = 64 << 10  # body bytes taken before the call asks for its body
 _HIGH_WATER = 256 << 10
 _LINGER_S = 2.0
 _PROBE_S = 0.5
+
+
+_GRPC_WEB = b"application/grpc-web"
 
 
 class Phase(Enum):
@@ -41,6 +45,12 @@ class Phase(Enum):
 _IDLE, _HEAD, _CALL = Phase.IDLE, Phase.HEAD, Phase.CALL
 
 
+class GrpcWeb(Protocol):
+    """Who serves requests whose content is gRPC-Web (protocols/grpc)."""
+
+    async def serve_request(self, connection: "CallerConnection", request: Request) -> None: ...
+
+
 class Listening(Protocol):
     """What a connection asks of the listener that accepted it."""
 
@@ -49,11 +59,16 @@ class Listening(Protocol):
     gateway: Gateway
     draining: bool
 
+    @property
+    def grpc(self) -> "GrpcWeb | None": ...
+
     def admit(self, connection: "CallerConnection") -> bool: ...
 
     def dismiss(self, connection: "CallerConnection") -> None: ...
 
     def overloaded(self) -> bytes: ...
+
+    def begin_http2(self, old: "CallerConnection", transport: asyncio.Transport, first: bytes) -> None: ...
 
     def broke(self) -> None: ...
 
@@ -79,6 +94,7 @@ class CallerConnection(asyncio.Protocol):
         self._read_paused = False
         self._eof = False
         self._discarding = False
+        self._early = b""  # what may be the begin of HTTP/2's preface
         self.client = ""
         self.deadline = inf
 
@@ -89,9 +105,14 @@ class CallerConnection(asyncio.Protocol):
         peer = connected.get_extra_info("peername")
         self.client = peer[0] if isinstance(peer, tuple) else "local"
         connected.set_write_buffer_limits(high=_HIGH_WATER)
+        http2 = self._secure and _speaks_http2(connected)
         if not self._listener.admit(self):
-            connected.write(self._listener.overloaded())
+            if not http2:
+                connected.write(self._listener.overloaded())
             connected.close()
+            return
+        if http2:
+            self._become_http2(b"")
             return
         self._enter(_IDLE, self._limits.header_timeout_s)
         self._task = self._loop.create_task(self._serve())
@@ -103,14 +124,34 @@ class CallerConnection(asyncio.Protocol):
         try:
             reader.feed(data)
         except Malformed as malformed:
+            if self._is_preface(data):
+                self._become_http2(self._early + data)
+                return
             self._broken = malformed
-        if self._phase is _IDLE and reader.mid_head:
-            self._enter(_HEAD, self._limits.header_timeout_s)
+        if reader.mid_head and (self._phase is _IDLE or self._early):
+            if self._phase is _IDLE:
+                self._enter(_HEAD, self._limits.header_timeout_s)
+            self._early = self._early + data if self._is_preface(data) else b""
         current = reader.current
         unasked = current is not None and not current.complete and current.size > self._allowance
         if unasked or len(self._queue) >= self._limits.max_pipelined:
             self._pause_reading()
         self._wake()
+
+    def _is_preface(self, data: bytes) -> bool:
+        """Whether all that came is, or may become, HTTP/2's preface: prior knowledge, in clear only (RFC 9113, 3.3)."""
+        # HTTP/1.1 pays nothing for this: llhttp does not take the preface for a request, and only then is it looked for.
+        came = self._early + data
+        at_first = self._reader.current is None and not self._secure
+        return at_first and (came.startswith(PREFACE) or PREFACE.startswith(came))
+
+    def _become_http2(self, first: bytes) -> None:
+        """The connection goes on as another protocol. Nothing of this one may touch it any more."""
+        transport, self._transport = self._transport, None
+        if self._task is not None:
+            self._task.cancel()
+        if transport is not None:
+            self._listener.begin_http2(self, transport, first)
 
     def eof_received(self) -> bool:
         self._eof = True
@@ -175,7 +216,7 @@ class CallerConnection(asyncio.Protocol):
         """The whole body. Raises `Refused` when it is larger than `limit`, too slow, or malformed."""
         if not request.complete:
             if int(request.known.get(b"content-length", b"0")) > limit:
-                raise _too_large()
+                raise too_large()
             if request.known.get(b"expect", b"").lower() == b"100-continue" and not request.size:
                 self.write(CONTINUE)  # RFC 9110, 10.1.1
             self._allowance = limit
@@ -188,7 +229,7 @@ class CallerConnection(asyncio.Protocol):
             self._allowance = _UNASKED
             self._enter(_CALL, inf)
         if request.size > limit:
-            raise _too_large()
+            raise too_large()
         return request.body
 
     def write(self, data: bytes) -> None:
@@ -237,8 +278,11 @@ class CallerConnection(asyncio.Protocol):
                 break
             self._request = request
             self._phase, self.deadline = _CALL, inf
-            site = listener.site
-            await listener.gateway.carry(HttpExchange(self, request, site, None), site.snapshot)
+            site, grpc = listener.site, listener.grpc
+            if grpc is not None and request.known.get(b"content-type", b"").startswith(_GRPC_WEB):
+                await grpc.serve_request(self, request)
+            else:
+                await listener.gateway.carry(Http1Exchange(self, request, site, None), site.snapshot)
             if not self.may_stay:
                 break
             self._request = None
@@ -262,7 +306,7 @@ class CallerConnection(asyncio.Protocol):
         request = Request(b"GET", b"/")
         request.keep_alive = False
         site = self._listener.site
-        await self._listener.gateway.carry(HttpExchange(self, request, site, broken(malformed)), site.snapshot)
+        await self._listener.gateway.carry(Http1Exchange(self, request, site, broken(malformed)), site.snapshot)
 
     def _finish(self) -> None:
         """Close; if the caller is still sending, read on for a moment, or it would lose the answer to a reset (RFC 9112, 9.6)."""
@@ -330,5 +374,11 @@ def broken(malformed: Malformed) -> Refused:
     )
 
 
-def _too_large() -> Refused:
+def _speaks_http2(transport: asyncio.Transport) -> bool:
+    """Whether the TLS handshake agreed on it (RFC 7301)."""
+    tls = transport.get_extra_info("ssl_object")
+    return tls is not None and bool(tls.selected_alpn_protocol() == "h2")
+
+
+def too_large() -> Refused:
     return Refused(Code.REQUEST_TOO_LARGE, "The body is larger than this function takes.")

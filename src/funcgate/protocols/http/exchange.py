@@ -5,28 +5,27 @@ What `resolve` judged and what `send` writes come from the same parsed request, 
 
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from time import perf_counter, time
 from typing import Protocol
 
 from funcgate.core.call import Call, Permit
 from funcgate.core.ids import new_id
 from funcgate.core.lease import Lease
-from funcgate.core.ports import CallerGone, Patience
+from funcgate.core.ports import Patience
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
 from funcgate.core.session import session_of, session_of_token
-from funcgate.wire.http1 import writing
 from funcgate.wire.http1.fields import INCIDENTAL, media_type
 from funcgate.wire.http1.prefer import read_prefer
 from funcgate.wire.http1.requests import Request
 from funcgate.wire.request_target import RequestTarget, parse_request_target
 
 from .forward import forward
+from .outgoing import Unread
 from .target import HttpSite, HttpTarget
-from .upstream import UpstreamConnection
 
 _SESSION = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 # W3C Trace Context, 3.2: no version ff; version 00 ends after the flags, a later one may go on after a dash.
@@ -39,7 +38,7 @@ _MAX_TOKEN = 16 << 10
 
 
 class Caller(Protocol):
-    """What an exchange asks of the caller's connection."""
+    """What an exchange asks of whoever has the caller's connection, or its stream."""
 
     client: str
 
@@ -48,24 +47,15 @@ class Caller(Protocol):
         """What serves now; the exchange keeps to the one that it began with."""
         ...
 
-    @property
-    def may_stay(self) -> bool:
-        """Whether the connection can serve another request after this one."""
-        ...
-
     async def read_body(self, request: Request, limit: int) -> bytes: ...
-
-    def write(self, data: bytes) -> None: ...
-
-    async def drain(self) -> None: ...
 
     def answer_began(self) -> None: ...
 
     def abort(self) -> None: ...
 
 
-class HttpExchange:
-    """One request and its answer. Used by gateway.py, top to bottom, once."""
+class HttpExchange(ABC):
+    """One request and its answer, of any version of HTTP. Used by gateway.py, top to bottom, once."""
 
     __slots__ = (
         "_began",
@@ -104,7 +94,7 @@ class HttpExchange:
         self.forwarded: list[tuple[bytes, bytes]] = []
         self.body = b""
         self.traceparent = b""
-        self.unread: UpstreamConnection | None = None  # the answer's body is still on it
+        self.unread: Unread | None = None  # the answer's body is still with the target
         self.target_s = 0.0  # the part of the call's time that the target took
 
     @property
@@ -195,83 +185,28 @@ class HttpExchange:
         finally:
             self.target_s += perf_counter() - started
 
+    @abstractmethod
     async def deliver(self, reply: Reply) -> None:
         """See `core.ports.Exchange`."""
-        connection, request = self._connection, self.request
-        head = [
-            writing.status_line(reply.status),
-            writing.fields_block(reply.headers),
-            writing.own_fields(self.call_id, self._spent_ms()),
-        ]
-        streamed = reply.body is None or bool(reply.trailers)
-        if not connection.may_stay or (streamed and not request.version_1_1):
-            head.append(b"Connection: close\r\n")
-        elif not request.version_1_1:
-            head.append(b"Connection: keep-alive\r\n")
-        if request.method == b"HEAD" or reply.status in (204, 304):
-            self._begin()
-            head.append(b"\r\n")
-            connection.write(b"".join(head))
-        elif reply.body is not None and not streamed:
-            self._begin()
-            head.append(b"Content-Length: %d\r\n\r\n" % len(reply.body))
-            head.append(reply.body)
-            connection.write(b"".join(head))
-        else:
-            await self._deliver_pieces(head, reply)
-        await connection.drain()
 
     async def refuse(self, refused: Refused) -> None:
         """See `core.ports.Exchange`. After the head has gone out there is only one honest no: to cut the connection."""
-        connection = self._connection
-        if self.unread is not None and self.http_target is not None and not self.unread.streaming:
-            # Attack: answers that are refused for their head alone, each keeping a connection, until the pool is empty.
-            self.http_target.pool.discard(self.unread)
+        if self.unread is not None:
+            self.unread()
         if self._began:
-            connection.abort()
+            self._connection.abort()
             return
         self._begin()
-        data = writing.refusal(
-            refused,
-            self.call_id,
-            keep_alive=connection.may_stay,
-            head_only=self.request.method == b"HEAD",
-            spent_ms=self._spent_ms(),
-            approval_url=self._approval_url(refused),
-        )
-        try:
-            connection.write(data)
-        except CallerGone:
-            return
-        await connection.drain()
+        await self._answer_no(refused)
+
+    @abstractmethod
+    async def _answer_no(self, refused: Refused) -> None:
+        """Write the whole refusal; nothing was written before."""
 
     def _approval_url(self, refused: Refused) -> str:
         """Where the approval is: below the configured address, by its id."""
         base, approval = self._site.approval_url, refused.public.get("approval")
         return f"{base.rstrip('/')}/{approval['id']}" if base and approval else base
-
-    async def _deliver_pieces(self, head: list[bytes], reply: Reply) -> None:
-        async with aclosing(_pieces(reply)) as pieces:
-            await self._deliver_each(head, reply, pieces)
-
-    async def _deliver_each(self, head: list[bytes], reply: Reply, pieces: AsyncGenerator[bytes, None]) -> None:
-        connection = self._connection
-        # Before the head: an answer that is collected to be masked is refused here, while a refusal can still be told.
-        piece = await anext(pieces, b"")
-        self._begin()
-        chunked = self.request.version_1_1
-        if chunked:
-            head.append(b"Transfer-Encoding: chunked\r\n\r\n")
-        else:
-            self.request.keep_alive = False
-            head.append(b"\r\n")  # HTTP/1.0: the end of the connection ends the body
-        connection.write(b"".join(head))
-        while piece:
-            connection.write(writing.chunk(piece) if chunked else piece)
-            await connection.drain()
-            piece = await anext(pieces, b"")
-        if chunked:
-            connection.write(writing.last_chunk(reply.trailers))
 
     def _begin(self) -> None:
         """From here on bytes of an answer go out."""
@@ -355,11 +290,18 @@ class HttpExchange:
         return (perf_counter() - self._started - self.target_s) * 1000.0
 
 
-async def _pieces(reply: Reply) -> AsyncGenerator[bytes, None]:
+async def pieces_of(reply: Reply) -> AsyncGenerator[bytes, None]:
     """The body's pieces, none of them empty."""
     if reply.stream is None:
         yield reply.body or b""
         return
-    async for piece in reply.stream:
-        if piece:
-            yield piece
+    stream = reply.stream
+    try:
+        async for piece in stream:
+            if piece:
+                yield piece
+    finally:
+        # Attack: ask for much and hang up, so that the target goes on answering until somebody collects the garbage.
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from funcgate.wire.http1.limits import HeadLimits
+from funcgate.wire.http2.limits import Http2Limits
 
 
 class ListenerLimits(Struct, frozen=True, kw_only=True):
@@ -16,3 +17,5 @@ class ListenerLimits(Struct, frozen=True, kw_only=True):
     idle_timeout_s: float = 75.0
     write_timeout_s: float = 30.0
     tls_handshake_timeout_s: float = 10.0
+    http2: Http2Limits = Http2Limits()
+    max_streams: int = 2000  # of all HTTP/2 connections together

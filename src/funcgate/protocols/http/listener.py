@@ -2,17 +2,27 @@
 
 import asyncio
 import ssl
+from typing import Protocol
 
 from funcgate.core.ids import new_id
 from funcgate.core.meter import Meter
 from funcgate.core.refusal import Code, Refused
 from funcgate.gateway import Gateway
+from funcgate.protocols.http2.caller import Grpc, Http2Caller
 from funcgate.wire.http1.writing import refusal
 
 from .caller import CallerConnection
 from .limits import ListenerLimits
 from .sweeper import Sweeper
 from .target import HttpSite
+
+
+class Admitted(Protocol):
+    """A connection, whatever is spoken on it."""
+
+    def abort(self) -> None: ...
+
+    def close_if_idle(self) -> None: ...
 
 
 class HttpListener:
@@ -25,10 +35,12 @@ class HttpListener:
         self.limits = limits
         self.site = site
         self.draining = False
+        self.grpc: Grpc | None = None  # without it, gRPC is HTTP like any other
         self.port = 0
         self._meter = meter
         self._sweeper = sweeper
-        self._connections: set[CallerConnection] = set()
+        self._connections: set[Admitted] = set()
+        self._streams = 0
         self._empty = asyncio.Event()
         self._server: asyncio.Server | None = None
 
@@ -54,13 +66,34 @@ class HttpListener:
         self._meter.open_connections += 1
         return True
 
-    def dismiss(self, connection: CallerConnection) -> None:
+    def begin_http2(self, old: CallerConnection, transport: asyncio.Transport, first: bytes) -> None:
+        """A connection that was admitted goes on as HTTP/2."""
+        new = Http2Caller(self, self._sweeper, old.client)
+        self._sweeper.discard(old)
+        self._connections.discard(old)
+        self._connections.add(new)
+        new.begin(transport, first, leave=self.draining)
+
+    def dismiss(self, connection: Admitted) -> None:
         if connection in self._connections:
             self._connections.discard(connection)
-            self._sweeper.discard(connection)
+            if isinstance(connection, CallerConnection):
+                self._sweeper.discard(connection)
             self._meter.open_connections -= 1
             if not self._connections:
                 self._empty.set()
+
+    def admit_stream(self) -> bool:
+        """One call more on an HTTP/2 connection, if there may be one: then `dismiss_stream` belongs to its end."""
+        # Attack: a thousand connections with a hundred calls each, all of which hold a body.
+        if self._streams >= self.limits.max_streams:
+            self._meter.count("", "none", Code.GATEWAY_OVERLOADED)
+            return False
+        self._streams += 1
+        return True
+
+    def dismiss_stream(self) -> None:
+        self._streams -= 1
 
     def overloaded(self) -> bytes:
         """The answer to one connection too many. Counted, not recorded: nobody asked for anything yet."""

@@ -1,7 +1,7 @@
 """A target that speaks HTTP: where it is, what it offers, what may cross; and all of them as one site."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -10,6 +10,7 @@ from funcgate.catalog import HttpCatalog
 from funcgate.core.function import Limits
 from funcgate.core.lease import Lease
 from funcgate.gateway import Snapshot
+from funcgate.protocols.http2.upstream import Http2Pool
 from funcgate.wire.http1.limits import HeadLimits
 
 from .pool import Address, Pool
@@ -17,10 +18,12 @@ from .sweeper import Sweeper
 
 
 class Injection(Struct, frozen=True):
-    """A lease, ready to write: header lines, the names that they replace, and query pairs. Built by forward.py."""
+    """A lease, ready to write: header lines, the same as fields for HTTP/2, the names that they replace, and query pairs.
+    Built by outgoing.py."""
 
     lease: Lease
     lines: bytes
+    fields: list[tuple[bytes, bytes]]
     names: frozenset[bytes]
     query: str
     parameters: frozenset[str]
@@ -37,18 +40,22 @@ class UpstreamTls(Struct, frozen=True):
     key: str = ""
     server_name: str = ""
 
-    def context(self) -> ssl.SSLContext:
+    def context(self, protocol: str = "http/1.1") -> ssl.SSLContext:
         """Raises `OSError` (and `ssl.SSLError`, which is one) when a file cannot be used."""
         context = ssl.create_default_context(cafile=self.ca or None)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["http/1.1"])
+        context.set_alpn_protocols([protocol])
+        if protocol == "h2":
+            context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")  # of TLS 1.2, what RFC 9113, 9.2.2 leaves
         if self.cert:
             context.load_cert_chain(self.cert, self.key or None)
         return context
 
 
 class HttpTarget:
-    """One target. `forward` names the fields that cross although they are withheld by default (``cookie``, say)."""
+    """One target. Its pool says whether it speaks HTTP/1.1 or HTTP/2.
+
+    `forward` names the fields that cross although they are withheld by default (``cookie``, say)."""
 
     def __init__(
         self,
@@ -56,7 +63,7 @@ class HttpTarget:
         url: str,
         catalog: HttpCatalog,
         limits: Limits,
-        pool: Pool,
+        pool: Pool | Http2Pool,
         forward: frozenset[bytes] = frozenset(),
         unmaskable_pass: bool = False,
     ) -> None:
@@ -70,9 +77,10 @@ class HttpTarget:
         self.unmaskable_pass = unmaskable_pass
         self.injection: Injection | None = None
         self.base_path = parts.path.rstrip("/")
-        self.host_line = b"host: %b\r\n" % parts.netloc.rpartition("@")[2].encode(
-            "idna" if not parts.netloc.isascii() else "ascii"
-        )
+        self.scheme = parts.scheme.encode()
+        host = parts.netloc.rpartition("@")[2]
+        self.authority = host.encode("idna" if not host.isascii() else "ascii")
+        self.host_line = b"host: %b\r\n" % self.authority
 
 
 class HttpSite(Struct, frozen=True):
@@ -87,41 +95,57 @@ class HttpSite(Struct, frozen=True):
     approval_url: str = ""
 
 
+_Key = tuple[str, str, UpstreamTls, Limits]
+
+
 class HttpPools:
     """The pools of all targets. A pool survives a reload while its url, TLS and limits stay the same."""
 
     def __init__(self, sweeper: Sweeper, head_limits: HeadLimits | None = None) -> None:
         self._sweeper = sweeper
         self._head_limits = head_limits or HeadLimits(max_bytes=64 << 10)
-        self._pools: dict[tuple[str, str, UpstreamTls, Limits], Pool] = {}
+        self._pools: dict[_Key, Pool] = {}
+        self._multiplexed: dict[_Key, Http2Pool] = {}
 
     def pool(self, name: str, url: str, tls: UpstreamTls, limits: Limits) -> Pool:
         """The pool for a target; a new one unless there is one for the same settings. Raises `OSError` for bad TLS files."""
         key = (name, url, tls, limits)
         found = self._pools.get(key)
-        return found if found is not None else self._make(key)
+        if found is None:
+            address = _address(url, tls, "http/1.1")
+            self._pools[key] = found = Pool(address, limits, self._head_limits, self._sweeper)
+        return found
 
-    def keep_only(self, pools: set[Pool]) -> None:
+    def multiplexed(self, name: str, url: str, tls: UpstreamTls, limits: Limits) -> Http2Pool:
+        """The same for a target that speaks HTTP/2."""
+        key = (name, url, tls, limits)
+        found = self._multiplexed.get(key)
+        if found is None:
+            self._multiplexed[key] = found = Http2Pool(_address(url, tls, "h2"), limits, self._sweeper)
+        return found
+
+    def keep_only(self, pools: Collection[Pool | Http2Pool]) -> None:
         """Close what no target uses any more, once a new site is in place."""
         for key, pool in list(self._pools.items()):
             if pool not in pools:
                 del self._pools[key]
                 pool.close()
+        for key, shared in list(self._multiplexed.items()):
+            if shared not in pools:
+                del self._multiplexed[key]
+                shared.close()
 
     def close(self) -> None:
         self.keep_only(set())
 
-    def _make(self, key: tuple[str, str, UpstreamTls, Limits]) -> Pool:
-        _, url, tls, limits = key
-        parts = urlsplit(url)
-        secure = parts.scheme == "https"
-        host = parts.hostname or ""
-        address = Address(
-            host=host,
-            port=parts.port or (443 if secure else 80),
-            ssl_context=tls.context() if secure else None,
-            server_name=(tls.server_name or host) if secure else None,
-        )
-        pool = Pool(address, limits, self._head_limits, self._sweeper)
-        self._pools[key] = pool
-        return pool
+
+def _address(url: str, tls: UpstreamTls, protocol: str) -> Address:
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    host = parts.hostname or ""
+    return Address(
+        host=host,
+        port=parts.port or (443 if secure else 80),
+        ssl_context=tls.context(protocol) if secure else None,
+        server_name=(tls.server_name or host) if secure else None,
+    )

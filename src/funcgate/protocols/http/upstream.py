@@ -57,7 +57,6 @@ class UpstreamConnection(asyncio.Protocol):
         self._whole_up_to = WHOLE_UP_TO
         self._got_byte = False
         self.deadline = inf
-        self.streaming = False  # somebody reads the body from `stream`, and gives the connection back afterwards
         self.used = 0
         self.idle_since = 0.0
 
@@ -83,7 +82,6 @@ class UpstreamConnection(asyncio.Protocol):
         self._total_deadline = now + total_timeout_s
         self.deadline = min(self._total_deadline, now + self._first_byte_timeout_s)
         self._whole_up_to = whole_up_to
-        self.streaming = False
         self._got_byte = False
         self._pieces.clear()
         self._buffered = 0

@@ -24,7 +24,7 @@ class Response:
         self.head_only = False
 
 
-_KNOWN = frozenset(
+KNOWN = frozenset(
     {b"content-type", b"content-encoding", b"content-length", b"transfer-encoding", b"connection", b"location"}
 )
 
@@ -133,7 +133,7 @@ class ResponseReader:
         for name, raw_value in self._raw:
             size += len(name) + len(raw_value)
             lower, value = name.lower(), raw_value.strip(b" \t")
-            if lower in _KNOWN:
+            if lower in KNOWN:
                 if lower in known and lower != b"connection":
                     raise Malformed("the target sent a field twice that may come once")
                 known[lower] = value

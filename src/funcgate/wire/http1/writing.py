@@ -60,11 +60,12 @@ def problem_body(refused: Refused, call_id: str, approval_url: str = "") -> byte
     return msgspec.json.encode({**problem, **refused.public})
 
 
-_CHALLENGES = {
-    Code.IDENTITY_MISSING: b'WWW-Authenticate: Bearer realm="funcgate"\r\n',
-    Code.IDENTITY_INVALID: b'WWW-Authenticate: Bearer realm="funcgate", error="invalid_token"\r\n',
-    Code.IDENTITY_EXPIRED: b'WWW-Authenticate: Bearer realm="funcgate", error="invalid_token"\r\n',
-    Code.IDENTITY_REVOKED: b'WWW-Authenticate: Bearer realm="funcgate", error="invalid_token"\r\n',
+# Values of WWW-Authenticate (RFC 6750, section 3).
+CHALLENGES = {
+    Code.IDENTITY_MISSING: b'Bearer realm="funcgate"',
+    Code.IDENTITY_INVALID: b'Bearer realm="funcgate", error="invalid_token"',
+    Code.IDENTITY_EXPIRED: b'Bearer realm="funcgate", error="invalid_token"',
+    Code.IDENTITY_REVOKED: b'Bearer realm="funcgate", error="invalid_token"',
 }
 
 
@@ -78,8 +79,9 @@ def refusal(
         b"Content-Type: application/%bjson\r\nCache-Control: no-store\r\nContent-Length: %d\r\n"
         % (b"problem+" if refused.status >= 400 else b"", len(body)),
         own_fields(call_id, spent_ms),
-        _CHALLENGES.get(refused.code, b"") if refused.status == 401 else b"",
     ]
+    if refused.status == 401 and refused.code in CHALLENGES:
+        parts.append(b"WWW-Authenticate: %b\r\n" % CHALLENGES[refused.code])
     if refused.retry_after_s:
         parts.append(b"Retry-After: %d\r\n" % refused.retry_after_s)
     if refused.status == 202:  # only ever when it was asked for

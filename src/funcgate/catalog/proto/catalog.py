@@ -1,0 +1,184 @@
+"""The catalogue of a gRPC target: every method of its descriptors, and those that the configuration lists without any."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2
+
+from funcgate.core.function import Function
+from funcgate.core.problem import Problem, Unusable
+
+from .method import Answers, Args, Method
+from .pool import BadSet, Pool
+from .protoc import NotCompiled, compile_files
+from .reading import Readers
+from .redacted import redacted_paths
+from .schema import args_schema
+from .specs import ProtoSpec
+from .upb import IS_UPB, Descriptor
+from .walk import MessageLimits
+
+Where = tuple[str | int, ...]
+_NOTHING: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
+_IDEMPOTENT = frozenset({1, 2})  # MethodOptions.IdempotencyLevel: NO_SIDE_EFFECTS, IDEMPOTENT
+_BUNDLED = ("google/protobuf/", "google/rpc/", "google/api/", "google/type/", "google/logging/", "google/longrunning/")
+
+
+class ProtoCatalog:
+    """All functions of one target, by full name (``ledger.bank.v1.Ledger/Transfer``). `status` reads google.rpc.Status, what
+    ``grpc-status-details-bin`` holds; None where there are no descriptors at all."""
+
+    def __init__(self, methods: list[Method], status: Answers | None, warnings: list[Problem]) -> None:
+        self.functions: Mapping[str, Function] = {method.function.full_name: method.function for method in methods}
+        self.methods: Mapping[str, Method] = {method.function.full_name: method for method in methods}
+        self.status = status
+        self.warnings = tuple(warnings)
+        self._by_path = {method.path: method for method in methods}
+
+    def find(self, path: bytes) -> Method | None:
+        """The method of a ``:path``, to the last letter. None when there is none."""
+        return self._by_path.get(path)
+
+
+def load_proto(
+    target: str,
+    spec: ProtoSpec,
+    base: Path,
+    where: Where,
+    reflected: bytes | None = None,
+    *,
+    limits: MessageLimits | None = None,
+) -> ProtoCatalog:
+    """The catalogue. `reflected` is what the target said of itself, for a spec with `reflection`. Runs protoc for a spec with
+    `proto`, and waits for it. Raises `Unusable` with every problem."""
+    problems: list[Problem] = []
+    if not IS_UPB:
+        text = "the installed protobuf package runs without its native part, which gRPC targets need"
+        raise Unusable([Problem(where=where, text=text)])
+    data, place = _descriptors(spec, base, where, reflected, problems)
+    methods: list[Method] = []
+    status = None
+    if data is not None:
+        try:
+            built = _Build(target, spec, Pool(data), limits or MessageLimits())
+            methods += built.methods()
+            status = built.status()
+        except BadSet as why:
+            problems.append(Problem(where=place, text=f"the descriptors: {why}"))
+        except RecursionError:
+            problems.append(Problem(where=place, text="the descriptors: types within types, nested too deeply"))
+        else:
+            problems += _unlisted(spec, built.names, place)
+    described = {method.function.name for method in methods}
+    for at, name in enumerate(spec.methods):
+        if name in described:
+            text = f"{name} is described already; take it off this list, or its arguments would not be judged"
+            problems.append(Problem(where=(*where, "methods", at), text=text))
+        else:
+            methods.append(Method(_function(target, name, _NOTHING, "")))
+    if not methods and not problems:
+        problems.append(Problem(where=where, text="there is no method in it, so every call would be refused"))
+    if any(not problem.warning for problem in problems):
+        raise Unusable(problems)
+    return ProtoCatalog(methods, status, problems)
+
+
+def _function(target: str, name: str, schema: Mapping[str, Any], summary: str) -> Function:
+    return Function(target=target, name=name, full_name=f"{target}.{name}", args_schema=schema, summary=summary)
+
+
+def _descriptors(
+    spec: ProtoSpec, base: Path, where: Where, reflected: bytes | None, problems: list[Problem]
+) -> tuple[bytes | None, Where]:
+    """The bytes of the set, None when there is none; and what in the configuration names it."""
+    if spec.reflection:
+        if reflected is None:
+            text = "the target has not said what its functions are"
+            problems.append(Problem(where=(*where, "reflection"), text=text))
+        return reflected, (*where, "reflection")
+    if spec.descriptors is not None:
+        place = (*where, "descriptors")
+        try:
+            return (base / spec.descriptors).read_bytes(), place
+        except OSError as error:
+            problems.append(Problem(where=place, text=f"{spec.descriptors}: {error.strerror or 'it cannot be read'}"))
+            return None, place
+    place = (*where, "proto")
+    if not spec.proto:
+        return None, where
+    missing = [
+        Problem(where=(*place, at), text=f"{name}: there is no such file")
+        for at, name in enumerate(spec.proto)
+        if not (base / name).is_file()
+    ]
+    problems += missing
+    if missing:
+        return None, place
+    try:
+        return compile_files([base / name for name in spec.proto]), place
+    except NotCompiled as why:
+        problems.append(Problem(where=place, text=f"protoc: {why}"))
+        return None, place
+
+
+def _unlisted(spec: ProtoSpec, names: list[str], place: Where) -> Iterator[Problem]:
+    """Files that decide, and whose change nobody would notice: the version of the configuration is taken over those listed."""
+    if spec.descriptors is not None or not spec.proto or spec.reflection:
+        return
+    for name in names:
+        if not name.startswith(_BUNDLED) and not any(Path(listed).as_posix().endswith(name) for listed in spec.proto):
+            yield Problem(where=place, text=f"{name} is imported; list it too, so that a change of it is noticed")
+
+
+class _Build:
+    """Methods from one set of descriptors."""
+
+    def __init__(self, target: str, spec: ProtoSpec, pool: Pool, limits: MessageLimits) -> None:
+        self._target = target
+        self._pool = pool
+        self._limits = limits
+        passes = spec.unknown_fields == "pass"
+        self._args = Readers(pool, judges=True, pass_unknown=passes)
+        self._strict = Readers(pool, judges=False, pass_unknown=False)
+        self._open = Readers(pool, judges=False, pass_unknown=True) if passes else self._strict
+        self._summaries = _comments(pool)
+        self.names = pool.names
+
+    def methods(self) -> list[Method]:
+        """Raises `BadSet` for two of one name."""
+        return [self._method(descriptor) for descriptor in self._pool.methods()]
+
+    def status(self) -> Answers | None:
+        found = self._pool.type_named("google.rpc.Status")
+        return None if found is None else self._answers(found)
+
+    def _method(self, descriptor: Any) -> Method:
+        name = f"{descriptor.containing_service.full_name}/{descriptor.name}"
+        takes, fields = descriptor.input_type, self._args.fields
+        return Method(
+            _function(self._target, name, args_schema(takes, fields), self._summaries.get(name, "")),
+            streams=(descriptor.client_streaming, descriptor.server_streaming),
+            idempotent=descriptor.GetOptions().idempotency_level in _IDEMPOTENT,
+            takes=Args(self._args.of(takes), self._limits),
+            gives=self._answers(descriptor.output_type),
+            redacted=redacted_paths(takes, fields, self._pool.types),
+        )
+
+    def _answers(self, descriptor: Descriptor) -> Answers:
+        return Answers(self._strict.of(descriptor), self._open.of(descriptor), self._limits)
+
+
+def _comments(pool: Pool) -> dict[str, str]:
+    """The first line of the comment before each method, where the descriptors kept comments."""
+    found: dict[str, str] = {}
+    for name in pool.names:
+        file = descriptor_pb2.FileDescriptorProto.FromString(pool.raw[name])
+        for location in file.source_code_info.location:
+            path = location.path
+            if len(path) == 4 and path[0] == 6 and path[2] == 2 and location.leading_comments.strip():
+                service = file.service[path[1]]
+                full = f"{file.package}.{service.name}" if file.package else service.name
+                line = location.leading_comments.strip().splitlines()[0].strip()
+                found[f"{full}/{service.method[path[3]].name}"] = line
+    return found

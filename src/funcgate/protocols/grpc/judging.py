@@ -1,0 +1,59 @@
+"""A caller's message: read, judged, and named by a digest. What is judged is what is sent: the message written anew (P9)."""
+
+import asyncio
+import hashlib
+from typing import Any, NamedTuple
+
+from funcgate.catalog.proto import Method
+from funcgate.core.ports import CallerGone
+from funcgate.core.refusal import Code, Refused
+from funcgate.gateway import Snapshot
+from funcgate.protocols.http2.stream import Gone, Why
+from funcgate.wire.grpc import Malformed, TooLarge
+
+from .messages import Messages
+from .target import GrpcTarget
+
+_LARGE = 64 << 10  # bytes; larger messages are read beside the loop
+
+
+class Message(NamedTuple):
+    """`data` is what is sent; None: the caller sent no message at all."""
+
+    args: dict[str, Any]
+    data: bytes | None
+
+
+async def read_message(messages: Messages, *, only: bool) -> bytes | None:
+    """The caller's next message; with `only`, the one that there has to be. Raises `Refused`, `CallerGone`."""
+    try:
+        return await messages.only() if only else await messages.next()
+    except TooLarge:
+        raise Refused(Code.REQUEST_TOO_LARGE, "The message is larger than this function takes.") from None
+    except Malformed as malformed:
+        raise Refused(Code.REQUEST_INVALID, f"{str(malformed).capitalize()}.") from None
+    except Gone as gone:
+        if gone.why is Why.LATE:
+            raise Refused(Code.REQUEST_TIMEOUT, private_detail=f"the time for {gone.late} was over") from None
+        raise CallerGone from None
+
+
+async def judged(method: Method, message: bytes | None) -> Message:
+    """Raises `Refused(request.…)`."""
+    takes = method.takes
+    if takes is None or message is None:
+        return Message({}, message)
+    found = takes.read(message) if len(message) <= _LARGE else await asyncio.to_thread(takes.read, message)
+    return Message(found.args, found.data)
+
+
+def check_readable(method: Method, target: GrpcTarget, snapshot: Snapshot) -> None:
+    """Attack: call a method that nobody can look into, and get what masking should have hidden. Refused before it runs."""
+    if method.opaque and not target.unmaskable_pass and snapshot.maskers(method.function.full_name).collects:
+        raise Refused(Code.MASKING_REFUSED, private_detail="masking has rules for a method without a descriptor")
+
+
+def digest(target: GrpcTarget, path: bytes, data: bytes | None) -> str:
+    """SHA-256 over the place, the method and the message that will be sent."""
+    head = b"grpc %b\n%b\n%d\n" % (target.url.encode(), path, data is not None)
+    return "sha256:" + hashlib.sha256(head + (data or b"")).hexdigest()

@@ -1,0 +1,169 @@
+"""The messages of a caller after the first one: each a call of its own, sent once its "allowed" is durable.
+
+One that is refused ends the RPC; nothing is skipped. Each is judged by the configuration and the token as they are by then.
+"""
+
+import asyncio
+from collections import deque
+from time import time
+
+from funcgate.core.call import Call, Permit
+from funcgate.core.ids import new_id
+from funcgate.core.lease import Lease
+from funcgate.core.ports import CallerGone, Patience
+from funcgate.core.principal import Principal, RawToken
+from funcgate.core.refusal import Code, Refused
+from funcgate.core.reply import Reply
+from funcgate.gateway import Gateway
+from funcgate.protocols.calling import reason_of, session
+from funcgate.protocols.http2.stream import Gone, Why
+from funcgate.protocols.http2.upstream import refusal as refused_by_target
+from funcgate.wire.grpc import frame
+
+from .exchange import RpcExchange
+from .judging import Message, check_readable, digest, judged, read_message
+from .messages import Messages
+from .target import GrpcTarget
+
+_TOGETHER = 16  # messages that are judged and recorded at the same time
+
+
+class LaterMessage:
+    """One message of an RPC that is open. `wrong` says why it cannot even be read. `sent` tells the message after it whether it
+    went out; `before` is that of the message before it."""
+
+    def __init__(
+        self, rpc: RpcExchange, data: bytes, wrong: Refused | None = None, before: "asyncio.Future[bool] | None" = None
+    ) -> None:
+        self.sent: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._before = before
+        self._rpc = rpc
+        self._data = data
+        self.wrong = wrong
+        self._message: Message | None = None
+        self._call: Call | None = None
+        self.site = rpc.service.site
+        self.call_id = new_id()
+        self.client = rpc.client
+        self.target = rpc.target
+        self.refused: Refused | None = None
+
+    @property
+    def token(self) -> RawToken | None:
+        """See `core.ports.Exchange`."""
+        return self._rpc.token
+
+    @property
+    def patience(self) -> Patience:
+        """See `core.ports.Exchange`."""
+        return self._rpc.patience
+
+    def renew(self) -> bool:
+        """See `core.ports.Exchange`."""
+        self.site = self._rpc.service.site
+        return self._call is not None and self._target() is not None
+
+    async def resolve(self, principal: Principal) -> Call:
+        """See `core.ports.Exchange`."""
+        if self.wrong is not None:
+            raise self.wrong
+        opening, target = self._rpc.opening, self._target()
+        method = target.catalog.find(opening.path) if target is not None else None
+        if target is None or method is None:
+            raise Refused(Code.FUNCTION_UNKNOWN, private_detail="the method is not there any more, or at another place")
+        check_readable(method, target, self.site.snapshot)
+        self._message = message = await judged(method, self._data)
+        self._call = call = Call(
+            id=self.call_id, target=target.name, function=method.function.full_name, args=message.args,
+            principal=principal, session=session(opening.known, self._rpc.traceparent, principal, target.name),
+            digest=digest(target, opening.path, message.data), received_at=time(), client=self.client,
+            trace=self._rpc.traceparent[3:35].decode(), reason=reason_of(opening.known),
+        )  # fmt: skip
+        return call
+
+    async def send(self, permit: Permit, lease: Lease) -> Reply:
+        """See `core.ports.Exchange`. The answer, if there is one, is the RPC's."""
+        call, message, upstream = self._call, self._message, self._rpc.upstream
+        if call is None or message is None or upstream is None:
+            raise RuntimeError("a message is sent before it is resolved")
+        if self._before is not None and not await self._before:
+            raise CallerGone  # one before it was refused, so that this one is never sent
+        permit.spend(call.digest)
+        try:
+            await upstream.write(frame(message.data or b""))
+        except Gone as gone:
+            if gone.why is Why.ANSWERED:
+                raise CallerGone from None  # the target has said its last word: whoever reads it, reads that
+            raise refused_by_target(gone) from None
+        self.sent.set_result(True)
+        return Reply(status=200, headers=[])
+
+    async def deliver(self, reply: Reply) -> None:
+        """See `core.ports.Exchange`. There is nothing to hand over."""
+
+    async def refuse(self, refused: Refused) -> None:
+        """See `core.ports.Exchange`. The RPC tells it, once what came before has been sent."""
+        if self._before is not None:
+            await self._before
+        self.refused = refused
+
+    def _target(self) -> GrpcTarget | None:
+        """The target, while it is where the RPC is."""
+        old, new = self._rpc.grpc_target, self.site.targets.get(self.target)
+        # Attack: a reload by which the next message would mean another method, or be judged for another place.
+        return new if old is not None and new is not None and new.url == old.url else None
+
+
+async def follow(rpc: RpcExchange, gateway: Gateway) -> None:
+    """Carry the messages until the caller has sent its last one, or one is refused. Those that are there together are judged and
+    recorded together, and sent in their order."""
+    messages, upstream = rpc.messages, rpc.upstream
+    if messages is None or upstream is None:
+        raise RuntimeError("a message follows before the RPC is open")
+    under_way: deque[asyncio.Task[None]] = deque()
+    before: asyncio.Future[bool] | None = None
+    try:
+        while (later := await _next(rpc, messages, before)) is not None:
+            before = later.sent
+            if later.wrong is not None:
+                break
+            if under_way or messages.ready:
+                under_way.append(asyncio.create_task(_carry(later, rpc, gateway)))
+                if len(under_way) >= _TOGETHER:
+                    await under_way.popleft()
+            else:
+                await _carry(later, rpc, gateway)
+            if rpc.stopped is not None:
+                return
+        while under_way:
+            await under_way.popleft()
+        if later is not None and rpc.stopped is None:
+            await _carry(later, rpc, gateway)  # what cannot be read: nothing can come after it
+        if rpc.stopped is None:
+            await upstream.write(b"", end=True)
+    except CallerGone:
+        rpc.stop(Refused(Code.REQUEST_INVALID, private_detail="the caller went away"))
+    except Gone:
+        return  # whoever reads the answer learns why
+    finally:
+        for task in under_way:
+            task.cancel()
+
+
+async def _next(rpc: RpcExchange, messages: Messages, before: "asyncio.Future[bool] | None") -> LaterMessage | None:
+    """The next message, also one that cannot be read; None after the last one. Raises `CallerGone`."""
+    try:
+        data = await read_message(messages, only=False)
+    except Refused as refused:
+        return LaterMessage(rpc, b"", refused, before)
+    return None if data is None else LaterMessage(rpc, data, None, before)
+
+
+async def _carry(later: LaterMessage, rpc: RpcExchange, gateway: Gateway) -> None:
+    try:
+        await gateway.carry(later, later.site.snapshot)
+    finally:
+        if not later.sent.done():
+            later.sent.set_result(False)
+    if later.refused is not None and rpc.stopped is None:
+        rpc.stop(later.refused)

@@ -1,0 +1,134 @@
+"""How a caller's RPC begins: its head, read once. It refuses what two readers could read in two ways."""
+
+from functools import lru_cache
+from time import perf_counter
+
+from msgspec import Struct
+
+from funcgate.core.principal import RawToken
+from funcgate.core.refusal import Code, Refused
+from funcgate.wire.grpc import CODINGS, Malformed, WebKind, check, read_timeout
+from funcgate.wire.http1.fields import NEVER_FORWARDED, SINGLE
+
+Fields = list[tuple[bytes, bytes]]
+
+_PSEUDO = ord(":")
+_ONCE = SINGLE | {b"grpc-timeout", b"grpc-encoding", b"funcgate-target", b"te"}
+# What frames the call on this side; the gateway writes its own to the target.
+_OF_THIS_SIDE = frozenset({b"accept", b"content-type", b"content-encoding", b"origin", b"referer", b"x-grpc-web"})
+_WITHHELD = NEVER_FORWARDED | _OF_THIS_SIDE
+_MAX_TOKEN = 16 << 10
+_TYPES = (b"application/grpc", b"application/grpc+proto")
+_OF_THE_PROTOCOL = (b"grpc-", b"funcgate-")
+_MOST_KEPT, _LONGEST_KEPT = 512, 256
+_good: set[tuple[bytes, bytes]] = set()
+
+
+class Opening(Struct):
+    """`fields` are those that may cross; `known` all of them, by name. `timeout_s` is 0 when the caller set no deadline.
+    `coding` is that of the caller's messages, `accepts` those that it reads. `began` is on `perf_counter`'s clock."""
+
+    path: bytes
+    authority: bytes
+    known: dict[bytes, bytes]
+    fields: Fields
+    web: WebKind | None
+    began: float
+    timeout_s: float = 0.0
+    coding: str = ""
+    accepts: bytes = b""
+    wrong: Refused | None = None
+
+    @property
+    def content_type(self) -> bytes:
+        return self.known.get(b"content-type", b"application/grpc")
+
+    @property
+    def token(self) -> RawToken | None:
+        """The caller's token: `funcgate-token`, else `authorization: Bearer` (RFC 6750, 2.1). Raises `Refused`."""
+        if self.wrong is not None:
+            raise self.wrong
+        known = self.known
+        value = known.get(b"funcgate-token")
+        if value is None:
+            authorization = known.get(b"authorization", b"")
+            if authorization[:7].lower() != b"bearer ":
+                return None
+            value = authorization[7:].lstrip(b" ")
+        if len(value) > _MAX_TOKEN:
+            raise Refused(Code.IDENTITY_INVALID, private_detail="the token is longer than any token may be")
+        return RawToken(value) if value else None
+
+
+def read_opening(fields: Fields) -> Opening:
+    """Never raises: what is wrong is said when the call is identified, so that it is recorded."""
+    known: dict[bytes, bytes] = {}
+    crossing: Fields = []
+    wrong: Refused | None = None
+    underscored = False
+    for field in fields:
+        name, value = field
+        if name in known and name in _ONCE:
+            # Attack: send a field twice, so that two readers believe different ones.
+            wrong = Refused(Code.REQUEST_INVALID, "A field that may come once came twice.")
+        known[name] = value
+        if name not in _WITHHELD and name[0] != _PSEUDO and not name.startswith(_OF_THE_PROTOCOL):
+            underscored = underscored or b"_" in name
+            crossing.append(field)
+    # Attack: CGI, WSGI and PHP read x_user and x-user as one variable, so one may shadow the other.
+    if underscored and any(_passes_for(name.replace(b"_", b"-"), known) for name, _ in crossing if b"_" in name):
+        wrong = Refused(Code.REQUEST_INVALID, "Two fields would be read as one.")
+    opening = Opening(
+        path=known.get(b":path", b""), authority=known.get(b":authority") or known.get(b"host", b""), known=known,
+        fields=crossing, web=None, began=perf_counter(), wrong=wrong,
+    )  # fmt: skip
+    try:
+        _read_rest(opening)
+    except Malformed as malformed:
+        opening.wrong = Refused(Code.REQUEST_INVALID, f"{str(malformed).capitalize()}.")
+    except Refused as refused:
+        opening.wrong = refused
+    return opening
+
+
+def _passes_for(dashed: bytes, known: dict[bytes, bytes]) -> bool:
+    return dashed in _WITHHELD or dashed in known or dashed.startswith(_OF_THE_PROTOCOL)
+
+
+def _read_rest(opening: Opening) -> None:
+    known = opening.known
+    if known.get(b":method") != b"POST":
+        raise Refused(Code.REQUEST_INVALID, "gRPC is POST.", status=405)
+    opening.web, protobuf = _kind(known.get(b"content-type", b""))
+    if not protobuf:
+        raise Refused(Code.REQUEST_INVALID, "Messages are read as protobuf only.", status=415)
+    for field in opening.fields:
+        if field not in _good:
+            _check(field)
+    timeout = known.get(b"grpc-timeout")
+    if timeout is not None:
+        opening.timeout_s = max(read_timeout(timeout), 1e-6)
+    coding = known.get(b"grpc-encoding", b"identity").decode("latin-1")
+    if coding != "identity":
+        if coding not in CODINGS:
+            raise Refused(Code.REQUEST_INVALID, "Messages in this coding cannot be read.", status=501)
+        opening.coding = coding
+    opening.accepts = known.get(b"grpc-accept-encoding", b"")
+
+
+@lru_cache(maxsize=64)
+def _kind(content_type: bytes) -> tuple[WebKind | None, bool]:
+    """Which gRPC-Web it is, if it is; and whether its messages are protobuf."""
+    web = WebKind.of(content_type)
+    if web is not None:
+        return web, web.subtype in (b"", b"+proto")
+    return None, content_type.partition(b";")[0].strip().lower() in _TYPES
+
+
+def _check(field: tuple[bytes, bytes]) -> None:
+    """Raises `Malformed`. A client sends the same fields with every call: a few that were good are remembered."""
+    check((field,))
+    if len(field[1]) <= _LONGEST_KEPT:
+        if len(_good) >= _MOST_KEPT:
+            _good.clear()
+        _good.add(field)

@@ -1,0 +1,64 @@
+"""Where gRPC callers arrive: each RPC through the gateway, health answered here. It holds the site that they are served from."""
+
+import asyncio
+from collections.abc import Callable
+
+from funcgate.gateway import Gateway
+from funcgate.protocols.http.limits import ListenerLimits
+from funcgate.wire.http1.requests import Request
+
+from .answering import answering_on
+from .exchange import CallerStream, RpcExchange
+from .health import PATHS, answer_health
+from .later import follow
+from .opening import Opening, read_opening
+from .target import GrpcSite, target_of_host
+from .web import Connection, WebStream, fields_of
+
+
+class GrpcService:
+    """Serves RPCs. Assign `site` to swap everything that a configuration decides; open RPCs keep what they began with.
+
+    `ready` says whether the gateway takes calls.
+    """
+
+    def __init__(self, gateway: Gateway, limits: ListenerLimits, site: GrpcSite, ready: Callable[[], bool]) -> None:
+        self.site = site
+        self.first_message_timeout_s = limits.body_timeout_s
+        self.write_timeout_s = limits.write_timeout_s
+        self._gateway = gateway
+        self._ready = ready
+
+    async def serve(self, stream: CallerStream, fields: list[tuple[bytes, bytes]], client: str) -> None:
+        """One RPC, from its head to its end. Cancel it when the caller goes away."""
+        opening = read_opening(fields)
+        if opening.path in PATHS and not self._addressed(opening):
+            stream.read_by = asyncio.get_running_loop().time() + self.first_message_timeout_s
+            await answer_health(stream, opening, answering_on(stream, opening), self._ready)
+            return
+        rpc = RpcExchange(self, stream, opening, client, self._follow)
+        try:
+            await self._gateway.carry(rpc, rpc.site.snapshot)
+        finally:
+            rpc.close()
+
+    async def serve_request(self, connection: Connection, request: Request) -> None:
+        """One RPC of gRPC-Web over HTTP/1.1."""
+        await self.serve(WebStream(connection, request, self._most_bytes), fields_of(request), connection.client)
+
+    def _most_bytes(self) -> int:
+        """Of a body, whatever its target; each message has its own limit. Base64 takes four bytes for three."""
+        most = max((target.limits.max_request for target in self.site.targets.values()), default=0)
+        return (most + 1024) * 4 // 3
+
+    async def _follow(self, rpc: RpcExchange) -> None:
+        try:
+            await follow(rpc, self._gateway)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            rpc.broke()  # whatever it was, no message passes any more
+
+    def _addressed(self, opening: Opening) -> bool:
+        """Whether the call names a target: then the health that it asks for is the target's."""
+        return b"funcgate-target" in opening.known or bool(target_of_host(self.site.hosts, opening.authority))

@@ -1,0 +1,102 @@
+"""How an answer, or a refusal, is written to a caller that speaks HTTP/1.1, or 1.0."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Protocol
+
+from funcgate.core.ports import CallerGone
+from funcgate.core.refusal import Refused
+from funcgate.core.reply import Reply
+from funcgate.wire.http1 import writing
+from funcgate.wire.http1.requests import Request
+
+from .exchange import Caller, HttpExchange, pieces_of
+from .target import HttpSite
+
+
+class WrittenTo(Caller, Protocol):
+    """What is asked of a connection besides."""
+
+    @property
+    def may_stay(self) -> bool:
+        """Whether the connection can serve another request after this one."""
+        ...
+
+    def write(self, data: bytes) -> None: ...
+
+    async def drain(self) -> None: ...
+
+
+class Http1Exchange(HttpExchange):
+    """An exchange over one connection, in its turn."""
+
+    __slots__ = ("_out",)
+
+    def __init__(self, connection: WrittenTo, request: Request, site: HttpSite, broken: Refused | None) -> None:
+        super().__init__(connection, request, site, broken)
+        self._out = connection
+
+    async def deliver(self, reply: Reply) -> None:
+        """See `core.ports.Exchange`."""
+        connection, request = self._out, self.request
+        head = [
+            writing.status_line(reply.status),
+            writing.fields_block(reply.headers),
+            writing.own_fields(self.call_id, self._spent_ms()),
+        ]
+        streamed = reply.body is None or bool(reply.trailers)
+        if not connection.may_stay or (streamed and not request.version_1_1):
+            head.append(b"Connection: close\r\n")
+        elif not request.version_1_1:
+            head.append(b"Connection: keep-alive\r\n")
+        if request.method == b"HEAD" or reply.status in (204, 304):
+            self._begin()
+            head.append(b"\r\n")
+            connection.write(b"".join(head))
+        elif reply.body is not None and not streamed:
+            self._begin()
+            head.append(b"Content-Length: %d\r\n\r\n" % len(reply.body))
+            head.append(reply.body)
+            connection.write(b"".join(head))
+        else:
+            await self._deliver_pieces(head, reply)
+        await connection.drain()
+
+    async def _answer_no(self, refused: Refused) -> None:
+        connection = self._out
+        data = writing.refusal(
+            refused,
+            self.call_id,
+            keep_alive=connection.may_stay,
+            head_only=self.request.method == b"HEAD",
+            spent_ms=self._spent_ms(),
+            approval_url=self._approval_url(refused),
+        )
+        try:
+            connection.write(data)
+        except CallerGone:
+            return
+        await connection.drain()
+
+    async def _deliver_pieces(self, head: list[bytes], reply: Reply) -> None:
+        async with aclosing(pieces_of(reply)) as pieces:
+            await self._deliver_each(head, reply, pieces)
+
+    async def _deliver_each(self, head: list[bytes], reply: Reply, pieces: AsyncGenerator[bytes, None]) -> None:
+        connection = self._out
+        # Before the head: an answer that is collected to be masked is refused here, while a refusal can still be told.
+        piece = await anext(pieces, b"")
+        self._begin()
+        chunked = self.request.version_1_1
+        if chunked:
+            head.append(b"Transfer-Encoding: chunked\r\n\r\n")
+        else:
+            self.request.keep_alive = False
+            head.append(b"\r\n")  # HTTP/1.0: the end of the connection ends the body
+        connection.write(b"".join(head))
+        while piece:
+            connection.write(writing.chunk(piece) if chunked else piece)
+            await connection.drain()
+            piece = await anext(pieces, b"")
+        if chunked:
+            connection.write(writing.last_chunk(reply.trailers))

@@ -1,0 +1,317 @@
+"""One stream of an HTTP/2 connection, to read and to write, in either role.
+
+The peer gets room only for what was read (RFC 9113, 5.2), and gives it for what is written: nothing piles up here. It knows
+neither HTTP's fields nor gRPC's messages.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from math import inf
+
+from funcgate.wire.http2.codes import ErrorCode
+from funcgate.wire.http2.events import Fields, Malformed
+
+from .carrying import Carrier, Wire
+from .gone import Gone as Gone
+from .gone import Why as Why
+
+NOTHING: frozenset[bytes] = frozenset()
+
+_PIECE = 64 << 10  # bytes written at a time, so that one stream does not fill the transport before others had a turn
+_SMALL = 1 << 10
+_PROGRESS = 4 << 10  # bytes that a slow peer has to take before its time begins anew
+
+
+class Stream:
+    """`fields` are the peer's head, pseudo-fields first (None until it came); `trailers` are there once `ended` is true.
+
+    At `deadline` (of the loop's clock) the stream is reset, whatever it is doing. `read_timeout_s` and `write_timeout_s`
+    bound each wait for the peer, `read_by` all of them together; after these, the stream still stands. `on_gone` is called
+    when the peer, or the connection, ended the stream before both sides were through with it. A request with `malformed` may be
+    answered, and not served.
+    """
+
+    __slots__ = (
+        "_held", "_loop", "_pieces", "_read_until", "_reader", "_wire", "_write_until", "_writer", "carrier", "deadline",
+        "ended", "error", "fields", "interim", "malformed", "never", "number", "on_gone", "read_by", "read_timeout_s",
+        "sent_end", "trailers", "write_timeout_s",
+    )  # fmt: skip
+
+    def __init__(self, carrier: Carrier, wire: Wire, number: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.carrier = carrier
+        self.number = number
+        self.fields: Fields | None = None
+        self.trailers: Fields = []
+        self.ended = False  # the peer has sent all
+        self.sent_end = False  # so have we
+        self.error: Gone | None = None
+        self.never = NOTHING  # names of fields that the peer wants never indexed (RFC 7541, 6.2.3)
+        self.malformed: Malformed | None = None
+        self.interim = 0
+        self.on_gone: Callable[[], None] | None = None
+        self.deadline = self.read_by = self.read_timeout_s = self.write_timeout_s = inf
+        self._wire = wire
+        self._loop = loop
+        self._pieces: deque[bytes] = deque()
+        self._held = 0
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+        self._read_until = self._write_until = inf
+
+    # Reading.
+
+    async def answer(self) -> Fields:
+        """The peer's head, once it is there. Raises `Gone`."""
+        while self.fields is None:
+            await self._wait_for_more()
+        return self.fields
+
+    async def read(self, limit: int = 1 << 18) -> bytes:
+        """The next bytes, `limit` at most; b"" at the end. What was taken makes room for the peer. Raises `Gone`."""
+        pieces = self._pieces
+        while not pieces:
+            if self.ended:
+                return b""
+            await self._wait_for_more()
+        if self._held <= limit:
+            return self._take_all()
+        piece = pieces.popleft()
+        if len(piece) > limit:
+            pieces.appendleft(piece[limit:])
+            piece = piece[:limit]
+        self._took(len(piece))
+        return piece
+
+    async def gather(self, limit: int) -> bytes | None:
+        """All there is, once the peer has sent all. None as soon as that is more than `limit`; it can be read then."""
+        limit = min(limit, self.carrier.window // 2)  # for sure the peer has room for that, even if nothing is read
+        while not self.ended and self._held <= limit:
+            await self._wait_for_more()
+        return self.whole() if self._held <= limit else None
+
+    def whole(self) -> bytes | None:
+        """Takes everything that was not read yet, when the peer has sent all; else None. Waits for nothing."""
+        if not self.ended or self.error is not None:
+            return None
+        return self._take_all()
+
+    @property
+    def held(self) -> int:
+        """Bytes that are here and were not read yet."""
+        return self._held
+
+    # Writing.
+
+    def head(self, fields: Fields, end: bool = False, secret: frozenset[bytes] = NOTHING) -> None:
+        """An answer's head, or an interim one. Fields named in `secret` stay out of every HPACK table. Raises `Gone`."""
+        self._check_writable()
+        self._wire.head(self.number, fields, end, secret)
+        self._wrote(end)
+
+    def send_trailers(self, fields: Fields) -> None:
+        """Ends our side. Raises `Gone`."""
+        self._check_writable()
+        self._wire.trailers(self.number, fields)
+        self._wrote(True)
+
+    async def write(self, data: bytes, end: bool = False) -> None:
+        """Waits until the peer has room for all of it. Raises `Gone`."""
+        self._check_writable()
+        carrier, size = self.carrier, len(data)
+        if size > _PIECE or carrier.full or size > self._wire.room(self.number):
+            await self._write_slowly(data, end)
+            return
+        self._wire.data(self.number, data, end)
+        carrier.unsent += size
+        if carrier.unsent > _PIECE:
+            carrier.flush()
+        self._wrote(end)
+
+    # Ending.
+
+    def reset(self, code: int = ErrorCode.CANCEL) -> None:
+        """End both sides at once. Nothing more comes, and nothing of what came is kept."""
+        if self.error is None:
+            self._end_with(Gone(Why.RESET, code), code)
+
+    def close(self) -> None:
+        """Done with it. A stream that is not over is reset: with NO_ERROR after an answer in full (RFC 9113, 8.1)."""
+        if self.ended and self.sent_end:
+            self._drop()
+            self.carrier.forget(self)
+        else:
+            self.reset(ErrorCode.CANCEL if self.carrier.client or not self.sent_end else ErrorCode.NO_ERROR)
+
+    # What the connection tells.
+
+    def came_head(self, fields: Fields, end: bool) -> None:
+        """The answer's head (client role)."""
+        self.fields = fields
+        if end:
+            self.came_all()
+        else:
+            self._wake_reader()
+
+    def came(self, data: bytes, end: bool) -> None:
+        """DATA of the peer's."""
+        if data:
+            pieces = self._pieces
+            if pieces and len(data) < _SMALL and len(pieces[-1]) < _SMALL:
+                # Attack: a window full of frames of one byte, each of which is an object of forty.
+                pieces[-1] += data
+            else:
+                pieces.append(data)
+            self._held += len(data)
+        if end:
+            self.came_all()
+        else:
+            self._wake_reader()
+
+    def came_all(self) -> None:
+        """The peer has sent all."""
+        self.ended = True
+        self._wake_reader()
+        if self.carrier.client:
+            self.wake_writer()  # nobody reads on after an answer in full
+        self._leave_if_over()
+
+    def lost(self, gone: Gone) -> None:
+        """The peer, or the end of the connection, ended the stream."""
+        if self.error is not None:
+            return
+        if self.carrier.client and self.ended:
+            # An answer in full stays one (RFC 9113, 8.1: NO_ERROR may follow it); only nothing more is written.
+            self.sent_end = True
+            self.wake_writer()
+            self._leave_if_over()
+            return
+        self._end_with(gone, None)
+        if self.on_gone is not None:
+            self.on_gone()
+
+    def expire(self, now: float) -> None:
+        """Whatever time was over at `now`: say so to who waits."""
+        if now >= self.deadline:
+            self._end_with(Gone(Why.LATE, ErrorCode.CANCEL, "the whole"), ErrorCode.CANCEL)
+            if self.on_gone is not None:
+                self.on_gone()
+            return
+        reader, writer = self._reader, self._writer
+        if now >= self._read_until and reader is not None and not reader.done():
+            reader.set_exception(
+                Gone(Why.LATE, ErrorCode.CANCEL, "the first byte" if self.fields is None else "the next byte")
+            )
+        if now >= self._write_until and writer is not None and not writer.done():
+            # Attack: ask for much, give room for none of it, and keep what waits to be sent in memory.
+            writer.set_exception(Gone(Why.LATE, ErrorCode.CANCEL, "the peer to read"))
+
+    def wake_writer(self) -> None:
+        """There may be room now."""
+        writer = self._writer
+        if writer is not None and not writer.done():
+            writer.set_result(None)
+
+    # Inside.
+
+    async def _wait_for_more(self) -> None:
+        if self.error is not None:
+            raise self.error
+        self._reader = waiter = self._loop.create_future()
+        self._read_until = min(self.read_by, self._loop.time() + self.read_timeout_s)
+        try:
+            await waiter
+        finally:
+            self._reader = None
+            self._read_until = inf
+        if self.error is not None:
+            raise self.error
+
+    async def _write_slowly(self, data: bytes, end: bool) -> None:
+        carrier, wire, number = self.carrier, self._wire, self.number
+        at, told, size = 0, 0, len(data)
+        try:
+            while True:
+                self._check_writable()
+                piece = 0 if carrier.full else min(wire.room(number), size - at, _PIECE)
+                if piece > 0 or (at == size and not carrier.full):
+                    last = at + piece == size
+                    wire.data(number, data[at : at + piece], end and last)
+                    at += piece
+                    carrier.flush()
+                    if last:
+                        break
+                    if at - told >= _PROGRESS:
+                        told, self._write_until = at, inf
+                else:
+                    await self._wait_for_room()
+        finally:
+            self._write_until = inf
+        self._wrote(end)
+
+    async def _wait_for_room(self) -> None:
+        # Attack: take one byte now and then, so that the time never ends. It begins anew only with some progress.
+        if self._write_until == inf:
+            self._write_until = self._loop.time() + self.write_timeout_s
+        self._writer = waiter = self._loop.create_future()
+        writers = self.carrier.writers
+        writers.add(self)
+        try:
+            await waiter
+        finally:
+            self._writer = None
+            writers.discard(self)
+
+    def _check_writable(self) -> None:
+        if self.error is not None:
+            raise self.error
+        if self.sent_end or (self.ended and self.carrier.client):
+            raise Gone(Why.ANSWERED)
+
+    def _wrote(self, end: bool) -> None:
+        if end:
+            self.sent_end = True
+            self._leave_if_over()
+        self.carrier.flush_soon()
+
+    def _take_all(self) -> bytes:
+        pieces = self._pieces
+        if not pieces:
+            return b""
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._took(len(data))
+        return data
+
+    def _took(self, size: int) -> None:
+        self._held -= size
+        self._wire.consumed(self.number, size)
+        self.carrier.flush_soon()
+        self._leave_if_over()
+
+    def _leave_if_over(self) -> None:
+        if self.ended and self.sent_end and not self._held:
+            self.carrier.forget(self)
+
+    def _end_with(self, gone: Gone, code: int | None) -> None:
+        """Nothing more in either direction. With a code the peer is told so."""
+        self.error = gone
+        self._drop()
+        if code is not None:
+            self._wire.reset(self.number, code)
+        self._wake_reader()
+        self.wake_writer()
+        self.carrier.forget(self)
+        self.carrier.flush_soon()
+
+    def _drop(self) -> None:
+        """Bytes that nobody will read make room all the same: the connection's window is shared."""
+        if self._held:
+            self._wire.consumed(self.number, self._held)
+            self._pieces.clear()
+            self._held = 0
+
+    def _wake_reader(self) -> None:
+        reader = self._reader
+        if reader is not None and not reader.done():
+            reader.set_result(None)

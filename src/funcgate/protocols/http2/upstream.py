@@ -1,0 +1,306 @@
+"""The connections to one target that speaks HTTP/2: few, shared by many calls, and held back from one that does not answer.
+
+A request is sent twice only when the target did nothing with it (RFC 9113, 8.7), or may be (RFC 9110, 9.2.2): once, then.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from math import inf
+
+from funcgate.core.function import Limits
+from funcgate.core.refusal import Code, Refused
+from funcgate.protocols.http.pool import Address
+from funcgate.protocols.http.sweeper import Sweeper
+from funcgate.wire.http1.limits import HeadLimits
+from funcgate.wire.http2.codes import NoStream
+from funcgate.wire.http2.events import Fields
+from funcgate.wire.http2.limits import Http2Limits
+
+from .link import Http2Connection, Times
+from .refusing import refusal as refusal
+from .refusing import unreachable
+from .stream import NOTHING, Gone, Stream, Why
+
+_FAILURES_TO_HOLD = 3
+_HOLD_S = 1.0
+_IDLE_S = 60.0
+_AGE_S = 3600.0
+_WINDOW = 512 << 10  # for one stream: an answer that is handed over in one piece is half of it (Stream.gather)
+
+
+class Http2Pool:
+    """Opens streams. One for a target; it outlives a reload that does not change it."""
+
+    def __init__(self, address: Address, limits: Limits, sweeper: Sweeper, times: Times | None = None) -> None:
+        self.address = address
+        self.limits = limits
+        self._sweeper = sweeper
+        self._times = times or Times(settle_s=limits.connect_timeout_s, idle_s=_IDLE_S, age_s=_AGE_S)
+        most = limits.max_streams
+        # Attack: callers that do not read, one for each share of the connection's window, hold up everybody's calls. So it has
+        # room for all its streams' windows, and as much again: windows are given back by halves.
+        self._wire_limits = Http2Limits(
+            head=HeadLimits(max_bytes=64 << 10),
+            max_streams=most,
+            stream_window=_WINDOW,
+            connection_window=min(2 * _WINDOW * most, (1 << 31) - 1),
+        )
+        self._connections: list[Http2Connection] = []
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._starting = 0  # how many of these are not through yet
+        self._promised = 0  # turns that have come, and were not taken yet
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._usual = most  # streams that the last connection took: how many a new one is expected to take
+        self._failures = 0
+        self._held_until = -inf
+        self._closed = False
+
+    @property
+    def healthy(self) -> bool:
+        """False while connecting to the target keeps failing."""
+        return self._failures < _FAILURES_TO_HOLD
+
+    async def ask(
+        self, fields: Fields, body: bytes, *, secret: frozenset[bytes], idempotent: bool, deadline: float = inf
+    ) -> Stream:
+        """Send a request and bring the stream with its answer's head. `close` it afterwards. Raises `Refused`."""
+        again = False
+        while True:
+            stream = await self.open(fields, end=not body, secret=secret, deadline=deadline)
+            try:
+                if body:
+                    await _send(stream, body)
+                await stream.answer()
+            except Gone as gone:
+                fresh = stream.carrier.used == 1
+                stream.close()
+                may = gone.why is Why.UNPROCESSED or (idempotent and gone.why is Why.CLOSED and not fresh)
+                if again or not may:
+                    raise refusal(gone) from None
+                again = True
+            except BaseException:
+                stream.close()
+                raise
+            else:
+                stream.read_timeout_s = self.limits.idle_timeout_s
+                return stream
+
+    async def open(
+        self, fields: Fields, *, end: bool, secret: frozenset[bytes] = NOTHING, deadline: float = inf
+    ) -> Stream:
+        """A new stream with this head. `deadline` (the loop's clock) is for all of it; `timeout_s` from now on at most.
+
+        Raises `Refused(target.unreachable)` when there is none in `connect_timeout_s`, `target.timeout` at the deadline.
+        """
+        limits = self.limits
+        while True:
+            connection = None if self._waiting or self._promised else self._free()
+            if connection is None:
+                connection = await self._wait(deadline)
+            try:
+                stream = connection.open(fields, end=end, secret=secret)
+            except NoStream:
+                connection.leave()  # its stream numbers are used up
+                continue
+            stream.deadline = min(deadline, asyncio.get_running_loop().time() + limits.timeout_s)
+            stream.read_timeout_s = stream.write_timeout_s = limits.first_byte_timeout_s
+            return stream
+
+    def close(self) -> None:
+        """Close what is idle, now; what is under way closes when its last stream is over."""
+        self._closed = True
+        for connection in list(self._connections):
+            self._leave_if_closed(connection)
+
+    # Waiting for a connection that has room.
+
+    def _free(self) -> Http2Connection | None:
+        for connection in self._connections:
+            if connection.free > 0:
+                return connection
+        return None
+
+    async def _wait(self, deadline: float) -> Http2Connection:
+        """Until a connection has room for a stream. First come, first served."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.limits.connect_timeout_s
+        first = False
+        while True:
+            turn: asyncio.Future[None] = loop.create_future()
+            (self._waiting.appendleft if first else self._waiting.append)(turn)
+            try:
+                self._connect_if_needed()
+                self._wake()
+                async with asyncio.timeout_at(min(until, deadline)):
+                    await turn
+                self._promised -= 1
+                connection = self._free()
+            except TimeoutError:
+                self._pass_on(turn)
+                if deadline <= until:
+                    why = "the time was over before a connection was free"
+                    raise Refused(Code.TARGET_TIMEOUT, private_detail=why) from None
+                raise unreachable("all connections to the target are in use") from None
+            except asyncio.CancelledError:
+                self._pass_on(turn)
+                raise
+            finally:
+                if turn in self._waiting:
+                    self._waiting.remove(turn)
+            if connection is not None:
+                return connection
+            first = True
+
+    def _pass_on(self, turn: "asyncio.Future[None]") -> None:
+        """If it was the turn of one that gave up, it is the next one's now."""
+        if turn.done() and not turn.cancelled() and turn.exception() is None:
+            self._promised -= 1
+            self._wake()
+
+    def _connect_if_needed(self) -> None:
+        """Start as many connections as those who wait can be expected to fill. Raises `Refused` while the target is held back."""
+        starting = self._starting
+        if starting * self._usual >= len(self._waiting) or self._free() is not None:
+            return
+        most, leaving = self.limits.max_connections, sum(connection.leaving for connection in self._connections)
+        # Attack: a target that says GOAWAY and keeps its streams open. Only so many connections may be on their way out.
+        if starting + len(self._connections) - min(leaving, most) >= most:
+            return
+        loop = asyncio.get_running_loop()
+        if not self.healthy and loop.time() < self._held_until:
+            raise unreachable("the target is held back after failed connections")
+        self._starting += 1
+        task = loop.create_task(self._connect())
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self) -> None:
+        """One connection, up to the target's SETTINGS: no request goes to a place that does not speak HTTP/2."""
+        loop = asyncio.get_running_loop()
+        address = self.address
+        greeted: asyncio.Future[None] = loop.create_future()
+        connection: Http2Connection | None = None
+        try:
+            async with asyncio.timeout(self.limits.connect_timeout_s):
+                _, connection = await loop.create_connection(
+                    lambda: Http2Connection(
+                        _Connected(self, greeted), self._sweeper, self._wire_limits, self._times, client=True
+                    ),
+                    address.host,
+                    address.port,
+                    ssl=address.ssl_context,
+                    server_hostname=address.server_name,
+                )
+                if address.ssl_context is not None:
+                    _check_alpn(connection)
+                await greeted
+            if connection.over:
+                raise ConnectionError("it broke off at once")
+        except (OSError, ssl.SSLError, TimeoutError) as error:
+            if connection is not None:
+                connection.abort()
+            self._starting -= 1
+            self._failed(f"connecting to the target failed: {type(error).__name__}{_said(error)}")
+            return
+        except BaseException:
+            self._starting -= 1
+            if connection is not None:
+                connection.abort()
+            raise
+        self._starting -= 1
+        self._failures = 0
+        self._usual = max(1, connection.free)
+        self._connections.append(connection)
+        self._wake()
+        self._leave_if_closed(connection)
+
+    def _failed(self, why: str) -> None:
+        self._failures += 1
+        self._held_until = asyncio.get_running_loop().time() + _HOLD_S
+        if not self._connections and not self._starting:
+            self._refuse_waiting(why)
+
+    def _refuse_waiting(self, why: str) -> None:
+        """There is nothing to wait for."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(unreachable(why))
+
+    def _leave_if_closed(self, connection: Http2Connection) -> None:
+        if self._closed and not (self._waiting or self._promised or connection.streams):
+            connection.leave()
+
+    def _wake(self) -> None:
+        """As many as there is room for."""
+        if not self._waiting:
+            return
+        room = sum(max(0, connection.free) for connection in self._connections) - self._promised
+        while self._waiting and room > 0:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self._promised += 1
+                room -= 1
+
+    # What the connections tell, once they are in use.
+
+    def freed(self, connection: Http2Connection) -> None:
+        if self._waiting:
+            self._wake()
+        elif self._closed:
+            self._leave_if_closed(connection)
+
+    def lost(self, connection: Http2Connection) -> None:
+        if connection not in self._connections:
+            return
+        self._connections.remove(connection)
+        if self._waiting:
+            try:
+                self._connect_if_needed()
+            except Refused as refused:
+                if not self._connections and not self._starting:
+                    self._refuse_waiting(refused.private_detail)
+
+
+class _Connected:
+    """The owner of one connection (see `link.Owner`)."""
+
+    def __init__(self, pool: Http2Pool, greeted: asyncio.Future[None]) -> None:
+        self._pool = pool
+        self._greeted = greeted
+
+    def opened(self, stream: Stream) -> None:
+        raise TypeError("a target opened a stream")  # the wire refuses it before (RFC 9113, 8.4)
+
+    def settled(self, connection: Http2Connection) -> None:
+        if not self._greeted.done():
+            self._greeted.set_result(None)
+
+    def freed(self, connection: Http2Connection) -> None:
+        self._pool.freed(connection)
+
+    def lost(self, connection: Http2Connection, why: str) -> None:
+        if not self._greeted.done():
+            self._greeted.set_exception(ConnectionError(why))
+        self._pool.lost(connection)
+
+
+async def _send(stream: Stream, body: bytes) -> None:
+    try:
+        await stream.write(body, end=True)
+    except Gone as gone:
+        if gone.why is not Why.ANSWERED:  # RFC 9113, 8.1: an answer may come before it was all read
+            raise
+
+
+def _check_alpn(connection: Http2Connection) -> None:
+    transport = connection.transport
+    tls = None if transport is None else transport.get_extra_info("ssl_object")
+    if tls is None or tls.selected_alpn_protocol() != "h2":
+        raise ConnectionError("it did not choose h2")  # RFC 9113, 3.2
+
+
+def _said(error: Exception) -> str:
+    return f" ({error})" if type(error) is ConnectionError and str(error) else ""

@@ -1,0 +1,153 @@
+"""gRPC calls that wait for a person, within the caller's deadline."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from support.gate import until
+from support.grpc_gate import GrpcGate, refused
+from support.ledger import SERVICE, Ledger, LedgerTarget, new
+
+FUNCGATE = str(Path(sys.executable).parent / "funcgate")
+APPROVAL = {"approvers": ["group:finance"], "expires": "10m"}
+POLICIES = [
+    {
+        "name": "big ones", "effect": "require_approval", "functions": [f"ledger.{SERVICE}/Transfer"],
+        "principals": ["group:agents"], "approval": APPROVAL,
+    },
+    {
+        "name": "words", "effect": "allow", "functions": [f"ledger.{SERVICE}/Chat"], "principals": ["group:agents"],
+        "when": "args.text != 'hold'",
+    },
+    {
+        "name": "careful words", "effect": "require_approval", "functions": [f"ledger.{SERVICE}/Chat"],
+        "principals": ["group:agents"], "when": "args.text == 'hold'", "approval": APPROVAL,
+    },
+]  # fmt: skip
+
+
+@pytest.fixture
+def gate(make_grpc_gate: Callable[..., GrpcGate]) -> GrpcGate:
+    gate = make_grpc_gate(
+        policies=POLICIES, target={"limits": {"max_wait": "20s"}}, approval_url="https://gate.example/a"
+    )
+    gate.start()
+    return gate
+
+
+@pytest.fixture
+def client(gate: GrpcGate) -> Iterator[Ledger]:
+    with gate.channel() as channel:
+        yield Ledger(channel)
+
+
+def cli(gate: GrpcGate, *command: str) -> str:
+    token = gate.authority.token("bob", ("finance",))
+    where = ["--url", f"http://127.0.0.1:{gate.console}", "--token", token]
+    done = subprocess.run(
+        [FUNCGATE, "approvals", *command, *where], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def pending(gate: GrpcGate) -> dict[str, Any]:
+    found = until(lambda: json.loads(cli(gate, "list", "--state", "pending", "--json"))["approvals"])
+    return dict(found[0])
+
+
+def test_a_call_is_held_and_runs_once_approved(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
+    with ThreadPoolExecutor(1) as callers:
+        request = new("TransferRequest", amount=9000, note="big", pin="1234")
+        call = callers.submit(client.transfer, request, metadata=gate.metadata(("x-why", "rent")), timeout=30)
+        approval = pending(gate)
+        assert not ledger.ledger
+        shown = cli(gate, "show", approval["id"])
+        assert "9000" in shown
+        assert "1234" not in shown  # what the description marks
+        assert "x-why: rent" in shown
+        cli(gate, "approve", approval["id"], "--reason", "fine")
+        assert call.result(30).id == "t-9000"
+    assert len(ledger.ledger) == 1
+    assert gate.kinds("Transfer") == ["arrived", "asked", "answered", "allowed", "chunk", "ended"] or until(
+        lambda: gate.kinds("Transfer") == ["arrived", "asked", "answered", "allowed", "chunk", "ended"]
+    )
+
+
+def test_the_deadline_comes_first(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
+    """The caller is told in time what to do, and joins the approval when it sends the same call again."""
+    request = new("TransferRequest", amount=9001)
+    code, text, info, retry = refused(client.transfer, request, metadata=gate.metadata(), timeout=6)
+    assert (code, info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "approval.pending")
+    assert retry is not None
+    assert retry.retry_delay.seconds > 0
+    approval = pending(gate)
+    assert info.metadata["approval_id"] == approval["id"]
+    assert info.metadata["approval_url"] == f"https://gate.example/a/{approval['id']}"
+    assert "group:finance" in text
+    cli(gate, "approve", approval["id"], "--reason", "fine")
+    assert client.transfer(request, metadata=gate.metadata(), timeout=10).id == "t-9001"
+    code, _, info, _ = refused(client.transfer, request, metadata=gate.metadata(), timeout=1)
+    assert info.reason == "approval.pending"  # once: another one needs another yes
+    assert len(ledger.ledger) == 1
+
+
+def test_no_wait(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
+    request = new("TransferRequest", amount=9002)
+    code, _, info, _ = refused(client.transfer, request, metadata=gate.metadata(("prefer", "wait=0")), timeout=30)
+    assert (code, info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "approval.pending")
+
+
+def test_a_rejected_call(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
+    with ThreadPoolExecutor(1) as callers:
+        call = callers.submit(refused, client.transfer, new("TransferRequest"), metadata=gate.metadata(), timeout=30)
+        cli(gate, "reject", pending(gate)["id"], "--reason", "no")
+        code, _, info, _ = call.result(30)
+    assert (code, info.reason) == (grpc.StatusCode.PERMISSION_DENIED, "approval.rejected")
+    assert not ledger.ledger
+
+
+def test_metadata_are_part_of_what_was_approved(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
+    """Attack: have a call approved, and send it with a field more that changes what the target does."""
+    request = new("TransferRequest", amount=9003)
+    refused(client.transfer, request, metadata=gate.metadata(("prefer", "wait=0")), timeout=10)
+    cli(gate, "approve", pending(gate)["id"], "--reason", "fine")
+    other = gate.metadata(("prefer", "wait=0"), ("x-tenant", "other"))
+    *_, info, _ = refused(client.transfer, request, metadata=other, timeout=10)
+    assert info.reason == "approval.pending"
+    assert not ledger.ledger
+
+
+def test_a_message_in_a_conversation_is_held(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
+    said = threading.Event()
+
+    def requests() -> Iterator[Any]:
+        yield new("Event", text="first")
+        yield new("Event", text="hold")
+        said.wait(30)
+
+    replies = client.chat(requests(), metadata=gate.metadata(), timeout=30)
+    assert next(replies).text == "first"
+    approval = pending(gate)
+    assert [request.text for request in ledger.ledger[0].requests] == ["first"]
+    cli(gate, "approve", approval["id"], "--reason", "fine")
+    assert next(replies).text == "hold"
+    said.set()
+    assert list(replies) == []
+
+
+def test_a_caller_that_goes_away_while_it_is_held(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
+    future = client.transfer.future(new("TransferRequest", amount=9004), metadata=gate.metadata(), timeout=30)
+    pending(gate)
+    future.cancel()
+    ended = until(lambda: [entry for entry in gate.of("Transfer") if entry["kind"] == "ended"])
+    assert ended[0]["outcome"] == "cancelled"
+    assert not ledger.ledger
