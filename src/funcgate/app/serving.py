@@ -20,6 +20,7 @@ from funcgate.config.settings import Address
 from funcgate.console import ConsoleServer, Gauges, Health, KeeperGauges, bind, make_console, make_registry
 from funcgate.console.access import Access
 from funcgate.console.routes import approvals, channels, grants, revocations
+from funcgate.core import native
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.meter import Meter
 from funcgate.core.ports import Journal
@@ -157,7 +158,7 @@ class Serving:
         more = (
             {"postgres": str(Address(parts.postgres.host, self._postgres.port))} if parts.postgres is not None else {}
         )
-        self._log.info("serving", calls=str(calls), console=str(reached), version=parts.version, **more)
+        self._log.info("serving", calls=str(calls), console=str(reached), version=parts.version, build=native.build(), **more)
 
     def _console(self) -> Litestar:
         self._access = Access(self._parts.issuers, self._parts.loaded.config.roles)

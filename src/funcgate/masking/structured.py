@@ -41,7 +41,7 @@ def mask_json(raw: bytes, rules: Rules, counts: dict[str, int], opened: Sequence
         if len(opened) == 1:
             return raw
         if scanner.escapes not in opened and scanner.exponents not in opened:
-            masked = rules.values.mask(raw, opened, counts)
+            masked = rules.quick(raw, opened, counts)
             if masked is not None:
                 return masked
             hits = scanner.spans(raw, opened)
