@@ -158,7 +158,9 @@ class Serving:
         more = (
             {"postgres": str(Address(parts.postgres.host, self._postgres.port))} if parts.postgres is not None else {}
         )
-        self._log.info("serving", calls=str(calls), console=str(reached), version=parts.version, build=native.build(), **more)
+        self._log.info(
+            "serving", calls=str(calls), console=str(reached), version=parts.version, build=native.build(), **more
+        )
 
     def _console(self) -> Litestar:
         self._access = Access(self._parts.issuers, self._parts.loaded.config.roles)
