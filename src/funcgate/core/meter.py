@@ -5,10 +5,13 @@ It knows no metrics library; the console renders it for Prometheus.
 
 from collections.abc import Mapping
 
+from .native import half
+
 STEPS = ("identify", "resolve", "decide", "hold", "record", "lease", "send", "mask", "deliver")
 BOUNDS_S = tuple((1 << power) / 1e6 for power in range(26))  # 1 µs to 33 s, each twice the one before
 
 _TOTAL = 64
+_native = half("funcgate.core._native")
 
 
 class Durations:
@@ -52,6 +55,9 @@ class Meter:
 
         Returns the microseconds by step.
         """
+        if _native is not None:
+            compiled: dict[str, int] = _native.observe(self.steps, since, marks, _TOTAL)
+            return compiled
         times: dict[str, int] = {}
         steps = self.steps
         for name, mark in marks.items():

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from funcgate.core import meter
+from funcgate.core.meter import Meter
 from funcgate.core.native import HALVES, build, half
 
 ROOT = Path(__file__).parents[3]
@@ -46,3 +48,16 @@ def test_the_version_tells(pure: str) -> None:
     said = subprocess.run(command, env={"FUNCGATE_PURE": pure}, capture_output=True, text=True, check=True).stdout
     assert said.startswith("funcgate ")
     assert said.strip().endswith("(pure)") == (pure == "1" or build() == "pure")
+
+
+@pytest.mark.skipif(half("funcgate.core._native") is None, reason="not built, or FUNCGATE_PURE is set")
+def test_times_are_counted_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    meters = (Meter(), Meter())
+    for took in (0, 1, 999, 1000, 1001, 1_023_999, 1_024_000, 10**9, 10**13):
+        marks = {"identify": 5_000 + took, "resolve": 5_000 + 2 * took, "deliver": 5_000 + 2 * took}
+        compiled = meters[0].observe(5_000, marks)
+        with monkeypatch.context() as patch:
+            patch.setattr(meter, "_native", None)
+            assert list(compiled.items()) == list(meters[1].observe(5_000, marks).items())
+    assert [d.counts for d in meters[0].steps.values()] == [d.counts for d in meters[1].steps.values()]
+    assert meters[0].steps["resolve"].total_us > 0
