@@ -9,7 +9,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.dict cimport PyDict_GetItem
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
-from libc.string cimport memcpy
+from libc.string cimport memchr, memcpy
 
 from funcgate.masking.stretches import all_plain
 
@@ -81,6 +81,25 @@ cdef Py_ssize_t end_of_run(bytes raw, Py_ssize_t at) except -2:
     return -1
 
 
+cdef Py_ssize_t find(bytes raw, char byte, Py_ssize_t at) except -2:
+    """As `bytes.find`."""
+    cdef const char* begin = PyBytes_AS_STRING(raw)
+    cdef const char* found
+    if not 0 <= at <= len(raw):
+        raise IndexError
+    found = <const char*> memchr(begin + at, byte, len(raw) - at)
+    return -1 if found is NULL else found - begin
+
+
+cdef Py_ssize_t find_before(bytes raw, char byte, Py_ssize_t low, Py_ssize_t high) except -2:
+    """As `bytes.rfind`."""
+    while high > low:
+        high -= 1
+        if raw[high] == byte:
+            return high
+    return -1
+
+
 cdef bytes shape_of(bytes raw, Py_ssize_t low, Py_ssize_t high):
     """What stands from `low` to `high`, every digit a 0, every letter an x."""
     cdef bytes shape = PyBytes_FromStringAndSize(NULL, high - low)
@@ -148,7 +167,7 @@ cdef class Pass:
             return None
         cdef Py_ssize_t size = len(raw), at = 0, last = 0, mails = 0, limit, end, first, before, verdict
         cdef Py_ssize_t start = -1 if self._digits.isdisjoint(opened) else next_run(raw, 0)
-        cdef Py_ssize_t mail = raw.find(b"@") if self._mail in opened else -1
+        cdef Py_ssize_t mail = find(raw, c"@", 0) if self._mail in opened else -1
         cdef list pieces = [], counted = []  # what the slow ways find
         cdef dict wholes = {}
         cdef Text out = Text.__new__(Text)
@@ -172,9 +191,9 @@ cdef class Pass:
                 start = next_run(raw, end)
             if mail < 0:
                 break
-            first = raw.rfind(b'"', at, mail)
+            first = find_before(raw, c'"', at, mail)
             if mail > last:
-                last = raw.find(b'"', mail)
+                last = find(raw, c'"', mail)
             if first >= 0 and is_address(raw, first, last + 2):
                 first += 1
                 out.add(raw, at, first)
@@ -184,7 +203,7 @@ cdef class Pass:
                 while -1 < start < at:  # digits in the address
                     end = end_of_run(raw, start)
                     start = -1 if end < 0 else next_run(raw, end)
-                mail = raw.find(b"@", at)
+                mail = find(raw, c"@", at)
             else:
                 before = at
                 if first < 0 and b" " not in raw[at:mail]:

@@ -121,9 +121,9 @@ def _outbound(exchange: Outgoing, target: HttpTarget, injected: Injection) -> by
     line = f"{path}?{query}" if query else path
     fields = exchange.forwarded
     if injected.names:
-        # Attack: send the credential's own field, in this spelling or with underscores.
+        # Attack: send the credential's own field, in this spelling or with underscores (`names` have none).
         names = injected.names
-        fields = [field for field in fields if field[0] not in names and field[0].replace(b"_", b"-") not in names]
+        fields = [field for field in fields if field[0].replace(b"_", b"-") not in names]
     parts = [
         b"%b %b HTTP/1.1\r\n" % (request.method, line.encode("ascii")),
         target.host_line,

@@ -82,6 +82,7 @@ class RequestReader:
 
     def __init__(self, limits: HeadLimits, on_request: Callable[[Request], None]):
         self._limits = limits
+        self._max_fields = limits.max_fields
         self._announce = on_request
         self._raw: list[tuple[bytes, bytes]] = []
         self._url = b""
@@ -147,8 +148,9 @@ class RequestReader:
             raise Malformed("the request target is too long", 414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._raw.append((name, value))
-        if len(self._raw) > self._limits.max_fields:
+        raw = self._raw
+        raw.append((name, value))
+        if len(raw) > self._max_fields:
             raise Malformed("there are too many header fields", 431)
 
     def on_headers_complete(self) -> None:

@@ -62,6 +62,7 @@ class ResponseReader:
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
+        self._max_fields = limits.max_fields
         self._raw: list[tuple[bytes, bytes]] = []
         self._head_only = False
         self._asked = False
@@ -119,8 +120,9 @@ class ResponseReader:
         self._raw = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._raw.append((name, value))
-        if len(self._raw) > self._limits.max_fields:
+        raw = self._raw
+        raw.append((name, value))
+        if len(raw) > self._max_fields:
             raise Malformed("the target sent too many header fields")
 
     def on_headers_complete(self) -> None:
