@@ -152,14 +152,15 @@ cdef class Pass:
     """One `Values`, compiled. `mask` is its `mask`."""
 
     cdef object _values, _readable, _digits
-    cdef dict _verdicts
-    cdef tuple _labels, _replaces
+    cdef dict _verdicts, _wholes
+    cdef tuple _labels, _names, _replaces
     cdef Py_ssize_t _mail
 
     def __init__(self, values):
         self._values = values
         self._readable, self._digits, self._mail = values._readable, values._digits, values._mail
         self._verdicts, self._labels, self._replaces = values._verdicts, values._labels, values._replaces
+        self._wholes, self._names = values._wholes, values._names
 
     def mask(self, bytes raw not None, opened, dict counts not None):
         """See `Values.mask`."""
@@ -216,10 +217,21 @@ cdef class Pass:
         if not out.parts:
             return raw
         out.add(raw, at, size)
-        shown = {index: ((<Text> kept).all(), (<Text> kept).parts) for index, kept in wholes.items()}
+        return out.all() if self._count(wholes, mails, counted, counts) else None
+
+    cdef bint _count(self, dict wholes, Py_ssize_t mails, list counted, dict counts) except -1:
+        """As `Values.count`."""
+        for index, kept in wholes.items():
+            whole = self._wholes.get(index)
+            if whole is not None and not whole.all_are((<Text> kept).all()):
+                return False
+        for index, kept in wholes.items():
+            _add(counts, self._names[index], (<Text> kept).parts)
         if mails:
-            shown[self._mail] = (b"", mails)
-        return out.all() if self._values.count(shown, counted, counts) else None
+            _add(counts, self._names[self._mail], mails)
+        for index in counted:
+            _add(counts, self._names[index], 1)
+        return True
 
     cdef Py_ssize_t _verdict(self, bytes raw, Py_ssize_t start, Py_ssize_t end) except -3:
         cdef bytes shape = shape_of(raw, start - 1, min(end + 2, len(raw)))
@@ -231,6 +243,11 @@ cdef class Pass:
     cdef bytes _new(self, Py_ssize_t index, bytes raw, Py_ssize_t start, Py_ssize_t end):
         label = self._labels[index]
         return label or self._replaces[index](raw[start:end])
+
+
+cdef int _add(dict counts, name, Py_ssize_t many) except -1:
+    counts[name] = counts.get(name, 0) + many
+    return 0
 
 
 cdef Text _kept(dict wholes, verdict):

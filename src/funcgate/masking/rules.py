@@ -16,7 +16,7 @@ from .values import Values, quickest
 class Rules:
     """Shared by all functions with the same rules."""
 
-    __slots__ = ("fields", "names", "numeric", "quick", "replaces", "scanner", "values")
+    __slots__ = ("fields", "names", "numeric", "quick", "replaces", "scanner", "values", "walks")
 
     def __init__(self, chosen: Sequence[tuple[Detector, Replace]], fields: Fields) -> None:
         chosen = [*chosen, *((detector.twin, replace) for detector, replace in chosen if detector.twin)]
@@ -25,6 +25,7 @@ class Rules:
         self.names = tuple(detector.name for detector, _ in chosen)
         self.numeric = tuple(detector.numeric for detector, _ in chosen)
         self.fields = fields
+        self.walks = bool(fields)  # whether fields are hidden at all
         self.values = Values(
             self.scanner,
             self.replaces,

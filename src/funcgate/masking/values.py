@@ -107,7 +107,7 @@ class Values:
         if mails:
             wholes[self._mail] = [b""] * mails
         strings = {index: (b"".join(texts), len(texts)) for index, texts in wholes.items()}
-        return b"".join(pieces) if self.count(strings, counted, counts) else None
+        return b"".join(pieces) if self._count(strings, counted, counts) else None
 
     def _judged(self, shape: bytes) -> int:
         """What a stretch of this shape is: clean, to be looked at, or the detector whose `whole` decides."""
@@ -123,7 +123,7 @@ class Values:
             self._verdicts[shape] = verdict
         return verdict
 
-    def count(self, wholes: Mapping[int, tuple[bytes, int]], counted: Sequence[int], counts: dict[str, int]) -> bool:
+    def _count(self, wholes: Mapping[int, tuple[bytes, int]], counted: Sequence[int], counts: dict[str, int]) -> bool:
         """Whether the whole strings (as `Whole.all_are` takes them, and how many) are values; then all is counted."""
         checks, names = self._wholes, self._names
         for index, (strings, _) in wholes.items():
