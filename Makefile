@@ -4,9 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCKED := --require-hashes --no-compile --no-deps --only-binary :all: --progress-bar off --quiet
 
-.PHONY: setup demo test test-full check bench docs lock clean
+.PHONY: setup demo test test-full test-pure check bench docs lock clean
 
-setup: .venv/run.stamp .venv/dev.stamp
+setup: .venv/run.stamp .venv/native.stamp .venv/dev.stamp
 
 .venv/venv.stamp:
 	$(PYTHON) -c 'import sys; sys.exit("funcgate needs Python 3.11 or newer; say which with PYTHON=…") if sys.version_info < (3, 11) else None'
@@ -18,6 +18,11 @@ setup: .venv/run.stamp .venv/dev.stamp
 	$(BIN)/python -m pip install --no-deps --no-build-isolation --no-compile --quiet --editable .
 	@touch $@
 
+# The compiled halves of some modules, if there is a C compiler. Without one everything works, and takes longer.
+.venv/native.stamp: .venv/run.stamp tools/native.py $(shell find src -name '*.pyx')
+	$(BIN)/python tools/native.py
+	@touch $@
+
 .venv/dev.stamp: .venv/run.stamp locks/dev.lock
 	$(BIN)/python -m pip install $(LOCKED) -r locks/dev.lock
 	@touch $@
@@ -26,25 +31,29 @@ setup: .venv/run.stamp .venv/dev.stamp
 	$(BIN)/python -m pip install $(LOCKED) -r locks/bench.lock
 	@touch $@
 
-demo: .venv/run.stamp
+demo: .venv/run.stamp .venv/native.stamp
 	$(BIN)/funcgate demo $(if $(ONCE),--once)
 
-test: .venv/dev.stamp
+test: .venv/dev.stamp .venv/native.stamp
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
-test-full: .venv/dev.stamp
+test-full: .venv/dev.stamp .venv/native.stamp
 	$(BIN)/python -m pytest
+
+# What the compiled halves take part in, once more without them.
+test-pure: .venv/dev.stamp
+	FUNCGATE_PURE=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile tests/unit/core tests/unit/masking tests/unit/stores tests/unit/recording tests/wire tests/unit/wire tests/flows tests/invariants
 
 check: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy -p bench
-	$(BIN)/mypy tools/docs.py tools/sizes.py
+	$(BIN)/mypy tools/docs.py tools/sizes.py tools/native.py
 	$(BIN)/lint-imports
 	$(BIN)/python tools/sizes.py
 
-bench: .venv/bench.stamp
+bench: .venv/bench.stamp .venv/native.stamp
 	$(BIN)/python -m bench $(BENCH)
 
 docs: .venv/dev.stamp

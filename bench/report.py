@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from funcgate.core.native import build
+
 from .rounds import Cell
 
 _PACKAGES = (
@@ -30,6 +32,7 @@ def machine(folder: Path) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "funcgate build": build(),
         "disk": _filesystem(folder),
         "sync_us": round(_sync_us(folder)),
         "load_before": round(os.getloadavg()[0], 2),

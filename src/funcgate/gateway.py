@@ -89,23 +89,23 @@ class Gateway:
             passage.end()
 
     async def _through(self, passage: "Passage") -> None:
-        exchange, snapshot = passage.exchange, passage.snapshot
+        exchange, snapshot, marks = passage.exchange, passage.snapshot, passage.marks
 
         token = exchange.token
         principal = None if token is None else snapshot.identity.recall(token)
         if principal is None:
             principal = await snapshot.identity.identify(token)
         passage.principal = principal
-        passage.step("identify")
+        marks["identify"] = perf_counter_ns()
 
         passage.call = call = await exchange.resolve(principal)
         masker = snapshot.maskers(call.function)
         arrived = passage.arrived(call, masker)
         await TURN
-        passage.step("resolve")
+        marks["resolve"] = perf_counter_ns()
 
         decision = snapshot.policies.decide(call)
-        passage.step("decide")
+        marks["decide"] = perf_counter_ns()
         if isinstance(decision, Allow):
             passage.decision = decision
             await passage.write(arrived, passage.entry(_ALLOWED))
@@ -118,24 +118,24 @@ class Gateway:
             passage.unwritten = arrived
             raise _denied(passage, decision)
         permit = Permit(call.id, call.digest)  # P1: "allowed" is on the disk by now
-        passage.step("record")
+        marks["record"] = perf_counter_ns()
 
         lease = await snapshot.broker.lease(call.target)
-        passage.step("lease")
+        marks["lease"] = perf_counter_ns()
         reply = await exchange.send(permit, lease)
-        passage.step("send")
+        marks["send"] = perf_counter_ns()
 
         if reply.stream is None and len(reply.body or b"") <= _SMALL:
             masked = masker.mask_reply(reply, lease)
         else:
             masked = await _mask_large(masker, reply, lease)
-        passage.step("mask")
+        marks["mask"] = perf_counter_ns()
         passage.tape = tape = Tape(masked, passage.room, passage.chunk, self._journal.append)
         if tape.worth:  # on the disk before it leaves; so is each piece of a stream, in `deliver`
             await self._journal.append(tape.chunk() if tape.size <= _SMALL else await asyncio.to_thread(tape.chunk))
         await exchange.deliver(tape.reply)
         passage.outcome = masked.reply.outcome
-        passage.step("deliver")
+        marks["deliver"] = perf_counter_ns()
 
     async def _hold(self, passage: "Passage", arrived: Entry, decision: RequireApproval) -> None:
         """Until humans have said yes, and the world has been looked at again. "allowed" is on the disk on return."""
@@ -148,7 +148,7 @@ class Gateway:
         passage.approval, passage.unwritten = held.id, None
         await passage.write(arrived, passage.entry(_ASKED))
         await self._desk.wait(held)
-        passage.step("hold")
+        passage.marks["hold"] = perf_counter_ns()
 
         # Attack: what was approved in one world runs in another: a token revoked or expired, a policy, a schema, a place changed.
         passage.snapshot = now = self._current()
@@ -183,7 +183,7 @@ class Passage:
     """One call on its way: what is known of it so far, and its entries."""
 
     __slots__ = (
-        "_journal", "_marks", "_meter", "_since", "_who", "approval", "call", "code", "decision", "exchange", "open", "outcome",
+        "_journal", "_meter", "_since", "_who", "approval", "call", "code", "decision", "exchange", "marks", "open", "outcome",
         "principal", "room", "snapshot", "tape", "unwritten",
     )  # fmt: skip
 
@@ -193,7 +193,7 @@ class Passage:
         self._journal = journal
         self._meter = meter
         self._since = perf_counter_ns()
-        self._marks: dict[str, int] = {}
+        self.marks: dict[str, int] = {}  # the clock, in nanoseconds, at the end of each step
         self._who: Who | None = None
         self.principal: Principal | None = None
         self.call: Call | None = None
@@ -205,10 +205,6 @@ class Passage:
         self.code = ""
         self.open = False
         self.approval = ""
-
-    def step(self, name: str) -> None:
-        """The named step is done."""
-        self._marks[name] = perf_counter_ns()
 
     def arrived(self, call: Call, masker: Masker) -> Entry:
         self._who = who = who_is(call.principal)
@@ -282,13 +278,15 @@ class Passage:
         """The last entry: outcome, timing, what was masked. Without waiting: nothing depends on it any more."""
         decision = _DECISIONS[type(self.decision)]
         self._meter.count(self.exchange.target, decision, self.code or ("" if self.tape else self.outcome))
-        times = self._meter.observe(self._since, self._marks)
+        times = self._meter.observe(self._since, self.marks)
+        # The tape knows `chunk`, so it and the passage would keep each other, and all of the call, until the collector comes.
+        tape, self.tape = self.tape, None
         if not self.open:
             return
         entry = self.entry(_ENDED)
         entry.outcome, entry.code, entry.timing_us = self.outcome, self.code, times
-        if self.tape is not None:
-            self.tape.write_into(entry)
+        if tape is not None:
+            tape.write_into(entry)
             self._meter.count_masked(entry.masked)
         self._journal.note(entry)
 

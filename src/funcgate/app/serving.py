@@ -19,6 +19,7 @@ from funcgate.config.settings import Address
 from funcgate.console import ConsoleServer, Gauges, Health, KeeperGauges, make_console, make_registry
 from funcgate.console.access import Access
 from funcgate.console.routes import approvals, channels, grants, revocations
+from funcgate.core import native
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.meter import Meter
 from funcgate.core.ports import Journal
@@ -147,7 +148,8 @@ class Serving:
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         reached = str(Address(parts.console.host, server.port))
-        self._log.info("serving", console=reached, version=parts.version, **self._listening.addresses)
+        told = self._listening.addresses
+        self._log.info("serving", console=reached, version=parts.version, build=native.build(), **told)
 
     def _console(self) -> Litestar:
         self._access = Access(self._parts.issuers, self._parts.loaded.config.roles)

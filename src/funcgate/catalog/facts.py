@@ -144,13 +144,19 @@ def _judges_same(schema: Any) -> Iterator[str]:
 class Shape:
     """The declared names at every level of a value, to find names that only look like one of them."""
 
-    __slots__ = ("folded", "items", "names", "others")
+    __slots__ = ("folded", "items", "names", "others", "plain")
 
     def __init__(self) -> None:
         self.names: dict[str, Shape | None] = {}
         self.folded: frozenset[str] = frozenset()
+        self.plain: frozenset[str] = frozenset()  # the names with nothing to look at below them
         self.items: Shape | None = None
         self.others: Shape | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no name at any level is declared, so that nothing can look like one."""
+        return not self.names and self.items is None and self.others is None
 
     @property
     def is_deep(self) -> bool:
@@ -160,6 +166,8 @@ class Shape:
     def lookalike(self, value: Any) -> bool:
         """Whether a member at any level is named as a declared one is, but for the case of its letters."""
         if isinstance(value, dict):
+            if value.keys() <= self.plain:
+                return False
             for name, item in value.items():
                 if name in self.names:
                     below = self.names[name]
@@ -185,8 +193,13 @@ class Shapes:
     def of(self, schema: Schema) -> Shape | None:
         """The shape of the values that the schema judges; None if it declares no names at any level."""
         made = self._get([schema])
+        filled: list[Shape] = []
         while self._waiting:  # a list, not a recursion: the chains of a large description are longer than the stack
-            self._fill(*self._waiting.pop())
+            shape, parts = self._waiting.pop()
+            self._fill(shape, parts)
+            filled.append(shape)
+        for shape in filled:
+            shape.plain = frozenset(name for name, below in shape.names.items() if below is None or below.is_empty)
         return made
 
     def _get(self, schemas: Sequence[Schema]) -> Shape | None:

@@ -72,7 +72,9 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"funcgate {version('funcgate')}")
+        from funcgate.core.native import build
+
+        typer.echo(f"funcgate {version('funcgate')} ({build()})")
         raise typer.Exit
 
 

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from funcgate.core.approval import StoreFailed
+from funcgate.core.native import build
 from funcgate.core.refusal import Refused
 
 from .access import render, unavailable
@@ -32,10 +33,12 @@ class Health(Struct, frozen=True, kw_only=True):
 def make_console(registry: CollectorRegistry, health: Callable[[], Health], api: Sequence[Router] = ()) -> Litestar:
     """An ASGI application. `health` is asked at each request for readiness and must not wait for anything."""
 
+    alive = {**_FRESH, "Funcgate-Build": build()}
+
     @get("/healthz", media_type=MediaType.TEXT, sync_to_thread=False)
     def healthz() -> Response[str]:
         """The process is alive and its loop turns; nothing more."""
-        return Response("ok\n", headers=_FRESH)
+        return Response("ok\n", headers=alive)
 
     @get("/readyz", sync_to_thread=False)
     def readyz() -> Response[Health]:

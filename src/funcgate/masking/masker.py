@@ -159,8 +159,9 @@ class Masker:
         rules, needles = sight.rules, sight.needles
         if rules is None:
             return needles.scrub(body, counts, undo=kind is not Kind.UNREADABLE), False
-        gates: list[int] | None = sight.gate(body, rules)
-        if needles and gates is not None and (sight.credential in gates or rules.scanner.escapes in gates):
+        found = sight.gate(body, rules)
+        gates: list[int] | None = found
+        if (sight.credential in found or rules.scanner.escapes in found) and needles:
             scrubbed = needles.scrub(body, counts, undo=True)
             body, gates = scrubbed, gates if scrubbed is body else None
         try:

@@ -10,13 +10,13 @@ from .detector import Detector, Hit
 from .fields import Fields
 from .scanner import Scanner, merged
 from .spelling import views
-from .values import Values
+from .values import Values, quickest
 
 
 class Rules:
     """Shared by all functions with the same rules."""
 
-    __slots__ = ("fields", "names", "numeric", "replaces", "scanner", "values")
+    __slots__ = ("fields", "names", "numeric", "quick", "replaces", "scanner", "values", "walks")
 
     def __init__(self, chosen: Sequence[tuple[Detector, Replace]], fields: Fields) -> None:
         chosen = [*chosen, *((detector.twin, replace) for detector, replace in chosen if detector.twin)]
@@ -25,11 +25,13 @@ class Rules:
         self.names = tuple(detector.name for detector, _ in chosen)
         self.numeric = tuple(detector.numeric for detector, _ in chosen)
         self.fields = fields
+        self.walks = bool(fields)  # whether fields are hidden at all
         self.values = Values(
             self.scanner,
             self.replaces,
             [replace.text if isinstance(replace, Label) else None for replace in self.replaces],
         )
+        self.quick = quickest(self.values)
 
     def find(self, text: bytes, opened: Sequence[int] | None = None) -> list[Hit]:
         """The spans to hide, whichever way they are spelled. Raises `ScanFailed`."""

@@ -36,12 +36,11 @@ def mask_json(raw: bytes, rules: Rules, counts: dict[str, int], opened: Sequence
     scanner = rules.scanner
     if opened is None:
         opened = scanner.gate(raw)
-    walk = rules.fields and rules.fields.may_be_in(raw)
-    if not walk:
+    if not (rules.walks and rules.fields.may_be_in(raw)):
         if len(opened) == 1:
             return raw
         if scanner.escapes not in opened and scanner.exponents not in opened:
-            masked = rules.values.mask(raw, opened, counts)
+            masked = rules.quick(raw, opened, counts)
             if masked is not None:
                 return masked
             hits = scanner.spans(raw, opened)

@@ -5,9 +5,10 @@ It refuses (None) whatever it is not sure of: keys, numbers, overlaps, what othe
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from .actions import Replace
+from .compiled import native
 from .detector import Hit
 from .scanner import Scanner, merged
 from .stretches import END_OF_RUN, KEPT_SHAPES, LONGEST_KEPT, RUN, RUNS, all_plain
@@ -19,6 +20,8 @@ _VALUE_ENDS = (b'",', b'"}', b'"]')
 _CLEAN, _LOOK = -1, -2
 _BEFORE_NUMBERS = b"[,:\t\r\n"
 _FAR, _WIDE = 4096, 256
+
+Mask = Callable[[bytes, Sequence[int], dict[str, int]], bytes | None]
 
 
 class Values:
@@ -103,7 +106,8 @@ class Values:
         pieces.append(raw[at:])
         if mails:
             wholes[self._mail] = [b""] * mails
-        return b"".join(pieces) if self._count(wholes, counted, counts) else None
+        strings = {index: (b"".join(texts), len(texts)) for index, texts in wholes.items()}
+        return b"".join(pieces) if self._count(strings, counted, counts) else None
 
     def _judged(self, shape: bytes) -> int:
         """What a stretch of this shape is: clean, to be looked at, or the detector whose `whole` decides."""
@@ -119,15 +123,14 @@ class Values:
             self._verdicts[shape] = verdict
         return verdict
 
-    def _count(self, wholes: Mapping[int, list[bytes]], counted: Sequence[int], counts: dict[str, int]) -> bool:
-        """Whether the whole strings are values; then all is counted."""
-        checks = self._wholes
-        for index, shown in wholes.items():
-            if index in checks and not checks[index].all_are(b"".join(shown)):
+    def _count(self, wholes: Mapping[int, tuple[bytes, int]], counted: Sequence[int], counts: dict[str, int]) -> bool:
+        """Whether the whole strings (as `Whole.all_are` takes them, and how many) are values; then all is counted."""
+        checks, names = self._wholes, self._names
+        for index, (strings, _) in wholes.items():
+            if index in checks and not checks[index].all_are(strings):
                 return False
-        names = self._names
-        for index, shown in wholes.items():
-            counts[names[index]] = counts.get(names[index], 0) + len(shown)
+        for index, (_, many) in wholes.items():
+            counts[names[index]] = counts.get(names[index], 0) + many
         for index in counted:
             counts[names[index]] = counts.get(names[index], 0) + 1
         return True
@@ -165,3 +168,11 @@ class Values:
             counted.append(index)
             at = last
         return at
+
+
+def quickest(values: Values) -> Mask:
+    """`Values.mask`, compiled where that is to be had."""
+    if native is None:
+        return values.mask
+    mask: Mask = native.Pass(values).mask
+    return mask

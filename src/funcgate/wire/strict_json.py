@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from .compiled import native
+
 MAX_DEPTH = 64
 MAX_INTEGER_DIGITS = 128
 MAX_SIGNIFICANT_DIGITS = 17  # as many as it takes to name any double (RFC 7493, section 2.2)
@@ -67,7 +69,7 @@ def _flat(body: bytes) -> dict[str, Any] | None:
     That no name occurs twice is proved by counting: every member has a colon of its own, so as many colons as names
     means that no colon is left for a second member of the same name.
     """
-    if body.count(b"{") != 1 or body.count(b"[") > MAX_DEPTH or b"\\u" in body:
+    if body.find(b"{", body.find(b"{") + 1) >= 0 or body.count(b"[") > MAX_DEPTH or b"\\u" in body:
         return None
     try:
         value = _decode_any(body)
@@ -75,14 +77,20 @@ def _flat(body: bytes) -> dict[str, Any] | None:
         return None
     if type(value) is not dict or len(value) != body.count(b":"):
         return None
-    for item in value.values():
-        if not _plain(item) and not (type(item) is list and all(map(_plain, item))):
-            return None
-    return value
+    return value if all_plain(value) else None
+
+
+def all_plain(members: dict[str, Any]) -> bool:
+    """Whether all are strings, 64-bit integers, booleans, nulls, or lists of those."""
+    for item in members.values():
+        kind = type(item)
+        if kind is not str and not (_plain(item) if kind is not list else all(map(_plain, item))):
+            return False
+    return True
 
 
 def _plain(item: Any) -> bool:
-    return type(item) is str or item is None or (isinstance(item, int) and -_HUGE < item < _HUGE)
+    return item is None or type(item) is str or (isinstance(item, int) and -_HUGE < item < _HUGE)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -125,6 +133,10 @@ def _refuse_lone_surrogates(value: Any) -> None:
     # Attack: "\ud800" becomes U+FFFD, "?" or an error, depending on who reads it.
     json.dumps(value, ensure_ascii=False).encode()
 
+
+pure_all_plain = all_plain
+if native is not None:
+    all_plain = native.all_plain
 
 _decode_any = msgspec.json.Decoder().decode
 _DECODER = json.JSONDecoder(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from funcgate.masking.compiled import native
 from funcgate.masking.detector import DIGITS, WORD, Detector, Span, Whole, keep_last_four, plain, stands_alone
 
 # Between digits: at most one space or hyphen; also no-break spaces and the typographic hyphens, in UTF-8.
@@ -107,7 +108,9 @@ DETECTOR = Detector(
     retry=False,
     numeric=True,
     digits=True,
-    whole=Whole((b"0000 0000 0000 0000", b"0000-0000-0000-0000", b"0" * 16), all_cards),
+    whole=Whole(
+        (b"0000 0000 0000 0000", b"0000-0000-0000-0000", b"0" * 16), all_cards if native is None else native.all_cards
+    ),
     partial=keep_last_four,
     normal=plain,
 )

@@ -10,7 +10,8 @@ _PATTERN = (
     rb"\.[A-Za-z\x80-\xff][A-Za-z0-9\x80-\xff\-]*[A-Za-z0-9\x80-\xff]"
 )
 # The commonest of them as a whole JSON string: no backtracking, and nothing that the pattern above would not take whole.
-_STRING = re.compile(
+# masking/_native.pyx has it by hand.
+STRING = re.compile(
     rb'"[A-Za-z0-9_+][A-Za-z0-9_+.\-]*+@(?:[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*+\.)++[A-Za-z][A-Za-z0-9\-]*[A-Za-z0-9]"[,}\]]'
 )
 
@@ -26,7 +27,7 @@ DETECTOR = Detector(
     gate=rb"[A-Za-z0-9_+\-\x80-\xff]@[A-Za-z0-9\x80-\xff]",
     pattern=_PATTERN,
     sign=0x40,
-    string=_STRING,
+    string=STRING,
     retry=False,
     partial=partial,
     normal=bytes.lower,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from funcgate.masking.compiled import native
 from funcgate.masking.detector import DIGITS, WORD, Detector, Span, Whole, keep_last_four, plain
 
 _ISSUED = re.compile(rb'(?:"(?!000|666|9)[0-9]{3}[ \-](?!00)[0-9]{2}[ \-](?!0000)[0-9]{4}"[,}\]])*+')
@@ -32,7 +33,7 @@ DETECTOR = Detector(
     gate=rb"[0-9]{3}[ \-][0-9]{2}[ \-][0-9]{4}",
     refine=refine,
     digits=True,
-    whole=Whole((b"000-00-0000", b"000 00 0000"), all_issued),
+    whole=Whole((b"000-00-0000", b"000 00 0000"), all_issued if native is None else native.all_issued),
     partial=keep_last_four,
     normal=plain,
 )

@@ -55,10 +55,13 @@ class Pool:
 
     def idle(self) -> UpstreamConnection | None:
         """An open connection that is free now, without waiting."""
-        oldest = asyncio.get_running_loop().time() - _IDLE_S
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable and connection.idle_since >= oldest and connection.used < _MAX_USES:
+            if (
+                connection.usable
+                and connection.idle_since >= connection.now() - _IDLE_S
+                and connection.used < _MAX_USES
+            ):
                 return connection
             self._drop(connection)
         return None
@@ -78,7 +81,7 @@ class Pool:
     def release(self, connection: UpstreamConnection) -> None:
         """Give it back after an answer that was read to its end; it is closed if it cannot serve another."""
         if connection.usable and not self._closed:
-            connection.idle_since = asyncio.get_running_loop().time()
+            connection.idle_since = connection.now()
             self._idle.append(connection)
             self._wake_one()
         else:

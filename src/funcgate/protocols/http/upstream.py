@@ -40,6 +40,7 @@ class UpstreamConnection(asyncio.Protocol):
         self, sweeper: Sweeper, limits: HeadLimits, first_byte_timeout_s: float, idle_timeout_s: float
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
         self._sweeper = sweeper
         self._reader = ResponseReader(limits)
         self._first_byte_timeout_s = first_byte_timeout_s
@@ -78,12 +79,14 @@ class UpstreamConnection(asyncio.Protocol):
 
         It raises `Died`, or `Refused` (`target.timeout`, `target.unreachable`, `masking.refused` for an unreadable answer).
         """
-        now = self._loop.time()
-        self._total_deadline = now + total_timeout_s
-        self.deadline = min(self._total_deadline, now + self._first_byte_timeout_s)
+        now = self.now()
+        self._total_deadline = total = now + total_timeout_s
+        first = now + self._first_byte_timeout_s
+        self.deadline = first if first < total else total
         self._whole_up_to = whole_up_to
         self._got_byte = False
-        self._pieces.clear()
+        if self._pieces:
+            self._pieces.clear()
         self._buffered = 0
         self.used += 1
         self._reader.expect(head_only=head_only)

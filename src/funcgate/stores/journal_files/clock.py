@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 WORTH_TELLING_S = 1.0
+_THREE = tuple(f"{number:03}" for number in range(1000))
 
 
 class Clock:
@@ -40,7 +41,8 @@ class Clock:
         if second != self._second:
             self._second = second
             self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-        return "%s%06dZ" % (self._prefix, (now - second) * 1e6)  # noqa: UP031  # a third cheaper, three times a call
+        us = int((now - second) * 1e6)
+        return f"{self._prefix}{_THREE[us // 1000]}{_THREE[us % 1000]}Z"  # two thirds of the time, three times a call
 
     def _stand_still(self, now: float) -> float:
         if not self._behind and self._last - now > WORTH_TELLING_S:

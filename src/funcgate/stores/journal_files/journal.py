@@ -35,6 +35,7 @@ REPAIRS_AT_ONCE = 500
 IN_RESERVE = "the disk is full; refusals and ends go to the reserve"
 _HEALTHY, _LOW = State.HEALTHY, State.LOW
 _ARRIVED, _ASKED, _ALLOWED, _DENIED, _ENDED = Kind.ARRIVED, Kind.ASKED, Kind.ALLOWED, Kind.DENIED, Kind.ENDED
+_CHUNK = Kind.CHUNK
 
 
 class FileJournal:
@@ -133,10 +134,13 @@ class FileJournal:
 
     def _add(self, batch: Batch, entries: tuple[Entry, ...]) -> None:
         self._seq = add_lines(batch.lines, entries, self._seq, self._clock.stamp())
-        batch.count += len(entries)
-        self._depth += len(entries)
+        many = len(entries)
+        batch.count += many
+        self._depth += many
         for entry in entries:
             kind = entry.kind
+            if kind is _CHUNK or kind is _ALLOWED:
+                continue
             if kind is _ARRIVED or kind is _ASKED:
                 self._open.add(entry.call)
             elif kind is _ENDED:

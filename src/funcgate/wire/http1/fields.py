@@ -1,6 +1,5 @@
 """Which header fields mean something to the gateway, and which never cross it. Names are in lower case, as bytes."""
 
-from collections.abc import Mapping
 from functools import lru_cache
 
 # RFC 9110, 7.6.1: these belong to one connection. Passing them on lets a caller steer the next hop.
@@ -87,7 +86,7 @@ SINGLE = FUNCGATE | {
 
 # What to do with a field of a request: nothing special (not in the table), or these.
 ONCE, WITHHELD = 1, 2
-ROLES: Mapping[bytes, int] = {
+ROLES: dict[bytes, int] = {
     name: (ONCE if name in SINGLE else 0) | (WITHHELD if name in NEVER_FORWARDED else 0)
     for name in SINGLE | NEVER_FORWARDED
 }

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import httptools
 
+from funcgate.wire.compiled import native
+
 from .fields import NEVER_FORWARDED, ONCE, ROLES, SINGLE, WITHHELD
 from .limits import HeadLimits, Malformed
 
@@ -39,6 +41,39 @@ class Request:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
+def sort_fields(
+    raw: list[tuple[bytes, bytes]],
+    known: dict[bytes, bytes],
+    fields: list[tuple[bytes, bytes]],
+    roles: dict[bytes, int],
+) -> list[bytes] | None:
+    """Every field to where it belongs: names with an underscore that mean nothing here; None when one that may come once
+    came twice."""
+    underscored: list[bytes] = []
+    for raw_name, raw_value in raw:
+        name, value = raw_name.lower(), raw_value.strip(b" \t")
+        role = roles.get(name)
+        if role is None:
+            if b"_" in name:
+                underscored.append(name)
+            fields.append((name, value))
+            continue
+        if name not in known:
+            known[name] = value
+        elif role & ONCE:
+            return None
+        else:
+            known[name] += b", " + value
+        if not role & WITHHELD:
+            fields.append((name, value))
+    return underscored
+
+
+pure_sort_fields = sort_fields
+if native is not None:
+    sort_fields = native.sort_request_fields
+
+
 class RequestReader:
     """Feed it bytes; it calls `on_request` once a head is complete and fills the request's body afterwards.
 
@@ -47,6 +82,7 @@ class RequestReader:
 
     def __init__(self, limits: HeadLimits, on_request: Callable[[Request], None]):
         self._limits = limits
+        self._max_fields = limits.max_fields
         self._announce = on_request
         self._raw: list[tuple[bytes, bytes]] = []
         self._url = b""
@@ -112,8 +148,9 @@ class RequestReader:
             raise Malformed("the request target is too long", 414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._raw.append((name, value))
-        if len(self._raw) > self._limits.max_fields:
+        raw = self._raw
+        raw.append((name, value))
+        if len(raw) > self._max_fields:
             raise Malformed("there are too many header fields", 431)
 
     def on_headers_complete(self) -> None:
@@ -142,30 +179,15 @@ class RequestReader:
             self.current.complete = True
 
     def _sort_fields(self, request: Request) -> None:
-        known, fields, role_of = request.known, request.fields, ROLES.get
-        underscored: list[bytes] = []
-        for raw_name, raw_value in self._raw:
-            name, value = raw_name.lower(), raw_value.strip(b" \t")
-            role = role_of(name)
-            if role is None:
-                if b"_" in name:
-                    underscored.append(name)
-                fields.append((name, value))
-                continue
-            if name not in known:
-                known[name] = value
-            elif role & ONCE:
-                raise Malformed("a header field that may come once came twice")
-            else:
-                known[name] += b", " + value
-            if not role & WITHHELD:
-                fields.append((name, value))
+        underscored = sort_fields(self._raw, request.known, request.fields, ROLES)
+        if underscored is None:
+            raise Malformed("a header field that may come once came twice")
         if self._large and sum([len(name) + len(value) for name, value in self._raw]) > self._limits.max_bytes:
             raise Malformed("the header section is too large", 431)
         if underscored:
             self._check_underscores(underscored)
-        if b"connection" in known:
-            self._drop_connection_options(request, known[b"connection"])
+        if b"connection" in request.known:
+            self._drop_connection_options(request, request.known[b"connection"])
 
     def _check_underscores(self, underscored: list[bytes]) -> None:
         # Attack: CGI, WSGI and PHP read X_User and X-User as one variable, so one may shadow the other.

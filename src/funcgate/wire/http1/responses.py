@@ -5,6 +5,8 @@ HEAD, 1xx, 204 and 304 have no body whatever their fields say (RFC 9112, 6.3).
 
 import httptools
 
+from funcgate.wire.compiled import native
+
 from .fields import NOT_RETURNED
 from .limits import HeadLimits, Malformed
 
@@ -29,6 +31,29 @@ KNOWN = frozenset(
 )
 
 
+def sort_fields(
+    raw: list[tuple[bytes, bytes]], known: dict[bytes, bytes], fields: list[tuple[bytes, bytes]],
+    read: frozenset[bytes], kept: frozenset[bytes],
+) -> int:  # fmt: skip
+    """Every field to where it belongs; the bytes of all, -1 when one that is read came twice. `kept` are not for the caller."""
+    size = 0
+    for name, raw_value in raw:
+        size += len(name) + len(raw_value)
+        lower, value = name.lower(), raw_value.strip(b" \t")
+        if lower in read:
+            if lower in known and lower != b"connection":
+                return -1
+            known[lower] = value
+        if lower not in kept:
+            fields.append((name, value))
+    return size
+
+
+pure_sort_fields = sort_fields
+if native is not None:
+    sort_fields = native.sort_response_fields
+
+
 class ResponseReader:
     """Feed it bytes. After each `feed` look at `response` (None until a final head is complete), `pieces` and `complete`.
 
@@ -37,6 +62,7 @@ class ResponseReader:
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
+        self._max_fields = limits.max_fields
         self._raw: list[tuple[bytes, bytes]] = []
         self._head_only = False
         self._asked = False
@@ -94,8 +120,9 @@ class ResponseReader:
         self._raw = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._raw.append((name, value))
-        if len(self._raw) > self._limits.max_fields:
+        raw = self._raw
+        raw.append((name, value))
+        if len(raw) > self._max_fields:
             raise Malformed("the target sent too many header fields")
 
     def on_headers_complete(self) -> None:
@@ -129,16 +156,9 @@ class ResponseReader:
 
     def _sort_fields(self, response: Response) -> None:
         known, fields = response.known, response.fields
-        size = 0
-        for name, raw_value in self._raw:
-            size += len(name) + len(raw_value)
-            lower, value = name.lower(), raw_value.strip(b" \t")
-            if lower in KNOWN:
-                if lower in known and lower != b"connection":
-                    raise Malformed("the target sent a field twice that may come once")
-                known[lower] = value
-            if lower not in NOT_RETURNED:
-                fields.append((name, value))
+        size = sort_fields(self._raw, known, fields, KNOWN, NOT_RETURNED)
+        if size < 0:
+            raise Malformed("the target sent a field twice that may come once")
         if size > self._limits.max_bytes:
             raise Malformed("the target's header section is too large")
         coding = known.get(b"transfer-encoding")

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from funcgate.core.refusal import MEANINGS, Code, Refused
+from funcgate.wire.compiled import native
 
 _REASONS = {
     200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 206: "Partial Content", 301: "Moved Permanently",
@@ -32,6 +33,11 @@ def status_line(status: int) -> bytes:
 def fields_block(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Header lines, without the empty line that ends them."""
     return b"".join([b"%b: %b\r\n" % field for field in fields])
+
+
+pure_fields_block = fields_block
+if native is not None:
+    fields_block = native.fields_block
 
 
 def chunk(data: bytes) -> bytes:

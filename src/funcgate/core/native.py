@@ -1,0 +1,26 @@
+"""Compiled halves: a few inner loops exist a second time, in Cython (`_native.pyx`), with the same answers in less time.
+
+Nothing needs them. Where none was built, or `FUNCGATE_PURE=1` is set, the pure modules do all of it.
+"""
+
+import os
+from importlib import import_module
+from typing import Any
+
+HALVES = ("funcgate.core._native", "funcgate.masking._native", "funcgate.stores._native", "funcgate.wire._native")
+
+
+def half(name: str) -> Any:
+    """The compiled module of this name; None where the pure one is to be used."""
+    if os.environ.get("FUNCGATE_PURE", "0") not in ("", "0"):
+        return None
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
+
+
+def build() -> str:
+    """What runs: ``native``, ``pure``, or ``native in part``."""
+    found = [half(name) is not None for name in HALVES]
+    return "native" if all(found) else "native in part" if any(found) else "pure"

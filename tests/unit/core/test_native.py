@@ -1,0 +1,63 @@
+"""The compiled halves are an offer: left out when asked, missing without harm, and named."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from funcgate.core import meter
+from funcgate.core.meter import Meter
+from funcgate.core.native import HALVES, build, half
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("said", ["1", "yes"])
+def test_they_are_left_out_when_asked(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setenv("FUNCGATE_PURE", said)
+    assert [half(name) for name in HALVES] == [None] * len(HALVES)
+    assert build() == "pure"
+
+
+def test_one_that_was_never_built_is_none() -> None:
+    assert half("funcgate.core._no_such_half") is None
+
+
+def test_each_source_is_listed() -> None:
+    sources = [path.relative_to(ROOT / "src").with_suffix("") for path in (ROOT / "src").rglob("*.pyx")]
+    assert sorted(".".join(path.parts) for path in sources) == sorted(HALVES)
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"), [({"CC": "/bin/false"}, "false failed"), ({"PATH": "/nowhere"}, "there is no C compiler")]
+)
+def test_without_a_compiler_the_build_is_content(tmp_path: Path, environment: dict[str, str], told: str) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/_native.pyx").write_text("x = 1\n")
+    code = "import sys, pathlib; sys.path[0] = sys.argv[1]; import native; print(native.build_all(pathlib.Path.cwd()))"
+    command = [sys.executable, "-c", code, str(ROOT / "tools")]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]")
+    assert told in done.stderr
+
+
+@pytest.mark.parametrize("pure", ["0", "1"])
+def test_the_version_tells(pure: str) -> None:
+    command = [str(Path(sys.executable).parent / "funcgate"), "--version"]
+    said = subprocess.run(command, env={"FUNCGATE_PURE": pure}, capture_output=True, text=True, check=True).stdout
+    assert said.startswith("funcgate ")
+    assert said.strip().endswith("(pure)") == (pure == "1" or build() == "pure")
+
+
+@pytest.mark.skipif(half("funcgate.core._native") is None, reason="not built, or FUNCGATE_PURE is set")
+def test_times_are_counted_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    meters = (Meter(), Meter())
+    for took in (0, 1, 999, 1000, 1001, 1_023_999, 1_024_000, 10**9, 10**13):
+        marks = {"identify": 5_000 + took, "resolve": 5_000 + 2 * took, "deliver": 5_000 + 2 * took}
+        compiled = meters[0].observe(5_000, marks)
+        with monkeypatch.context() as patch:
+            patch.setattr(meter, "_native", None)
+            assert list(compiled.items()) == list(meters[1].observe(5_000, marks).items())
+    assert [d.counts for d in meters[0].steps.values()] == [d.counts for d in meters[1].steps.values()]
+    assert meters[0].steps["resolve"].total_us > 0

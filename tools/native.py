@@ -1,0 +1,89 @@
+"""Builds the compiled halves (`_native.pyx`) beside their sources, where there is a C compiler. They are optional.
+
+Run by `make`, and by the build of a wheel (tools/hatch_native.py). Without Cython, a compiler or Python's headers it says
+so and is content: the pure modules do the same.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LINES = 5  # of what a compiler said, shown
+
+
+def built_file(source: Path) -> Path:
+    """Where the compiled module of a `.pyx` file goes: beside it, for this Python only."""
+    return source.with_name(source.stem + str(sysconfig.get_config_var("EXT_SUFFIX")))
+
+
+def build_all(root: Path = ROOT) -> list[Path]:
+    """Build what is missing or older than its source; all compiled files that are there now. Tells what it cannot build."""
+    sources = sorted((root / "src").rglob("*.pyx"))
+    stale = [source for source in sources if not _is_fresh(source)]
+    why_not = _why_not() if stale else ""
+    if why_not:
+        print(f"funcgate stays pure Python: {why_not}", file=sys.stderr)
+    elif stale:
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for source, trouble in zip(stale, threads.map(lambda source: _build(source, root), stale), strict=True):
+                if trouble:
+                    print(f"{source.relative_to(root)} stays pure Python: {trouble}", file=sys.stderr)
+    return [built_file(source) for source in sources if _is_fresh(source)]
+
+
+def _is_fresh(source: Path) -> bool:
+    built = built_file(source)
+    return built.exists() and built.stat().st_mtime >= source.stat().st_mtime
+
+
+def _compiler() -> list[str]:
+    """The command that makes an extension module, "" in front if there is no compiler."""
+    linker = shlex.split(str(sysconfig.get_config_var("LDSHARED") or "cc -shared"))
+    found = os.environ.get("CC") or next((name for name in (linker[0], "cc", "gcc", "clang") if shutil.which(name)), "")
+    return [*shlex.split(found or ""), *linker[1:]] if found else [""]
+
+
+def _why_not() -> str:
+    if find_spec("Cython") is None:
+        return "Cython is not installed"
+    if not _compiler()[0]:
+        return "there is no C compiler"
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
+        return "the headers of this Python are not installed"
+    return ""
+
+
+def _build(source: Path, root: Path) -> str:
+    """What went wrong, "" if nothing did. A file that was there before is gone then."""
+    built = built_file(source)
+    built.unlink(missing_ok=True)
+    module = ".".join(source.relative_to(root / "src").with_suffix("").parts)
+    folder = root / "build" / "native"
+    folder.mkdir(parents=True, exist_ok=True)
+    made = folder / f"{module}.c"
+    include = sysconfig.get_paths()["include"]
+    flags = ["-O2", "-g0", "-fPIC", "-fwrapv", "-DNDEBUG", "-w", "-I", include]
+    unfinished = built.with_suffix(".part")
+    for command in (
+        [sys.executable, "-m", "cython", "-3", "--module-name", module, str(source), "-o", str(made)],
+        [*_compiler(), *flags, str(made), "-o", str(unfinished)],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            unfinished.unlink(missing_ok=True)
+            said = (done.stderr or done.stdout).strip().splitlines()
+            return "\n  ".join([f"{Path(command[0]).name} failed", *said[-LINES:]])
+    unfinished.replace(built)
+    return ""
+
+
+if __name__ == "__main__":
+    for path in build_all():
+        print(path.relative_to(ROOT))
