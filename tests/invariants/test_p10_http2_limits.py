@@ -54,6 +54,8 @@ SHOWN_BY = {
     "connection_window": "test_more_than_the_windows_is_not_taken",
     "max_frame": "test_a_broken_connection_ends_with_its_code",
     "max_continuations": "test_a_flood_ends_its_connection_and_nothing_else",
+    "max_unread": "test_a_caller_that_makes_us_answer_and_reads_nothing_is_cut_off",
+    "max_interim": "test_more_interim_answers_than_the_limit_are_refused",
     "per_s": "test_a_budget_is_what_the_limit_says_and_comes_back",
     "resets": "test_a_flood_ends_its_connection_and_nothing_else",
     "settings": "test_a_flood_ends_its_connection_and_nothing_else",

@@ -22,6 +22,7 @@ from funcgate.policy import PolicySet, compile_policies
 from .channels import channels
 from .console import approval_url, sign_in
 from .grpc import check_grpc, redacting_rules
+from .http2 import check_http2, speaks_http2, target_http2
 from .load import Loaded, load, version_now
 from .parts import CallableSpec, Catalogue, LoadFunctions, Options, Parts, Target, Where
 from .postgres import check_postgres, of_databases, postgres_address, session_policies, session_rule
@@ -169,11 +170,13 @@ class _Assembly:
         if spec.tls is not None and not spec.url.startswith("http:"):
             tls = upstream_tls(spec.tls, self._base, (*where, "tls"), self.problems)
         limits = target_limits(spec.limits, (*where, "limits"), self.problems)
+        self.problems += check_http2(spec, where)
+        http2 = target_http2(spec.limits, limits, (*where, "limits"), self.problems) if speaks_http2(spec) else None
         functions = self._try(lambda: self._functions(spec, load_functions, (*where, "functions")))
         if functions is None:
             return None
         self.problems += functions.warnings
-        return Target(spec=spec, catalogue=functions, limits=limits, tls=tls)
+        return Target(spec=spec, catalogue=functions, limits=limits, tls=tls, http2=http2)
 
     def _functions(self, spec: CallableSpec, load_functions: LoadFunctions, where: Where) -> Catalogue | None:
         if not isinstance(spec, GrpcTargetSpec):
