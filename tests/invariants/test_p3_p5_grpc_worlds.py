@@ -121,6 +121,37 @@ def test_a_message_behind_one_that_is_held(make_grpc_gate: Callable[..., GrpcGat
     until(lambda: [entry["kind"] for entry in gate.of("Chat")].count("ended") == 3)
 
 
+def test_masking_that_is_added_in_the_middle_of_a_conversation(
+    make_grpc_gate: Callable[..., GrpcGate], ledger: LedgerTarget
+) -> None:
+    """The answers of an open RPC are masked by the rules that it began with: it takes no message under other rules."""
+    gate = make_grpc_gate(masking=[{"functions": [f"ledger.{SERVICE}/Import"], "detect": ["email"]}]).start()
+    more = threading.Event()
+
+    def requests() -> Iterator[Any]:
+        yield new("Event", text="before@bank.example")
+        more.wait(30)
+        yield new("Event", text="after@bank.example")
+
+    got: list[str] = []
+
+    def rest(replies: Any) -> None:
+        got.extend(reply.text for reply in replies)
+
+    with gate.channel() as channel:
+        replies = Ledger(channel).chat(requests(), metadata=gate.metadata(), timeout=30)
+        assert next(replies).text == "before@bank.example"
+        text = gate.file.read_text()
+        assert f"{SERVICE}/Import" in text
+        gate.file.write_text(text.replace(f"{SERVICE}/Import", f"{SERVICE}/Chat"))
+        until(lambda: gate.logged("configuration reloaded"))
+        more.set()
+        code, _, info, _ = refused(rest, replies)
+    assert got == []
+    assert (code, info.reason) == (grpc.StatusCode.DATA_LOSS, "masking.refused")
+    assert [request.text for request in ledger.ledger[0].requests] == ["before@bank.example"]
+
+
 def framed(text: str) -> bytes:
     data = new("Event", text=text).SerializeToString()
     return struct.pack("!BI", 0, len(data)) + bytes(data)

@@ -55,10 +55,11 @@ class Policies(Protocol):
 class Masker(Protocol):
     """What one function's rules hide. One masker serves many calls, from any thread.
 
-    `collects` says that a stream has to be collected before it can be masked.
+    `collects` says that a stream has to be collected before it can be masked; `hides` is equal for two maskers that hide the same.
     """
 
     collects: bool
+    hides: object
 
     def mask_args(self, encoded_args: bytes) -> bytes:
         """JSON of the arguments in, masked JSON (one line, no raw newline) out; for the journal. Never raises:

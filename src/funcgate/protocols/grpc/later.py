@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from time import time
 
+from funcgate.catalog.proto import Method
 from funcgate.core.call import Call, Permit
 from funcgate.core.decision import Allow, Deny
 from funcgate.core.ids import new_id
@@ -74,7 +75,7 @@ class LaterMessage:
         method = target.catalog.find(opening.path) if target is not None else None
         if target is None or method is None:
             raise Refused(Code.FUNCTION_UNKNOWN, private_detail="the method is not there any more, or at another place")
-        check_readable(method, target, self.site.snapshot)
+        self._check_masking(method, target)
         self._message = message = await judged(method, self._data)
         self._call = call = Call(
             id=self.call_id, target=target.name, function=method.function.full_name, args=message.args,
@@ -152,8 +153,16 @@ class LaterMessage:
         method = target.catalog.find(self._rpc.opening.path) if target is not None else None
         if target is None or method is None or message is None:
             return False
-        check_readable(method, target, self.site.snapshot)
+        self._check_masking(method, target)
         return means_the_same(method, message)
+
+    def _check_masking(self, method: Method, target: GrpcTarget) -> None:
+        """Raises `Refused(masking.refused)`."""
+        check_readable(method, target, self.site.snapshot)
+        name = method.function.full_name
+        # Attack: keep an RPC open from before a masking rule, whose answers are masked by what there was then.
+        if self.site.snapshot.maskers(name).hides != self._rpc.site.snapshot.maskers(name).hides:
+            raise Refused(Code.MASKING_REFUSED, private_detail="the masking rules changed since the RPC was opened")
 
     def _target(self) -> GrpcTarget | None:
         """The target, while it is where the RPC is."""
