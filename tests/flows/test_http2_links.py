@@ -535,3 +535,77 @@ def test_the_unmutated_answer_is_read() -> None:
             stream.close()
 
     run(work)
+
+
+async def restless(reader: Reader, writer: Writer) -> None:
+    """Makes us answer, and reads none of it."""
+    writer.write(HELLO)
+    await until_asked(reader)
+    while True:
+        writer.write(frame(PING, 0, 0, b"answer!!") * 1000)
+        await writer.drain()
+
+
+def test_a_peer_that_makes_us_answer_and_reads_nothing_is_cut_off() -> None:
+    """At `max_unread`, long before it is given up for not reading."""
+
+    async def work() -> None:
+        wire = structs.replace(WIDE, pings=1 << 30, max_unread=512 << 10)
+        async with place(restless, wire=wire, write_s=1000.0) as (_, pool):
+            stream = await pool.open(HEAD, end=True)
+            transport = pool._connections[0].transport
+            assert transport is not None
+            most = 0
+            while stream.error is None:
+                most = max(most, transport.get_write_buffer_size())
+                await asyncio.sleep(0)
+            assert stream.error.why is Why.CLOSED
+            assert 256 << 10 < most <= 512 << 10
+
+    run(work)
+
+
+@pytest.mark.parametrize(("count", "served"), [(3, True), (4, False)])
+def test_more_interim_answers_than_the_limit_are_refused(count: int, served: bool) -> None:
+    async def hasty(reader: Reader, writer: Writer) -> None:
+        writer.write(HELLO)
+        stream = await until_asked(reader)
+        writer.write(frame(HEADERS, 4, stream, b"\x08\x03103") * count + frame(HEADERS, 5, stream, OK))
+        await reader.read()
+
+    async def work() -> None:
+        async with place(hasty, wire=structs.replace(WIDE, max_interim=3)) as (_, pool):
+            if served:
+                assert await ask(pool) == b""
+                return
+            with pytest.raises(Refused) as refused:
+                await ask(pool)
+            assert refused.value.code == "masking.refused"
+
+    run(work)
+
+
+async def flood(reader: Reader, writer: Writer) -> None:
+    """Fills whatever room each stream has, and the connection."""
+    writer.write(HELLO)
+    while True:
+        stream = await until_asked(reader)
+        writer.write(frame(HEADERS, 4, stream, OK) + frame(DATA, 0, stream, b"x" * 16384) * 4)  # 64 KiB
+
+
+def test_what_nobody_reads_is_bounded_by_the_windows() -> None:
+    """docs/http2.md, Memory: the connection's window is all that one connection keeps, however many streams it has."""
+
+    async def work() -> None:
+        small = Http2Limits(max_streams=20, stream_window=64 << 10, connection_window=256 << 10)
+        async with place(flood, wire=small) as (_, pool):
+            streams = [await pool.open(HEAD, end=True) for _ in range(4)]
+            await until(lambda: sum(stream.held for stream in streams) == 256 << 10)
+            assert [stream.error for stream in streams] == [None] * 4
+            fifth = await pool.open(HEAD, end=True)
+            await until(lambda: fifth.error is not None)  # its target went on all the same: the end of the connection
+            assert fifth.error is not None
+            assert fifth.error.why is Why.UNREADABLE
+            assert sum(stream.held for stream in [*streams, fifth]) == 0
+
+    run(work)
