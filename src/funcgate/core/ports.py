@@ -55,7 +55,8 @@ class Policies(Protocol):
 class Masker(Protocol):
     """What one function's rules hide. One masker serves many calls, from any thread.
 
-    `collects` says that a stream has to be collected before it can be masked; `hides` is equal for two maskers that hide the same.
+    `collects` says that a stream has to be collected before it can be masked. `hides` is equal for two maskers that hide the
+    same.
     """
 
     collects: bool
