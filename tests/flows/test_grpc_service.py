@@ -238,6 +238,13 @@ def test_the_command_line_knows_the_methods(grpc_gate: GrpcGate) -> None:
     assert called.returncode == 2
     assert "its own protocol (grpc)" in called.stderr + called.stdout
     explained = cli(
-        "policy", "explain", "--function", f"ledger.{SERVICE}/Transfer", "--args", '{"amount": 5}', "--as-group", "agents"
+        "policy",
+        "explain",
+        "--function",
+        f"ledger.{SERVICE}/Transfer",
+        "--args",
+        '{"amount": 5}',
+        "--as-group",
+        "agents",
     )
     assert "allow" in explained.stdout, explained.stderr
