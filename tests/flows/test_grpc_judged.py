@@ -183,7 +183,9 @@ def test_a_refused_message_ends_the_stream(client: Ledger, gate: GrpcGate, ledge
     assert (code, info.reason) == (grpc.StatusCode.PERMISSION_DENIED, "policy.denied")
     assert set(got) <= {"hello", "how are you"}
     until(lambda: ledger.ledger[0].over)
-    assert [request.text for request in ledger.ledger[0].requests] == said[:2]  # none after it, either
+    reached = [request.text for request in ledger.ledger[0].requests]
+    assert reached == said[: len(reached)]
+    assert len(reached) <= 2  # none after it; a target that is told of the end may leave unread what it was sent before
 
 
 def test_a_refused_first_message_opens_nothing(client: Ledger, gate: GrpcGate, ledger: LedgerTarget) -> None:

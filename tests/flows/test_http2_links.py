@@ -10,15 +10,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from funcgate.core.function import Limits
 from funcgate.core.refusal import Refused
 from funcgate.protocols.http.pool import Address
 from funcgate.protocols.http.sweeper import Sweeper
-from funcgate.protocols.http2.link import Times
 from funcgate.protocols.http2.stream import Gone, Stream, Why
 from funcgate.protocols.http2.upstream import Http2Pool
-from support.h2frames import DATA, HEADERS, PING, PREFACE, SETTINGS, WINDOW_UPDATE, frame
+from funcgate.wire.http2.limits import Http2Limits, Times
+from support.h2frames import DATA, GOAWAY, HEADERS, PING, PREFACE, SETTINGS, WINDOW_UPDATE, frame
 from support.h2target import HELLO, until_asked
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
@@ -26,6 +27,8 @@ Script = Callable[[Reader, Writer], Awaitable[None]]
 OK = bytes([0x88])
 HEAD = [(b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"shop.test"), (b":path", b"/orders")]
 NO_SECRET: frozenset[bytes] = frozenset()
+WIDE = Http2Limits(stream_window=512 << 10, connection_window=50 << 20)
+ONE = structs.replace(WIDE, max_streams=1)
 
 
 class Place:
@@ -47,12 +50,14 @@ class Place:
 
 
 @asynccontextmanager
-async def place(script: Script, limits: Limits | None = None, **times: float) -> AsyncIterator[tuple[Place, Http2Pool]]:
+async def place(
+    script: Script, limits: Limits | None = None, wire: Http2Limits = WIDE, **times: float
+) -> AsyncIterator[tuple[Place, Http2Pool]]:
     target = Place(script)
     server = await asyncio.start_server(target.serve, "127.0.0.1", 0)
     target.port = server.sockets[0].getsockname()[1]
     sweeper = Sweeper(0.02)
-    pool = Http2Pool(Address("127.0.0.1", target.port), limits or Limits(), sweeper, Times(**times))
+    pool = Http2Pool(Address("127.0.0.1", target.port), limits or Limits(), wire, Times(**times), sweeper)
     try:
         async with asyncio.timeout(60):
             yield target, pool
@@ -266,8 +271,8 @@ def test_a_window_that_shrinks_below_zero() -> None:
 
 def test_who_waits_is_served_in_turn_also_after_others_gave_up() -> None:
     async def work() -> None:
-        limits = Limits(max_connections=1, max_streams=1, connect_timeout_s=30.0)
-        async with place(echo, limits) as (target, pool):
+        limits = Limits(max_connections=1, connect_timeout_s=30.0)
+        async with place(echo, limits, ONE) as (target, pool):
             held = await pool.open(HEAD, end=False)
             order: list[int] = []
 
@@ -292,12 +297,63 @@ def test_who_waits_is_served_in_turn_also_after_others_gave_up() -> None:
     run(work)
 
 
-def test_a_target_that_cannot_be_had_is_held_back() -> None:
-    async def slammed(reader: Reader, writer: Writer) -> None:
-        writer.close()
+def test_a_turn_that_was_given_is_nobody_elses() -> None:
+    """Between the news of a free place and whoever waits for it, others come, and more news."""
 
     async def work() -> None:
-        async with place(slammed) as (target, pool):
+        async with place(echo, Limits(max_connections=1, connect_timeout_s=30.0), ONE) as (_, pool):
+            held = await pool.open(HEAD, end=False)
+            order: list[int] = []
+
+            async def wait(number: int) -> None:
+                stream = await pool.open(HEAD, end=False)
+                order.append(number)
+                await asyncio.sleep(0)
+                stream.close()
+
+            tasks = [asyncio.ensure_future(wait(number)) for number in range(4)]
+            await until(lambda: len(pool._waiting) == 4)
+            held.close()
+            for _ in range(4):
+                pool._wake()
+            await asyncio.gather(*tasks)
+            assert order == [0, 1, 2, 3]
+            held = await pool.open(HEAD, end=False)
+            tasks = [asyncio.ensure_future(wait(4))]
+            await until(lambda: len(pool._waiting) == 1)
+            held.close()  # its turn has come, and it has not run yet
+            await wait(5)
+            await asyncio.gather(*tasks)
+            assert order == [0, 1, 2, 3, 4, 5]
+
+    run(work)
+
+
+async def slammed(reader: Reader, writer: Writer) -> None:
+    writer.close()
+
+
+async def greets_and_goes(reader: Reader, writer: Writer) -> None:
+    writer.write(HELLO)
+    await writer.drain()
+
+
+async def takes_and_goes(reader: Reader, writer: Writer) -> None:
+    writer.write(HELLO)
+    await until_asked(reader)
+
+
+async def takes_leave(reader: Reader, writer: Writer) -> None:
+    writer.write(HELLO + frame(GOAWAY, 0, 0, bytes(8)))
+    await reader.read()
+
+
+@pytest.mark.parametrize("script", [slammed, greets_and_goes, takes_and_goes, takes_leave])
+def test_a_target_that_cannot_be_had_is_held_back(script: Script) -> None:
+    """However far it lets a connection come: three that end before an answer, and it is asked again in a second."""
+
+    async def work() -> None:
+        async with place(script) as (target, pool):
             for _ in range(10):
                 with pytest.raises(Refused) as refused:
                     await ask(pool)
@@ -477,5 +533,79 @@ def test_the_unmutated_answer_is_read() -> None:
             assert await stream.gather(100) == b"hello world!"
             assert stream.trailers == [(b"c", b"d")]
             stream.close()
+
+    run(work)
+
+
+async def restless(reader: Reader, writer: Writer) -> None:
+    """Makes us answer, and reads none of it."""
+    writer.write(HELLO)
+    await until_asked(reader)
+    while True:
+        writer.write(frame(PING, 0, 0, b"answer!!") * 1000)
+        await writer.drain()
+
+
+def test_a_peer_that_makes_us_answer_and_reads_nothing_is_cut_off() -> None:
+    """At `max_unread`, long before it is given up for not reading."""
+
+    async def work() -> None:
+        wire = structs.replace(WIDE, pings=1 << 30, max_unread=512 << 10)
+        async with place(restless, wire=wire, write_s=1000.0) as (_, pool):
+            stream = await pool.open(HEAD, end=True)
+            transport = pool._connections[0].transport
+            assert transport is not None
+            most = 0
+            while stream.error is None:
+                most = max(most, transport.get_write_buffer_size())
+                await asyncio.sleep(0)
+            assert stream.error.why is Why.CLOSED
+            assert 256 << 10 < most <= 512 << 10
+
+    run(work)
+
+
+@pytest.mark.parametrize(("count", "served"), [(3, True), (4, False)])
+def test_more_interim_answers_than_the_limit_are_refused(count: int, served: bool) -> None:
+    async def hasty(reader: Reader, writer: Writer) -> None:
+        writer.write(HELLO)
+        stream = await until_asked(reader)
+        writer.write(frame(HEADERS, 4, stream, b"\x08\x03103") * count + frame(HEADERS, 5, stream, OK))
+        await reader.read()
+
+    async def work() -> None:
+        async with place(hasty, wire=structs.replace(WIDE, max_interim=3)) as (_, pool):
+            if served:
+                assert await ask(pool) == b""
+                return
+            with pytest.raises(Refused) as refused:
+                await ask(pool)
+            assert refused.value.code == "masking.refused"
+
+    run(work)
+
+
+async def flood(reader: Reader, writer: Writer) -> None:
+    """Fills whatever room each stream has, and the connection."""
+    writer.write(HELLO)
+    while True:
+        stream = await until_asked(reader)
+        writer.write(frame(HEADERS, 4, stream, OK) + frame(DATA, 0, stream, b"x" * 16384) * 4)  # 64 KiB
+
+
+def test_what_nobody_reads_is_bounded_by_the_windows() -> None:
+    """docs/http2.md, Memory: the connection's window is all that one connection keeps, however many streams it has."""
+
+    async def work() -> None:
+        small = Http2Limits(max_streams=20, stream_window=64 << 10, connection_window=256 << 10)
+        async with place(flood, wire=small) as (_, pool):
+            streams = [await pool.open(HEAD, end=True) for _ in range(4)]
+            await until(lambda: sum(stream.held for stream in streams) == 256 << 10)
+            assert [stream.error for stream in streams] == [None] * 4
+            fifth = await pool.open(HEAD, end=True)
+            await until(lambda: fifth.error is not None)  # its target went on all the same: the end of the connection
+            assert fifth.error is not None
+            assert fifth.error.why is Why.UNREADABLE
+            assert sum(stream.held for stream in [*streams, fifth]) == 0
 
     run(work)

@@ -3,6 +3,7 @@
 Each attack runs against a real gateway while others call it; each ends as docs/http2.md says.
 """
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ from support.h2frames import (
 )
 from support.h2frames import settings as set_to
 from support.h2raw import H2Caller
-from support.target import Target, answer
+from support.target import Received, Target, answer
 
 SHOWN_BY = {
     "head": "test_a_giant_list_of_fields_is_refused_or_ends_the_connection",
@@ -54,6 +55,8 @@ SHOWN_BY = {
     "connection_window": "test_more_than_the_windows_is_not_taken",
     "max_frame": "test_a_broken_connection_ends_with_its_code",
     "max_continuations": "test_a_flood_ends_its_connection_and_nothing_else",
+    "max_unread": "test_a_caller_that_makes_us_answer_and_reads_nothing_is_cut_off",
+    "max_interim": "test_more_interim_answers_than_the_limit_are_refused",
     "per_s": "test_a_budget_is_what_the_limit_says_and_comes_back",
     "resets": "test_a_flood_ends_its_connection_and_nothing_else",
     "settings": "test_a_flood_ends_its_connection_and_nothing_else",
@@ -367,6 +370,44 @@ def test_heads_that_nobody_reads_do_not_pile_up(gate: Gate, target: Target, toke
     until(lambda: all_ended(gate))
 
 
+def with_http2(make_gate: Callable[..., Gate], **limits: Any) -> Gate:
+    listen = {"calls": "127.0.0.1:0", "console": "127.0.0.1:0", "limits": {"write_timeout": "10m", "http2": limits}}
+    return make_gate(listen=listen).start()
+
+
+def test_a_caller_that_makes_us_answer_and_reads_nothing_is_cut_off(
+    make_gate: Callable[..., Gate], target: Target, token: str
+) -> None:
+    """At `unread`, long before `write_timeout`, and though PINGs are not counted here."""
+    gate = with_http2(make_gate, unread="512KiB", pings=1 << 30)
+    with H2Caller(gate.calls, opening=WIDE, buffer_bytes=4096) as caller:
+        caller.ask(1, fields_of(token))
+        until(lambda: not sent(caller, frame(PING, 0, 0, bytes(8)) * 1000), 60)
+    assert gate.stop() == 0
+    check_record(gate.entries())
+
+
+def test_a_caller_that_is_gone_without_a_word(make_gate: Callable[..., Gate], target: Target, token: str) -> None:
+    """It is asked for a sign of life while a call of its is open; a caller that gives it is waited for."""
+
+    async def held(received: Received, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(20)
+
+    target.default = held
+    gate = with_http2(make_gate, ping_after="300ms", ping_timeout="1s")
+    with H2Caller(gate.calls) as dead, H2Caller(gate.calls) as slow:
+        for caller in (dead, slow):
+            caller.ask(1, fields_of(token))
+        until(lambda: len(target.ledger) == 2)
+        ping = slow.until(PING)
+        slow.send(frame(PING, ACK, 0, ping.payload))
+        assert PING in [one.kind for one in dead.read_all()]
+        slow.settle()
+    assert gate.stop() == 0
+    check_record(gate.entries())
+    assert [entry["outcome"] for entry in gate.entries() if entry["kind"] == "ended"] == ["cancelled"] * 2
+
+
 def test_a_body_that_comes_too_slowly_is_refused_and_recorded(gate: Gate, target: Target, token: str) -> None:
     before = len(gate.entries())
     with others_are_served(gate, token), H2Caller(gate.calls) as caller:
@@ -472,14 +513,16 @@ def test_a_giant_list_of_fields_is_refused_or_ends_the_connection(gate: Gate, ta
 
 
 def test_more_than_the_windows_is_not_taken(gate: Gate, target: Target, token: str) -> None:
-    """128 KiB of a stream, 1 MiB of a connection, while nothing of it is read: the calls wait for their token's keys, say."""
+    """In one piece, so that the gateway hardly reads any of it in between: the stream is reset, and goes on at most for what
+    may have been under way."""
     window = 128 << 10
     with others_are_served(gate, token), H2Caller(gate.calls) as caller:
-        # In one piece, so that the gateway reads nothing of it in between.
-        caller.send(headers(1, post(token), END_HEADERS) + data(1, bytes(16384), end=False) * (window // 16384 + 4))
-        seen = caller.until(RST_STREAM, 1).number
-        assert seen in (FLOW, NO_ERROR)  # NO_ERROR: it was refused before it was too much
-        caller.settle()
+        piece = data(1, bytes(16384), end=False)
+        caller.send(headers(1, post(token), END_HEADERS) + piece * (window // 16384 + 1))
+        assert caller.until(RST_STREAM, 1).number in (FLOW, NO_ERROR)  # NO_ERROR: refused, when it was read in between
+        until(lambda: not poured(caller, piece))
+        assert [one.number for one in caller.read_all() if one.kind == GOAWAY] == [FLOW]
+    assert target.seen("/orders") == []
 
 
 # What is large, and right.

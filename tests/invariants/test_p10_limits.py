@@ -37,6 +37,8 @@ SHOWN_BY: dict[type, dict[str, str]] = {
         "tls_handshake_timeout_s": "test_a_tls_handshake_that_never_ends_is_cut_off",
         "http2": "test_every_http2_limit_has_a_test",
         "max_streams": "test_streams_of_all_connections_are_bounded",
+        "ping_after_s": "test_a_caller_that_is_gone_without_a_word",
+        "ping_s": "test_a_caller_that_is_gone_without_a_word",
     },
     Limits: {
         "max_request": "test_too_large_a_body",
@@ -46,7 +48,6 @@ SHOWN_BY: dict[type, dict[str, str]] = {
         "first_byte_timeout_s": "test_no_first_byte",
         "idle_timeout_s": "test_an_answer_that_stalls_is_timed_out",
         "max_connections": "test_connections_to_a_target_are_bounded",
-        "max_streams": "test_streams_on_a_connection_to_a_target_are_bounded",
         # Nothing waits until there is a desk; then this needs a test that passes the limit itself.
         "max_rows": "test_a_statement_has_so_many_rows_and_no_more",
         "max_wait_s": "test_what_waits_for_an_approval_is_told_so_at_once",

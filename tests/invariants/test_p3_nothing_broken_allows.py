@@ -75,6 +75,7 @@ class Parts:
     """Every part of a snapshot, sound; a test replaces one method by one that fails."""
 
     collects = False
+    hides: object = None
 
     def __init__(self) -> None:
         self.functions = {"shop.read": FUNCTION}

@@ -136,14 +136,13 @@ def _http_target(target: Target, pools: HttpPools) -> HttpTarget:
     spec, tls, catalogue = target.spec, target.tls, target.catalogue
     if not isinstance(catalogue, HttpCatalog) or not isinstance(spec, HttpTargetSpec):
         raise TypeError(f"the protocol of {spec.name} has no HTTP catalogue")
-    trust = _trust(tls)
-    pool_of = pools.multiplexed if spec.http2 else pools.pool
+    place = (spec.name, spec.url, _trust(tls), target.limits)
     return HttpTarget(
         name=spec.name,
         url=spec.url,
         catalog=catalogue,
         limits=target.limits,
-        pool=pool_of(spec.name, spec.url, trust, target.limits),
+        pool=pools.pool(*place) if target.http2 is None else pools.multiplexed(*place, *target.http2),
         forward=frozenset(name.lower().encode() for name in spec.forward_headers),
         unmaskable_pass=spec.unmaskable == "pass",
     )
@@ -151,14 +150,14 @@ def _http_target(target: Target, pools: HttpPools) -> HttpTarget:
 
 def _grpc_target(target: Target, pools: HttpPools) -> GrpcTarget:
     spec, catalogue = target.spec, target.catalogue
-    if not isinstance(catalogue, ProtoCatalog) or not isinstance(spec, GrpcTargetSpec):
+    if not isinstance(catalogue, ProtoCatalog) or not isinstance(spec, GrpcTargetSpec) or target.http2 is None:
         raise TypeError(f"the protocol of {spec.name} has no catalogue of methods")
     return GrpcTarget(
         name=spec.name,
         url=spec.url,
         catalog=catalogue,
         limits=target.limits,
-        pool=pools.multiplexed(spec.name, spec.url, _trust(target.tls), target.limits),
+        pool=pools.multiplexed(spec.name, spec.url, _trust(target.tls), target.limits, *target.http2),
         forward=frozenset(name.lower().encode() for name in spec.forward_headers),
         unmaskable_pass=spec.unmaskable == "pass",
     )

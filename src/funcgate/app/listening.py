@@ -129,6 +129,8 @@ def _limits(parts: Parts) -> ListenerLimits:
         tls_handshake_timeout_s=limits.tls_handshake_timeout_s,
         http2=structs.replace(limits.http2, head=head),
         max_streams=limits.http2_streams,
+        ping_after_s=limits.ping_after_s,
+        ping_s=limits.ping_s,
     )
 
 

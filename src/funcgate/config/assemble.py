@@ -23,6 +23,7 @@ from funcgate.policy import PolicySet, compile_policies
 from .channels import channels
 from .console import approval_url, sign_in
 from .grpc import check_grpc, redacting_rules
+from .http2 import check_http2, speaks_http2, target_http2
 from .load import Loaded, load, version_now
 from .parts import CallableSpec, Catalogue, LoadFunctions, Options, Parts, Target, Where
 from .postgres import budgets_of, check_postgres, of_databases, postgres_address, session_policies, session_rule
@@ -172,11 +173,13 @@ class _Assembly:
         if spec.tls is not None and not spec.url.startswith("http:"):
             tls = upstream_tls(spec.tls, self._base, (*where, "tls"), self.problems)
         limits = target_limits(spec.limits, (*where, "limits"), self.problems)
+        self.problems += check_http2(spec, where)
+        http2 = target_http2(spec.limits, limits, (*where, "limits"), self.problems) if speaks_http2(spec) else None
         functions = self._try(lambda: self._functions(spec, load_functions, (*where, "functions")))
         if functions is None:
             return None
         self.problems += functions.warnings
-        return Target(spec=spec, catalogue=functions, limits=limits, tls=tls, budgets=budgets)
+        return Target(spec=spec, catalogue=functions, limits=limits, tls=tls, budgets=budgets, http2=http2)
 
     def _functions(self, spec: CallableSpec, load_functions: LoadFunctions, where: Where) -> Catalogue | None:
         if not isinstance(spec, GrpcTargetSpec):

@@ -17,6 +17,7 @@ from funcgate.identity import Issuers
 from funcgate.masking import MaskingPlan
 from funcgate.policy import PolicySet
 from funcgate.recording.keeper.settings import KeeperSettings
+from funcgate.wire.http2.limits import Http2Limits, Times
 
 from .channels import ChannelSettings
 from .console import SignInSettings
@@ -43,13 +44,14 @@ CallableSpec = HttpTargetSpec | GrpcTargetSpec | PostgresTargetSpec
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """One target that can be called."""
+    """One target that can be called. `http2` is None where it speaks something else."""
 
     spec: CallableSpec
     catalogue: Catalogue
     limits: Limits
     tls: UpstreamTlsSpec
     budgets: tuple[Budget, ...] = ()
+    http2: tuple[Http2Limits, Times] | None = None
 
 
 class Parts(Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
@@ -16,7 +16,15 @@ from funcgate.core.secret import Secret
 from funcgate.core.units import parse_size, parse_time
 from funcgate.wire.http2.limits import Http2Limits
 
-from .shape import Http2Spec, JournalSpec, ListenLimitsSpec, PostgresLimitsSpec, TargetLimitsSpec, UpstreamTlsSpec
+from .shape import (
+    Http2FramesSpec,
+    Http2Spec,
+    JournalSpec,
+    ListenLimitsSpec,
+    PostgresLimitsSpec,
+    TargetLimitsSpec,
+    UpstreamTlsSpec,
+)
 
 MAX_RESERVE_BYTES = 64 << 20
 LEAST_S = 1e-6
@@ -54,6 +62,8 @@ class ListenLimits(Struct, frozen=True, kw_only=True):
     drain_timeout_s: float
     http2: Http2Limits
     http2_streams: int
+    ping_after_s: float
+    ping_s: float
 
 
 class JournalSettings(Struct, frozen=True, kw_only=True):
@@ -139,7 +149,6 @@ def target_limits(spec: TargetLimitsSpec, where: Where, problems: list[Problem])
         first_byte_timeout_s=read.time("first_byte_timeout", spec.first_byte_timeout),
         idle_timeout_s=read.time("idle_timeout", spec.idle_timeout),
         max_connections=read.count("max_connections", spec.max_connections),
-        max_streams=read.count("max_streams", spec.max_streams),
         max_wait_s=read.time("max_wait", spec.max_wait),
         max_rows=read.count("max_rows", spec.max_rows) if isinstance(spec, PostgresLimitsSpec) else 0,
     )
@@ -161,17 +170,27 @@ def listen_limits(spec: ListenLimitsSpec, where: Where, problems: list[Problem])
         drain_timeout_s=read.time("drain_timeout", spec.drain_timeout),
         http2=_http2_limits(spec.http2, (*where, "http2"), problems),
         http2_streams=Reading((*where, "http2"), problems).count("all_streams", spec.http2.all_streams),
+        ping_after_s=Reading((*where, "http2"), problems).time("ping_after", spec.http2.ping_after),
+        ping_s=Reading((*where, "http2"), problems).time("ping_timeout", spec.http2.ping_timeout),
     )
 
 
 def _http2_limits(spec: Http2Spec, where: Where, problems: list[Problem]) -> Http2Limits:
     """Without `head`, which is the listener's."""
     read = Reading(where, problems)
+    return http2_frames(
+        spec, where, problems,
+        max_streams=read.count("streams", spec.streams),
+        stream_window=read.size("stream_window", spec.stream_window),
+        connection_window=read.size("connection_window", spec.connection_window),
+    )  # fmt: skip
+
+
+def http2_frames(spec: Http2FramesSpec, where: Where, problems: list[Problem], **more: Any) -> Http2Limits:
+    """What both sides say of a connection; `more` is what they say otherwise. Windows that cannot be are a problem."""
+    read = Reading(where, problems)
     try:
         return Http2Limits(
-            max_streams=read.count("streams", spec.streams),
-            stream_window=read.size("stream_window", spec.stream_window),
-            connection_window=read.size("connection_window", spec.connection_window),
             max_frame=read.size("frame", spec.frame),
             max_continuations=read.count("continuations", spec.continuations),
             per_s=read.time("per", spec.per),
@@ -182,6 +201,8 @@ def _http2_limits(spec: Http2Spec, where: Where, problems: list[Problem]) -> Htt
             priorities=read.count("priorities", spec.priorities),
             updates=read.count("updates", spec.updates),
             unknown=read.count("unknown", spec.unknown),
+            max_unread=read.size("unread", spec.unread),
+            **more,
         )
     except ValueError as error:
         problems.append(Problem(where=where, text=f"'http2': {error}"))

@@ -38,13 +38,12 @@ class UpstreamTlsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     server_name: str | None = None
 
 
-class Http2Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one HTTP/2 connection may use, and all of them (`all_streams`). The counts from `resets` on are of frames in `per`."""
+class Http2FramesSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the peer of one HTTP/2 connection may do, caller or target. The counts from `resets` on are of frames in `per`."""
 
-    streams: int = 100
-    all_streams: int = 2000
-    stream_window: Size = "128KiB"
-    connection_window: Size = "1MiB"
+    ping_after: Time = "15s"
+    ping_timeout: Time = "10s"
+    unread: Size = "2MiB"
     frame: Size = "16KiB"
     continuations: int = 16
     per: Time = "10s"
@@ -55,6 +54,29 @@ class Http2Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     priorities: int = 500
     updates: int = 1000
     unknown: int = 200
+
+
+class Http2Spec(Http2FramesSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one caller's HTTP/2 connection may use, and all of them (`all_streams`)."""
+
+    streams: int = 100
+    all_streams: int = 2000
+    stream_window: Size = "128KiB"
+    connection_window: Size = "1MiB"
+
+
+class TargetHttp2Spec(Http2FramesSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one HTTP/2 connection to a target may use. `connection_window` is as much as all its streams' if nothing is said."""
+
+    stream_window: Size = "512KiB"
+    connection_window: Size | None = None
+    headers: int = 100
+    header_bytes: Size = "64KiB"
+    interim: int = 32
+    idle_timeout: Time = "60s"
+    max_age: Time = "1h"
+    frame_timeout: Time = "10s"
+    write_timeout: Time = "30s"
 
 
 class ListenLimitsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -178,7 +200,7 @@ ForwardSpec = SyslogSpec | WebhookSpec | OtlpSpec
 
 
 class TargetLimitsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one call of a target may use."""
+    """What one call of a target may use. `max_streams` (100) and `http2` are for targets that speak HTTP/2."""
 
     max_request: Size = "1MiB"
     max_response: Size = "16MiB"
@@ -187,7 +209,8 @@ class TargetLimitsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     first_byte_timeout: Time = "30s"
     idle_timeout: Time = "30s"
     max_connections: int = 256
-    max_streams: int = 100
+    max_streams: int | None = None
+    http2: TargetHttp2Spec | None = None
     max_wait: Time = "30s"
 
 

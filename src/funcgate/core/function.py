@@ -16,7 +16,6 @@ class Limits(Struct, frozen=True, kw_only=True):
     first_byte_timeout_s: float = 30.0
     idle_timeout_s: float = 30.0
     max_connections: int = 256
-    max_streams: int = 100
     max_wait_s: float = 30.0
     max_rows: int = 0
 

@@ -55,10 +55,12 @@ class Policies(Protocol):
 class Masker(Protocol):
     """What one function's rules hide. One masker serves many calls, from any thread.
 
-    `collects` says that nothing passes unseen: what cannot be read is not shown.
+    `collects` says that nothing passes unseen: what cannot be read is not shown. `hides` is equal for two maskers that hide the
+    same.
     """
 
     collects: bool
+    hides: object
 
     def collecting(self, reply: Reply) -> bool:
         """Whether this reply's stream has to be collected before it can be masked."""

@@ -49,13 +49,14 @@ class Masker:
     """One function's rules (None when it has none) and what the journal hides of its arguments.
 
     `collects` says that a stream is masked as a whole, once it has ended, unless it is one of lines; otherwise it passes piece
-    for piece.
+    for piece. `hides` is equal for two maskers that hide the same.
     """
 
     def __init__(
         self, rules: Rules | None, journal: Rules, sights: Sights, *, unmaskable_pass: bool, decoded_limit: int
     ) -> None:
         self.collects = rules is not None
+        self.hides: object = (None if rules is None else rules.key, unmaskable_pass)
         self._rules = rules
         self._journal = journal
         self._sights = sights

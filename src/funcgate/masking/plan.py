@@ -194,4 +194,4 @@ def compiled(choice: Choice, hash_key: bytes) -> Rules:
         (DETECTORS[name], replacement(action, DETECTORS[name], hash_key)) for name, action in choice.detect.items()
     ]
     paths = {path: field_replacement(action, hash_key) for path, action in choice.fields.items()}
-    return Rules(chosen, Fields(paths) if paths else NO_FIELDS)
+    return Rules(chosen, Fields(paths) if paths else NO_FIELDS, choice.key)

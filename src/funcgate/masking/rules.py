@@ -14,11 +14,12 @@ from .values import Values, quickest
 
 
 class Rules:
-    """Shared by all functions with the same rules."""
+    """Shared by all functions with the same rules. `key` is equal for two that hide the same, in two configurations too."""
 
-    __slots__ = ("fields", "names", "numeric", "quick", "replaces", "scanner", "values", "walks")
+    __slots__ = ("fields", "key", "names", "numeric", "quick", "replaces", "scanner", "values", "walks")
 
-    def __init__(self, chosen: Sequence[tuple[Detector, Replace]], fields: Fields) -> None:
+    def __init__(self, chosen: Sequence[tuple[Detector, Replace]], fields: Fields, key: object = None) -> None:
+        self.key = key
         chosen = [*chosen, *((detector.twin, replace) for detector, replace in chosen if detector.twin)]
         self.scanner = Scanner([detector for detector, _ in chosen])
         self.replaces = tuple(replace for _, replace in chosen)

@@ -111,11 +111,13 @@ class Answer:
         self._strict = strict
         self._seen: deque[tuple[Seen, bool]] = deque()
         self._failure = b""
+        self._some = False  # a message came
         self._details: Seen | None = None
         self._fields = fields = stream.fields or []
         known = dict(fields)
         self._http_status = int(known.get(b":status", b"0"))
-        self.head_only = b"grpc-status" in known
+        # Attack: a head that says how it ends, and goes on. Only one that ends the stream is believed.
+        self.head_only = b"grpc-status" in known and stream.ended and not stream.held and not stream.trailers
         self.metadata: Fields = [] if self.head_only else returned(fields)
         self.trailers: Fields = []
         self.status = -1
@@ -145,6 +147,7 @@ class Answer:
 
     async def _read(self, message: bytes) -> bytes:
         gives = self.method.gives
+        self._some = True
         seen: Seen
         if gives is None:
             seen = Opaque(message, self._lease, self._target.unmaskable_pass)
@@ -156,18 +159,23 @@ class Answer:
         return seen.line + b"\n"
 
     def _ended(self) -> bytes | None:
-        fields = self._fields if self.head_only else self._stream.trailers
+        head_only = self.head_only or not (self._some or self._stream.trailers)  # an empty frame may have ended it
+        fields = self._fields if head_only else self._stream.trailers
         if self._http_status != 200:
             self.status = from_http(self._http_status)
             return _encode(Failure(self.status, f"the target answered with HTTP status {self._http_status}")) + b"\n"
         known = dict(fields)
         if b"grpc-status" not in known:
             raise Refused(Code.TARGET_UNREACHABLE, private_detail="the target's answer ended without a status")
+        # Attack: two statuses, of which one reader takes the failure and another one the success.
+        if sum(name == b"grpc-status" for name, _ in fields) > 1:
+            raise _unreadable("the target's answer has two statuses")
         try:
             self.status = read_status(known[b"grpc-status"])
         except Malformed as malformed:
             raise _unreadable(str(malformed)) from None
-        self.trailers = returned(fields)
+        if self.head_only or not head_only:
+            self.trailers = returned(fields)
         if self.status == Status.OK:
             return None
         failure = Failure(self.status, read_message(known.get(b"grpc-message", b"")))

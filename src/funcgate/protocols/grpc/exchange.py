@@ -29,7 +29,7 @@ from funcgate.wire.http1.prefer import read_prefer
 from .answer import Answer
 from .answering import Back, Fields, answering_on, refusal_of, written
 from .asking import outbound
-from .judging import Message, check_readable, digest, judged, read_message
+from .judging import Message, check_readable, digest, judged, means_the_same, read_message
 from .messages import Messages, Readable
 from .opening import Opening
 from .replying import framed, streamed, whole
@@ -110,15 +110,18 @@ class RpcExchange:
 
     def renew(self) -> bool:
         """See `core.ports.Exchange`."""
-        old, call = self.grpc_target, self.call
+        old, before, message = self.grpc_target, self.method, self._message
         new = self.service.site.targets.get(self.target)
-        if old is None or call is None or new is None:
+        if old is None or before is None or message is None or new is None:
             return False
         # Attack: get a call approved, and have a reload send its bytes to another place, or mean another method by them.
         if (new.url, new.forward) != (old.url, old.forward):
             return False
         method = new.catalog.find(self.opening.path)
-        if method is None or method.function.full_name != call.function:
+        if method is None or method.streams != before.streams:
+            return False
+        # Attack: fields that change their numbers while somebody thinks: the same schema, and the bytes mean other arguments.
+        if not means_the_same(method, message):
             return False
         self.grpc_target, self.method, self.site = new, method, self.service.site
         return True

@@ -47,6 +47,17 @@ async def judged(method: Method, message: bytes | None) -> Message:
     return Message(found.args, found.data)
 
 
+def means_the_same(method: Method, message: Message) -> bool:
+    """Whether the method, as it is described by now, reads and writes the message as it was judged."""
+    if method.takes is None or message.data is None:
+        return True  # nobody looks into it, or there is nothing to look into
+    try:
+        found = method.takes.read(message.data)
+    except Refused:
+        return False
+    return found.args == message.args and found.data == message.data
+
+
 def check_readable(method: Method, target: GrpcTarget, snapshot: Snapshot) -> None:
     """Attack: call a method that nobody can look into, and get what masking should have hidden. Refused before it runs."""
     if method.opaque and not target.unmaskable_pass and snapshot.maskers(method.function.full_name).collects:

@@ -7,7 +7,9 @@ import asyncio
 from collections import deque
 from time import time
 
+from funcgate.catalog.proto import Method
 from funcgate.core.call import Call, Permit
+from funcgate.core.decision import Allow, Deny
 from funcgate.core.ids import new_id
 from funcgate.core.lease import Lease
 from funcgate.core.ports import CallerGone, Patience
@@ -21,10 +23,11 @@ from funcgate.protocols.http2.upstream import refusal as refused_by_target
 from funcgate.wire.grpc import frame
 
 from .exchange import RpcExchange
-from .judging import Message, check_readable, digest, judged, read_message
+from .judging import Message, check_readable, digest, judged, means_the_same, read_message
 from .messages import Messages
 from .target import GrpcTarget
 
+_SOON_S = 1.0  # a message that goes out within it is sent as it was allowed
 _TOGETHER = 16  # messages that are judged and recorded at the same time
 
 
@@ -47,6 +50,7 @@ class LaterMessage:
         self.client = rpc.client
         self.target = rpc.target
         self.refused: Refused | None = None
+        self._approved = False
 
     @property
     def token(self) -> RawToken | None:
@@ -60,8 +64,8 @@ class LaterMessage:
 
     def renew(self) -> bool:
         """See `core.ports.Exchange`."""
-        self.site = self._rpc.service.site
-        return self._call is not None and self._target() is not None
+        self.site, self._approved = self._rpc.service.site, True
+        return self._means_the_same()
 
     async def resolve(self, principal: Principal) -> Call:
         """See `core.ports.Exchange`."""
@@ -71,7 +75,7 @@ class LaterMessage:
         method = target.catalog.find(opening.path) if target is not None else None
         if target is None or method is None:
             raise Refused(Code.FUNCTION_UNKNOWN, private_detail="the method is not there any more, or at another place")
-        check_readable(method, target, self.site.snapshot)
+        self._check_masking(method, target)
         self._message = message = await judged(method, self._data)
         self._call = call = Call(
             id=self.call_id, target=target.name, function=method.function.full_name, args=message.args,
@@ -86,8 +90,7 @@ class LaterMessage:
         call, message, upstream = self._call, self._message, self._rpc.upstream
         if call is None or message is None or upstream is None:
             raise RuntimeError("a message is sent before it is resolved")
-        if self._before is not None and not await self._before:
-            raise CallerGone  # one before it was refused, so that this one is never sent
+        await self._turn(call)
         permit.spend(call.digest)
         try:
             await upstream.write(frame(message.data or b""))
@@ -106,6 +109,60 @@ class LaterMessage:
         if self._before is not None:
             await self._before
         self.refused = refused
+
+    async def _turn(self, call: Call) -> None:
+        """Until the message before it is sent. Raises `CallerGone` when that never is, `Refused`."""
+        before, loop = self._before, asyncio.get_running_loop()
+        if before is None:
+            return
+        since = loop.time()
+        if not await before:
+            raise CallerGone
+        # Attack: have a message allowed behind one that a person thinks about. It is sent minutes later: by then the token is
+        # revoked, or the policy gone.
+        if self.site is not self._rpc.service.site or loop.time() - since > _SOON_S:
+            await self._look_again(call)
+
+    async def _look_again(self, call: Call) -> None:
+        """Raises `Refused` unless the message would be allowed now."""
+        reloaded = self.site is not self._rpc.service.site
+        self.site = site = self._rpc.service.site
+        token, identity = self.token, site.snapshot.identity
+        principal = (identity.recall(token) if token is not None else None) or await identity.identify(token)
+        before = call.principal
+        if (principal.issuer, principal.subject, principal.acts_for, principal.actor) != (
+            before.issuer, before.subject, before.acts_for, before.actor,
+        ):  # fmt: skip
+            raise Refused(Code.IDENTITY_INVALID, private_detail="the token names somebody else by now")
+        call.principal = principal
+        if not self._means_the_same():
+            raise Refused(
+                Code.FUNCTION_UNKNOWN, private_detail="the method changed while the message waited for its turn"
+            )
+        decision = site.snapshot.policies.decide(call)
+        if isinstance(decision, Deny):
+            raise Refused(decision.code, private_detail=decision.reason)
+        if not isinstance(decision, Allow) and (reloaded or not self._approved):
+            raise Refused(
+                Code.APPROVAL_EXPIRED, private_detail="the policies changed while the message waited for its turn"
+            )
+
+    def _means_the_same(self) -> bool:
+        """Whether place, method and arguments are by now as they were judged."""
+        target, message = self._target(), self._message
+        method = target.catalog.find(self._rpc.opening.path) if target is not None else None
+        if target is None or method is None or message is None:
+            return False
+        self._check_masking(method, target)
+        return means_the_same(method, message)
+
+    def _check_masking(self, method: Method, target: GrpcTarget) -> None:
+        """Raises `Refused(masking.refused)`."""
+        check_readable(method, target, self.site.snapshot)
+        name = method.function.full_name
+        # Attack: keep an RPC open from before a masking rule, whose answers are masked by what there was then.
+        if self.site.snapshot.maskers(name).hides != self._rpc.site.snapshot.maskers(name).hides:
+            raise Refused(Code.MASKING_REFUSED, private_detail="the masking rules changed since the RPC was opened")
 
     def _target(self) -> GrpcTarget | None:
         """The target, while it is where the RPC is."""

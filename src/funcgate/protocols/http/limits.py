@@ -16,6 +16,8 @@ class ListenerLimits(Struct, frozen=True, kw_only=True):
     body_timeout_s: float = 30.0
     idle_timeout_s: float = 75.0
     write_timeout_s: float = 30.0
+    ping_after_s: float = 15.0
+    ping_s: float = 10.0
     tls_handshake_timeout_s: float = 10.0
     http2: Http2Limits = Http2Limits()
     max_streams: int = 2000  # of all HTTP/2 connections together

@@ -12,6 +12,7 @@ from funcgate.core.lease import Lease
 from funcgate.gateway import Snapshot
 from funcgate.protocols.http2.upstream import Http2Pool
 from funcgate.wire.http1.limits import HeadLimits
+from funcgate.wire.http2.limits import Http2Limits, Times
 
 from .pool import Address, Pool
 from .sweeper import Sweeper
@@ -105,7 +106,7 @@ class HttpPools:
         self._sweeper = sweeper
         self._head_limits = head_limits or HeadLimits(max_bytes=64 << 10)
         self._pools: dict[_Key, Pool] = {}
-        self._multiplexed: dict[_Key, Http2Pool] = {}
+        self._multiplexed: dict[tuple[_Key, Http2Limits, Times], Http2Pool] = {}
 
     def pool(self, name: str, url: str, tls: UpstreamTls, limits: Limits) -> Pool:
         """The pool for a target; a new one unless there is one for the same settings. Raises `OSError` for bad TLS files."""
@@ -116,12 +117,14 @@ class HttpPools:
             self._pools[key] = found = Pool(address, limits, self._head_limits, self._sweeper)
         return found
 
-    def multiplexed(self, name: str, url: str, tls: UpstreamTls, limits: Limits) -> Http2Pool:
+    def multiplexed(
+        self, name: str, url: str, tls: UpstreamTls, limits: Limits, wire: Http2Limits, times: Times
+    ) -> Http2Pool:
         """The same for a target that speaks HTTP/2."""
-        key = (name, url, tls, limits)
+        key = ((name, url, tls, limits), wire, times)
         found = self._multiplexed.get(key)
         if found is None:
-            self._multiplexed[key] = found = Http2Pool(_address(url, tls, "h2"), limits, self._sweeper)
+            self._multiplexed[key] = found = Http2Pool(_address(url, tls, "h2"), limits, wire, times, self._sweeper)
         return found
 
     def keep_only(self, pools: Collection[Pool | Http2Pool]) -> None:
@@ -130,9 +133,9 @@ class HttpPools:
             if pool not in pools:
                 del self._pools[key]
                 pool.close()
-        for key, shared in list(self._multiplexed.items()):
+        for one, shared in list(self._multiplexed.items()):
             if shared not in pools:
-                del self._multiplexed[key]
+                del self._multiplexed[one]
                 shared.close()
 
     def close(self) -> None:

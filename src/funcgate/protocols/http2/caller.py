@@ -60,6 +60,8 @@ class Http2Caller:
             unfinished_s=limits.header_timeout_s,
             write_s=limits.write_timeout_s,
             idle_s=limits.idle_timeout_s,
+            ping_after_s=limits.ping_after_s,
+            ping_s=limits.ping_s,
         )
         self._listener = listener
         self._loop = asyncio.get_running_loop()

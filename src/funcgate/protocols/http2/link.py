@@ -7,35 +7,19 @@ import asyncio
 from math import inf
 from typing import cast
 
-from msgspec import Struct
-
 from funcgate.protocols.http.sweeper import Sweeper
 from funcgate.wire.http2.codes import Broken, ErrorCode, NoStream
 from funcgate.wire.http2.events import Away, Data, Event, Fields, Head, Malformed, Reset, Roomier, Settled, Trailers
 from funcgate.wire.http2.limits import Http2Limits
+from funcgate.wire.http2.limits import Times as Times
 from funcgate.wire.http2.link import Link
 
 from .owner import Owner as Owner
 from .stream import NOTHING, Gone, Stream, Why
 
 _HIGH_WATER = 256 << 10  # bytes in the transport beyond which streams wait
-_MOST_UNREAD = 2 << 20  # bytes in the transport beyond which the peer is cut off: it reads nothing, and makes us answer
-_MOST_INTERIM = 32
 _STALE_S = 5.0  # a connection that was silent for so long is asked for a sign of life with the next stream
 _QUIET_GAP_S = 300.0  # between two pings while nothing is said: gRPC servers take no more of them
-
-
-class Times(Struct, frozen=True, kw_only=True):
-    """How long each phase of a connection may last, in seconds. `ping_after_s` of silence with a stream open asks the peer for a
-    sign of life, which has to come within `ping_s`. No new stream begins on a connection older than `age_s`."""
-
-    settle_s: float = 10.0
-    unfinished_s: float = 10.0
-    write_s: float = 30.0
-    idle_s: float = 75.0
-    ping_after_s: float = 15.0
-    ping_s: float = 10.0
-    age_s: float = inf
 
 
 class Http2Connection(asyncio.Protocol):
@@ -56,12 +40,13 @@ class Http2Connection(asyncio.Protocol):
         self._unfinished_since = self._full_since = self._quiet_since = inf
         self._pinged_at = inf
         self._ping_gap = times.ping_after_s
-        self._most_streams = limits.max_streams
+        self._limits = limits
         self.streams: dict[int, Stream] = {}
         self.writers: set[Stream] = set()
         self.client = client
         self.window = limits.stream_window
         self.settled = self.leaving = self.full = False
+        self.proven = False  # an answer began on it, or it was we who ended it (client role)
         self.unsent = 0
         self.used = 0  # streams that were opened, by either side
         self.deadline = -inf  # every sweep looks at it
@@ -73,7 +58,7 @@ class Http2Connection(asyncio.Protocol):
         """How many streams may be opened now (client role)."""
         if self.leaving or self._over or not self.settled:
             return 0
-        return min(self._most_streams, self._wire.peer_max_streams) - len(self.streams)
+        return min(self._limits.max_streams, self._wire.peer_max_streams) - len(self.streams)
 
     @property
     def over(self) -> bool:
@@ -102,7 +87,7 @@ class Http2Connection(asyncio.Protocol):
     def leave(self, code: int = ErrorCode.NO_ERROR) -> None:
         """Begin no more streams; say so to the peer; close when the last one is over (RFC 9113, 6.8)."""
         if not self.leaving:
-            self.leaving = True
+            self.leaving = self.proven = True
             self._wire.away(code)
         self.flush_soon()
 
@@ -124,7 +109,7 @@ class Http2Connection(asyncio.Protocol):
             return
         if data:
             transport.write(data)
-            if self.full and transport.get_write_buffer_size() > _MOST_UNREAD:
+            if self.full and transport.get_write_buffer_size() > self._limits.max_unread:
                 # Attack: make us answer (PING, SETTINGS, resets) and read none of it, until our memory is full.
                 self.abort()
                 return
@@ -242,10 +227,11 @@ class Http2Connection(asyncio.Protocol):
             return
         if event.fields[0][1][:1] == b"1":  # RFC 9113, 8.1: the final answer follows
             found.interim += 1
-            if found.interim > _MOST_INTERIM:
+            if found.interim > self._limits.max_interim:
                 self._wire.reset(event.stream, ErrorCode.PROTOCOL_ERROR)
                 found.lost(Gone(Why.UNREADABLE, ErrorCode.PROTOCOL_ERROR))
             return
+        self.proven = True
         found.came_head(event.fields, event.end)
 
     def _data(self, event: Data) -> None:

@@ -12,53 +12,41 @@ from funcgate.core.function import Limits
 from funcgate.core.refusal import Code, Refused
 from funcgate.protocols.http.pool import Address
 from funcgate.protocols.http.sweeper import Sweeper
-from funcgate.wire.http1.limits import HeadLimits
 from funcgate.wire.http2.codes import NoStream
 from funcgate.wire.http2.events import Fields
-from funcgate.wire.http2.limits import Http2Limits
+from funcgate.wire.http2.limits import Http2Limits, Times
 
-from .link import Http2Connection, Times
+from .link import Http2Connection
 from .refusing import refusal as refusal
 from .refusing import unreachable
 from .stream import NOTHING, Gone, Stream, Why
 
 _FAILURES_TO_HOLD = 3
 _HOLD_S = 1.0
-_IDLE_S = 60.0
-_AGE_S = 3600.0
-_WINDOW = 512 << 10  # for one stream: an answer that is handed over in one piece is half of it (Stream.gather)
 
 
 class Http2Pool:
     """Opens streams. One for a target; it outlives a reload that does not change it."""
 
-    def __init__(self, address: Address, limits: Limits, sweeper: Sweeper, times: Times | None = None) -> None:
+    def __init__(self, address: Address, limits: Limits, wire: Http2Limits, times: Times, sweeper: Sweeper) -> None:
         self.address = address
         self.limits = limits
+        self._wire_limits = wire
+        self._times = times
         self._sweeper = sweeper
-        self._times = times or Times(settle_s=limits.connect_timeout_s, idle_s=_IDLE_S, age_s=_AGE_S)
-        most = limits.max_streams
-        # Attack: callers that do not read, one for each share of the connection's window, hold up everybody's calls. So it has
-        # room for all its streams' windows, and as much again: windows are given back by halves.
-        self._wire_limits = Http2Limits(
-            head=HeadLimits(max_bytes=64 << 10),
-            max_streams=most,
-            stream_window=_WINDOW,
-            connection_window=min(2 * _WINDOW * most, (1 << 31) - 1),
-        )
         self._connections: list[Http2Connection] = []
         self._connecting: set[asyncio.Task[None]] = set()
         self._starting = 0  # how many of these are not through yet
         self._promised = 0  # turns that have come, and were not taken yet
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._usual = most  # streams that the last connection took: how many a new one is expected to take
+        self._usual = wire.max_streams  # streams that the last connection took: how many a new one is expected to take
         self._failures = 0
         self._held_until = -inf
         self._closed = False
 
     @property
     def healthy(self) -> bool:
-        """False while connecting to the target keeps failing."""
+        """False while connections to the target keep failing, or breaking before an answer."""
         return self._failures < _FAILURES_TO_HOLD
 
     async def ask(
@@ -209,7 +197,6 @@ class Http2Pool:
                 connection.abort()
             raise
         self._starting -= 1
-        self._failures = 0
         self._usual = max(1, connection.free)
         self._connections.append(connection)
         self._wake()
@@ -247,6 +234,8 @@ class Http2Pool:
     # What the connections tell, once they are in use.
 
     def freed(self, connection: Http2Connection) -> None:
+        if connection.proven:
+            self._failures = 0
         if self._waiting:
             self._wake()
         elif self._closed:
@@ -256,6 +245,9 @@ class Http2Pool:
         if connection not in self._connections:
             return
         self._connections.remove(connection)
+        if not connection.proven:
+            # Attack: greet, and break off: connections without end for calls that wait for one.
+            self._failed("the target broke the connection off before an answer")
         if self._waiting:
             try:
                 self._connect_if_needed()
