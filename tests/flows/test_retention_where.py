@@ -25,6 +25,7 @@ from funcgate.recording.contents.places import MARK
 from funcgate.recording.proof import latest_size
 from funcgate.recording.reader import read_entries
 from support.gate import Gate, until
+from support.leased import leased
 from support.postgres import Database, SqlGate
 from support.target import Received, Target, answer
 
@@ -493,7 +494,9 @@ def refused(gate: Gate, token: str) -> str:
     assert (reply.status_code, reply.json()["code"]) == (503, "journal.unavailable")
     assert BODY not in reply.text
     call = reply.headers["funcgate-call-id"]
-    return str(until(lambda: [e for e in gate.call_entries(call) if e["kind"] == "denied"])[0]["detail"])
+    (denied,) = until(lambda: [entry for entry in gate.call_entries(call) if entry["kind"] == "denied"])
+    assert denied["principal"]["subject"] == "agent-1"  # who called is no content
+    return str(denied["detail"])
 
 
 def test_a_full_folder_stops_its_own_target_only(
@@ -560,15 +563,10 @@ def test_a_folder_that_does_not_answer(
     rule = {"targets": ["shop"], "where": {"content": str(east)}}
     gate = make_gate(**config(rule, journal={"elsewhere_timeout": "300ms"})).start()
     call_of(gate, token)
-    (east / MARK).rename(tmp_path / MARK)
-    os.mkfifo(east / MARK)
-    assert "does not answer within 0.3 s" in refused(gate, token)
-    assert "does not answer: what was written there hangs" in refused(gate, token)
-    call_of(gate, token, "rest")
-    with (east / MARK).open("wb") as let_go:
-        (east / MARK).unlink()
-        (tmp_path / MARK).rename(east / MARK)
-        let_go.write(b"{}")
+    with leased(east / MARK):
+        assert "does not answer within 0.3 s" in refused(gate, token)
+        assert "does not answer: what was written there hangs" in refused(gate, token)
+        call_of(gate, token, "rest")
     deadline = time.monotonic() + 20
     while order(gate, token).status_code != 200:
         assert time.monotonic() < deadline
@@ -583,7 +581,6 @@ def test_a_gateway_ends_although_the_folder_does_not_answer(
     east.mkdir()
     rule = {"targets": ["shop"], "where": {"content": str(east)}}
     gate = make_gate(**config(rule, journal={"elsewhere_timeout": "300ms"})).start()
-    (east / MARK).unlink()
-    os.mkfifo(east / MARK)
-    assert "does not answer" in refused(gate, token)
-    assert gate.stop(30) == 0
+    with leased(east / MARK):
+        assert "does not answer" in refused(gate, token)
+        assert gate.stop(30) == 0
