@@ -259,8 +259,8 @@ class Passage:
         entry.code, entry.detail = refused.code, self._masked(refused.private_detail or refused.public_detail)
         entry.target, entry.client = self.exchange.target, self.exchange.client
         self.code, self.outcome = refused.code, Outcome.CUT if self.tape and self.tape.begun else Outcome.REFUSED
-        if self.call is None and self.principal is not None:
-            entry.principal = who_is(self.principal)
+        if self.principal is not None and not self.open and self.unwritten is None:
+            entry.principal = who_is(self.principal)  # no other line names who called
         if self.unwritten is not None:
             await self.write(self.unwritten, entry)
         else:

@@ -61,6 +61,29 @@ def test_orphans_are_removed_as_the_journal_says(make_gate: Make, target: Target
     assert gate.stop() == 0
 
 
+def test_a_record_of_which_something_is_lost_may_name_any(make_gate: Make, target: Target, token: str) -> None:
+    """A disk that lost a segment: what its lines name looks like nobody's."""
+    target.answers["/read"] = answer(b'"' + b"x" * 100_000 + b'"')
+    gate = make_gate(journal={"inline": "1KiB"}, proof={"every": "100ms"})
+    for _ in range(3):
+        gate.start()
+        headers = {"authorization": f"Bearer {token}"}
+        reply = httpx.get(f"{gate.url}/shop/read", headers=headers, trust_env=False)
+        gate.ended(reply.headers["funcgate-call-id"])
+        target.answers["/read"] = answer(b'"only once"')
+        assert gate.stop() == 0
+    gate.start()
+    store = ContentStore(gate.data)
+    (named,) = map(store.path, store.digests())
+    aged(named)
+    naming = next(path for path in sorted((gate.data / "journal").iterdir()) if named.name in path.read_text())
+    naming.unlink()
+    ran = orphans(gate, "--remove", "--reason", "after the crash")
+    assert (ran.returncode, named.exists()) == (1, True), ran.stdout
+    assert "audit verify" in ran.stderr
+    assert "nothing is removed" in ran.stderr
+
+
 def test_without_a_gateway_nothing_is_removed(make_gate: Make, token: str) -> None:
     gate = make_gate().start()
     assert gate.stop() == 0

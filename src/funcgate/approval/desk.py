@@ -35,6 +35,7 @@ KEPT_S = (
 FORGET_EVERY_S = 600.0
 FORGOTTEN = 50  # in one go
 LARGE = 64 << 10  # bytes of arguments
+_MOST_RAN = 100_000
 _TRIES = 20  # of a compare-and-swap: as many others would have to come in between
 
 
@@ -59,6 +60,7 @@ class HumanDesk:
         self.now = now
         self._waiting = Waiting(store, poll_s)
         self._forget_at = 0.0
+        self._ran: dict[str, None] = {}  # what was used here; the store alone decides, unless somebody turned it back
         self._cancelling: set[asyncio.Task[None]] = set()
 
     # -- the port
@@ -258,6 +260,9 @@ class HumanDesk:
 
     async def _use(self, approval: str, hold: Hold, decision: Decision) -> None:
         call = hold.call
+        if approval in self._ran:
+            # Attack: copy the row of an approved call, sealed as it is, let it run, and put the copy back.
+            raise Refused(Code.APPROVAL_USED, private_detail=f"approval {approval} was used: its row was put back")
 
         def used(found: Approval) -> Approval:
             # Attack: have a call approved, and send it again after a reload under which its arguments mean something else.
@@ -277,6 +282,9 @@ class HumanDesk:
         # Attack: copies of one approved call, sent at once: whoever is named here runs, and nobody else.
         if taken.used_by != call.id:
             raise refusals.of(taken, self.now())
+        if len(self._ran) >= _MOST_RAN:
+            del self._ran[next(iter(self._ran))]
+        self._ran[approval] = None
         if taken.asked.call != call.id:
             # The answers are in the record of the call that asked first; this is the one that runs on them.
             entries = [taken_by(taken, call, answer) for answer in taken.answers if answer.yes]

@@ -1,6 +1,8 @@
 """The desk: who joins, who runs, who is told what. Each test with both stores."""
 
 import asyncio
+import contextlib
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -451,3 +453,28 @@ def test_a_store_that_fails_holds_every_call() -> None:
             await place.hold()
 
     asyncio.run(test())
+
+
+def test_a_row_that_is_put_back_after_its_use_runs_nothing(tmp_path: Path) -> None:
+    """Attack: copy the sealed row of an approved call, let it run, and put the copy back."""
+    path = tmp_path / "state.db"
+
+    def rows(*statements: str) -> None:
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    async def whole() -> None:
+        database = Database(path, bytes(32))
+        place = Place(SqlApprovals(database), MemoryJournal())
+        name = await place.pending()
+        await place.answers.give(name, BOB, True, "test")
+        rows("create table kept as select * from approvals")
+        assert await place.hold() == name
+        rows("delete from approvals", "insert into approvals select * from kept")
+        with refused(Code.APPROVAL_USED) as stopped:
+            await place.hold()
+        assert "put back" in stopped.value.private_detail
+        await database.close()
+
+    asyncio.run(whole())

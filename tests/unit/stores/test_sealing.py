@@ -334,6 +334,19 @@ def test_a_row_in_clear_is_not_believed(path: Path) -> None:
     within(path, KEY, story)
 
 
+def test_a_grant_is_no_wider_than_it_was_given(path: Path) -> None:
+    """What is not sealed of it may be changed, and counts for nothing beyond what is."""
+    given = grant()
+    within(path, KEY, lambda database: SqlApprovals(database).add_grant(given))
+    rows(path, "update grants set calls = 1000, expires_at = 9e9, function = 'payments.other'")
+
+    async def story(database: Database) -> None:
+        (found,) = await SqlApprovals(database).grants(now=given.expires_at + 1)
+        assert found == given  # by which it is judged whether a call is within it
+
+    within(path, KEY, story)
+
+
 def test_a_sealed_value_opens_in_its_place_only() -> None:
     form = Sealed(KEY)
     sealed = form.seal("approvals.document", ("a", "b"), b"value")

@@ -3,13 +3,16 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from funcgate.cli.say import DEFAULT_CONFIG, UNUSABLE, AsJson, ConfigFile, fail, plain, print_json
 
 from .folder import DataDir, data_of, readable
+
+if TYPE_CHECKING:
+    from funcgate.recording.contents import Orphan
 
 LEAST_S = 3600.0
 AT_ONCE = 400  # in one entry
@@ -32,10 +35,10 @@ def list_orphans(
     found = _found(data, settled_s, as_json, sure=remove)
     removed = _remove(data, found, settled_s, reason, as_json) if remove else []
     if as_json:
-        print_json({"orphans": [str(path) for path in found], "removed": [str(path) for path in removed]})
+        print_json({"orphans": [str(one.path) for one in found], "removed": [str(one.path) for one in removed]})
         return
-    for path in found:
-        typer.echo(plain(f"{'removed ' if path in removed else ''}{path}"))
+    for one in found:
+        typer.echo(plain(f"{'removed ' if one in removed else ''}{one.path}"))
     typer.echo(f"{len(found)} file(s) that no line names{f', {len(removed)} removed' if remove else ''}")
 
 
@@ -54,8 +57,8 @@ def _seconds(older: str, as_json: bool) -> float:
     return seconds
 
 
-def _found(data: Path, settled_s: float, as_json: bool, *, sure: bool) -> list[Path]:
-    """With `sure`, the command ends if some of the record could not be looked at."""
+def _found(data: Path, settled_s: float, as_json: bool, *, sure: bool) -> "list[Orphan]":
+    """With `sure`, the command ends if some of the record could not be looked at, or is not whole."""
     from funcgate.recording.contents import ContentError, orphans
 
     doubts: list[str] = []
@@ -69,20 +72,36 @@ def _found(data: Path, settled_s: float, as_json: bool, *, sure: bool) -> list[P
         if sure:
             raise fail(f"{doubt}: nothing is removed", as_json=as_json)
         typer.echo(plain(f"warning: {doubt}"), err=True)
+    if sure and found:
+        _check_whole(data, as_json)
     return found
 
 
-def _remove(data: Path, found: Sequence[Path], settled_s: float, reason: str, as_json: bool) -> list[Path]:
+def _check_whole(data: Path, as_json: bool) -> None:
+    from funcgate.recording.proof import ProofTrouble
+    from funcgate.recording.proof.verify import verify
+
+    with readable(data / "journal", as_json):
+        try:
+            bad = verify(data).first_bad
+        except ProofTrouble as trouble:
+            raise fail(f"{trouble}: nothing is removed", as_json=as_json) from None
+    if bad is not None:
+        # Attack: none needed, a disk that lost a segment: what its lines name looks like nobody's. A copy may still have it.
+        raise fail(f"{bad.text}: see funcgate audit verify. Until then nothing is removed", as_json=as_json)
+
+
+def _remove(data: Path, found: "Sequence[Orphan]", settled_s: float, reason: str, as_json: bool) -> "list[Orphan]":
     """Which of them were removed. The journal is read once more after it was recorded: only what still has no line goes."""
     from funcgate.recording.contents import remove
 
     for at in range(0, len(found), AT_ONCE):
-        _record(data, found[at : at + AT_ONCE], reason, as_json)
+        _record(data, [one.path for one in found[at : at + AT_ONCE]], reason, as_json)
     ordered, removed = set(found), []
-    for path in _found(data, settled_s, as_json, sure=True) if found else ():
+    for one in _found(data, settled_s, as_json, sure=True) if found else ():
         with readable(data / "journal", as_json):
-            if path in ordered and remove(path, settled_s=settled_s):
-                removed.append(path)
+            if one in ordered and remove(one, settled_s=settled_s):
+                removed.append(one)
     return removed
 
 

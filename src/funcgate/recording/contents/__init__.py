@@ -8,11 +8,11 @@ from .errors import Altered, Away, ContentError, Expired, Missing, WrongKey
 from .keystore import KeyInfo, KeyStore
 from .objects import ContentStore
 from .opener import Lost, Opened, Opener
-from .orphans import orphans, remove
+from .orphans import Orphan, orphans, remove
 from .places import Place, Places
 from .rewrap import rewrap
 
 __all__ = [
     "Altered", "Away", "ContentError", "ContentStore", "Contents", "Expired", "KeyInfo", "KeyStore", "Lost", "Missing",
-    "Opened", "Opener", "Place", "Places", "WrongKey", "orphans", "remove", "rewrap",
+    "Opened", "Opener", "Orphan", "Place", "Places", "WrongKey", "orphans", "remove", "rewrap",
 ]  # fmt: skip

@@ -135,12 +135,12 @@ class Depot:
     async def _run(self, work: Callable[[], Any], size: int) -> Any:
         """In a thread of the folder's own, within the limits. Raises `Refused`."""
         size += _ENTRY_BYTES
+        if self._overdue:
+            raise self._refused(f"{self._folder} does not answer: what was written there hangs")
         # Attack: many large answers at once, to a slow disk, until the memory is gone.
         if self._waiting and self._waiting + size > self._max_waiting:
             why = f"{self._waiting} bytes of content wait for {self._folder}"
             raise Refused(Code.JOURNAL_OVERLOADED, private_detail=why)
-        if self._overdue:
-            raise self._refused(f"{self._folder} does not answer: what was written there hangs")
         job = _Job(work, size, asyncio.get_running_loop(), self._ended)
         self._put(job)
         try:

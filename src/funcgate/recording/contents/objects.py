@@ -71,10 +71,11 @@ class ContentStore:
         """Whether the object is there, or put aside by a deletion that did not come to its end."""
         return self.path(digest).exists() or self._aside(digest).exists()
 
-    def delete(self, digest: str, *, unused_s: float = 0.0) -> bool:
+    def delete(self, digest: str, *, unused_s: float = 0.0, changed_ns: int | None = None) -> bool:
         """Write down that the object has expired, durably; then delete it, durably. Raises `OSError`. Twice is once.
 
-        False, and it stays, if the same content was written again less than `unused_s` seconds ago: its line may be on the way.
+        False, and it stays, if the same content was written again less than `unused_s` seconds ago, or after `changed_ns` of its
+        disk's clock: its line may be on the way.
         """
         path, aside = self.path(digest), self._aside(digest)
         if not self.is_there(digest):
@@ -83,7 +84,9 @@ class ContentStore:
         # First out of the writer's way: from here on it writes anew, or its touch shows in what was put aside.
         with contextlib.suppress(FileNotFoundError):  # a deletion before this one came so far
             path.rename(aside)
-        if time.time() - aside.stat().st_mtime < unused_s:
+        there = aside.stat()
+        # The clock may have jumped since the content was used again; that it was still shows.
+        if time.time() - there.st_mtime < unused_s or changed_ns not in (None, there.st_mtime_ns):
             aside.rename(path)
             return False
         try:

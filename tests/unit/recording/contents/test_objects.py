@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from funcgate.core.entry import Entry, Kind, encode_line
-from funcgate.recording.contents import Altered, ContentStore, Expired, Missing, orphans
+from funcgate.recording.contents import Altered, ContentStore, Expired, Missing, orphans, remove
 
 CONTENT = b'{"large":"answer"}'
 DIGEST = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -177,6 +177,21 @@ def test_orphans_are_listed_and_nothing_else(store: ContentStore, tmp_path: Path
         Entry(seq=2, at="2026-11-21T00:00:00Z", kind=Kind.CHUNK, call="c", object=named),
     ]
     (tmp_path / "journal" / "00000001.jsonl").write_bytes(b"".join(map(encode_line, lines)))
-    assert list(orphans(tmp_path)) == [store.path(lost), leftover]
-    assert set(orphans(tmp_path, settled_s=0)) == {store.path(lost), store.path(young), leftover}
+    assert [one.path for one in orphans(tmp_path)] == [store.path(lost), leftover]
+    listed = {one.path: one for one in orphans(tmp_path, settled_s=0)}
+    assert set(listed) == {store.path(lost), store.path(young), leftover}
     assert set(store.digests()) == {named, args, lost, young}
+
+
+def test_content_that_is_used_again_is_no_orphan_whatever_the_clock_says(store: ContentStore, tmp_path: Path) -> None:
+    """The clock jumped ahead by hours right after the gateway found the same content there, whose line is on its way."""
+    (tmp_path / "journal").mkdir()
+    again, lost = store.write(b"again"), store.write(b"lost")
+    for digest in (again, lost):
+        os.utime(store.path(digest), (1000, 1000))
+    listed = {one.path: one for one in orphans(tmp_path)}
+    os.utime(store.path(again), (2000, 2000))  # as `write` does, with the time of then
+    assert not remove(listed[store.path(again)])
+    assert store.read(again) == b"again"
+    assert remove(listed[store.path(lost)])
+    assert not store.is_there(lost)
