@@ -53,3 +53,19 @@ def test_what_is_hidden_stays_hidden_when_there_is_no_end_of_paths() -> None:
     for method in catalog.methods.values():
         assert "**.text" in method.redacted or "text" in method.redacted
     assert any(method.redacted == ("**.text",) for method in catalog.methods.values())
+
+
+def test_texts_of_a_description_are_for_people() -> None:
+    file = descriptor_pb2.FileDescriptorProto(name="a.proto", package="p", syntax="proto3")
+    file.message_type.add(name="M")
+    file.service.add(name="S").method.add(name="F", input_type=".p.M", output_type=".p.M")
+    file.source_code_info.location.add(path=[6, 0, 2, 0], leading_comments=" clears \x1b[2J it\r" + "x" * 9000)
+    found = load(descriptor_pb2.FileDescriptorSet(file=[file]).SerializeToString()).functions["t.p.S/F"].summary
+    assert found.startswith("clears ?[2J it")
+    assert found.isprintable()
+    assert len(found) < 1000
+    file.name = "a\x1b[2J.proto"
+    file.service[0].method[0].input_type = ".p.None"
+    with pytest.raises(Unusable) as caught:
+        load(descriptor_pb2.FileDescriptorSet(file=[file]).SerializeToString())
+    assert all(problem.text.isprintable() for problem in caught.value.problems)

@@ -22,6 +22,7 @@ from .walk import MessageLimits
 Where = tuple[str | int, ...]
 _NOTHING: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 MOST_FIELDS = 1_000_000
+_LONGEST_TEXT = 500
 _IDEMPOTENT = frozenset({1, 2})  # MethodOptions.IdempotencyLevel: NO_SIDE_EFFECTS, IDEMPOTENT
 _BUNDLED = ("google/protobuf/", "google/rpc/", "google/api/", "google/type/", "google/logging/", "google/longrunning/")
 
@@ -66,7 +67,7 @@ def load_proto(
             methods += built.methods()
             status = built.status()
         except BadSet as why:
-            problems.append(Problem(where=place, text=f"the descriptors: {why}"))
+            problems.append(Problem(where=place, text=f"the descriptors: {_printable(str(why))}"))
         except RecursionError:
             problems.append(Problem(where=place, text="the descriptors: types within types, nested too deeply"))
         else:
@@ -129,7 +130,9 @@ def _unlisted(spec: ProtoSpec, names: list[str], place: Where) -> Iterator[Probl
         return
     for name in names:
         if not name.startswith(_BUNDLED) and not any(Path(listed).as_posix().endswith(name) for listed in spec.proto):
-            yield Problem(where=place, text=f"{name} is imported; list it too, so that a change of it is noticed")
+            yield Problem(
+                where=place, text=f"{_printable(name)} is imported; list it too, so that a change of it is noticed"
+            )
 
 
 class _Reach:
@@ -196,6 +199,11 @@ class _Build:
         return Answers(self._strict.of(descriptor), self._open.of(descriptor), self._limits)
 
 
+def _printable(text: str) -> str:
+    # Attack: a target whose descriptions hold what clears a terminal, or begins a line of a log.
+    return "".join(one if one.isprintable() else "?" for one in text[:_LONGEST_TEXT])
+
+
 def _comments(pool: Pool) -> dict[str, str]:
     """The first line of the comment before each method, where the descriptors kept comments."""
     found: dict[str, str] = {}
@@ -206,6 +214,6 @@ def _comments(pool: Pool) -> dict[str, str]:
             if len(path) == 4 and path[0] == 6 and path[2] == 2 and location.leading_comments.strip():
                 service = file.service[path[1]]
                 full = f"{file.package}.{service.name}" if file.package else service.name
-                line = location.leading_comments.strip().splitlines()[0].strip()
+                line = _printable(location.leading_comments.strip().splitlines()[0].strip())
                 found[f"{full}/{service.method[path[3]].name}"] = line
     return found
