@@ -161,3 +161,17 @@ def test_a_caller_that_goes_away(http: httpx.Client, grpc_gate: GrpcGate, ledger
     http.close()
     assert until(lambda: ledger.ledger[0].over)
     assert not ledger.ledger[0].answered
+
+
+@pytest.mark.parametrize("rest", [b"A", b"AAA", b"AAA*", b"AB=="])
+def test_text_with_letters_left_over(
+    http: httpx.Client, grpc_gate: GrpcGate, ledger: LedgerTarget, rest: bytes
+) -> None:
+    """Behind the only message of a stream: whatever it was to be, it is not left out without a word."""
+    headers = {str(name): str(value) for name, value in grpc_gate.metadata()}
+    headers["content-type"] = "application/grpc-web-text+proto"
+    content = base64.b64encode(framed(new("Event", text="one"))) + rest
+    reply = http.post(f"/{SERVICE}/Import", content=content, headers=headers)
+    _, trailers = unframed(b"".join(map(base64.b64decode, _pieces(reply.content))))
+    assert trailers["grpc-status"] == str(grpc.StatusCode.INVALID_ARGUMENT.value[0])
+    assert not any(seen.answered for seen in ledger.ledger)

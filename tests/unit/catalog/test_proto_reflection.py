@@ -3,9 +3,13 @@
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
+from grpc_reflection.v1alpha import reflection_pb2
 
 from funcgate.catalog.proto import Asking, NotReflected, ProtoSpec, load_proto, reflect
 from funcgate.core.secret import Secret
@@ -102,6 +106,40 @@ def test_servers_that_say_nothing_useful() -> None:
             reflect(Asking(host="127.0.0.1", port=server.port))
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("how", ["status", "answer"])
+def test_p4_a_server_that_says_what_it_was_told(how: str) -> None:
+    """Neither its words nor what they do to a terminal reach whoever starts the gateway."""
+
+    def ask(requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        said = dict(context.invocation_metadata()).get("authorization", "nothing")
+        text = f"\x1b[2J{said}\nfuncgate: all is well"
+        if how == "status":
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, text)
+        for _ in requests:
+            error = reflection_pb2.ErrorResponse(error_code=16, error_message=text)
+            yield reflection_pb2.ServerReflectionResponse(error_response=error)
+
+    server = grpc.server(ThreadPoolExecutor(4))
+    handler = grpc.stream_stream_rpc_method_handler(
+        ask,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    service = "grpc.reflection.v1.ServerReflection"
+    found = grpc.method_handlers_generic_handler(service, {"ServerReflectionInfo": handler})
+    server.add_generic_rpc_handlers((found,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        for headers in ((), (("authorization", Secret("Bearer canary-7b1")),)):
+            with pytest.raises(NotReflected) as caught:
+                reflect(Asking(host="127.0.0.1", port=port, headers=headers, timeout_s=20))
+            assert "canary" not in str(caught.value)
+            assert str(caught.value).isprintable()
+    finally:
+        server.stop(0).wait(10)
 
 
 def test_a_target_that_is_not_there_or_never_answers() -> None:

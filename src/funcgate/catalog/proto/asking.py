@@ -15,6 +15,7 @@ import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
+_LONGEST_QUOTE = 200
 _VERSIONS = ("v1", "v1alpha")  # their messages are the same
 
 
@@ -30,11 +31,20 @@ def main() -> int:
         sys.stderr.write(str(why))
         return 1
     except grpc.RpcError as error:
-        sys.stderr.write(f"{error.code().name}: {error.details()}")
+        sys.stderr.write(error.code().name + quoted(error.details(), told))
         return 1
     found = FileDescriptorSet(file=[FileDescriptorProto.FromString(files[name]) for name in sorted(files)])
     sys.stdout.buffer.write(found.SerializeToString(deterministic=True))
     return 0
+
+
+def quoted(said: str | None, told: dict[str, Any]) -> str:
+    """The server's own words, for whoever starts the gateway."""
+    # Attack: a server that says the credential which it was told, whole, in parts or backwards: it goes into a log.
+    if told["headers"] or not said:
+        return ""
+    # Attack: control characters, which clear a terminal or begin a line of a log.
+    return ": " + "".join(one if one.isprintable() else "?" for one in said[:_LONGEST_QUOTE])
 
 
 def ask(told: dict[str, Any]) -> dict[str, bytes]:
@@ -84,6 +94,7 @@ class Talk:
     def __init__(self, line: grpc.Channel, version: str, told: dict[str, Any]) -> None:
         self._questions: Queue[ServerReflectionRequest | None] = Queue()
         self._left = told["max_bytes"]
+        self._told = told
         call = line.stream_stream(
             f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
             request_serializer=ServerReflectionRequest.SerializeToString,
@@ -114,7 +125,7 @@ class Talk:
     def _files(self) -> dict[str, bytes]:
         listed = self._ask(list_services="*")
         if not listed.HasField("list_services_response"):
-            raise Refusal(f"it lists no services: {listed.error_response.error_message[:200]}")
+            raise Refusal("it lists no services" + quoted(listed.error_response.error_message, self._told))
         found: dict[str, bytes] = {}
         for service in sorted(entry.name for entry in listed.list_services_response.service):
             answer = self._ask(file_containing_symbol=service)

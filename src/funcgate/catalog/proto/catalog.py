@@ -1,6 +1,6 @@
 """The catalogue of a gRPC target: every method of its descriptors, and those that the configuration lists without any."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,16 @@ from .method import Answers, Args, Method
 from .pool import BadSet, Pool
 from .protoc import NotCompiled, compile_files
 from .reading import Readers
-from .redacted import redacted_paths
+from .redacted import Known, redacted_paths
 from .schema import args_schema
 from .specs import ProtoSpec
-from .upb import IS_UPB, Descriptor
+from .upb import IS_UPB, Descriptor, Field
 from .walk import MessageLimits
 
 Where = tuple[str | int, ...]
 _NOTHING: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
+MOST_FIELDS = 1_000_000
+_LONGEST_TEXT = 500
 _IDEMPOTENT = frozenset({1, 2})  # MethodOptions.IdempotencyLevel: NO_SIDE_EFFECTS, IDEMPOTENT
 _BUNDLED = ("google/protobuf/", "google/rpc/", "google/api/", "google/type/", "google/logging/", "google/longrunning/")
 
@@ -65,7 +67,7 @@ def load_proto(
             methods += built.methods()
             status = built.status()
         except BadSet as why:
-            problems.append(Problem(where=place, text=f"the descriptors: {why}"))
+            problems.append(Problem(where=place, text=f"the descriptors: {_printable(str(why))}"))
         except RecursionError:
             problems.append(Problem(where=place, text="the descriptors: types within types, nested too deeply"))
         else:
@@ -128,7 +130,26 @@ def _unlisted(spec: ProtoSpec, names: list[str], place: Where) -> Iterator[Probl
         return
     for name in names:
         if not name.startswith(_BUNDLED) and not any(Path(listed).as_posix().endswith(name) for listed in spec.proto):
-            yield Problem(where=place, text=f"{name} is imported; list it too, so that a change of it is noticed")
+            yield Problem(
+                where=place, text=f"{_printable(name)} is imported; list it too, so that a change of it is noticed"
+            )
+
+
+class _Reach:
+    """The fields of types, for what is worked out for each method: so many, and no more."""
+
+    def __init__(self, fields: Callable[[Descriptor], list[Field]], most: int) -> None:
+        self._all = fields
+        self._most = self._left = most
+
+    def of(self, descriptor: Descriptor) -> list[Field]:
+        found = self._all(descriptor)
+        # Attack: a target whose reflection names a thousand methods, each of which reaches a thousand types: 60 KB of
+        # description and gigabytes of what is worked out of it.
+        self._left -= 1 + len(found)
+        if self._left < 0:
+            raise BadSet(f"its methods reach more than {self._most} fields, each counted for each of them")
+        return found
 
 
 class _Build:
@@ -143,6 +164,12 @@ class _Build:
         self._strict = Readers(pool, judges=False, pass_unknown=False)
         self._open = Readers(pool, judges=False, pass_unknown=True) if passes else self._strict
         self._summaries = _comments(pool)
+        self._for_schemas = _Reach(self._args.fields, MOST_FIELDS).of
+        self._for_hiding = _Reach(self._args.fields, 5 * MOST_FIELDS).of
+        self._types: dict[str, dict[str, Any]] = {}
+        self._hidden = Known()
+        self._schemas: dict[str, Mapping[str, Any]] = {}
+        self._redacted: dict[str, tuple[str, ...]] = {}
         self.names = pool.names
 
     def methods(self) -> list[Method]:
@@ -155,18 +182,26 @@ class _Build:
 
     def _method(self, descriptor: Any) -> Method:
         name = f"{descriptor.containing_service.full_name}/{descriptor.name}"
-        takes, fields = descriptor.input_type, self._args.fields
+        takes = descriptor.input_type
+        if takes.full_name not in self._schemas:
+            self._schemas[takes.full_name] = args_schema(takes, self._for_schemas, self._types)
+            self._redacted[takes.full_name] = redacted_paths(takes, self._for_hiding, self._pool.types, self._hidden)
         return Method(
-            _function(self._target, name, args_schema(takes, fields), self._summaries.get(name, "")),
+            _function(self._target, name, self._schemas[takes.full_name], self._summaries.get(name, "")),
             streams=(descriptor.client_streaming, descriptor.server_streaming),
             idempotent=descriptor.GetOptions().idempotency_level in _IDEMPOTENT,
             takes=Args(self._args.of(takes), self._limits),
             gives=self._answers(descriptor.output_type),
-            redacted=redacted_paths(takes, fields, self._pool.types),
+            redacted=self._redacted[takes.full_name],
         )
 
     def _answers(self, descriptor: Descriptor) -> Answers:
         return Answers(self._strict.of(descriptor), self._open.of(descriptor), self._limits)
+
+
+def _printable(text: str) -> str:
+    # Attack: a target whose descriptions hold what clears a terminal, or begins a line of a log.
+    return "".join(one if one.isprintable() else "?" for one in text[:_LONGEST_TEXT])
 
 
 def _comments(pool: Pool) -> dict[str, str]:
@@ -179,6 +214,6 @@ def _comments(pool: Pool) -> dict[str, str]:
             if len(path) == 4 and path[0] == 6 and path[2] == 2 and location.leading_comments.strip():
                 service = file.service[path[1]]
                 full = f"{file.package}.{service.name}" if file.package else service.name
-                line = location.leading_comments.strip().splitlines()[0].strip()
+                line = _printable(location.leading_comments.strip().splitlines()[0].strip())
                 found[f"{full}/{service.method[path[3]].name}"] = line
     return found

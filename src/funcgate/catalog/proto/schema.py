@@ -20,8 +20,11 @@ _SPECIAL: Mapping[str, Schema] = {
 }
 
 
-def args_schema(descriptor: Descriptor, fields_of: Callable[[Descriptor], list[Field]]) -> Schema:
-    """`fields_of` gives the fields of a type, its extensions among them.
+def args_schema(
+    descriptor: Descriptor, fields_of: Callable[[Descriptor], list[Field]], known: dict[str, Schema] | None = None
+) -> Schema:
+    """`fields_of` gives the fields of a type, its extensions among them. `known` keeps what was made of each type,
+    for other methods.
 
     Fields without presence are always there; the others only when they are sent."""
     if descriptor.full_name in special.NESTED:
@@ -30,13 +33,16 @@ def args_schema(descriptor: Descriptor, fields_of: Callable[[Descriptor], list[F
             return inner
         return {"type": "object", "properties": {"value": inner}, "required": ["value"], "additionalProperties": False}
     made: dict[str, Schema] = {}
+    known = {} if known is None else known
     waiting = [descriptor]
     while waiting:
         type_ = waiting.pop()
         if type_.full_name in made:
             continue
         fields = fields_of(type_)
-        made[type_.full_name] = _object(fields)
+        if type_.full_name not in known:
+            known[type_.full_name] = _object(fields)
+        made[type_.full_name] = known[type_.full_name]
         waiting += [field.message_type for field in map(_value_field, fields) if _has_own(field)]
     root = made.pop(descriptor.full_name)
     if _mentions(descriptor.full_name, [root, *made.values()]):

@@ -98,7 +98,8 @@ class LaterMessage:
             if gone.why is Why.ANSWERED:
                 raise CallerGone from None  # the target has said its last word: whoever reads it, reads that
             raise refused_by_target(gone) from None
-        self.sent.set_result(True)
+        if not self.sent.done():
+            self.sent.set_result(True)
         return Reply(status=200, headers=[])
 
     async def deliver(self, reply: Reply) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
-from funcgate.wire.grpc import Frames, Malformed, Message, TextReader, opened
+from funcgate.wire.grpc import Frames, Malformed, Message, TextReader, TooLarge, opened
 
 _LARGE = 64 << 10  # bytes; larger messages are opened beside the loop
 
@@ -54,7 +54,12 @@ class Messages:
         if not message.compressed:
             return message.data
         if len(message.data) <= _LARGE:
-            return opened(message.data, self._coding, self._max_bytes)
+            try:
+                return opened(message.data, self._coding, min(self._max_bytes, _LARGE))
+            except TooLarge:
+                # Attack: some kilobytes that open to megabytes, again and again: they hold up nobody else's call.
+                if self._max_bytes <= _LARGE:
+                    raise
         return await asyncio.to_thread(opened, message.data, self._coding, self._max_bytes)
 
     async def only(self) -> bytes:
@@ -68,7 +73,9 @@ class Messages:
     @property
     def at_end(self) -> bool:
         """Whether it is known already that no message follows. Never waits."""
-        return not self._there and self._stream.ended and not self._stream.held and not self._frames.waiting
+        if self._there or not self._stream.ended or self._stream.held or self._frames.waiting:
+            return False
+        return self._text is None or not self._text.waiting
 
     @property
     def ready(self) -> bool:

@@ -9,7 +9,7 @@ from funcgate.wire.http1.requests import Request
 
 from .answering import answering_on
 from .exchange import CallerStream, RpcExchange
-from .health import PATHS, answer_health
+from .health import HEALTH_BODY, PATHS, Health
 from .later import follow
 from .opening import Opening, read_opening
 from .target import GrpcSite, target_of_host
@@ -27,14 +27,16 @@ class GrpcService:
         self.first_message_timeout_s = limits.body_timeout_s
         self.write_timeout_s = limits.write_timeout_s
         self._gateway = gateway
-        self._ready = ready
+        self._health = Health(ready)
 
     async def serve(self, stream: CallerStream, fields: list[tuple[bytes, bytes]], client: str) -> None:
         """One RPC, from its head to its end. Cancel it when the caller goes away."""
-        opening = read_opening(fields)
-        if opening.path in PATHS and not self._addressed(opening):
+        await self._serve(stream, read_opening(fields), client)
+
+    async def _serve(self, stream: CallerStream, opening: Opening, client: str) -> None:
+        if self._asks_us(opening):
             stream.read_by = asyncio.get_running_loop().time() + self.first_message_timeout_s
-            await answer_health(stream, opening, answering_on(stream, opening), self._ready)
+            await self._health.answer(stream, opening, answering_on(stream, opening))
             return
         rpc = RpcExchange(self, stream, opening, client, self._follow)
         try:
@@ -44,7 +46,10 @@ class GrpcService:
 
     async def serve_request(self, connection: Connection, request: Request) -> None:
         """One RPC of gRPC-Web over HTTP/1.1."""
-        await self.serve(WebStream(connection, request, self._most_bytes), fields_of(request), connection.client)
+        opening = read_opening(fields_of(request))
+        # Attack: whoever asks for our health says not who it is, and has megabytes kept for it.
+        most_bytes = HEALTH_BODY if self._asks_us(opening) else self._most_bytes()
+        await self._serve(WebStream(connection, request, most_bytes), opening, connection.client)
 
     def _most_bytes(self) -> int:
         """Of a body, whatever its target; each message has its own limit. Base64 takes four bytes for three."""
@@ -59,6 +64,8 @@ class GrpcService:
         except Exception:
             rpc.broke()  # whatever it was, no message passes any more
 
-    def _addressed(self, opening: Opening) -> bool:
-        """Whether the call names a target: then the health that it asks for is the target's."""
-        return b"funcgate-target" in opening.known or bool(target_of_host(self.site.hosts, opening.authority))
+    def _asks_us(self, opening: Opening) -> bool:
+        """Whether the call asks for our health. One that names a target asks for the target's."""
+        if opening.path not in PATHS or b"funcgate-target" in opening.known:
+            return False
+        return not target_of_host(self.site.hosts, opening.authority)

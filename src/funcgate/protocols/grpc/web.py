@@ -1,6 +1,5 @@
 """gRPC-Web over HTTP/1.1: one request and its answer, to read and to write like a stream. Its body is read whole."""
 
-from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
@@ -35,7 +34,7 @@ class Connection(Protocol):
 class WebStream:
     """`limit` is of the body. The connection has timeouts of its own, so those of a stream do nothing here."""
 
-    def __init__(self, connection: Connection, request: Request, limit: Callable[[], int]) -> None:
+    def __init__(self, connection: Connection, request: Request, limit: int) -> None:
         self._connection = connection
         self._request = request
         self._limit = limit
@@ -50,7 +49,7 @@ class WebStream:
         if self.ended:
             return b""
         self.ended = True
-        return await self._connection.read_body(self._request, self._limit())
+        return await self._connection.read_body(self._request, self._limit)
 
     def head(self, fields: Fields, end: bool = False) -> None:
         """See `answering.Back`."""

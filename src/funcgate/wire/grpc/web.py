@@ -60,6 +60,11 @@ class TextReader:
     def __init__(self) -> None:
         self._held = b""
 
+    @property
+    def waiting(self) -> int:
+        """How many letters of an unfinished group are held."""
+        return len(self._held)
+
     def feed(self, data: bytes) -> bytes:
         """The bytes that are known now. Raises `Malformed`."""
         held = self._held + (_WHITE.sub(b"", data) if _WHITE.search(data) else data)
