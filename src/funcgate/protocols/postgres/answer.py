@@ -193,6 +193,8 @@ class Answer:
             kind, end = data[at : at + 1], at + 1 + int.from_bytes(data[at + 1 : at + 5], "big")
             if wanted not in _HEADS or kind not in _HEADS[wanted] or not at + 5 <= end <= size:
                 return None
+            if kind != backend.ROW_DESCRIPTION and end > at + 5:
+                return None
             if kind == backend.ROW_DESCRIPTION:
                 shape = self._hiding.described(data[at + 5 : end])
                 described.append(shape.columns)
@@ -221,7 +223,7 @@ class Answer:
                 line = shape.line
                 said.append((line, kind, data[at:end]))
             elif kind == backend.COMPLETE and end == size:
-                line = _encode({"tag": data[at + 5 : end - 1].decode("utf-8", "replace")})
+                line = _encode({"tag": backend.read_tag(data[at + 5 : end])})
                 said.append((line, kind, data[at:end]))
             else:
                 return None
@@ -270,7 +272,7 @@ class Answer:
             return self._say(self._shape.line, kind, found.raw)
         if kind == backend.COMPLETE:
             self.done = True
-            return self._line(found, {"tag": found.payload[:-1].decode("utf-8", "replace")})
+            return self._line(found, {"tag": backend.read_tag(found.payload)})
         if kind in (backend.EMPTY, backend.SUSPENDED):
             self.done = True
             self.suspended = kind == backend.SUSPENDED

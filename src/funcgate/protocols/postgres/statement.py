@@ -28,6 +28,7 @@ _WHOLE = 64 << 10  # bytes of lines; a larger answer comes piece by piece
 _PIECE = 160 << 10  # what is made durable, and leaves, together
 _STEP = 40 << 10  # what is read before others have their turn
 _LEAST_S = 0.001
+_STATES = (b"I", b"T", b"E")
 # What a caller needs to end what it began, however much it has had.
 _WITHOUT_ROWS = frozenset({"describe", "transaction", "set", "listen", "cursor", "deallocate"})
 _T = TypeVar("_T")
@@ -163,7 +164,7 @@ class StatementExchange(PostgresExchange):
         if channel.empty:
             await self._wait(channel.more)
         data = channel.whole(_WHOLE)
-        body = self._known().whole(data) if data else None
+        body = self._known().whole(data) if data[-1:] in _STATES else None
         if body is not None:
             channel.took(len(data))
             upstream.state = data[-1:]
@@ -221,9 +222,11 @@ class StatementExchange(PostgresExchange):
     def _rows(self, answer: Answer, most: int) -> bytes:
         """The lines of rows that are all there, nothing if the next message is no row, or a large one."""
         upstream = self.session.upstream
-        if upstream is None or not answer.in_rows or not (data := upstream.channel.rows(most)):
+        if upstream is None or not answer.in_rows:
             return b""
         try:
+            if not (data := upstream.channel.rows(most)):
+                return b""
             lines, size = answer.take_rows(data)
         except Malformed as malformed:
             upstream.channel.abort()
@@ -294,7 +297,11 @@ class StatementExchange(PostgresExchange):
             raise Refused(Code.TARGET_UNREACHABLE, private_detail="the database is ready too early")
         upstream = self.session.upstream
         if upstream is not None:
-            upstream.state = found.payload
+            try:
+                upstream.state = backend.read_ready(found.payload)
+            except Malformed as malformed:
+                upstream.channel.abort()
+                raise Refused(Code.TARGET_UNREACHABLE, private_detail=str(malformed)) from None
         self.session.awaiting_ready = False
 
     async def _frame(self) -> Frame:
