@@ -21,6 +21,7 @@ from support.postgres import SqlGate
 NAMES = described([("up", 0, 0, 25, 0), ("name", TABLE, 2, 25, 0)])
 HEAD = frames.frame(b"T", NAMES)
 ROW = frames.frame(b"D", row([b"x", b"y"]))
+OTHER = frames.frame(b"T", described([("up", 0, 0, 2950, 0), ("name", TABLE, 2, 2950, 0)]))
 END, READY = frames.frame(b"C", b"SELECT 1\0"), backend.ready(b"I")
 
 
@@ -38,6 +39,9 @@ END, READY = frames.frame(b"C", b"SELECT 1\0"), backend.ready(b"I")
         (HEAD + frames.frame(b"I", b"canary") + READY, "an empty message that is not empty"),
         (frames.frame(b"E", b"C22P02\0\xfftext\0\0") + READY, "an error whose field has no letter"),
         (frames.frame(b"N", b"C22P02\0Mtext\0") + HEAD + END + READY, "a notice that ends in the middle"),
+        (HEAD + ROW + OTHER + END + READY, "other columns, in the middle of the rows"),
+        (frames.frame(b"G", b"\0\0\1\0\0") + END + READY, "a COPY that nobody asked for, from the caller"),
+        (frames.frame(b"H", b"\0\0\1\0\0") + END + READY, "a COPY that nobody asked for, to the caller"),
         (frames.frame(b"T", b"\x10\0" + b"\0" * 19 * 4096) + END + READY, "more columns than there can be"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -49,6 +53,18 @@ def test_an_answer_that_is_none_is_refused(answer: bytes, why: str) -> None:
         return await lied.carried(CASES[0], answer, await lied.known())
 
     assert b"\0\0\0" not in asyncio.run(carried()).replace(HEAD, b"").replace(ROW, b""), why
+    assert lied.counts == {str(Code.TARGET_UNREACHABLE): 1}
+
+
+def test_a_copy_keeps_its_columns() -> None:
+    """Attack: columns of which none is hidden, described in the middle of a COPY."""
+    line, name = frames.frame(b"d", b"canary-31b5\tname\n"), frames.frame(b"T", described([("name", TABLE, 2, 25, 0)]))
+    lied = Lied(0)
+
+    async def carried() -> bytes:
+        return await lied.carried(CASES[5], frames.frame(b"H", b"\0\0\2" + bytes(4)) + name + line + END + READY, await lied.known())
+
+    assert b"canary" not in asyncio.run(carried())
     assert lied.counts == {str(Code.TARGET_UNREACHABLE): 1}
 
 

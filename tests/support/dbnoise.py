@@ -157,7 +157,7 @@ def mutated(
         elif what == 7:
             raws[at : at + 1] = [] if len(raws) > 1 else [bytes(raw)]
         elif what == 8:
-            raws[at : at + 1] = [bytes(raw)] * noise.choice((2, 2, 50))
+            raws[at : at + 1] = [bytes(raw)] * noise.choice((2, 2, 20))
         elif what == 9:
             to = noise.randrange(len(raws))
             raws[at], raws[to] = raws[to], raws[at]

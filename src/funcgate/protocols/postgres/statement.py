@@ -121,7 +121,7 @@ class StatementExchange(PostgresExchange):
         self.answer = Answer(
             self.sending.expected, hiding, strict=masker.collects,
             columns=(portal.columns if portal is not None else None) or (),
-            sql=self.prepared.sql,
+            sql=self.prepared.sql, copy=statement.copy if statement is not None else "",
         )  # fmt: skip
         self._until = monotonic() + self.session.target.limits.timeout_s
         self.write()
