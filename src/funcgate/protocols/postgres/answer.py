@@ -54,13 +54,14 @@ class Answer:
     """One statement's answer. `heads` are messages without content, to go first; `failed` that it ended in an error.
 
     `expected` are the types of the messages that answer what was sent before the statement itself; those in lower case after
-    a ``-`` are not for the caller. `strict`: what cannot be read
-    is not shown.
+    a ``-`` are not for the caller. `strict`: what cannot be read is not
+    shown. `copy` is the way in which the statement copies: in, out, or "".
     """
 
     def __init__(
-        self, expected: Sequence[str], hiding: Hiding, *, strict: bool, columns: Sequence[Column] = (), sql: str = ""
-    ) -> None:
+        self, expected: Sequence[str], hiding: Hiding, *, strict: bool, columns: Sequence[Column] = (), sql: str = "",
+        copy: str = "",
+    ) -> None:  # fmt: skip
         self.heads: list[bytes] = []
         self.done = self.failed = self.suspended = False
         self.copying: bytes = b""
@@ -71,6 +72,8 @@ class Answer:
         self._hiding = hiding
         self._strict = strict
         self._sql = sql
+        self._may_copy = _COPIES.get(copy, b"")
+        self._described = bool(columns)
         self._shape = hiding.of(columns)
         self._body = self._passing = b""
         self._messages: deque[_Said | _Batch] = deque()
@@ -169,7 +172,7 @@ class Answer:
             return raw
         try:
             return self._written(kind, raw, _decode(line))
-        except (msgspec.MsgspecError, KeyError, IndexError, TypeError, ValueError, AttributeError):
+        except (msgspec.MsgspecError, KeyError, IndexError, TypeError, ValueError, AttributeError, Malformed):
             raise Refused(Code.MASKING_REFUSED, private_detail="a masked row that cannot be written") from None
 
     # A small answer that is all there, in one pass.
@@ -192,6 +195,8 @@ class Answer:
         for wanted in self._expected:
             kind, end = data[at : at + 1], at + 1 + int.from_bytes(data[at + 1 : at + 5], "big")
             if wanted not in _HEADS or kind not in _HEADS[wanted] or not at + 5 <= end <= size:
+                return None
+            if kind != backend.ROW_DESCRIPTION and end > at + 5:
                 return None
             if kind == backend.ROW_DESCRIPTION:
                 shape = self._hiding.described(data[at + 5 : end])
@@ -216,12 +221,12 @@ class Answer:
                 line = _encode(values)
                 rows += 1
                 said.append((None if changed else line, kind, data[at:end]))
-            elif kind == backend.ROW_DESCRIPTION and at == begin and not heads:
+            elif kind == backend.ROW_DESCRIPTION and at == begin and not heads and not self._described:
                 shape = self._hiding.described(data[at + 5 : end])
                 line = shape.line
                 said.append((line, kind, data[at:end]))
             elif kind == backend.COMPLETE and end == size:
-                line = _encode({"tag": data[at + 5 : end - 1].decode("utf-8", "replace")})
+                line = _encode({"tag": backend.read_tag(data[at + 5 : end])})
                 said.append((line, kind, data[at:end]))
             else:
                 return None
@@ -258,24 +263,26 @@ class Answer:
         elif found.kind in (backend.ROW_DESCRIPTION, backend.NO_DATA):
             shape = self._hiding.described(found.payload) if found.kind == backend.ROW_DESCRIPTION else EMPTY
             self.descriptions.append(shape.columns)
-            self._shape = shape
+            self._shape, self._described = shape, True
             if shape.columns:
                 return self._say(shape.line, found.kind, b"")
         return b""
 
     def _end(self, found: Frame) -> bytes:
         kind = found.kind
-        if kind == backend.ROW_DESCRIPTION:
-            self._shape = self._hiding.described(found.payload)
+        # Attack: columns of which none is hidden, described behind the rows of those that were.
+        if kind == backend.ROW_DESCRIPTION and not self._described and not self.copying:
+            self._shape, self._described = self._hiding.described(found.payload), True
             return self._say(self._shape.line, kind, found.raw)
         if kind == backend.COMPLETE:
             self.done = True
-            return self._line(found, {"tag": found.payload[:-1].decode("utf-8", "replace")})
+            return self._line(found, {"tag": backend.read_tag(found.payload)})
         if kind in (backend.EMPTY, backend.SUSPENDED):
             self.done = True
             self.suspended = kind == backend.SUSPENDED
             return self._line(found, {"suspended": self.rows} if self.suspended else {"tag": ""})
-        if kind in (backend.COPY_IN, backend.COPY_OUT) and not self.copying:
+        # Attack: a COPY that nobody asked for, so that the caller waits, or sends what it has.
+        if kind == self._may_copy and not self.copying:
             return self._copy(found)
         if self.copying == backend.COPY_OUT and kind == backend.COPY_DATA:
             return self._copied(found)
@@ -378,6 +385,7 @@ _COPY_OPTIONS = re.compile(
     r"\b(csv|binary|delimiters?|null|header|format|quote|escape|encoding|force\w*)\b", re.IGNORECASE
 )
 _READY = backend.ready(b"I")
+_COPIES = {"in": backend.COPY_IN, "out": backend.COPY_OUT}
 # What may answer a message before the statement, when the whole answer is read at once.
 _HEADS = {"1": b"1", "2": b"2", "T": b"Tn", "-T": b"Tn"}
 _NAMES = {backend.ERROR: "error", backend.NOTICE: "notice"}

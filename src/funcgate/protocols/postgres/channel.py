@@ -119,7 +119,7 @@ class Channel(asyncio.Protocol):
         if there < 5:
             self._later()
             return None
-        size = size_of(buffer, at, self._limits, 0)
+        size = size_of(buffer, at, self._limits)
         if there < size:
             self._wanted = size
             self._later()
@@ -144,14 +144,14 @@ class Channel(asyncio.Protocol):
         buffer, at = self._buffer, self._at
         if len(buffer) - at < _LEAST_RUN or buffer[at] != BIND[0]:
             return None
-        size = size_of(buffer, at, self._limits, 0)
+        size = size_of(buffer, at, self._limits)
         return read_run(buffer, at, size) if at + size < len(buffer) else None
 
     def rows(self, most: int) -> bytes:
         """What is there, at most so many bytes, if a DataRow comes next that is all in it; else nothing. It stays there."""
         buffer, at = self._buffer, self._at
         there = min(len(buffer) - at, most)
-        if there < 5 or buffer[at] != DATA_ROW[0] or size_of(buffer, at, self._limits, 0) > there:
+        if there < 5 or buffer[at] != DATA_ROW[0] or size_of(buffer, at, self._limits) > there:
             return b""
         return bytes(buffer[at : at + there])
 

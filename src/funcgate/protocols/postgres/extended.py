@@ -162,7 +162,8 @@ class Extended:
         prepared = self._statements.get(bind.statement)
         if prepared is None:
             raise Refused(Code.REQUEST_INVALID, "There is no such prepared statement.")
-        await self._part_from(prepared)
+        # Attack: bind what no policy would allow, then other values in its place, which are judged: both would be sent.
+        await self._part_from(prepared if self._bound is None else None)
         _check_name(bind.portal)
         self._check_room(len(found.raw) if bind.portal else 0)
         handles = self._session.handles
@@ -396,9 +397,13 @@ class Extended:
     async def _until(self, upstream: Upstream, kind: bytes) -> Frame:
         """Read up to a message of this type; what comes before it is passed on as what comes unasked."""
         unasked: list[Frame] = []
-        async with asyncio.timeout(self._session.target.limits.timeout_s):
+        limits, size = self._session.target.limits, 0
+        async with asyncio.timeout(limits.timeout_s):
             while (found := await upstream.channel.next()).kind != kind:
                 unasked.append(found)
+                # Attack: notices without an end, all kept until the end comes.
+                if (size := size + len(found.raw)) > limits.max_response:
+                    raise Malformed("more notices than an answer may have bytes")
         if kind == backend.READY:
             self._session.settled(found)
         for each in unasked:

@@ -15,13 +15,16 @@ from .shape import Hiding
 
 
 class Notification(PostgresExchange):
-    """One message. A caller who may not have it is not told that there was one."""
+    """One message. A caller who may not have it is not told that there was one. Raises `Malformed` for one that is none."""
 
     def __init__(self, session: Speaker, found: Frame) -> None:
         super().__init__(session, "notification")
         self._found = found
         rules = session.target.columns(f"{session.target.name}:notification")
         self._answer = Answer((), Hiding(rules, lambda _: []), strict=True)
+        # Attack: a message that cannot be read, or that texts are read in another way from here on: no refusal of one call, but
+        # the end of the session.
+        self._line = self._answer.take(found)
 
     def arguments(self) -> tuple[dict[str, Any], Shared | None]:
         if self._found.kind != backend.NOTIFICATION:
@@ -36,7 +39,7 @@ class Notification(PostgresExchange):
         if self.call is None:
             raise TypeError("a notification that was never resolved")
         permit.spend(self.call.digest)
-        return Reply(status=200, headers=[], media=MEDIA, body=self._answer.take(self._found))
+        return Reply(status=200, headers=[], media=MEDIA, body=self._line)
 
     async def deliver(self, reply: Reply) -> None:
         lines = (reply.body or b"").split(b"\n")[:-1]

@@ -110,7 +110,7 @@ async def _read(upstream: Upstream) -> Relations | None:
                 raise Malformed("the database has more tables than can be known")
             rows.append([None if value is None else value.decode() for value in backend.read_row(found.payload)])
         failed = failed or found.kind == backend.ERROR
-    upstream.state = found.payload
+    upstream.state = backend.read_ready(found.payload)
     try:
         return None if failed else Relations(rows)
     except ValueError:

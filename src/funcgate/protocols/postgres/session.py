@@ -208,7 +208,7 @@ class Session:
 
     def settled(self, found: Frame) -> None:
         if self.upstream is not None:
-            self.upstream.state = found.payload
+            self.upstream.state = backend.read_ready(found.payload)
         self.awaiting_ready = self.unsynced = self.dirty = False
 
     async def ready(self) -> None:

@@ -28,6 +28,7 @@ _WHOLE = 64 << 10  # bytes of lines; a larger answer comes piece by piece
 _PIECE = 160 << 10  # what is made durable, and leaves, together
 _STEP = 40 << 10  # what is read before others have their turn
 _LEAST_S = 0.001
+_STATES = (b"I", b"T", b"E")
 # What a caller needs to end what it began, however much it has had.
 _WITHOUT_ROWS = frozenset({"describe", "transaction", "set", "listen", "cursor", "deallocate"})
 _T = TypeVar("_T")
@@ -122,7 +123,7 @@ class StatementExchange(PostgresExchange):
         self.answer = Answer(
             self.sending.expected, hiding, strict=masker.collects,
             columns=(portal.columns if portal is not None else None) or (),
-            sql=self.prepared.sql,
+            sql=self.prepared.sql, copy=statement.copy if statement is not None else "",
         )  # fmt: skip
         self._until = monotonic() + self.session.target.limits.timeout_s
         self.write()
@@ -165,7 +166,7 @@ class StatementExchange(PostgresExchange):
         if channel.empty:
             await self._wait(channel.more)
         data = channel.whole(_WHOLE)
-        body = self._known().whole(data) if data else None
+        body = self._known().whole(data) if data[-1:] in _STATES else None
         if body is not None:
             channel.took(len(data))
             upstream.state = data[-1:]
@@ -298,7 +299,11 @@ class StatementExchange(PostgresExchange):
             raise Refused(Code.TARGET_UNREACHABLE, private_detail="the database is ready too early")
         upstream = self.session.upstream
         if upstream is not None:
-            upstream.state = found.payload
+            try:
+                upstream.state = backend.read_ready(found.payload)
+            except Malformed as malformed:
+                upstream.channel.abort()
+                raise Refused(Code.TARGET_UNREACHABLE, private_detail=str(malformed)) from None
         self.session.awaiting_ready = False
 
     async def _frame(self) -> Frame:

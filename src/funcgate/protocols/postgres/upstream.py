@@ -41,7 +41,7 @@ class Upstream:
         for _ in range(_MAX_LOGIN):
             found = await self.channel.next()
             if found.kind == backend.READY:
-                self.state = found.payload
+                self.state = backend.read_ready(found.payload)
                 return
             if found.kind == backend.KEY_DATA and len(found.payload) == 8:
                 self._key = int.from_bytes(found.payload[:4], "big"), found.payload[4:]

@@ -3,6 +3,7 @@
 Only messages in the table exist; their text is UTF-8, which is what the gateway asks every server for.
 """
 
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -21,6 +22,9 @@ _SHORT = struct.Struct("!H")
 _COLUMN = struct.Struct("!IHIhiH")
 _LONG = struct.Struct("!I")
 _NULL = 0xFFFFFFFF
+_STATES = frozenset({b"I", b"T", b"E"})
+_MOST_COLUMNS = 1664  # as the server's own limit
+_TAG = re.compile(rb"[A-Za-z?][A-Za-z? ]{0,99}(?: [0-9]{1,20}){0,2}\0")
 # 42501 is insufficient_privilege, 57014 query_canceled, 53300 too_many_connections, 53400 configuration_limit_exceeded,
 # 28000 invalid_authorization.
 _SQLSTATES: Mapping[str, str] = {
@@ -47,14 +51,16 @@ class CopyResponse(NamedTuple):
 
 
 def limits_of(max_frame: int) -> Mapping[int, int]:
-    known = b"RSKZvTDCIsnENA123tGHdc"
-    return dict.fromkeys(known, max_frame) | {READY[0]: 1}
+    """The largest payload of each type; what is not here is unknown."""
+    return dict.fromkeys(b"RSKvTDCENAtGHd", max_frame) | dict.fromkeys(b"123Isnc", 0) | {READY[0]: 1}
 
 
 def read_columns(payload: bytes) -> list[Column]:
     """RowDescription. Raises `Malformed`."""
     try:
         (count,) = _SHORT.unpack_from(payload)
+        if count > _MOST_COLUMNS:
+            raise Malformed("a RowDescription with more columns than a row can have")
         at, found = 2, []
         for _ in range(count):
             end = payload.index(b"\0", at)
@@ -107,11 +113,13 @@ def row(values: Sequence[bytes | None]) -> bytes:
 def read_fields(payload: bytes) -> dict[str, str]:
     """The fields of an ErrorResponse or a NoticeResponse, by their letters. Raises `Malformed`."""
     found: dict[str, str] = {}
-    if not payload.endswith(b"\0"):
+    if payload != b"\0" and not payload.endswith(b"\0\0"):
         raise Malformed("an error without its end")
-    for part in payload[:-1].split(b"\0"):
-        if part:
-            found[chr(part[0])] = part[1:].decode("utf-8", "replace")
+    for part in payload[:-2].split(b"\0") if len(payload) > 1 else ():
+        letter = part[:1]
+        if not letter.isalpha():
+            raise Malformed("an error with a field that has no letter")
+        found[letter.decode()] = part[1:].decode("utf-8", "replace")
     return found
 
 
@@ -135,6 +143,21 @@ def refusal(refused: Refused, call_id: str, *, fatal: bool = False) -> bytes:
 def _hint(refused: Refused) -> str:
     approval = refused.public.get("approval")
     return f"The approval is {approval['id']}." if approval else ""
+
+
+def read_tag(payload: bytes) -> str:
+    """CommandComplete. Raises `Malformed`."""
+    # Attack: a tag that is any text, which no rule about columns would look at.
+    if _TAG.fullmatch(payload) is None:
+        raise Malformed("a command tag that cannot be read")
+    return payload[:-1].decode()
+
+
+def read_ready(payload: bytes) -> bytes:
+    """ReadyForQuery: the state of the transaction. Raises `Malformed`."""
+    if payload not in _STATES:
+        raise Malformed("a state of the transaction that is none")
+    return payload
 
 
 def read_status(payload: bytes) -> tuple[str, str]:

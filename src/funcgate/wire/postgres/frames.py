@@ -40,13 +40,13 @@ def frame(kind: bytes, payload: bytes = b"") -> bytes:
     return _HEAD.pack(kind, len(payload) + 4) + payload
 
 
-def size_of(head: bytes | bytearray, at: int, limits: Mapping[int, int], otherwise: int) -> int:
+def size_of(head: bytes | bytearray, at: int, limits: Mapping[int, int]) -> int:
     """All bytes of the frame that begins at `at`, of which five are there. Raises `Malformed`.
 
-    `limits` are by type; a type that is not in it may have `otherwise` bytes, 0 for none: it is not known.
+    `limits` are the largest payloads by type; a type that is not in it is not known.
     """
-    most = limits.get(head[at], otherwise)
-    if not most:
+    most = limits.get(head[at])
+    if most is None:
         raise Malformed("a message of an unknown type")
     (length,) = _LENGTH.unpack_from(head, at + 1)
     # Attack: a length of 4 GiB makes the receiver wait for it, or make room for it.

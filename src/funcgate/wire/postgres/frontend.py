@@ -27,7 +27,7 @@ def limits_of(max_request: int) -> dict[int, int]:
     large = {kind[0]: max_request for kind in (QUERY, PARSE, BIND, COPY_DATA)}
     small = (DESCRIBE, EXECUTE, CLOSE, COPY_FAIL)
     empty = (SYNC, FLUSH, TERMINATE, COPY_DONE)
-    return large | {k[0]: _SMALL for k in small} | {k[0]: 1 for k in empty} | {FUNCTION_CALL[0]: max_request}
+    return large | {k[0]: _SMALL for k in small} | {k[0]: 0 for k in empty} | {FUNCTION_CALL[0]: max_request}
 
 
 class Parse(NamedTuple):

@@ -19,6 +19,7 @@ TIMES = frozenset({1082, 1083, 1266, 1114, 1184, 1186})
 _UUID = 2950
 _JSONB = 3802
 FIXED = TIMES | {16, _UUID, 26, 27, 28, 29, 3220}  # no text fits into them
+_MOST_GROUPS = 16  # of four zeros that a number is shown with
 _EPOCH = dt.datetime(2000, 1, 1)
 _ELEMENTS = frozenset({16, 18, 19, 20, 21, 23, 25, 26, 114, 700, 701, 1042, 1043, 1082, 1114, 1184, 1700, 2950, 3802})
 
@@ -34,6 +35,8 @@ def shown(kind: int, form: int, value: bytes | None) -> Any:
     if value is None:
         return None
     found = _plain(kind, form, value)
+    if type(found) is Opaque:
+        return found
     if kind in TIMES:  # ISO 8601 has a comma, too; with a full stop it looks like a telephone number
         return found.replace(".", ",")
     return found.replace("-", "") if kind == _UUID else found
@@ -111,6 +114,11 @@ def _numeric(value: bytes) -> str:
     if sign in (0xC000, 0xD000, 0xF000):
         return {0xC000: "NaN", 0xD000: "Infinity", 0xF000: "-Infinity"}[sign]
     digits = struct.unpack_from(f"!{count}H", value, 8)
+    if abs(weight) > _MOST_GROUPS + count:
+        # Attack: ten bytes that are shown with 131,072 digits, thousands of times in one answer.
+        shown_digits = "".join(f"{digit:04d}" for digit in digits).lstrip("0") or "0"
+        return ("-" if sign == 0x4000 else "") + f"{shown_digits}e{4 * (weight + 1 - count)}"
+    scale = min(scale, 4 * (max(count - weight, 0) + _MOST_GROUPS))
     whole = "".join(f"{digits[i] if i < count else 0:04d}" for i in range(weight + 1)).lstrip("0") or "0"
     places = range(weight + 1, weight + 2 + scale // 4)
     fraction = "".join(f"{digits[i] if 0 <= i < count else 0:04d}" for i in places)[:scale]

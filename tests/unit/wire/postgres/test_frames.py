@@ -12,7 +12,7 @@ LIMITS = frontend.limits_of(1000)
 
 def test_the_size_of_a_frame() -> None:
     raw = frames.frame(b"Q", b"SELECT 1\0")
-    assert frames.size_of(raw, 0, LIMITS, 0) == len(raw) == 14
+    assert frames.size_of(raw, 0, LIMITS) == len(raw) == 14
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_the_size_of_a_frame() -> None:
 )
 def test_lengths_and_types_that_cannot_be(head: bytes) -> None:
     with pytest.raises(Malformed):
-        frames.size_of(head, 0, LIMITS, 0)
+        frames.size_of(head, 0, LIMITS)
 
 
 @pytest.mark.parametrize("length", [0, 7, 10_001, 1 << 31])
