@@ -115,7 +115,7 @@ def test_a_flood_of_unknown_callers_is_counted_not_written(make_gate: Callable[.
 def test_a_large_answer_is_masked_without_holding_up_the_others(
     make_gate: Callable[..., Gate], target: Target, token: str
 ) -> None:
-    rows = [{"mail": f"user{n}@example.com", "card": "4111 1111 1111 1111"} for n in range(60_000)]
+    rows = [{"mail": f"user{n}@example.com", "card": "4111 1111 1111 1111"} for n in range(180_000)]
     target.answers["/read"] = answer(json.dumps(rows).encode())
     gate = make_gate(
         masking=[{"functions": ["shop.*"], "detect": "all"}], target={"limits": {"timeout": "60s"}}
@@ -124,9 +124,10 @@ def test_a_large_answer_is_masked_without_holding_up_the_others(
     large = threading.Thread(
         target=lambda: shown.append(httpx.get(f"{gate.url}/shop/read", headers=bearer(token), timeout=60).text)
     )
-    large.start()
-    until(lambda: target.seen("/read"))
     with httpx.Client(headers=bearer(token), timeout=60) as client:
+        assert client.get(f"{gate.url}/shop/items/1").status_code == 200
+        large.start()
+        until(lambda: target.seen("/read"))
         done = 0
         while large.is_alive():
             assert client.get(f"{gate.url}/shop/items/1").status_code == 200

@@ -16,6 +16,7 @@ from funcgate.masking.stretches import all_plain
 cdef enum:
     RUN = 7  # the shortest stretch
     LOOK = -2
+    GIVE_WAY = 2048  # steps, a third of a millisecond
     # classes of bytes
     IN_RUN = 1
     DIGIT = 2
@@ -56,6 +57,12 @@ _make_tables()
 cdef inline bint _is(bytes text, Py_ssize_t at, unsigned char kind) except -1:
     cdef unsigned char byte = text[at]
     return classes[byte] & kind != 0
+
+
+cdef void _give_way() noexcept:
+    # Attack: megabytes dense with hits are masked in a thread of their own, and must not keep the interpreter from the others.
+    with nogil:
+        pass
 
 
 cdef Py_ssize_t next_run(bytes raw, Py_ssize_t at) except -2:
@@ -166,7 +173,7 @@ cdef class Pass:
         """See `Values.mask`."""
         if not self._readable.issuperset(opened) or not all_plain(raw):
             return None
-        cdef Py_ssize_t size = len(raw), at = 0, last = 0, mails = 0, limit, end, first, before, verdict
+        cdef Py_ssize_t size = len(raw), at = 0, last = 0, mails = 0, steps = 0, limit, end, first, before, verdict
         cdef Py_ssize_t start = -1 if self._digits.isdisjoint(opened) else next_run(raw, 0)
         cdef Py_ssize_t mail = find(raw, c"@", 0) if self._mail in opened else -1
         cdef list pieces = [], counted = []  # what the slow ways find
@@ -175,6 +182,9 @@ cdef class Pass:
         while True:
             limit = size if mail < 0 else mail
             while -1 < start < limit:
+                steps += 1
+                if steps % GIVE_WAY == 0:
+                    _give_way()
                 end = end_of_run(raw, start)
                 if not 0 < start < end:
                     return None
@@ -192,6 +202,9 @@ cdef class Pass:
                 start = next_run(raw, end)
             if mail < 0:
                 break
+            steps += 1
+            if steps % GIVE_WAY == 0:
+                _give_way()
             first = find_before(raw, c'"', at, mail)
             if mail > last:
                 last = find(raw, c'"', mail)
