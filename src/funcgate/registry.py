@@ -15,7 +15,10 @@ from funcgate.catalog.proto import Asking, NotReflected, load_proto, reflect
 from funcgate.catalog.sql import load_sql
 from funcgate.config.parts import LoadFunctions
 from funcgate.config.shape import GrpcTargetSpec, UpstreamTlsSpec
+from funcgate.core.lease import NO_LEASE
 from funcgate.core.problem import Problem, Unusable
+from funcgate.core.refusal import Refused
+from funcgate.credentials import Broker
 from funcgate.wire import forms, strict_json
 
 PROTOCOLS: Mapping[str, LoadFunctions] = {
@@ -34,10 +37,16 @@ CHANNELS: Mapping[str, Callable[..., Channel]] = {
 
 
 def ask_grpc(spec: GrpcTargetSpec, base: Path) -> bytes:
-    """What a gRPC target says of itself. Raises `Unusable`."""
+    """What a gRPC target says of itself, to the gateway as it is called if `credential` says so. Raises `Unusable`."""
     parts, tls = urlsplit(spec.url), spec.tls or UpstreamTlsSpec()
     secure = parts.scheme == "https"
     ca, cert, key = ("" if path is None else str(base / path) for path in (tls.ca, tls.cert, tls.key or tls.cert))
+    lease = NO_LEASE
+    if spec.functions.credential:
+        try:
+            lease = Broker({spec.name: (spec.credential, ())}, base=base).lend(spec.name)
+        except Refused as refused:
+            raise Unusable([Problem(where=(), text=refused.private_detail)]) from None
     asking = Asking(
         host=parts.hostname or "",
         port=parts.port or (443 if secure else 80),
@@ -46,6 +55,7 @@ def ask_grpc(spec: GrpcTargetSpec, base: Path) -> bytes:
         cert=cert,
         key=key,
         server_name=tls.server_name or "",
+        headers=lease.headers,
     )
     try:
         return reflect(asking)

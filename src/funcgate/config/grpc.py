@@ -22,6 +22,9 @@ Where = tuple[str | int, ...]
 Ask = Callable[[GrpcTargetSpec, Path], bytes]  # the target's FileDescriptorSet; raises `Unusable`
 
 FOLDER = "reflected"
+MOST_DEPTH = 100  # what protobuf itself reads
+MOST_VALUES = 10_000_000
+_METADATA = re.compile(r"([a-z0-9_.-]*(?<!-bin))")
 _METHOD = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*/[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -90,6 +93,7 @@ def check_grpc(spec: GrpcTargetSpec, where: Where) -> Iterator[Problem]:
         yield Problem(where=(*at, named[1]), text=f"'{named[0]}' says already what the functions are; take one of them")
     elif not named and not functions.methods:
         yield Problem(where=at, text="say where the functions are described: reflection, descriptors or proto")
+    yield from _idle(spec, at, described=bool(named))
     for index, method in enumerate(functions.methods):
         if not _METHOD.fullmatch(method):
             close = method.strip("/").replace(".", "/").rpartition("/")
@@ -100,6 +104,28 @@ def check_grpc(spec: GrpcTargetSpec, where: Where) -> Iterator[Problem]:
         yield Problem(where=(*where, "url"), text="'url': a gRPC target has no path")
     if spec.credential is not None and spec.credential.type == "query":
         yield Problem(where=(*where, "credential", "type"), text="gRPC has no query; send the credential in a header")
+
+
+def _idle(spec: GrpcTargetSpec, at: Where, *, described: bool) -> Iterator[Problem]:
+    """What would do nothing, or more than it may."""
+    functions = spec.functions
+    most = {"max_depth": MOST_DEPTH, "max_values": MOST_VALUES}
+    for name, limit in most.items():
+        value = getattr(functions, name)
+        if value is not None and not 1 <= value <= limit:
+            yield Problem(where=(*at, name), text=f"'{name}': expected 1 to {limit}")
+    said = [name for name in most if getattr(functions, name) is not None]
+    for name in [*said, *["unknown_fields"] * (functions.unknown_fields == "pass")]:
+        if functions.methods and not described:
+            text = f"'{name}': the messages are described nowhere, and pass as they are; it would do nothing"
+            yield Problem(where=(*at, name), text=text)
+    if functions.credential and not functions.reflection:
+        yield Problem(where=(*at, "credential"), text="'credential' is for 'reflection'; it would do nothing")
+    elif functions.credential and spec.credential is None:
+        yield Problem(where=(*at, "credential"), text="the target has no 'credential' that could go with the question")
+    elif functions.credential and spec.credential and not _METADATA.fullmatch(spec.credential.name.lower()):
+        text = "'credential': metadata have letters, digits, '-', '_' and '.' in their names, and no -bin at the end"
+        yield Problem(where=(*at, "credential"), text=text)
 
 
 def redacting_rules(catalogues: Iterable[object]) -> Iterator[RuleSpec]:

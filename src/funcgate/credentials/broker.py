@@ -47,6 +47,10 @@ class Broker:
 
     async def lease(self, target: str) -> Lease:
         """See `core.ports.Broker`."""
+        return self.lend(target)
+
+    def lend(self, target: str) -> Lease:
+        """The same for who cannot wait."""
         lease = self._fixed.get(target)
         if lease is not None:
             return lease

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from funcgate.catalog.proto import MessageLimits, ProtoSpec, load_proto
+from funcgate.catalog.proto import ProtoSpec, load_proto
 from funcgate.catalog.proto.texts import bytes_of, shown
 from funcgate.core.refusal import Code, Refused
 from support.protos import FOLDER, WHERE, Eyes, catalog, descriptor_set, method, new, same
@@ -274,8 +274,8 @@ def test_refused(what: str) -> None:
 
 @pytest.mark.parametrize("count", [9, 10])
 def test_too_many_values(count: int) -> None:
-    limits = MessageLimits(values=30)  # three for each message: two fields, and the message
-    small = load_proto("t", ProtoSpec(reflection=True), FOLDER, WHERE, descriptor_set(), limits=limits)
+    spec = ProtoSpec(reflection=True, max_values=30)  # three for each message: two fields, and the message
+    small = load_proto("t", spec, FOLDER, WHERE, descriptor_set())
     found = small.find(b"/sample.Samples/Watch")
     assert found is not None
     assert found.takes is not None
@@ -288,6 +288,26 @@ def test_too_many_values(count: int) -> None:
     with pytest.raises(Refused) as caught:
         found.takes.read(data)
     assert caught.value.code is Code.REQUEST_TOO_LARGE
+
+
+@pytest.mark.parametrize("depth", [5, 64, 100])
+def test_the_depth_is_what_the_configuration_says(depth: int) -> None:
+    """Up to what protobuf reads; in answers, which are read and put back, too."""
+    spec = ProtoSpec(reflection=True, max_depth=depth)
+    found = load_proto("t", spec, FOLDER, WHERE, descriptor_set()).find(b"/sample.Samples/Collect")
+    assert found is not None
+    assert found.takes is not None
+    assert found.gives is not None
+    data = SMALL
+    for _ in range(depth - 1):
+        data = blob(3, data)
+    assert found.takes.read(data).data == data
+    seen = found.gives.read(data, strict=True)
+    assert new("Small", text="*").SerializeToString() in seen.restore(seen.line.replace(b'"a"', b'"*"'))
+    for read in (found.takes.read, lambda deeper: found.gives and found.gives.read(deeper, strict=True)):
+        with pytest.raises(Refused) as caught:
+            read(blob(3, data))
+        assert caught.value.code in (Code.REQUEST_TOO_LARGE, Code.MASKING_REFUSED)
 
 
 def test_seven_any_in_one_another_are_not_too_deep() -> None:

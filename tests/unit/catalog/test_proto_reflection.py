@@ -149,3 +149,16 @@ def test_a_target_that_is_not_there_or_never_answers() -> None:
             reflect(Asking(host="127.0.0.1", port=port, timeout_s=1))
     with pytest.raises(NotReflected, match=rf"{port}: (UNAVAILABLE|DEADLINE)"):
         reflect(Asking(host="127.0.0.1", port=port, timeout_s=2))
+
+
+def test_a_credential_that_metadata_cannot_carry_is_not_quoted() -> None:
+    """The library's error has the metadata in it."""
+    server = serving()
+    try:
+        headers = (("X!Key", Secret("canary-7b3")),)
+        with pytest.raises(NotReflected, match=r"INTERNAL$|cannot be asked") as caught:
+            reflect(Asking(host="127.0.0.1", port=server.port, headers=headers))
+    finally:
+        server.stop()
+    assert "canary" not in str(caught.value)
+    assert "key" not in str(caught.value)  # nothing of what it was told

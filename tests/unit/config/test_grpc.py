@@ -12,7 +12,8 @@ from funcgate.app.building import build
 from funcgate.config.problems import Faulty
 from funcgate.protocols.http.sweeper import Sweeper
 from funcgate.protocols.http.target import HttpPools
-from support.ledger import PROTO, LedgerTarget
+from support.ledger import PROTO, LedgerTarget, pool
+from support.reflecting import Reflecting
 
 TEXT = """\
 listen: {calls: "127.0.0.1:0", console: "127.0.0.1:0"}
@@ -99,6 +100,47 @@ def test_the_version_changes_with_the_proto_file(there: Path) -> None:
             "    credential: {type: query, name: key, secret: env:KEY}\n    functions:\n      proto",
             "8:24: gRPC has no query; send the credential in a header",
         ),
+        (
+            "proto: [./ledger.proto]",
+            "proto: [./ledger.proto]\n      max_depth: 101",
+            "10:18: 'max_depth': expected 1 to 100",
+        ),
+        (
+            "proto: [./ledger.proto]",
+            "proto: [./ledger.proto]\n      max_values: 0",
+            "10:19: 'max_values': expected 1 to",
+        ),
+        (
+            "proto: [./ledger.proto]",
+            "proto: [./ledger.proto]\n      credential: true",
+            "10:19: 'credential' is for 'reflection'; it would do nothing",
+        ),
+        (
+            "proto: [./ledger.proto]",
+            "reflection: true\n      credential: true",
+            "10:19: the target has no 'credential' that could go with the question",
+        ),
+        (
+            "    functions:\n      proto: [./ledger.proto]",
+            "    credential: {type: header, name: a!b, secret: env:KEY}\n"
+            "    functions: {reflection: true, credential: true}",
+            "9:47: 'credential': metadata have letters, digits, '-', '_' and '.' in their names, and no -bin at the end",
+        ),
+        (
+            "proto: [./ledger.proto]",
+            "methods: [a.B/C]\n      max_depth: 5",
+            "10:18: 'max_depth': the messages are described",
+        ),
+        (
+            "proto: [./ledger.proto]",
+            "methods: [a.B/C]\n      unknown_fields: pass",
+            "10:23: 'unknown_fields': the messages",
+        ),
+        (
+            "proto: [./ledger.proto]",
+            "proto: [./ledger.proto]\n      about: [{methods: [bank.v1.Ledger/Transfer, bank.v1.Legder/*], risk: high}]",
+            "10:51: 'bank.v1.Legder/*' names no method",
+        ),
     ],
     ids=lambda value: value[:30].strip() if isinstance(value, str) else "",
 )
@@ -107,6 +149,43 @@ def test_a_problem_and_its_place(there: Path, old: str, new: str, said: str) -> 
     there.write_text(TEXT.replace(old, new, 1))
     found = problems(there)
     assert any(problem.startswith(f"funcgate.yaml:{said}") for problem in found), found
+
+
+def test_what_no_description_says_of_a_method(there: Path) -> None:
+    """`risk` and `owner`, as of functions that are listed; the last that names a method counts."""
+    about = """
+        - {methods: ["*"], owner: bank}
+        - {methods: [bank.v1.Ledger/*], risk: low, owner: ledger}
+        - {methods: [bank.v1.Ledger/Transfer], risk: high, owner: payments}"""
+    there.write_text(TEXT.replace("proto: [./ledger.proto]", f"proto: [./ledger.proto]\n      about:{about}"))
+    found = read_parts(there).functions
+    for method, said in {"Transfer": ("high", "payments"), "Chat": ("low", "ledger")}.items():
+        function = found[f"ledger.bank.v1.Ledger/{method}"]
+        assert (function.risk, function.owner) == said
+
+
+def test_reflection_with_the_targets_credential(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To a server that tells nobody else. A secret that is not there, or not right, is a problem without a word of it."""
+    server = Reflecting(pool(), "bank.v1.Ledger", token="Bearer canary-4c1")
+    credential = "    credential: {type: bearer, secret: env:LEDGER_KEY}\n    functions:\n      credential: true\n"
+    there.write_text(
+        TEXT.replace("proto: [./ledger.proto]", "reflection: true")
+        .replace("http://127.0.0.1:9", f"http://127.0.0.1:{server.port}")
+        .replace("    functions:\n", credential)
+    )
+    try:
+        assert any("the environment variable LEDGER_KEY is not set" in problem for problem in problems(there))
+        monkeypatch.setenv("LEDGER_KEY", "canary-4c2")
+        (problem,) = problems(there)
+        assert "UNAUTHENTICATED" in problem
+        assert "canary" not in problem
+        monkeypatch.setenv("LEDGER_KEY", "canary-4c1")
+        assert "ledger.bank.v1.Ledger/Transfer" in read_parts(there).functions
+        there.write_text(there.read_text().replace("      credential: true\n", ""))
+        (problem,) = problems(there)
+        assert "UNAUTHENTICATED" in problem
+    finally:
+        server.stop()
 
 
 def test_what_the_description_marks_stays_out_of_the_record(there: Path) -> None:

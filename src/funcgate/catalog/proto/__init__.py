@@ -6,10 +6,11 @@ Messages are read and written here; how they travel is for wire/grpc and protoco
 from .catalog import ProtoCatalog, load_proto
 from .method import Answers, Args, Judged, Method, Seen
 from .reflection import Asking, NotReflected, reflect
-from .specs import ProtoSpec
+from .specs import AboutSpec, ProtoSpec
 from .walk import MessageLimits
 
 __all__ = [
+    "AboutSpec",
     "Answers",
     "Args",
     "Asking",

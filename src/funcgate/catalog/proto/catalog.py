@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import descriptor_pb2
+from msgspec import structs
 
 from funcgate.core.function import Function
 from funcgate.core.problem import Problem, Unusable
@@ -17,7 +18,7 @@ from .redacted import Known, redacted_paths
 from .schema import args_schema
 from .specs import ProtoSpec
 from .upb import IS_UPB, Descriptor, Field
-from .walk import MessageLimits
+from .walk import MessageLimits, limits_of
 
 Where = tuple[str | int, ...]
 _NOTHING: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
@@ -49,8 +50,6 @@ def load_proto(
     base: Path,
     where: Where,
     reflected: bytes | None = None,
-    *,
-    limits: MessageLimits | None = None,
 ) -> ProtoCatalog:
     """The catalogue. `reflected` is what the target said of itself, for a spec with `reflection`. Runs protoc for a spec with
     `proto`, and waits for it. Raises `Unusable` with every problem."""
@@ -63,7 +62,7 @@ def load_proto(
     status = None
     if data is not None:
         try:
-            built = _Build(target, spec, Pool(data), limits or MessageLimits())
+            built = _Build(target, spec, Pool(data), limits_of(spec.max_depth, spec.max_values))
             methods += built.methods()
             status = built.status()
         except BadSet as why:
@@ -81,9 +80,25 @@ def load_proto(
             methods.append(Method(_function(target, name, _NOTHING, "")))
     if not methods and not problems:
         problems.append(Problem(where=where, text="there is no method in it, so every call would be refused"))
+    problems += _tell(spec, methods, where)
     if any(not problem.warning for problem in problems):
         raise Unusable(problems)
     return ProtoCatalog(methods, status, problems)
+
+
+def _tell(spec: ProtoSpec, methods: list[Method], where: Where) -> Iterator[Problem]:
+    """Give the methods what the configuration says of them. What names none of them is a problem."""
+    for at, about in enumerate(spec.about):
+        for number, pattern in enumerate(about.methods):
+            found = [method for method in methods if _names(pattern, method.function.name)]
+            for method in found:
+                method.function = structs.replace(method.function, risk=about.risk, owner=about.owner)
+            if methods and not found:
+                yield Problem(where=(*where, "about", at, "methods", number), text=f"'{pattern}' names no method")
+
+
+def _names(pattern: str, name: str) -> bool:
+    return pattern in ("*", name) or (pattern.endswith("/*") and name.startswith(pattern[:-1]))
 
 
 def _function(target: str, name: str, schema: Mapping[str, Any], summary: str) -> Function:

@@ -19,6 +19,14 @@ class MessageLimits(Struct, frozen=True, kw_only=True):
     values: int = 200_000
 
 
+def limits_of(depth: int | None, values: int | None) -> MessageLimits:
+    """Those that are said, the others as they are by default."""
+    usual = MessageLimits()
+    return MessageLimits(
+        depth=usual.depth if depth is None else depth, values=usual.values if values is None else values
+    )
+
+
 # Attack: Any in Any: each begins a depth of its own for the parser, and is parsed and written once more with all that is in it.
 ANY_LEVELS = 8
 

@@ -74,7 +74,11 @@ def read_opening(fields: Fields) -> Opening:
         known[name] = value
         if name not in _WITHHELD and name[0] != _PSEUDO and not name.startswith(_OF_THE_PROTOCOL):
             underscored = underscored or b"_" in name
-            crossing.append(field)
+            if b"," in value and name.endswith(b"-bin"):
+                # Attack: several values in one field, which one reader takes apart and another one refuses or reads as one.
+                crossing += [(name, part.strip(b" \t")) for part in value.split(b",")]
+            else:
+                crossing.append(field)
     # Attack: CGI, WSGI and PHP read x_user and x-user as one variable, so one may shadow the other.
     if underscored and any(_passes_for(name.replace(b"_", b"-"), known) for name, _ in crossing if b"_" in name):
         wrong = Refused(Code.REQUEST_INVALID, "Two fields would be read as one.")
