@@ -1,21 +1,28 @@
 """P8, P9, P10: what the million mutated messages found, each as small as it is. See test_p8_postgres_million.py."""
 
 import asyncio
+import gc
 import random
 import struct
+import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from funcgate.core.budget import Accounts
 from funcgate.core.refusal import Code
 from funcgate.protocols.postgres.extended import Carrier, Extended
 from funcgate.protocols.postgres.notifying import Notification
+from funcgate.protocols.postgres.session import Session
+from funcgate.protocols.postgres.target import SessionLimits
+from funcgate.protocols.postgres.upstream import Upstream
 from funcgate.wire.postgres import backend, frames, frontend
 from funcgate.wire.postgres.values import Opaque, shown
 from support.dbnoise import CASES, TABLE, described, row
-from support.lied import Lied
-from support.pgwire import Raw, errors
+from support.lied import PLACE, Lied, deaf
+from support.pgwire import Raw, errors, kinds
 from support.postgres import SqlGate
 
 NAMES = described([("up", 0, 0, 25, 0), ("name", TABLE, 2, 25, 0)])
@@ -62,7 +69,9 @@ def test_a_copy_keeps_its_columns() -> None:
     lied = Lied(0)
 
     async def carried() -> bytes:
-        return await lied.carried(CASES[5], frames.frame(b"H", b"\0\0\2" + bytes(4)) + name + line + END + READY, await lied.known())
+        return await lied.carried(
+            CASES[5], frames.frame(b"H", b"\0\0\2" + bytes(4)) + name + line + END + READY, await lied.known()
+        )
 
     assert b"canary" not in asyncio.run(carried())
     assert lied.counts == {str(Code.TARGET_UNREACHABLE): 1}
@@ -93,6 +102,34 @@ def test_what_comes_before_the_end_of_a_batch_is_bounded() -> None:
             await Extended(cast(Carrier, ears)).take(frames.Frame(b"S", b"", frontend.SYNC_FRAME))
 
     asyncio.run(synced())
+
+
+def test_a_session_that_ended_is_gone() -> None:
+    """Attack: sessions that live for a while, one after the other: what they knew stayed until a collection that never came."""
+
+    class Carrying:
+        async def carry(self, exchange: Any, snapshot: object) -> None:
+            exchange.session.upstream = Upstream(PLACE, deaf({}))
+
+    async def lived() -> list[weakref.ref[Any]]:
+        lied = Lied(0)
+        caller = deaf(frontend.limits_of(1000))
+        caller.data_received(frames.frame(b"X"))
+        sites = SimpleNamespace(
+            limits=SessionLimits(), site=SimpleNamespace(snapshot=None), accounts=Accounts(), draining=False
+        )
+        session = Session(cast(Any, Carrying()), cast(Any, sites), caller, "", lied.target, None)
+        session.origins = await lied.known()
+        (statement,) = lied.target.catalog.analyse("SELECT ssn FROM people")
+        session.origins.hiding(statement, lied.target.columns("shop.select"))
+        await session.run({})
+        return [weakref.ref(session), weakref.ref(session.origins), weakref.ref(session.handles)]
+
+    gc.disable()
+    try:
+        assert [left() for left in asyncio.run(lived())] == [None] * 3
+    finally:
+        gc.enable()
 
 
 async def _nothing(*_: object) -> None:
@@ -141,6 +178,31 @@ def test_every_value_that_is_bound_is_judged(make_sql_gate: Callable[..., SqlGat
     assert [each["C"] for each in found] == ["42501"]
     bound = [each[0]["args"]["parameters"] for each in gate.calls_of("shop.select")]
     assert bound == [["secretly"]]
+
+
+@pytest.mark.parametrize(
+    "then", [(b"C", b"Sbad\0"), (b"E", b"p\0\0\0\0\0"), (b"D", b"Pp\0"), (b"B", b"\0good\0" + bytes(6))]
+)
+def test_nothing_is_waited_for_behind_an_error(
+    make_sql_gate: Callable[..., SqlGate], then: tuple[bytes, bytes]
+) -> None:
+    """Attack: the server hears nothing until Sync, and who asks it meanwhile waits for as long as a statement may take."""
+    gate = make_sql_gate(target={"limits": {"timeout": "1s", "first_byte_timeout": "1s"}}).start()
+    with Raw(gate.port) as raw:
+        assert raw.log_in(gate.authority.token())[-1].kind == b"Z"
+        raw.send(b"Q", b"BEGIN\0")
+        raw.until(b"Z")
+        raw.parse("good", "SELECT 1")
+        raw.bind("p", "good")
+        raw.send(b"S")
+        assert kinds(raw.until(b"Z")) == "12Z"
+        raw.parse("bad", "SELECT nothing FROM nowhere")
+        raw.send(*then)
+        raw.send(b"S")
+        assert kinds(raw.until(b"Z")) == "EZ"
+        raw.send(b"Q", b"ROLLBACK\0")
+        assert kinds(raw.until(b"Z")) == "CZ"
+    assert {entry.get("code") for entry in gate.entries()}.isdisjoint({"target.timeout", "target.unreachable"})
 
 
 def test_tags_of_commands() -> None:

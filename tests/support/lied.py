@@ -7,6 +7,7 @@ import asyncio
 import random
 import struct
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -28,9 +29,17 @@ from funcgate.wire.postgres import backend
 from support.dbnoise import CANARY, CASES, RELATIONS, Case, conversation, mutated
 
 _LIMITS = Limits(max_rows=5000, max_response=1 << 20)
-_PLACE = Place("127.0.0.1", 1, "shop")
+PLACE = Place("127.0.0.1", 1, "shop")
 _NOBODY = Principal(issuer="corp", subject="a", groups=frozenset(), claims={}, token="", expires_at=0.0)
 _RULE = RuleSpec(functions=["shop.*"], detect="all", fields=["people.ssn"])
+
+
+def deaf(limits: Mapping[int, int]) -> Channel:
+    """One side of a session, whose other side hears nothing."""
+    channel, nothing = Channel(limits), lambda *_: None
+    names = ("write", "close", "abort", "pause_reading", "resume_reading")
+    channel.transport = cast(asyncio.Transport, SimpleNamespace(**dict.fromkeys(names, nothing)))
+    return channel
 
 
 class Ears:
@@ -47,19 +56,12 @@ class Ears:
 
     def answers(self, data: bytes, cuts: random.Random) -> None:
         """The database has said this, in pieces, and gone."""
-        channel = Channel(backend.limits_of(_LIMITS.max_response))
-        channel.transport = cast(
-            asyncio.Transport,
-            SimpleNamespace(
-                write=lambda _: None, abort=lambda: None, pause_reading=lambda: None, resume_reading=lambda: None
-            ),
-        )
-        at = 0
+        channel, at = deaf(backend.limits_of(_LIMITS.max_response)), 0
         while at < len(data):
             size = cuts.choice((len(data), len(data), 7, 300))
             channel.data_received(data[at : at + size])
             at += size
-        self.upstream = Upstream(_PLACE, channel)
+        self.upstream = Upstream(PLACE, channel)
 
     def hold(self, data: bytes) -> None:
         self.held.append(data)
@@ -82,8 +84,8 @@ class Lied:
         self._plan = compile_rules(
             [_RULE], [*self._catalog.functions], hash_key=bytes(32), rows=[*self._catalog.functions]
         )
-        self._target = PostgresTarget(
-            "shop", "postgres://127.0.0.1:1/shop", _PLACE, self._catalog, _LIMITS, self._plan.columns
+        self.target = PostgresTarget(
+            "shop", "postgres://127.0.0.1:1/shop", PLACE, self._catalog, _LIMITS, self._plan.columns
         )
 
     async def run(self, messages: int) -> tuple[int, int]:
@@ -110,7 +112,7 @@ class Lied:
         return early, resident()
 
     def ears(self, origins: Origins | None = None) -> Ears:
-        return Ears(self._target, self._plan, origins or Origins())
+        return Ears(self.target, self._plan, origins or Origins())
 
     async def known(self) -> Origins:
         rows = b"".join(backend.row([value.encode() for value in row]) for row in RELATIONS)

@@ -141,7 +141,8 @@ class Extended:
     async def _parse(self, found: Frame) -> None:
         name, sql, types = frontend.read_parse(found.payload)
         _check_name(name)
-        await self._part_from(None)
+        if not await self._part_from(None):
+            return
         statements = self._session.target_now().catalog.analyse(sql)
         if len(statements) > 1:
             raise Refused(Code.REQUEST_INVALID, "A prepared statement holds one statement.")
@@ -163,7 +164,8 @@ class Extended:
         if prepared is None:
             raise Refused(Code.REQUEST_INVALID, "There is no such prepared statement.")
         # Attack: bind what no policy would allow, then other values in its place, which are judged: both would be sent.
-        await self._part_from(prepared if self._bound is None else None)
+        if not await self._part_from(prepared if self._bound is None else None):
+            return
         _check_name(bind.portal)
         self._check_room(len(found.raw) if bind.portal else 0)
         handles = self._session.handles
@@ -185,7 +187,8 @@ class Extended:
         if about is None:
             raise Refused(Code.REQUEST_INVALID, "There is nothing of that name to describe.")
         prepared = about if isinstance(about, Prepared) else about.prepared
-        await self._part_from(prepared, about if isinstance(about, Portal) else None)
+        if not await self._part_from(prepared, about if isinstance(about, Portal) else None):
+            return
         self._about = prepared
         self._asked.append(about)
         self._wait(found, *(("t", "T") if what == "S" else ("T",)))
@@ -201,7 +204,8 @@ class Extended:
         """Close is no call: it ends what the session has, and nothing else."""
         what, name = frontend.read_named(found.payload)
         _check_name(name)
-        await self._part_from(None)
+        if not await self._part_from(None):
+            return
         self._forget([(what, name)])
         session, upstream = self._session, self._session.upstream
         if what == "P" and name:
@@ -216,7 +220,8 @@ class Extended:
         portal = self._portals.get(frontend.read_execute(found.payload).portal)
         if portal is None:
             raise Refused(Code.REQUEST_INVALID, "There is no such portal.")
-        await self._part_from(portal.prepared, portal)
+        if not await self._part_from(portal.prepared, portal):
+            return
         data, expected, asked = self._waiting, self._expected, self._asked
         if portal.columns is None and portal not in asked:
             data.append(frame(frontend.DESCRIBE, b"P" + found.payload[:-4]))  # the rows cannot be read without it
@@ -258,11 +263,13 @@ class Extended:
         self._waiting.append(found.raw)
         self._expected += expected
 
-    async def _part_from(self, prepared: Prepared | None, portal: Portal | None = None) -> None:
-        """Send what waits, when the next message is about another statement (None: whichever) or other values."""
+    async def _part_from(self, prepared: Prepared | None, portal: Portal | None = None) -> bool:
+        """Send what waits, when the next message is about another statement (None: whichever) or other values. False when that
+        failed, and nothing more may be sent: the server hears nothing until Sync."""
         same = prepared is not None and (self._about is None or self._about is prepared)
         if self._waiting and not (same and (portal is None or self._bound is None or self._bound is portal)):
             await self._prepare()
+        return not self._failed
 
     async def _prepare(self) -> None:
         """What waits has no Execute. With values bound it is judged as the statement; else it only asks what there is."""
@@ -349,6 +356,13 @@ class Extended:
     def _forget(self, names: Sequence[tuple[str, str]]) -> None:
         for what, name in names:
             (self._statements if what == "S" else self._portals).pop(name, None)
+
+    def end(self) -> None:
+        """The session is over, and nothing of it is kept: it would keep the session in turn."""
+        self._clear()
+        self._statements.clear()
+        self._portals.clear()
+        del self._session
 
     # What SQL does with the names (see handles.py).
 

@@ -48,6 +48,11 @@ class Origins:
         self._stale = True
         self._known.clear()
 
+    def end(self) -> None:
+        """Forget everything."""
+        self.changed()
+        self._relations = self._last = None
+
     def fresh(self) -> bool:
         """Whether nothing has to be read before the next statement."""
         return not self._stale and monotonic() - self._read_at < _FRESH_S

@@ -378,6 +378,10 @@ class Session:
         self._alarm.off()
         if self.held and not self.caller.ended:
             self.caller.write(b"".join(self.held))
+        # Attack: sessions that live for a while, and leave what they knew in rings that the collector never looks at again.
+        self._extended.end()
+        self.origins.end()
+        self._task = None
         upstream, self.upstream = self.upstream, None
         if upstream is None:
             return
