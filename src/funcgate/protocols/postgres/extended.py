@@ -15,13 +15,13 @@ from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.frames import Frame, Malformed, frame
 
 from .exchange import PostgresExchange, Speaker
+from .formats import formatted
 from .handles import Handles
 from .labels import labelled
 from .statement import Portal, Prepared, Sending, StatementExchange
 from .target import PostgresTarget
 from .upstream import Upstream
 
-_MOST_FORMATS = 16
 _BOUND, _DESCRIBED, _DESCRIBED_FOR_US = ("2",), ("2", "T"), ("2", "-T")
 _UNNAMED = (("P", ""),)
 _MAX_NAME = 63  # bytes; the server cuts longer names
@@ -89,7 +89,7 @@ class Extended:
         session = self._session
         session.caller.took(len(found.raw))
         bind = found.bind
-        self._portals[""] = portal = Portal(prepared, bind, _formatted(prepared, bind.results))
+        self._portals[""] = portal = Portal(prepared, bind, formatted(prepared, bind.results))
         data, asked = found.raw, [portal]
         expected: Sequence[str] = _BOUND
         if found.described:
@@ -175,7 +175,7 @@ class Extended:
         self._new.append(("P", bind.portal))
         # Attack: describe FETCH or EXECUTE, then give its name to a statement with other columns.
         named = prepared.statement is not None and prepared.statement.handle is not None
-        columns = None if named else _formatted(prepared, bind.results)
+        columns = None if named else formatted(prepared, bind.results)
         portal = Portal(prepared, bind, columns, handles.behind(prepared.statement))
         self._bound = self._portals[bind.portal] = portal
         self._about = prepared
@@ -430,23 +430,3 @@ def _check_name(name: str) -> None:
     if len(name) > _MAX_NAME or not name.isascii():
         detail = f"A name of a statement or portal has at most {_MAX_NAME} characters, all of them ASCII."
         raise Refused(Code.REQUEST_INVALID, detail)
-
-
-def _formatted(prepared: Prepared, formats: tuple[int, ...]) -> Sequence[backend.Column] | None:
-    """The columns of a statement in the formats that a Bind asks for."""
-    columns = prepared.columns
-    if columns is None:
-        return None
-    known = prepared.formatted.get(formats)
-    if known is None and (known := _in_formats(columns, formats)) is not None:
-        if len(prepared.formatted) >= _MOST_FORMATS:
-            prepared.formatted.clear()
-        prepared.formatted[formats] = known
-    return known
-
-
-def _in_formats(columns: Sequence[backend.Column], formats: Sequence[int]) -> Sequence[backend.Column] | None:
-    if len(formats) > 1 and len(formats) != len(columns):
-        return None
-    wanted = list(formats) * len(columns) if len(formats) == 1 else formats or [0] * len(columns)
-    return tuple([column._replace(format=form) for column, form in zip(columns, wanted, strict=True)])
