@@ -52,6 +52,7 @@ def test_the_example_loads(write: Callable[..., Path]) -> None:
         ("`type: otlp`:", shape.OtlpSpec),
         ("## `targets`", shape.HttpTargetSpec),
         ("`targets[].limits`:", shape.TargetLimitsSpec),
+        ("`targets[].limits.http2`:", shape.TargetHttp2Spec),
         ("## `logs`", shape.LogsSpec),
         ("## `console`", shape.SignInSpec),
     ],
