@@ -12,7 +12,7 @@ HOST = b"Host: gate\r\n"
 @pytest.mark.parametrize(
     "data",
     [
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
         b"GET /shop/read HTTP/2.0\r\n" + HOST + b"\r\n",
         b"GET /shop/read HTTP/3.0\r\n" + HOST + b"\r\n",
         b"GET /shop/read\r\n",
