@@ -282,12 +282,14 @@ class Passage:
         decision = _DECISIONS[type(self.decision)]
         self._meter.count(self.exchange.target, decision, self.code or ("" if self.tape else self.outcome))
         times = self._meter.observe(self._since, self._marks)
+        # Attack: large answers, one after the other: passage and tape would hold each other until a collection that is rare.
+        tape, self.tape = self.tape, None
         if not self.open:
             return
         entry = self.entry(_ENDED)
         entry.outcome, entry.code, entry.timing_us = self.outcome, self.code, times
-        if self.tape is not None:
-            self.tape.write_into(entry)
+        if tape is not None:
+            tape.write_into(entry)
             self._meter.count_masked(entry.masked)
         self._journal.note(entry)
 
