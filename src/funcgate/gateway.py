@@ -279,7 +279,8 @@ class Passage:
         decision = _DECISIONS[type(self.decision)]
         self._meter.count(self.exchange.target, decision, self.code or ("" if self.tape else self.outcome))
         times = self._meter.observe(self._since, self.marks)
-        # The tape knows `chunk`, so it and the passage would keep each other, and all of the call, until the collector comes.
+        # Attack: large answers, one after the other. The tape knows `chunk`, so it and the passage would keep each other, and all
+        # of the call, until a collection that is rare.
         tape, self.tape = self.tape, None
         if not self.open:
             return

@@ -12,6 +12,8 @@ from typing import Any, cast
 import pytest
 
 from funcgate.core.budget import Accounts
+from funcgate.core.call import Permit
+from funcgate.core.lease import NO_LEASE
 from funcgate.core.refusal import Code
 from funcgate.protocols.postgres.extended import Carrier, Extended
 from funcgate.protocols.postgres.notifying import Notification
@@ -130,6 +132,27 @@ def test_a_session_that_ended_is_gone() -> None:
         assert [left() for left in asyncio.run(lived())] == [None] * 3
     finally:
         gc.enable()
+
+
+def test_what_waits_to_be_passed_on_is_bounded() -> None:
+    """Attack: large values in a hidden column. Their lines are small, the messages behind these are not."""
+    large = frames.frame(b"D", row([b"x" * 50_000, b"y"])) * 200
+
+    async def passed() -> tuple[int, int]:
+        lied = Lied(0)
+        _, exchange = lied.exchange(CASES[0], HEAD + large + END + READY, await lied.known())
+        reply = await exchange.send(Permit("c", "d"), NO_LEASE)
+        most = pieces = 0
+        assert reply.stream is not None
+        assert exchange.answer is not None
+        async for piece in reply.stream:
+            pieces, most = pieces + 1, max(most, exchange.answer.held)
+            exchange.answer.written(piece)
+        return pieces, most
+
+    pieces, most = asyncio.run(passed())
+    assert pieces > 5
+    assert most < 2 << 20
 
 
 async def _nothing(*_: object) -> None:

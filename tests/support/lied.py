@@ -124,26 +124,31 @@ class Lied:
 
     async def carried(self, case: Case, data: bytes, origins: Origins) -> bytes:
         """As `Gateway.carry` does it, from `send` to `deliver`."""
+        ears, exchange = self.exchange(case, data, origins)
+        try:
+            reply = await exchange.send(Permit("c", "d"), NO_LEASE)
+            masked = self._plan.masker("shop.select").mask_reply(reply, NO_LEASE)
+            await exchange.deliver(masked.reply)
+            self.counts["delivered"] += 1
+        except Refused as refused:
+            self.counts[str(refused.code)] += 1
+        return b"".join(ears.held)
+
+    def exchange(self, case: Case, data: bytes, origins: Origins) -> tuple[Ears, StatementExchange]:
+        """A statement that was allowed, and whom its answer goes to; the database has answered already."""
         ears = self.ears(origins)
         ears.answers(data, self._noise)
         (statement,) = self._catalog.analyse(case.sql)
         exchange = StatementExchange(
             cast(Speaker, ears), statement.function, Prepared(case.sql, statement, ()), Sending(b"", case.expected)
         )
-        exchange.call = call = Call(
+        exchange.call = Call(
             id="c", target="shop", function=f"shop.{statement.function}", args={}, principal=_NOBODY, session="",
             digest="d", received_at=0.0,
         )  # fmt: skip
         assert ears.upstream is not None
         asyncio.get_running_loop().call_soon(ears.upstream.channel.eof_received)
-        try:
-            reply = await exchange.send(Permit("c", "d"), NO_LEASE)
-            masked = self._plan.masker(call.function).mask_reply(reply, NO_LEASE)
-            await exchange.deliver(masked.reply)
-            self.counts["delivered"] += 1
-        except Refused as refused:
-            self.counts[str(refused.code)] += 1
-        return b"".join(ears.held)
+        return ears, exchange
 
 
 def wrong_with(said: bytes, touched: bool) -> str:

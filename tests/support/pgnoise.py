@@ -221,7 +221,7 @@ class Assault:
         if self._canary in heard:
             at = heard.index(self._canary)
             self.trouble.append(f"{self._seed}: a hidden value: {bytes(heard[max(0, at - 300) : at + 60])!r}")
-        if b"could not be carried on" in heard or b"gateway.error" in heard:
+        if b"could not be carried on" in heard or b"gateway.error" in heard or b"silent for too long" in heard:
             self.trouble.append(f"{self._seed}: an error of the gateway's own: {bytes(heard[-400:])!r} after {sent!r}")
         if not piece:
             self.counts["cut"] += 1

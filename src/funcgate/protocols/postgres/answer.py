@@ -51,7 +51,8 @@ class _Batch:
 
 
 class Answer:
-    """One statement's answer. `heads` are messages without content, to go first; `failed` that it ended in an error.
+    """One statement's answer. `heads` are messages without content, to go first; `failed` that it ended in an error; `held` how
+    many bytes of messages wait for their lines.
 
     `expected` are the types of the messages that answer what was sent before the statement itself; those in lower case after
     a ``-`` are not for the caller. `strict`: what cannot be read is not
@@ -65,7 +66,7 @@ class Answer:
         self.heads: list[bytes] = []
         self.done = self.failed = self.suspended = False
         self.copying: bytes = b""
-        self.rows = 0
+        self.rows = self.held = 0
         self.descriptions: list[Sequence[Column]] = []
         self.parameters: list[tuple[int, ...]] = []
         self._expected = deque(expected)
@@ -123,6 +124,7 @@ class Answer:
         text = _encode_lines(rows)
         size = ends[-1] if ends else 0
         self.rows += len(rows)
+        self.held += size
         self._messages.append(_Batch(text, data[:size], ends, changed))
         return text, size
 
@@ -134,7 +136,9 @@ class Answer:
     def latest(self) -> bytes:
         """The message that was taken last, to go on at once."""
         said = self._messages.pop()
-        return said.raw if isinstance(said, _Batch) else said[2]
+        raw = said.raw if isinstance(said, _Batch) else said[2]
+        self.held -= len(raw)
+        return raw
 
     def line_in(self, data: bytes) -> bytes:
         """The line of what a caller copies in."""
@@ -152,6 +156,7 @@ class Answer:
             said = self._messages[0] if self._messages else None
             if isinstance(said, _Batch) and not said.changed and lines.startswith(said.text, at):
                 parts.append(said.raw)
+                self.held -= len(said.raw)
                 at += len(said.text)
                 self._messages.popleft()
             else:
@@ -168,6 +173,7 @@ class Answer:
         if isinstance(said, _Batch):
             raise TypeError("a batch in a batch")
         before, kind, raw = said
+        self.held -= len(raw)
         if line == before:
             return raw
         try:
@@ -239,6 +245,7 @@ class Answer:
         self.heads += heads
         self.descriptions += described
         self._messages.extend(said)
+        self.held = size
         self._body = b"\n".join(lines) + b"\n"
         if all(line is not None for line, _, _ in said):
             self._passing = data[begin:size]
@@ -341,6 +348,7 @@ class Answer:
 
     def _say(self, line: bytes, kind: bytes, raw: bytes, *, changed: bool = False) -> bytes:
         self._messages.append((None if changed else line, kind, raw))
+        self.held += len(raw)
         return line + b"\n"
 
     # Writing.

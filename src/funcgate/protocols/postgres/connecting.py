@@ -93,5 +93,5 @@ class Connect(PostgresExchange):
 
     async def refuse(self, refused: Refused) -> None:
         """See `core.ports.Exchange`."""
-        self.refused = refused
+        self.keep(refused)
         await self.say(backend.refusal(refused, self.call_id, fatal=True))

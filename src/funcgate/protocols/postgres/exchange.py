@@ -119,8 +119,17 @@ class PostgresExchange:
 
     async def refuse(self, refused: Refused) -> None:
         """See `core.ports.Exchange`."""
-        self.refused = refused
+        self.keep(refused)
         await self.say(backend.refusal(refused, self.call_id))
+
+    def keep(self, refused: Refused) -> None:
+        """Why it was refused, for the session, without where.
+
+        Attack: large statements that are refused: each would be held by the frames that it was refused in, and these by it,
+        until a collection that is rare.
+        """
+        refused.__traceback__ = refused.__context__ = None
+        self.refused = refused
 
     async def say(self, data: bytes) -> None:
         try:

@@ -47,6 +47,6 @@ class Notification(PostgresExchange):
 
     async def refuse(self, refused: Refused) -> None:
         """See `core.ports.Exchange`. That a transaction failed is told in any case; why, is not."""
-        self.refused = refused
+        self.keep(refused)
         if self._found.kind == backend.ERROR:
             await self.say(backend.error("ERROR", "25000", "the transaction failed when it was committed"))

@@ -106,7 +106,7 @@ class Part(StatementExchange):
     async def refuse(self, refused: Refused) -> None:
         """See `core.ports.Exchange`. The first refusal is told; the others follow from it."""
         self._script.give_up()
-        self.refused = refused
+        self.keep(refused)
         if not self._script.told:
             self._script.told = True
             await self.say(backend.refusal(refused, self.call_id))
