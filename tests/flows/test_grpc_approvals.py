@@ -1,10 +1,9 @@
 """gRPC calls that wait for a person, within the caller's deadline."""
 
-import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
+from support.authority import Authority
 from support.gate import until
 from support.grpc_gate import GrpcGate, refused
 from support.ledger import SERVICE, Ledger, LedgerTarget, new
@@ -34,13 +34,23 @@ POLICIES = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def whole_gate(
+    authority: Authority, shared_ledger: LedgerTarget, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GrpcGate]:
+    running = GrpcGate(
+        tmp_path_factory.mktemp("gate"), authority, shared_ledger, policies=POLICIES,
+        target={"limits": {"max_wait": "20s"}}, approval_url="https://gate.example/a",
+    )  # fmt: skip
+    running.start()
+    yield running
+    assert running.stop() == 0
+
+
 @pytest.fixture
-def gate(make_grpc_gate: Callable[..., GrpcGate]) -> GrpcGate:
-    gate = make_grpc_gate(
-        policies=POLICIES, target={"limits": {"max_wait": "20s"}}, approval_url="https://gate.example/a"
-    )
-    gate.start()
-    return gate
+def gate(whole_gate: GrpcGate) -> GrpcGate:
+    whole_gate.begin()
+    return whole_gate
 
 
 @pytest.fixture
@@ -59,22 +69,17 @@ def cli(gate: GrpcGate, *command: str) -> str:
     return done.stdout
 
 
-def pending(gate: GrpcGate) -> dict[str, Any]:
-    found = until(lambda: json.loads(cli(gate, "list", "--state", "pending", "--json"))["approvals"])
-    return dict(found[0])
-
-
 def test_a_call_is_held_and_runs_once_approved(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
     with ThreadPoolExecutor(1) as callers:
         request = new("TransferRequest", amount=9000, note="big", pin="1234")
         call = callers.submit(client.transfer, request, metadata=gate.metadata(("x-why", "rent")), timeout=30)
-        approval = pending(gate)
+        approval = gate.pending()
         assert not ledger.ledger
         shown = cli(gate, "show", approval["id"])
         assert "9000" in shown
         assert "1234" not in shown  # what the description marks
         assert "x-why: rent" in shown
-        cli(gate, "approve", approval["id"], "--reason", "fine")
+        gate.decide(approval["id"])
         assert call.result(30).id == "t-9000"
     assert len(ledger.ledger) == 1
     assert gate.kinds("Transfer") == ["arrived", "asked", "answered", "allowed", "chunk", "ended"] or until(
@@ -89,11 +94,11 @@ def test_the_deadline_comes_first(gate: GrpcGate, client: Ledger, ledger: Ledger
     assert (code, info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "approval.pending")
     assert retry is not None
     assert retry.retry_delay.seconds > 0
-    approval = pending(gate)
+    approval = gate.pending()
     assert info.metadata["approval_id"] == approval["id"]
     assert info.metadata["approval_url"] == f"https://gate.example/a/{approval['id']}"
     assert "group:finance" in text
-    cli(gate, "approve", approval["id"], "--reason", "fine")
+    gate.decide(approval["id"])
     assert client.transfer(request, metadata=gate.metadata(), timeout=10).id == "t-9001"
     code, _, info, _ = refused(client.transfer, request, metadata=gate.metadata(), timeout=1)
     assert info.reason == "approval.pending"  # once: another one needs another yes
@@ -109,7 +114,7 @@ def test_no_wait(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
 def test_a_rejected_call(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
     with ThreadPoolExecutor(1) as callers:
         call = callers.submit(refused, client.transfer, new("TransferRequest"), metadata=gate.metadata(), timeout=30)
-        cli(gate, "reject", pending(gate)["id"], "--reason", "no")
+        gate.decide(gate.pending()["id"], "reject")
         code, _, info, _ = call.result(30)
     assert (code, info.reason) == (grpc.StatusCode.PERMISSION_DENIED, "approval.rejected")
     assert not ledger.ledger
@@ -119,7 +124,7 @@ def test_metadata_are_part_of_what_was_approved(gate: GrpcGate, client: Ledger, 
     """Attack: have a call approved, and send it with a field more that changes what the target does."""
     request = new("TransferRequest", amount=9003)
     refused(client.transfer, request, metadata=gate.metadata(("prefer", "wait=0")), timeout=10)
-    cli(gate, "approve", pending(gate)["id"], "--reason", "fine")
+    gate.decide(gate.pending()["id"])
     other = gate.metadata(("prefer", "wait=0"), ("x-tenant", "other"))
     *_, info, _ = refused(client.transfer, request, metadata=other, timeout=10)
     assert info.reason == "approval.pending"
@@ -136,9 +141,9 @@ def test_a_message_in_a_conversation_is_held(gate: GrpcGate, client: Ledger, led
 
     replies = client.chat(requests(), metadata=gate.metadata(), timeout=30)
     assert next(replies).text == "first"
-    approval = pending(gate)
+    approval = gate.pending()
     assert [request.text for request in ledger.ledger[0].requests] == ["first"]
-    cli(gate, "approve", approval["id"], "--reason", "fine")
+    gate.decide(approval["id"])
     assert next(replies).text == "hold"
     said.set()
     assert list(replies) == []
@@ -146,7 +151,7 @@ def test_a_message_in_a_conversation_is_held(gate: GrpcGate, client: Ledger, led
 
 def test_a_caller_that_goes_away_while_it_is_held(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
     future = client.transfer.future(new("TransferRequest", amount=9004), metadata=gate.metadata(), timeout=30)
-    pending(gate)
+    gate.pending()
     future.cancel()
     ended = until(lambda: [entry for entry in gate.of("Transfer") if entry["kind"] == "ended"])
     assert ended[0]["outcome"] == "cancelled"

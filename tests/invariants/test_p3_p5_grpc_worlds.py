@@ -1,11 +1,8 @@
 """P3 and P5 for gRPC while the world changes: what was allowed or approved in one world does not run in another."""
 
-import json
 import shutil
 import signal
 import struct
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,31 +16,11 @@ from support.gate import until
 from support.grpc_gate import GrpcGate, refused
 from support.ledger import PROTO, SERVICE, Ledger, LedgerTarget, new
 
-FUNCGATE = str(Path(sys.executable).parent / "funcgate")
 APPROVAL = {"approvers": ["group:finance"], "expires": "10m"}
 HELD = {
     "name": "held", "effect": "require_approval", "functions": [f"ledger.{SERVICE}/*"], "principals": ["group:agents"],
     "approval": APPROVAL,
 }  # fmt: skip
-
-
-def approvals(gate: GrpcGate, *command: str) -> str:
-    token = gate.authority.token("bob", ("finance",))
-    where = ["--url", f"http://127.0.0.1:{gate.console}", "--token", token]
-    done = subprocess.run(
-        [FUNCGATE, "approvals", *command, *where], capture_output=True, text=True, timeout=30, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def approve(gate: GrpcGate) -> None:
-    found = until(lambda: json.loads(approvals(gate, "list", "--state", "pending", "--json"))["approvals"])
-    approvals(gate, "approve", found[0]["id"], "--reason", "fine")
-
-
-def pending(gate: GrpcGate) -> Any:
-    return until(lambda: json.loads(approvals(gate, "list", "--state", "pending", "--json"))["approvals"])
 
 
 def reload(gate: GrpcGate) -> None:
@@ -65,13 +42,13 @@ def test_an_approved_message_that_means_something_else_by_now(
     with gate.channel() as channel, ThreadPoolExecutor(1) as callers:
         request = new("HistoryRequest", count=1, fail_after=7)
         call = callers.submit(refused, Ledger(channel).history, request, metadata=gate.metadata(), timeout=30)
-        pending(gate)
+        gate.pending()
         text = proto.read_text()
         swapped = text.replace("int32 count = 1;\n  int32 fail_after = 2;", "int32 count = 2;\n  int32 fail_after = 1;")
         assert swapped != text
         proto.write_text(swapped)
         reload(gate)
-        approve(gate)
+        gate.decide(gate.pending()["id"])
         code, _, info, _ = call.result(30)
     assert (code, info.reason) == (grpc.StatusCode.PERMISSION_DENIED, "approval.expired")
     assert not ledger.ledger
@@ -104,13 +81,13 @@ def test_a_message_behind_one_that_is_held(make_grpc_gate: Callable[..., GrpcGat
     headers = {str(name): str(value) for name, value in gate.metadata()} | {"content-type": "application/grpc"}
     with httpx.Client(http2=True, http1=False, timeout=30) as http, ThreadPoolExecutor(1) as callers:
         call = callers.submit(http.post, f"{gate.url}/{SERVICE}/Chat", content=body(), headers=headers)
-        pending(gate)
+        gate.pending()
         until(lambda: sum(entry["kind"] == "allowed" for entry in gate.of("Chat")) == 2)  # "first" and "after"
         text = gate.file.read_text()
         assert "(true)" in text
         gate.file.write_text(text.replace("(true)", "args.text == 'first'"))
         until(lambda: gate.logged("configuration reloaded"))
-        approve(gate)
+        gate.decide(gate.pending()["id"])
         denied = until(lambda: [entry for entry in gate.of("Chat") if entry["kind"] == "denied"])
         approved.set()
         assert call.result(30).status_code == 200

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from support.authority import ISSUER, Authority
-from support.gate import Gate
+from support.gate import Gate, until
 from support.ledger import LedgerTarget
 
 DETAILS = "grpc-status-details-bin"
@@ -40,7 +41,32 @@ class GrpcGate(Gate):
 
     def __init__(self, folder: Path, authority: Authority, ledger: LedgerTarget, **changes: Any) -> None:
         self.authority = authority
+        self._before = 0
+        self._known: set[str] = set()
         super().__init__(folder, grpc_settings(authority, ledger, **changes))
+
+    def begin(self) -> None:
+        """Where one gateway serves many tests: what `of` and `pending` tell from now on is of this one."""
+        self._before = len(self.entries())
+        self._known = {approval["id"] for approval in self._pending()}
+
+    def pending(self) -> dict[str, Any]:
+        """The approval that is asked for, once it is."""
+        new = until(lambda: [approval for approval in self._pending() if approval["id"] not in self._known])
+        return dict(new[0])
+
+    def decide(self, approval: str, verdict: str = "approve") -> None:
+        """Bob of finance says yes, or no (``reject``)."""
+        self._console("POST", f"approvals/{approval}/{verdict}", json={"reason": "fine"})
+
+    def _pending(self) -> list[dict[str, Any]]:
+        return list(self._console("GET", "approvals", params={"state": "pending"})["approvals"])
+
+    def _console(self, method: str, path: str, **more: Any) -> Any:
+        headers = {"authorization": f"Bearer {self.authority.token('bob', ('finance',))}"}
+        reply = httpx.request(method, f"http://127.0.0.1:{self.console}/api/v1/{path}", headers=headers, **more)
+        assert reply.is_success, reply.text
+        return reply.json()
 
     def metadata(self, *more: tuple[str, str | bytes], **token: Any) -> tuple[tuple[str, str | bytes], ...]:
         bearer = f"Bearer {self.authority.token(**token)}"
@@ -55,7 +81,7 @@ class GrpcGate(Gate):
 
     def of(self, method: str) -> list[dict[str, Any]]:
         """The entries of all calls of one method."""
-        entries = self.entries()
+        entries = self.entries()[self._before :]
         calls = {entry["call"] for entry in entries if entry.get("function", "").endswith(f"/{method}")}
         return [entry for entry in entries if entry["call"] in calls and entry["call"]]
 
