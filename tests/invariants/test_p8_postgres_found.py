@@ -228,6 +228,15 @@ def test_nothing_is_waited_for_behind_an_error(
     assert {entry.get("code") for entry in gate.entries()}.isdisjoint({"target.timeout", "target.unreachable"})
 
 
+def test_what_cannot_be_read_passes_where_no_rule_speaks_of_it(make_sql_gate: Callable[..., SqlGate]) -> None:
+    gate = make_sql_gate().start()
+    with gate.connect() as connection, connection.cursor(binary=True) as cursor:
+        found = cursor.execute("SELECT '\\x01ff'::bytea, point(1, 2) FROM generate_series(1, 3)").fetchall()
+    assert [len(row) for row in found] == [2] * 3
+    assert found[0][0] == b"\x01\xff"
+    assert {entry.get("code") for entry in gate.entries()}.isdisjoint({"gateway.error"})
+
+
 def test_tags_of_commands() -> None:
     for tag in ("INSERT 0 1", "CREATE TABLE", "SELECT 12", "???", "COPY 4", "DROP OPERATOR CLASS"):
         assert backend.read_tag(tag.encode() + b"\0") == tag

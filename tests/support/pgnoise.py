@@ -177,6 +177,7 @@ class Assault:
         self._port, self._token, self._canary = port, token, canary
         self._noise = random.Random(seed)
         self._seed = seed
+        self._bursts = 0
 
     def run(self, messages: int) -> None:
         while self.counts["messages"] < messages and len(self.trouble) < 5:
@@ -199,11 +200,16 @@ class Assault:
         mutated(noise, messages, self.counts)
         breaking = noise.random() < 0.2
         data = broken(noise, messages, self.counts) if breaking else b"".join(frames.frame(*each) for each in messages)
-        self.counts["messages"] += len(messages)
-        marker = b"marker%d" % self.counts["messages"]
+        self._bursts += 1
+        marker = b"marker%d" % self._bursts
         tail = [(b"f", b"\0"), (b"S", b""), (b"Q", b"ROLLBACK\0"), (b"Q", b"COPY t TO STDOUT (" + marker + b" 'x')\0")]
         to.sendall(data + b"".join(frames.frame(*each) for each in tail))
-        return self._heard(to, b"option " + marker, data)
+        before = self.counts["cut"]
+        goes_on = self._heard(to, b"option " + marker, data)
+        # Of a burst that was cut before its end nobody knows how much was read: it does not count.
+        self.counts["messages" if goes_on or breaking else "perhaps unread"] += len(messages)
+        self.counts["cut early"] += self.counts["cut"] - before if not breaking else 0
+        return goes_on
 
     def _heard(self, to: socket.socket, marker: bytes, sent: bytes) -> bool:
         end, heard = time.monotonic() + _HANGS_S, bytearray()

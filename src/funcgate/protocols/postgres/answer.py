@@ -17,13 +17,13 @@ from funcgate.wire.postgres import backend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.copytext import line_of, read_line
 from funcgate.wire.postgres.frames import Frame, Malformed, frame
-from funcgate.wire.postgres.values import FIXED, TEXT_LIKE, Opaque, shown
+from funcgate.wire.postgres.values import FIXED, TEXT_LIKE, Opaque, shown, unread
 
 from .shape import EMPTY, Hiding
 
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=unread).encode
 _decode = msgspec.json.decode
-_encode_lines = msgspec.json.Encoder().encode_lines
+_encode_lines = msgspec.json.Encoder(enc_hook=unread).encode_lines
 _Said = tuple[bytes | None, bytes, bytes]  # the line, or None if it was changed; the type; the message
 MEDIA = "application/x-ndjson"
 LEXICAL = {"standard_conforming_strings": "on", "client_encoding": "UTF8"}

@@ -30,6 +30,13 @@ class Opaque(str):
     __slots__ = ()
 
 
+def unread(value: object) -> str:
+    """What JSON says of an `Opaque`. Raises `TypeError` for anything else."""
+    if type(value) is not Opaque:
+        raise TypeError("no value of a row")
+    return str(value)
+
+
 def shown(kind: int, form: int, value: bytes | None) -> Any:
     """The value as JSON. Raises `Malformed` for text that is not UTF-8."""
     if value is None:
