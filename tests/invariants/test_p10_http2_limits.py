@@ -362,7 +362,7 @@ def test_a_caller_that_reads_nothing_is_cut_off(gate: Gate, target: Target, toke
 
 def test_heads_that_nobody_reads_do_not_pile_up(gate: Gate, target: Target, token: str) -> None:
     """Answers without a body need no window: only the transport bounds them."""
-    target.default = answer(extra=b"X-Long: %b\r\n" % (b"x" * 6000))
+    target.default = answer(extra=b"".join(b"X-Long-%d: %b\r\n" % (n, b"x" * 7000) for n in range(4)))
     head = block(fields_of(token, method=b"HEAD"))
     with others_are_served(gate, token), H2Caller(gate.calls, opening=WIDE, buffer_bytes=4096) as caller:
         stream = iter(ODD)
