@@ -90,7 +90,7 @@ def test_a_call_is_held_and_runs_once_approved(gate: GrpcGate, client: Ledger, l
 def test_the_deadline_comes_first(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
     """The caller is told in time what to do, and joins the approval when it sends the same call again."""
     request = new("TransferRequest", amount=9001)
-    code, text, info, retry = refused(client.transfer, request, metadata=gate.metadata(), timeout=6)
+    code, text, info, retry = refused(client.transfer, request, metadata=gate.metadata(), timeout=3)
     assert (code, info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "approval.pending")
     assert retry is not None
     assert retry.retry_delay.seconds > 0

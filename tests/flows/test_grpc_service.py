@@ -1,11 +1,8 @@
 """The gateway as a gRPC service: its health, reflection through it, draining, reloading, and where descriptors come from."""
 
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,14 +12,16 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from typer.testing import CliRunner, Result
 
+from funcgate.cli.commands import application
+from support.authority import Authority
 from support.certificates import self_signed
 from support.gate import until
 from support.grpc_gate import GrpcGate, refused
 from support.ledger import PROTO, SERVICE, Ledger, LedgerTarget, descriptors, new
 
 TIMEOUT_S = 15
-FUNCGATE = str(Path(sys.executable).parent / "funcgate")
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 
@@ -80,30 +79,49 @@ def test_a_reflection_client(grpc_gate: GrpcGate, ledger: LedgerTarget) -> None:
     assert asked[0]["function"] == f"ledger.{REFLECTION}"
 
 
-def test_reflection_that_nobody_allowed(make_grpc_gate: Callable[..., GrpcGate], ledger: LedgerTarget) -> None:
-    policies = [
-        {"name": "p", "effect": "allow", "functions": [f"ledger.{SERVICE}/*"], "principals": ["group:agents"]},
+@pytest.fixture(scope="module")
+def several(
+    authority: Authority, shared_ledger: LedgerTarget, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GrpcGate]:
+    """The sample target by other names: described by files, and not there at all. Its service is all that may be called."""
+    folder = tmp_path_factory.mktemp("several")
+    file = folder / "ledger.binpb"
+    file.write_bytes(descriptors())
+
+    def entry(name: str, url: str = shared_ledger.url, **functions: Any) -> dict[str, Any]:
+        return {"name": name, "protocol": "grpc", "url": url, "functions": functions}
+
+    targets = [
+        entry("ledger", reflection=True),
+        entry("described", descriptors=str(file)),
+        entry("compiled", proto=[str(PROTO)]),
+        entry("gone", "http://127.0.0.1:9", descriptors=str(file)),
     ]
-    gate = make_grpc_gate(policies=policies).start()
-    with gate.channel() as plain:
-        channel = grpc.intercept_channel(plain, _WithMetadata(gate.metadata()))
+    functions = [f"{target['name']}.{SERVICE}/*" for target in targets]
+    policies = [{"name": "p", "effect": "allow", "functions": functions, "principals": ["group:agents"]}]
+    running = GrpcGate(folder, authority, shared_ledger, targets=targets, policies=policies)
+    running.start()
+    yield running
+    assert running.stop() == 0
+
+
+def to(gate: GrpcGate, target: str) -> list[tuple[str, str | bytes]]:
+    return [(name, target if name == "funcgate-target" else value) for name, value in gate.metadata()]
+
+
+def test_reflection_that_nobody_allowed(several: GrpcGate, ledger: LedgerTarget) -> None:
+    with several.channel() as plain:
+        channel = grpc.intercept_channel(plain, _WithMetadata(several.metadata()))
         with pytest.raises(grpc.RpcError) as caught:
             ProtoReflectionDescriptorDatabase(channel).get_services()
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("how", ["descriptors", "proto"])
-def test_descriptors_from_files(
-    make_grpc_gate: Callable[..., GrpcGate], ledger: LedgerTarget, tmp_path: Any, how: str
-) -> None:
-    file = tmp_path / "ledger.binpb"
-    file.write_bytes(descriptors())
-    gate = make_grpc_gate(
-        target={"functions": {"descriptors": str(file)} if how == "descriptors" else {"proto": [str(PROTO)]}}
-    )
-    gate.start()
-    with gate.channel() as channel:
-        reply = Ledger(channel).transfer(new("TransferRequest", amount=2), metadata=gate.metadata(), timeout=TIMEOUT_S)
+@pytest.mark.parametrize("target", ["described", "compiled"])
+def test_descriptors_from_files(several: GrpcGate, ledger: LedgerTarget, target: str) -> None:
+    with several.channel() as channel:
+        request = new("TransferRequest", amount=2)
+        reply = Ledger(channel).transfer(request, metadata=to(several, target), timeout=TIMEOUT_S)
     assert reply.id == "t-2"
 
 
@@ -149,13 +167,10 @@ def test_a_drain_lets_a_conversation_end(make_grpc_gate: Callable[..., GrpcGate]
     assert outcomes == ["complete", "complete"]
 
 
-def test_a_target_that_cannot_be_reached(make_grpc_gate: Callable[..., GrpcGate], tmp_path: Any) -> None:
-    file = tmp_path / "ledger.binpb"
-    file.write_bytes(descriptors())
-    gate = make_grpc_gate(target={"url": "http://127.0.0.1:9", "functions": {"descriptors": str(file)}}).start()
-    with gate.channel() as channel:
+def test_a_target_that_cannot_be_reached(several: GrpcGate) -> None:
+    with several.channel() as channel:
         code, _, info, retry = refused(
-            Ledger(channel).transfer, new("TransferRequest"), metadata=gate.metadata(), timeout=TIMEOUT_S
+            Ledger(channel).transfer, new("TransferRequest"), metadata=to(several, "gone"), timeout=TIMEOUT_S
         )
     assert (code, info.reason) == (grpc.StatusCode.UNAVAILABLE, "target.unreachable")
     assert retry is not None
@@ -177,6 +192,7 @@ def test_reflection_is_asked_again_at_a_reload(make_grpc_gate: Callable[..., Grp
     assert reply.id == "t-2"
 
 
+@pytest.mark.slow  # three starts; what is kept, and stands in, is in tests/unit/config/test_grpc.py
 def test_a_start_without_the_target(make_grpc_gate: Callable[..., GrpcGate], authority: Any) -> None:
     """What the target said before is kept; without that, the gateway does not start."""
     passing = LedgerTarget().start()
@@ -227,16 +243,15 @@ def test_plain_http_does_not_reach_a_grpc_target(grpc_gate: GrpcGate, ledger: Le
 
 
 def test_the_command_line_knows_the_methods(grpc_gate: GrpcGate) -> None:
-    def cli(*command: str) -> subprocess.CompletedProcess[str]:
-        whole = [FUNCGATE, *command, "--config", str(grpc_gate.file)]
-        return subprocess.run(whole, capture_output=True, text=True, timeout=60, check=False)
+    def cli(*command: str) -> Result:
+        return CliRunner().invoke(application, [*command, "--config", str(grpc_gate.file)])
 
     listed = cli("functions", f"ledger.{SERVICE}/*", "--json")
     assert f"ledger.{SERVICE}/Transfer" in listed.stdout
-    assert cli("check", "--no-secrets").returncode == 0
+    assert cli("check", "--no-secrets").exit_code == 0
     called = cli("call", f"ledger.{SERVICE}/Transfer")
-    assert called.returncode == 2
-    assert "its own protocol (grpc)" in called.stderr + called.stdout
+    assert called.exit_code == 2
+    assert "its own protocol (grpc)" in called.output
     explained = cli(
         "policy",
         "explain",
@@ -247,4 +262,4 @@ def test_the_command_line_knows_the_methods(grpc_gate: GrpcGate) -> None:
         "--as-group",
         "agents",
     )
-    assert "allow" in explained.stdout, explained.stderr
+    assert "allow" in explained.stdout, explained.output

@@ -8,16 +8,17 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from conftest import FUNCTIONS
 from support.authority import Authority
 from support.certificates import self_signed
-from support.gate import Gate, until
+from support.gate import Gate, settings, until
 from support.h2frames import (
     CALM,
     CANCEL,
@@ -48,6 +49,41 @@ from support.raw import connect, exchange, read_answer, statuses
 from support.target import Received, Target, answer, chunked
 
 ORDER = b'{"amount": 5}'
+
+
+@pytest.fixture(scope="module")
+def wide(authority: Authority, shared_target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    """Large answers, a host's name, cookies that cross; in `held`, calls wait for a person. Nothing is masked."""
+    policies = [
+        {"name": "agents", "effect": "allow", "functions": ["shop.*"], "principals": ["group:agents"]},
+        {
+            "name": "ask", "effect": "require_approval", "functions": ["held.*"], "principals": ["group:agents"],
+            "approval": {"approvers": ["group:finance"]},
+        },
+    ]  # fmt: skip
+    made = settings(
+        authority, shared_target.url, FUNCTIONS, policies=policies, journal={"record": "512MiB"},
+        target={
+            "limits": {"max_request": "12MiB", "max_response": "512MiB"}, "hosts": ["shop.example"],
+            "forward_headers": ["cookie"],
+        },
+    )  # fmt: skip
+    made["targets"].append({"name": "held", "protocol": "http", "url": shared_target.url, "functions": FUNCTIONS})
+    running = Gate(tmp_path_factory.mktemp("wide"), made).start()
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def secure(
+    authority: Authority, shared_target: Target, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Gate, str]]:
+    """A gateway over TLS, and the file that says whom to trust."""
+    folder = tmp_path_factory.mktemp("secure")
+    listen, ca = over_tls(folder)
+    running = Gate(folder, settings(authority, shared_target.url, FUNCTIONS, listen=listen)).start()
+    yield running, ca
+    assert running.stop() == 0
 
 
 def get(token: str, *fields: tuple[bytes, bytes], path: bytes = b"/shop/read", method: bytes = b"GET") -> Fields:
@@ -160,17 +196,15 @@ def test_a_hundred_calls_at_once_of_a_real_client(gate: Gate, target: Target, to
     assert len({reply.headers["funcgate-call-id"] for reply in replies}) == 100
 
 
-def test_large_bodies_both_ways(make_gate: Callable[..., Gate], target: Target, token: str) -> None:
-    limits = {"limits": {"max_request": "12MiB", "max_response": "12MiB"}}
-    gate = make_gate(target=limits, journal={"record": "40MiB"}).start()
+def test_large_bodies_both_ways(wide: Gate, target: Target, token: str) -> None:
     sent = {"data": {"a": "x" * (8 << 20)}}
     back = json.dumps({"b": "y" * (8 << 20)}).encode()
     target.answers["/upload"] = answer(back)
     with client(headers=bearer(token)) as caller:
-        reply = caller.put(f"{gate.url}/shop/upload", json=sent)
+        reply = caller.put(f"{wide.url}/shop/upload", json=sent)
         assert (reply.http_version, reply.status_code) == ("HTTP/2", 200)
         assert reply.content == back
-        assert caller.get(f"{gate.url}/shop/read").status_code == 200
+        assert caller.get(f"{wide.url}/shop/read").status_code == 200
     assert json.loads(target.ledger[0].body) == sent
 
 
@@ -226,9 +260,8 @@ def test_expect_100_continue(gate: Gate, target: Target, token: str) -> None:
         assert caller.answer(1)[0] == 200
 
 
-def test_a_host_name_names_the_target(make_gate: Callable[..., Gate], target: Target, token: str) -> None:
-    gate = make_gate(target={"hosts": ["shop.example"]}).start()
-    with H2Caller(gate.calls) as caller:
+def test_a_host_name_names_the_target(wide: Gate, target: Target, token: str) -> None:
+    with H2Caller(wide.calls) as caller:
         for stream, name in ((1, b":authority"), (3, b"host")):
             fields = [field for field in get(token, path=b"/read") if field[0] != b":authority"]
             at = 3 if name == b":authority" else len(fields)
@@ -237,9 +270,8 @@ def test_a_host_name_names_the_target(make_gate: Callable[..., Gate], target: Ta
     assert [received.path for received in target.ledger] == ["/read", "/read"]
 
 
-def test_cookies_in_crumbs_are_one_field_again(make_gate: Callable[..., Gate], target: Target, token: str) -> None:
-    gate = make_gate(target={"forward_headers": ["cookie"]}).start()
-    with H2Caller(gate.calls) as caller:
+def test_cookies_in_crumbs_are_one_field_again(wide: Gate, target: Target, token: str) -> None:
+    with H2Caller(wide.calls) as caller:
         caller.ask(1, get(token, (b"cookie", b"a=b"), (b"cookie", b"c=d")))
         assert caller.answer(1)[0] == 200
     assert target.ledger[0].header("cookie") == "a=b; c=d"
@@ -290,9 +322,8 @@ def over_tls(tmp_path: Path) -> tuple[dict[str, Any], str]:
     return listen, str(cert)
 
 
-def test_tls_agrees_on_the_version(make_gate: Callable[..., Gate], target: Target, token: str, tmp_path: Path) -> None:
-    listen, ca = over_tls(tmp_path)
-    gate = make_gate(listen=listen).start()
+def test_tls_agrees_on_the_version(secure: tuple[Gate, str], target: Target, token: str) -> None:
+    gate, ca = secure
     for versions, expected in ((["h2", "http/1.1"], "h2"), (["http/1.1"], "http/1.1"), ([], None)):
         context = ssl.create_default_context(cafile=ca)
         if versions:
@@ -307,13 +338,11 @@ def test_tls_agrees_on_the_version(make_gate: Callable[..., Gate], target: Targe
         f"https://localhost:{gate.calls}/shop/read", headers=bearer(token), verify=ssl.create_default_context(cafile=ca)
     )
     assert (old.http_version, old.status_code) == ("HTTP/1.1", 200)
-    assert gate.stop() == 0
 
 
-def test_the_preface_over_tls_without_agreement_is_refused(make_gate: Callable[..., Gate], tmp_path: Path) -> None:
+def test_the_preface_over_tls_without_agreement_is_refused(secure: tuple[Gate, str]) -> None:
     """RFC 9113, 3.3: prior knowledge is for clear text."""
-    listen, ca = over_tls(tmp_path)
-    gate = make_gate(listen=listen).start()
+    gate, ca = secure
     with connect(gate.calls, context=ssl.create_default_context(cafile=ca)) as sock:
         sock.sendall(OPENING)
         assert read_answer(sock).startswith(b"HTTP/1.1 400 ")
@@ -337,13 +366,10 @@ def test_curl_with_prior_knowledge(gate: Gate, target: Target, token: str) -> No
 
 
 @pytest.mark.skipif(CURL is None, reason="there is no curl")
-def test_curl_over_tls_and_by_upgrade(
-    make_gate: Callable[..., Gate], gate: Gate, target: Target, token: str, tmp_path: Path
-) -> None:
-    listen, ca = over_tls(tmp_path)
-    secure = make_gate(listen=listen).start()
+def test_curl_over_tls_and_by_upgrade(secure: tuple[Gate, str], gate: Gate, target: Target, token: str) -> None:
+    over, ca = secure
     fields = ["-H", f"Authorization: Bearer {token}", "-w", " %{http_version} %{num_connects} "]
-    found = curl(*fields, "--cacert", ca, *[f"https://localhost:{secure.calls}/shop/read"] * 3)
+    found = curl(*fields, "--cacert", ca, *[f"https://localhost:{over.calls}/shop/read"] * 3)
     assert found.stdout == b'{"ok":true} 2 1 {"ok":true} 2 0 {"ok":true} 2 0 '  # one connection, kept alive
     found = curl(*fields, "--http2", f"{gate.url}/shop/read")  # asks for an upgrade, which may be ignored
     assert found.stdout == b'{"ok":true} 1.1 1 '
@@ -435,17 +461,12 @@ def test_a_body_that_is_not_as_long_as_announced_is_refused_and_recorded(
     assert target.ledger == []
 
 
-def test_a_held_call_is_told_so(make_gate: Callable[..., Gate], target: Target, token: str) -> None:
-    policy = {
-        "name": "ask", "effect": "require_approval", "functions": ["shop.*"], "principals": ["group:agents"],
-        "approval": {"approvers": ["group:finance"]},
-    }  # fmt: skip
-    gate = make_gate(policies=[policy]).start()
+def test_a_held_call_is_told_so(wide: Gate, target: Target, token: str) -> None:
     with client(headers=bearer(token)) as caller:
-        reply = caller.post(f"{gate.url}/shop/orders", json={"amount": 5}, headers={"Prefer": "wait=0"})
+        reply = caller.post(f"{wide.url}/held/orders", json={"amount": 5}, headers={"Prefer": "wait=0"})
         assert (reply.status_code, reply.json()["code"]) == (403, "approval.pending")
         assert int(reply.headers["retry-after"]) > 0
-        reply = caller.post(f"{gate.url}/shop/orders", json={"amount": 5}, headers={"Prefer": "respond-async"})
+        reply = caller.post(f"{wide.url}/held/orders", json={"amount": 5}, headers={"Prefer": "respond-async"})
         assert (reply.status_code, reply.headers["preference-applied"]) == (202, "respond-async")
     assert target.ledger == []
 
@@ -467,9 +488,7 @@ def test_a_reset_cancels_the_call_and_no_other(gate: Gate, target: Target, token
     assert gate.ended(call_id)["outcome"] == "cancelled"
 
 
-def test_a_reset_in_the_middle_of_an_answer_cancels_the_call(
-    make_gate: Callable[..., Gate], target: Target, token: str
-) -> None:
+def test_a_reset_in_the_middle_of_an_answer_cancels_the_call(wide: Gate, target: Target, token: str) -> None:
     async def endless(received: Received, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 X\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
         try:
@@ -480,14 +499,13 @@ def test_a_reset_in_the_middle_of_an_answer_cancels_the_call(
             received.cancelled = True
 
     target.answers["/read"] = endless
-    gate = make_gate(target={"limits": {"max_response": "512MiB"}}, journal={"record": "512MiB"}).start()
-    with H2Caller(gate.calls) as caller:
+    with H2Caller(wide.calls) as caller:
         caller.ask(1, get(token))
         until(lambda: caller.read() and len(caller.bodies.get(1, b"")) > 50_000)
         caller.send(rst(1, CANCEL))
         (received,) = target.seen("/read")
         until(lambda: received.cancelled, 10)
-        assert gate.ended(received.header("funcgate-call-id") or "")["outcome"] == "cancelled"
+        assert wide.ended(received.header("funcgate-call-id") or "")["outcome"] == "cancelled"
         caller.send(update(0, 1 << 20))
         caller.ask(3, get(token, path=b"/shop/items/3"))
         assert caller.answer(3)[0] == 200
@@ -515,9 +533,7 @@ def test_a_connection_that_is_lost_cancels_all_its_calls(gate: Gate, target: Tar
         assert gate.ended(received.header("funcgate-call-id") or "")["outcome"] == "cancelled"
 
 
-def test_an_answer_that_breaks_off_is_reset_and_never_ended(
-    make_gate: Callable[..., Gate], target: Target, token: str
-) -> None:
+def test_an_answer_that_breaks_off_is_reset_and_never_ended(wide: Gate, target: Target, token: str) -> None:
     async def half(received: Received, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 X\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(20):
@@ -527,15 +543,14 @@ def test_an_answer_that_breaks_off_is_reset_and_never_ended(
         writer.close()
 
     target.answers["/read"] = half
-    gate = make_gate().start()
-    with H2Caller(gate.calls, opening=PREFACE + set_to(_4=1 << 20) + update(0, 1 << 20)) as caller:
+    with H2Caller(wide.calls, opening=PREFACE + set_to(_4=1 << 20) + update(0, 1 << 20)) as caller:
         caller.ask(1, get(token))
         assert caller.until(RST_STREAM, 1).number == INTERNAL
         assert not [one for one in caller.seen if one.stream == 1 and one.kind in (HEADERS, DATA) and one.flags & 1]
         caller.ask(3, get(token, path=b"/shop/items/3"))
         assert caller.answer(3)[0] == 200
     (received,) = target.seen("/read")
-    assert gate.ended(received.header("funcgate-call-id") or "")["outcome"] == "cut"
+    assert wide.ended(received.header("funcgate-call-id") or "")["outcome"] == "cut"
 
 
 def test_a_body_that_never_ends_is_timed_out(gate: Gate, target: Target, token: str) -> None:
