@@ -148,6 +148,9 @@ class HttpReceiver:
             def do_POST(self) -> None:
                 head = {name.lower(): value for name, value in self.headers.items()}
                 body = self.rfile.read(int(head["content-length"]))
+                if len(body) < int(head["content-length"]):  # who sent it was killed half-way
+                    self.close_connection = True
+                    return
                 receiver.requests.append((head, body))
                 status, fields, text = receiver.answer(head, body)
                 self.send_response(status)
