@@ -13,6 +13,7 @@ import msgspec
 from pglast import split
 
 from funcgate.catalog.sql import RELATIONS_SQL
+from funcgate.recording.folder import open_segment, segments
 from support.postgres import Database
 
 _ENTRY = re.compile(rb"@@\d+ ([A-Z]+):  ")
@@ -87,8 +88,8 @@ class Allowed:
         arrived: dict[str, Any] = {}
         ends: Counter[str] = Counter()
         came: Counter[str] = Counter()
-        for segment in sorted(journal.glob("*.jsonl")):
-            with segment.open("rb") as lines:
+        for segment in segments(journal):
+            with open_segment(journal, segment.name) as lines:
                 for line in lines:
                     self._read(line, arrived, came, ends)
         self.calls = len(came)
