@@ -174,4 +174,5 @@ def test_text_with_letters_left_over(
     reply = http.post(f"/{SERVICE}/Import", content=content, headers=headers)
     _, trailers = unframed(b"".join(map(base64.b64decode, _pieces(reply.content))))
     assert trailers["grpc-status"] == str(grpc.StatusCode.INVALID_ARGUMENT.value[0])
-    assert not any(seen.answered for seen in ledger.ledger)
+    until(lambda: all(seen.over for seen in ledger.ledger))
+    assert all(seen.cancelled for seen in ledger.ledger)

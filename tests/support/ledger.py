@@ -13,6 +13,7 @@ import grpc
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
+from grpc._server import _CANCELLED
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from funcgate.catalog.proto.protoc import compile_files
@@ -64,6 +65,9 @@ class Seen:
     left_s: float | None = None
     answered: bool = False  # the method came to its end
     over: bool = False  # so did the RPC
+    cancelled: bool = (
+        False  # by the caller: a method that reads a stream may take that for its end, and `answered` is true too
+    )
 
     def header(self, name: str) -> str | bytes | None:
         return next((value for key, value in self.metadata if key == name), None)
@@ -127,8 +131,12 @@ class LedgerTarget:
         seen = Seen(name, list(context.invocation_metadata()), left_s=context.time_remaining())
         self.ledger.append(seen)
 
-        if not context.add_callback(lambda: setattr(seen, "over", True)):
+        def end() -> None:
+            seen.cancelled = context._state.client is _CANCELLED  # type: ignore[attr-defined]
             seen.over = True
+
+        if not context.add_callback(end):
+            end()
         return seen
 
     def _requests(self, seen: Seen, came: Any, caller_streams: bool) -> Any:
