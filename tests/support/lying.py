@@ -9,7 +9,7 @@ from collections import Counter
 
 from funcgate.catalog.sql import RELATIONS_SQL
 from funcgate.wire.postgres import frames
-from support.dbnoise import CASES, RELATIONS, Case, Message, conversation, mutated, row
+from support.dbnoise import CASES, RELATIONS, Case, Message, conversation, described, mutated, row
 
 _READY = (b"Z", b"I")
 _HEADS = {b"P": ("1",), b"B": ("2",), b"C": ()}
@@ -17,7 +17,8 @@ _BY_SQL = {case.sql: case for case in CASES}
 
 
 class Lying:
-    """Listens on `port`. `counts` are of the messages that it sent, and of what was done to them."""
+    """Listens on `port`. `counts` are of the messages that it sent, and what was done to them. `honest`: it says something plain
+    to every simple query instead."""
 
     def __init__(self, seed: int) -> None:
         self.honest = False
@@ -77,12 +78,13 @@ class Lying:
             return _bytes([_READY])  # a Sync alone
         if case is None:
             return _bytes([(b"E", b"SERROR\0C42601\0Mno\0\0"), _READY])
+        if self.honest:
+            plain: list[bytes | None] = [b"x"] * len(case.columns)
+            return _bytes([(b"T", described(case.columns)), (b"D", row(plain)), (b"C", b"SELECT 1\0"), _READY])
         with self._lock:
             messages = conversation(self._noise, Case(sql, tuple(asked or ()), case.columns, copies=case.copies))
             messages = messages if ready else messages[:-1]
             other = conversation(self._noise, self._noise.choice(CASES))
-            if self.honest:
-                return _bytes(messages)
             return mutated(self._noise, messages, other, self.counts)[0]
 
 
