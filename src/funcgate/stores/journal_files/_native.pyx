@@ -57,6 +57,12 @@ cdef extern from "<sys/stat.h>" nogil:
         unsigned long st_nlink
     int fstat(int, stat_t*)
 
+cdef extern from "<sys/statvfs.h>" nogil:
+    struct statvfs_t "statvfs":
+        unsigned long f_frsize
+        unsigned long long f_bavail
+    int fstatvfs(int, statvfs_t*)
+
 cdef extern from *:
     int __sync_sub_and_fetch(int*, int) nogil
 
@@ -70,9 +76,11 @@ cdef struct Desk:
     int descriptor
     iovec lines
     off_t offset
+    int weighs
     ssize_t wrote
     int trouble
     int removed
+    long long free_bytes
 
 
 cdef void _let_go(Desk* desk) noexcept nogil:
@@ -85,6 +93,7 @@ cdef void _let_go(Desk* desk) noexcept nogil:
 cdef void* _run(void* given) noexcept nogil:
     cdef Desk* desk = <Desk*> given
     cdef stat_t found
+    cdef statvfs_t space
     cdef uint64_t one = 1
     while True:
         while sem_wait(&desk.given) != 0:
@@ -98,6 +107,8 @@ cdef void* _run(void* given) noexcept nogil:
         desk.trouble = 0 if desk.wrote >= 0 else errno
         # Attack: remove the file under the gateway; it would go on writing where nobody can read.
         desk.removed = fstat(desk.descriptor, &found) == 0 and found.st_nlink == 0
+        if desk.weighs:
+            desk.free_bytes = space.f_bavail * space.f_frsize if fstatvfs(desk.descriptor, &space) == 0 else -1
         desk.work = 0
         while write(desk.report, &one, sizeof(one)) < 0 and errno == EINTR:
             pass
@@ -119,6 +130,7 @@ cdef class Pen:
     cdef Py_buffer _held
     cdef readonly Py_ssize_t wrote
     cdef readonly int trouble
+    cdef readonly long long free_bytes
 
     def __cinit__(self):
         cdef sigset_t all_signals, before
@@ -149,8 +161,9 @@ cdef class Pen:
         """A descriptor for the loop to watch."""
         return self._desk.report
 
-    def write(self, bytearray lines not None, int descriptor, long long offset):
-        """Append the lines at `offset`. They cannot change their size until `take` told what became of them."""
+    def write(self, bytearray lines not None, int descriptor, long long offset, bint weighs):
+        """Append the lines at `offset`, then measure the free space if `weighs`. The lines cannot change their size until
+        `take` told what became of them."""
         if self._busy or not self._runs:
             raise ValueError("one batch at a time")
         PyObject_GetBuffer(lines, &self._held, PyBUF_SIMPLE)
@@ -159,15 +172,17 @@ cdef class Pen:
         self._desk.lines.iov_base = self._held.buf
         self._desk.lines.iov_len = self._held.len
         self._desk.offset = offset
+        self._desk.weighs = weighs
         self._desk.work = 1
         sem_post(&self._desk.given)
 
     def take(self):
-        """True: all of it is durable, in a file that has a name. False: see `wrote` and `trouble`, an errno. None: not yet."""
+        """True: all of it is durable, in a file that has a name. False: see `wrote` and `trouble`, an errno. None: not yet.
+        `free_bytes` is for ordinary users, -1 if it was not to be found out."""
         cdef uint64_t times
         if not self._busy or read(self._desk.report, &times, sizeof(times)) < 0:
             return None
-        self.wrote, self.trouble = self._desk.wrote, self._desk.trouble
+        self.wrote, self.trouble, self.free_bytes = self._desk.wrote, self._desk.trouble, self._desk.free_bytes
         cdef bint durable = self.wrote == self._held.len and not self._desk.removed
         PyBuffer_Release(&self._held)
         self._busy = False

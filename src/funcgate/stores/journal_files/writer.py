@@ -59,7 +59,7 @@ class Writer:
     Each system call in the thread gives up the interpreter's lock, and a busy loop gives it back late, after a dozen
     futile wake-ups. So it lends the segment to the loop, for so many bytes, while nothing is due but to append: batches
     then go to the disk in a thread of C (`_native.pyx`). With one that fails, is short, begins a segment, needs zeros
-    ahead, or comes when the space is to be measured, the segment is the thread's again. Never both have it.
+    ahead, or finds little space free, the segment is the thread's again. Never both have it.
     """
 
     def __init__(
@@ -83,7 +83,8 @@ class Writer:
         self._loop = loop
         self._way = Way(loop)
         self._pen: Any = None
-        self._quick: Batch | None = None  # under way in C
+        self._quick: Batch | None = None  # under way in C …
+        self._weighs = False  # … which then measures the free space
         self._lent = 0
         self._given = 0  # jobs, counted on the loop
         self._taken = 0  # and in the thread
@@ -111,15 +112,20 @@ class Writer:
     def put(self, batch: Batch) -> None:
         """Have it written; `on_written` or `on_failed` follows. None before that."""
         size = len(batch.lines)
-        if 0 < size <= self._lent and not batch.roll and monotonic() < self._weigh_at and self._segment is not None:
+        segment = self._segment
+        if 0 < size <= self._lent and not batch.roll and segment is not None:
             self._lent -= size
+            self._unweighed += size
             self._quick = batch
-            self._pen.write(batch.lines, self._segment.descriptor, self._segment.length)
+            self._weighs = self._unweighed > WEIGH_BYTES or monotonic() > self._weigh_at
+            self._pen.write(batch.lines, segment.descriptor, segment.length, self._weighs)
         else:
             self._hand_over(batch)
 
     def stop(self) -> None:
         """End after what was put; `on_stopped` follows."""
+        if self._pen is not None:
+            self._loop.remove_reader(self._pen.report)
         self._jobs.put(None)
 
     def _hand_over(self, batch: Batch) -> None:
@@ -135,15 +141,21 @@ class Writer:
             return
         self._quick = None
         size = len(batch.lines)
-        if told:
+        if told and not (self._weighs and self._is_short(self._pen.free_bytes)):
             segment.length += size
-            self._unweighed += size
             self._reports.on_written(batch, False)
-        elif self._pen.wrote == size:
+        elif not told and self._pen.wrote == size:
             self._condemn(batch)
         else:
             batch.begun = max(self._pen.wrote, 0), self._pen.trouble
             self._hand_over(batch)
+
+    def _is_short(self, free: int) -> bool:
+        """Whether the thread has to look at the free space itself. It lends while none of the reserve is missing."""
+        if free < self._min_free_bytes:
+            return True
+        self._weighed(free, self._min_free_bytes)
+        return False
 
     def _carried(self, batch: Batch, low: bool, lent: int) -> None:
         self._way.done()
@@ -167,11 +179,6 @@ class Writer:
     def _lend(self, taken: int, lent: int) -> None:
         if taken == self._given:  # and not handed back since
             self._lent = lent
-
-    def _stopped(self) -> None:
-        if self._pen is not None:
-            self._loop.remove_reader(self._pen.report)
-        self._reports.on_stopped()
 
     def _run(self) -> None:
         while True:
@@ -202,7 +209,7 @@ class Writer:
                 self._segment.write(batch.lines)
             else:
                 self._segment.go_on(batch.lines, *batch.begun)
-            self._unweighed += len(batch.lines)
+            self._unweighed += 0 if batch.begun else len(batch.lines)
             if self._low or self._unweighed > WEIGH_BYTES or monotonic() > self._weigh_at:
                 self._weigh()
         except Exception as error:
@@ -225,7 +232,7 @@ class Writer:
         """The bytes that need nothing but to be appended; 0 or less if something is due, or out of the ordinary."""
         if self._pen is None or self._look_s is not None or self._segment is None:
             return 0
-        return min(self._segment.quick_bytes, WEIGH_BYTES - self._unweighed)
+        return self._segment.quick_bytes
 
     def _roll(self, number: int) -> None:
         if self._segment is not None:
@@ -242,15 +249,18 @@ class Writer:
     def _weigh(self) -> None:
         """Measure the free space. Low below what has to be free, and as long as the reserve is missing; no longer low at five
         quarters of both."""
-        self._unweighed = 0
-        self._weigh_at = monotonic() + WEIGH_S
         free = free_bytes(self._folder)
         wanted = self._min_free_bytes + self._reserve.missing
         self._low = free < (wanted + wanted // 4 if self._low else wanted)
         if self._reserve.missing and not self._low:
             self._low = not self._make_reserve()
-        self._room = min(free - wanted - self._min_free_bytes, self._segment_bytes)
+        self._weighed(free, wanted)
         self._look_s = FIRST_LOOK_S if self._low else None
+
+    def _weighed(self, free: int, wanted: int) -> None:
+        self._unweighed = 0
+        self._weigh_at = monotonic() + WEIGH_S
+        self._room = min(free - wanted - self._min_free_bytes, self._segment_bytes)
 
     def _make_reserve(self) -> bool:
         """Twice a second at most: there may be space that is not for us, by a quota say."""
@@ -329,7 +339,7 @@ class Writer:
                 if not self._reserve.missing:
                     self._segment.trim()
             self._segment.close()
-        self._tell(self._stopped)
+        self._tell(self._reports.on_stopped)
 
     def _tell(self, report: Callable[..., None], *what: Any) -> None:
         try:
