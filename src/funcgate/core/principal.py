@@ -25,6 +25,25 @@ class RawToken:
         return f"RawToken({self.fingerprint})"
 
 
+class Tokens:
+    """What came on one connection: the same token again is the same `RawToken`, hashed once. It says nothing of its worth."""
+
+    __slots__ = ("_hash", "_last")
+
+    def __init__(self) -> None:
+        self._hash = 0
+        self._last: RawToken | None = None
+
+    def of(self, value: bytes) -> RawToken:
+        # Attack: guess, piece by piece, the token that came before on a connection which a proxy shares among callers, by how
+        # long a comparison takes. Hashes (keyed, of this process) are compared; bytes only where these are equal.
+        last, hashed = self._last, hash(value)
+        if last is not None and hashed == self._hash and value == last.value:
+            return last
+        self._hash, self._last = hashed, RawToken(value)
+        return self._last
+
+
 class VerifiedClaims(Struct, frozen=True):
     """Claims whose signature, issuer, audience and times were checked (RFC 7519, RFC 8725)."""
 
