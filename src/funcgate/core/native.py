@@ -7,7 +7,14 @@ import os
 from importlib import import_module
 from typing import Any
 
-HALVES = ("funcgate.core._native", "funcgate.masking._native", "funcgate.stores._native", "funcgate.wire._native")
+HALVES = (
+    "funcgate.core._native",
+    "funcgate.masking._native",
+    "funcgate.stores._native",
+    "funcgate.wire._native",
+    "funcgate.wire.http1._reading",
+    "funcgate.wire.http1._writing",
+)
 
 
 def half(name: str) -> Any:
