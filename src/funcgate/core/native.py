@@ -13,6 +13,8 @@ HALVES = (
     "funcgate.stores._native",
     "funcgate.stores.journal_files._native",
     "funcgate.wire._native",
+    "funcgate.wire.http1._reading",
+    "funcgate.wire.http1._writing",
 )
 
 
