@@ -132,7 +132,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._answer = None
             self.deadline = inf
             if not answer.done():
-                answer.set_result(Answer(reader.response, body, self))
+                answer.set_result(Answer(cast(Response, reader.response), body, self))
             return
         try:
             reader.feed(data)
