@@ -93,7 +93,8 @@ class ResponseReader:
             self._parser = httptools.HttpResponseParser(self)
         self._head_only = head_only
         self._asked = True
-        self._untouched = not head_only and self._plain is not None
+        before = self.response
+        self._untouched = not head_only and (before is None or before.keep_alive)
         self._overhead = 0
         self.response = None
         self.pieces = []
