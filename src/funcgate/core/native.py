@@ -15,6 +15,7 @@ HALVES = (
     "funcgate.wire._native",
     "funcgate.wire.http1._reading",
     "funcgate.wire.http1._writing",
+    "funcgate.recording._native",
 )
 
 
