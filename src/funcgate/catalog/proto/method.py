@@ -3,6 +3,7 @@
 What is judged is what is sent: both come from one parsed message, which is written anew.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from funcgate.core.function import Function
 from funcgate.core.refusal import Code, Refused
 
+from .quick import Line, args_of, line_of
 from .reading import Reader
 from .restoring import Unrestorable
 from .upb import Message
@@ -17,6 +19,7 @@ from .walk import MessageLimits, TooMuch, Unreadable, Walk
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
+_NOT_MADE: Any = object()  # tables are made when the first message comes: most methods are never called
 
 
 class Judged(NamedTuple):
@@ -29,14 +32,25 @@ class Judged(NamedTuple):
 class Args:
     """Reads the messages that callers send to one method."""
 
-    __slots__ = ("_limits", "_reader")
+    __slots__ = ("_limits", "_reader", "_table")
 
     def __init__(self, reader: Reader, limits: MessageLimits) -> None:
         self._reader = reader
         self._limits = limits
+        self._table: Any = _NOT_MADE
 
     def read(self, data: bytes) -> Judged:
         """Raises `Refused(request.invalid)` and `Refused(request.too_large)`."""
+        if self._table is _NOT_MADE:
+            self._table = self._reader.table()
+        if self._table is not None:
+            args = args_of(self._table, data, self._limits)
+            if args is not None:  # it is spelled already as it would be written anew
+                return Judged(args, data)
+        return self.pure_read(data)
+
+    def pure_read(self, data: bytes) -> Judged:
+        """The same, of any message."""
         reader = self._reader
         try:
             message = reader.parse(data)
@@ -67,27 +81,43 @@ class Seen:
         """The message for the caller, of the line as masking left it. Once. Raises `Refused(masking.refused)`."""
         if masked == self.line:
             return self._data
-        try:
-            self._reader.restore(self._message, self._shown, _decode(masked))
-            return self._reader.write(self._message)
-        except Exception as error:
-            # Whatever it was: what cannot be put back is not passed on.
-            why = str(error) if isinstance(error, Unrestorable | Unreadable) else type(error).__name__
-        raise Refused(Code.MASKING_REFUSED, private_detail=f"a masked message that cannot be written: {why}")
+        return _restored(self._reader, lambda: self._message, self._shown, masked)
+
+
+def _restored(reader: Reader, message_of: Callable[[], Message], shown: Any, masked: bytes) -> bytes:
+    try:
+        message = message_of()
+        reader.restore(message, shown, _decode(masked))
+        return reader.write(message)
+    except Exception as error:
+        # Whatever it was: what cannot be put back is not passed on.
+        why = str(error) if isinstance(error, Unrestorable | Unreadable) else type(error).__name__
+    raise Refused(Code.MASKING_REFUSED, private_detail=f"a masked message that cannot be written: {why}")
 
 
 class Answers:
     """Reads the messages that the target answers. `open_` may let undeclared fields through, for functions without masking."""
 
-    __slots__ = ("_limits", "_open", "_strict")
+    __slots__ = ("_limits", "_open", "_strict", "_table")
 
     def __init__(self, strict: Reader, open_: Reader, limits: MessageLimits) -> None:
         self._strict = strict
         self._open = open_
         self._limits = limits
+        self._table: Any = _NOT_MADE
 
-    def read(self, data: bytes, *, strict: bool) -> Seen:
+    def read(self, data: bytes, *, strict: bool) -> Seen | Line:
         """`strict`: there are masking rules, so nothing may go by unseen. Raises `Refused(masking.refused)`."""
+        if self._table is _NOT_MADE:
+            self._table = self._strict.table()
+        if self._table is not None:
+            line = line_of(self._table, data, self._limits, self._restore)
+            if line is not None:
+                return line
+        return self.pure_read(data, strict=strict)
+
+    def pure_read(self, data: bytes, *, strict: bool) -> Seen:
+        """The same, of any message."""
         reader = self._strict if strict else self._open
         try:
             message = reader.parse(data)
@@ -97,6 +127,11 @@ class Answers:
         except Exception as error:
             why = str(error) if isinstance(error, Unreadable) else type(error).__name__
         raise Refused(Code.MASKING_REFUSED, private_detail=f"an answer that cannot be looked at: {why}")
+
+    def _restore(self, data: bytes, line: bytes, masked: bytes) -> bytes:
+        """What masking changed in a line of the compiled half, put into its message."""
+        # Both lines are read alike: masking keeps the entries of a map in the line's order, which need not be the message's.
+        return _restored(self._strict, lambda: self._strict.parse(data), _decode(line), masked)
 
 
 class Method:
