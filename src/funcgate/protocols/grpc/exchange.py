@@ -34,6 +34,7 @@ from .messages import Messages, Readable
 from .opening import Opening
 from .replying import framed, streamed, whole
 from .target import GrpcSite, GrpcTarget, target_of_host
+from .watching import Watch
 
 _MARGIN_S = 1.0  # before the caller's deadline: what is told then still arrives
 
@@ -72,6 +73,7 @@ class RpcExchange:
         self._stream = stream
         self._follow = follow
         self._following: asyncio.Task[None] | None = None
+        self._watch: Watch | None = None
         self._answer: Answer | None = None
         self._message: Message | None = None
         self._target_s = 0.0  # the part of the call's time that the target took
@@ -95,6 +97,16 @@ class RpcExchange:
     def token(self) -> RawToken | None:
         """See `core.ports.Exchange`."""
         return self.opening.token
+
+    @property
+    def expires_at(self) -> float:
+        """When the caller's token ends (Unix time), leeway aside."""
+        return self.call.principal.expires_at if self.call is not None else 0.0
+
+    @property
+    def serving(self) -> GrpcSite:
+        """What serves now, whatever the RPC began with."""
+        return self.service.site
 
     @property
     def patience(self) -> Patience:
@@ -217,7 +229,8 @@ class RpcExchange:
             return
 
     def stop(self, refused: Refused) -> None:
-        """A later message was refused: the target's side ends at once, and the caller is told why."""
+        """A later message was refused, or the caller may be one no longer: the target's side ends at once, and the caller is
+        told why."""
         self.stopped = refused
         if self.upstream is not None:
             self.upstream.reset()
@@ -230,6 +243,8 @@ class RpcExchange:
         """Whatever is still open of it ends."""
         if self._following is not None:
             self._following.cancel()
+        if self._watch is not None:
+            self._watch.close()
         if self.upstream is not None:
             self.upstream.close()
         self._stream.close()
@@ -264,7 +279,10 @@ class RpcExchange:
         if target is None or method is None or messages is None:
             raise RuntimeError("a call is sent before it is resolved")
         now = self._loop.time()
-        left_s = min(target.limits.timeout_s, self.deadline - now)
+        long = any(method.streams)
+        if long:
+            self._watch = Watch(self, target.limits.end_with_token)
+        left_s = min(target.limits.stream_timeout_s if long else target.limits.timeout_s, self.deadline - now)
         if left_s <= 0:
             raise Refused(Code.TARGET_TIMEOUT, private_detail="the caller's deadline was over before the call was sent")
         injected = target.injection(lease)
@@ -275,12 +293,15 @@ class RpcExchange:
         secret = injected.secret
         if messages.at_end:
             self.upstream = await target.pool.ask(
-                fields, body, secret=secret, idempotent=method.idempotent, deadline=now + left_s
-            )
+                fields, body, secret=secret, idempotent=method.idempotent, deadline=now + left_s,
+                silence_s=target.limits.stream_idle_timeout_s if long else 0.0,
+            )  # fmt: skip
         else:
             await self._open(target, fields, body, secret, now + left_s)
         if self.upstream is None:
             raise RuntimeError("no stream to the target")
+        if self.stopped is not None:
+            raise self.stopped
         masker = self.site.snapshot.maskers(call.function)
         self._answer = answer = Answer(
             self.upstream, method, target, lease,
@@ -292,8 +313,10 @@ class RpcExchange:
         self, target: GrpcTarget, fields: Fields, body: bytes, secret: frozenset[bytes], deadline: float
     ) -> None:
         """The first of several messages. From now on the others follow, while the answer comes."""
-        self.upstream = stream = await target.pool.open(fields, end=False, secret=secret, deadline=deadline)
-        stream.read_timeout_s = inf  # the target may have nothing to say before the caller has; `deadline` ends it
+        silence_s = target.limits.stream_idle_timeout_s  # of both: a message of the caller's begins it anew
+        self.upstream = stream = await target.pool.open(
+            fields, end=False, secret=secret, deadline=deadline, silence_s=silence_s
+        )
         self._stream.read_by = deadline
         if body:
             await stream.write(body)
