@@ -149,7 +149,7 @@ class RpcExchange:
         check_readable(method, target, self.site.snapshot)
         self.traceparent = traceparent_of(opening.known)
         messages = self._begin_reading(target)
-        if not (method.streams[0] and self._speaks_first(method, target, principal)):
+        if not (all(method.streams) and self._speaks_first(method, target, principal)):
             self._message = await judged(method, await read_message(messages, only=not method.streams[0]))
         self.call = call = self._call_of(method, target, principal)
         return call
