@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from funcgate.catalog.proto import Method
 from funcgate.core.call import Call, Permit
+from funcgate.core.decision import Allow
 from funcgate.core.ids import new_id
 from funcgate.core.lease import Lease
 from funcgate.core.ports import CallerGone, Patience
@@ -34,6 +35,7 @@ from .messages import Messages, Readable
 from .opening import Opening
 from .replying import framed, streamed, whole
 from .target import GrpcSite, GrpcTarget, target_of_host
+from .watching import Watch
 
 _MARGIN_S = 1.0  # before the caller's deadline: what is told then still arrives
 
@@ -72,8 +74,9 @@ class RpcExchange:
         self._stream = stream
         self._follow = follow
         self._following: asyncio.Task[None] | None = None
+        self._watch: Watch | None = None
         self._answer: Answer | None = None
-        self._message: Message | None = None
+        self._message = Message({}, None)
         self._target_s = 0.0  # the part of the call's time that the target took
         self.service = service
         self.site = service.site
@@ -97,6 +100,16 @@ class RpcExchange:
         return self.opening.token
 
     @property
+    def expires_at(self) -> float:
+        """When the caller's token ends (Unix time), leeway aside."""
+        return self.call.principal.expires_at if self.call is not None else 0.0
+
+    @property
+    def serving(self) -> GrpcSite:
+        """What serves now, whatever the RPC began with."""
+        return self.service.site
+
+    @property
     def patience(self) -> Patience:
         """See `core.ports.Exchange`. At most as long as the target's `max_wait`, and as the caller's deadline leaves time for."""
         known = self.opening.known
@@ -110,9 +123,9 @@ class RpcExchange:
 
     def renew(self) -> bool:
         """See `core.ports.Exchange`."""
-        old, before, message = self.grpc_target, self.method, self._message
+        old, before = self.grpc_target, self.method
         new = self.service.site.targets.get(self.target)
-        if old is None or before is None or message is None or new is None:
+        if old is None or before is None or new is None:
             return False
         # Attack: get a call approved, and have a reload send its bytes to another place, or mean another method by them.
         if (new.url, new.forward) != (old.url, old.forward):
@@ -121,7 +134,7 @@ class RpcExchange:
         if method is None or method.streams != before.streams:
             return False
         # Attack: fields that change their numbers while somebody thinks: the same schema, and the bytes mean other arguments.
-        if not means_the_same(method, message):
+        if not means_the_same(method, self._message):
             return False
         self.grpc_target, self.method, self.site = new, method, self.service.site
         return True
@@ -133,22 +146,18 @@ class RpcExchange:
         self.method = method = target.catalog.find(opening.path)
         if method is None:
             raise Refused(Code.FUNCTION_UNKNOWN, private_detail=f"no method for {opening.path.decode('latin-1')}")
-        name = method.function.full_name
         check_readable(method, target, self.site.snapshot)
-        self._message = message = await judged(method, await self._first(method, target))
         self.traceparent = traceparent_of(opening.known)
-        self.call = call = Call(
-            id=self.call_id, target=target.name, function=name, args=message.args, principal=principal,
-            session=session(opening.known, self.traceparent, principal, target.name),
-            digest=digest(target, opening.path, message.data), received_at=time(), client=self.client,
-            trace=self.traceparent[3:35].decode(), reason=reason_of(opening.known),
-        )  # fmt: skip
+        messages = self._begin_reading(target)
+        if not (all(method.streams) and self._speaks_first(method, target, principal)):
+            self._message = await judged(method, await read_message(messages, only=not method.streams[0]))
+        self.call = call = self._call_of(method, target, principal)
         return call
 
     async def send(self, permit: Permit, lease: Lease) -> Reply:
         """See `core.ports.Exchange`."""
         call, message = self.call, self._message
-        if call is None or message is None:
+        if call is None:
             raise RuntimeError("a call is sent before it is resolved")
         permit.spend(call.digest)
         started = perf_counter()
@@ -217,7 +226,8 @@ class RpcExchange:
             return
 
     def stop(self, refused: Refused) -> None:
-        """A later message was refused: the target's side ends at once, and the caller is told why."""
+        """A later message was refused, or the caller may be one no longer: the target's side ends at once, and the caller is
+        told why."""
         self.stopped = refused
         if self.upstream is not None:
             self.upstream.reset()
@@ -230,6 +240,8 @@ class RpcExchange:
         """Whatever is still open of it ends."""
         if self._following is not None:
             self._following.cancel()
+        if self._watch is not None:
+            self._watch.close()
         if self.upstream is not None:
             self.upstream.close()
         self._stream.close()
@@ -248,14 +260,31 @@ class RpcExchange:
         self.grpc_target = target
         return target
 
-    async def _first(self, method: Method, target: GrpcTarget) -> bytes | None:
+    def _call_of(self, method: Method, target: GrpcTarget, principal: Principal) -> Call:
+        """The call, with what was read of it so far."""
+        opening, message = self.opening, self._message
+        return Call(
+            id=self.call_id, target=target.name, function=method.function.full_name, args=message.args, principal=principal,
+            session=session(opening.known, self.traceparent, principal, target.name),
+            digest=digest(target, opening.path, message.data), received_at=time(), client=self.client,
+            trace=self.traceparent[3:35].decode(), reason=reason_of(opening.known),
+        )  # fmt: skip
+
+    def _speaks_first(self, method: Method, target: GrpcTarget, principal: Principal) -> bool:
+        """Whether the RPC is opened before the caller's first message, as a call without one: the target may have the first word.
+        Where some policy looks at arguments, or a person is to, the first message opens it."""
+        policies, call = self.site.snapshot.policies, self._call_of(method, target, principal)
+        # Attack: have an RPC opened by the policies for no message at all, where they would refuse the message.
+        return not method.opaque and policies.blind(call) and isinstance(policies.decide(call), Allow)
+
+    def _begin_reading(self, target: GrpcTarget) -> Messages:
         stream, opening = self._stream, self.opening
         stream.write_timeout_s = self.service.write_timeout_s
         # Attack: a message that comes byte by byte, so that its call is never over (slowloris).
         stream.read_by = min(self.deadline, self._loop.time() + self.service.first_message_timeout_s)
         text = TextReader() if opening.web is not None and opening.web.text else None
         self.messages = messages = Messages(stream, opening.coding, target.limits.max_request, text)
-        return await read_message(messages, only=not method.streams[0])
+        return messages
 
     # Sending.
 
@@ -264,7 +293,10 @@ class RpcExchange:
         if target is None or method is None or messages is None:
             raise RuntimeError("a call is sent before it is resolved")
         now = self._loop.time()
-        left_s = min(target.limits.timeout_s, self.deadline - now)
+        long = any(method.streams)
+        if long:
+            self._watch = Watch(self, target.limits.end_with_token)
+        left_s = min(target.limits.stream_timeout_s if long else target.limits.timeout_s, self.deadline - now)
         if left_s <= 0:
             raise Refused(Code.TARGET_TIMEOUT, private_detail="the caller's deadline was over before the call was sent")
         injected = target.injection(lease)
@@ -275,12 +307,15 @@ class RpcExchange:
         secret = injected.secret
         if messages.at_end:
             self.upstream = await target.pool.ask(
-                fields, body, secret=secret, idempotent=method.idempotent, deadline=now + left_s
-            )
+                fields, body, secret=secret, idempotent=method.idempotent, deadline=now + left_s,
+                silence_s=target.limits.stream_idle_timeout_s if long else 0.0,
+            )  # fmt: skip
         else:
             await self._open(target, fields, body, secret, now + left_s)
         if self.upstream is None:
             raise RuntimeError("no stream to the target")
+        if self.stopped is not None:
+            raise self.stopped
         masker = self.site.snapshot.maskers(call.function)
         self._answer = answer = Answer(
             self.upstream, method, target, lease,
@@ -291,9 +326,11 @@ class RpcExchange:
     async def _open(
         self, target: GrpcTarget, fields: Fields, body: bytes, secret: frozenset[bytes], deadline: float
     ) -> None:
-        """The first of several messages. From now on the others follow, while the answer comes."""
-        self.upstream = stream = await target.pool.open(fields, end=False, secret=secret, deadline=deadline)
-        stream.read_timeout_s = inf  # the target may have nothing to say before the caller has; `deadline` ends it
+        """The RPC, and the first of several messages if it is known. From now on the others follow, while the answer comes."""
+        silence_s = target.limits.stream_idle_timeout_s  # of both: a message of the caller's begins it anew
+        self.upstream = stream = await target.pool.open(
+            fields, end=False, secret=secret, deadline=deadline, silence_s=silence_s
+        )
         self._stream.read_by = deadline
         if body:
             await stream.write(body)
