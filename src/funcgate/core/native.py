@@ -7,7 +7,15 @@ import os
 from importlib import import_module
 from typing import Any
 
-HALVES = ("funcgate.core._native", "funcgate.masking._native", "funcgate.stores._native", "funcgate.wire._native")
+HALVES = (
+    "funcgate.core._native",
+    "funcgate.masking._native",
+    "funcgate.stores._native",
+    "funcgate.wire._native",
+    "funcgate.wire.http2._native",
+    "funcgate.wire.http2._packing",
+    "funcgate.wire.http2._unpacking",
+)
 
 
 def half(name: str) -> Any:
