@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import Any
 
 HALVES = (
-HALVES = (
     "funcgate.catalog.proto._lines",
     "funcgate.catalog.proto._native",
     "funcgate.core._native",
@@ -18,22 +17,6 @@ HALVES = (
     "funcgate.wire.http2._native",
     "funcgate.wire.http2._packing",
     "funcgate.wire.http2._unpacking",
-)
-    "funcgate.core._native",
-    "funcgate.masking._native",
-    "funcgate.stores._native",
-    "funcgate.wire._native",
-HALVES = (
-    "funcgate.catalog.proto._lines",
-    "funcgate.catalog.proto._native",
-    "funcgate.core._native",
-    "funcgate.masking._native",
-    "funcgate.stores._native",
-    "funcgate.wire._native",
-    "funcgate.wire.http2._native",
-    "funcgate.wire.http2._packing",
-    "funcgate.wire.http2._unpacking",
-)
 )
 
 
