@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from funcgate.catalog.proto import MessageLimits
 from funcgate.catalog.proto.method import Answers, Args
-from funcgate.catalog.proto.quick import args_of, line_of
+from funcgate.catalog.proto.quick import args_reader, line_reader
 from funcgate.core.native import half
 from funcgate.core.refusal import Refused
 from support.protos import catalog, method, new
@@ -127,7 +127,7 @@ def outcome(of: Callable[[], Any]) -> Any:
 
 def same_args(takes: Args, data: bytes) -> bool:
     """Whether the compiled half takes the message; then it means what the pure one says it means."""
-    found = args_of(takes._reader.table(), data, takes._limits)
+    found = args_reader(takes._reader.table(), takes._limits)(data)
     if found is None:
         return False
     judged = takes.pure_read(data)
@@ -146,7 +146,7 @@ def in_order(value: Any) -> Any:
 
 def same_line(gives: Answers, data: bytes) -> bool:
     """The same for answers, masked in several ways and put back."""
-    line = line_of(gives._strict.table(), data, gives._limits, gives._restore)
+    line = line_reader(gives._strict.table(), gives._limits, gives._restore)(data)
     if line is None:
         return False
     pure = gives.pure_read(data, strict=True)
@@ -155,7 +155,7 @@ def same_line(gives: Answers, data: bytes) -> bool:
     assert sorted(line.line) == sorted(pure.line)
     assert line.restore(line.line) == data == pure.restore(pure.line)
     for salt in range(6):
-        line = line_of(gives._strict.table(), data, gives._limits, gives._restore)
+        line = line_reader(gives._strict.table(), gives._limits, gives._restore)(data)
         assert line is not None
         pure = gives.pure_read(data, strict=True)
         masked = msgspec.json.encode(hidden(shown, salt))
@@ -336,9 +336,9 @@ def test_limits_are_the_same() -> None:
         MessageLimits(values=n) for n in range(1, 600, 7)
     ]:
         args, answers = Args(takes._reader, limits), Answers(gives._strict, gives._strict, limits)
-        quick = args_of(takes._reader.table(), data, limits)
+        quick = args_reader(takes._reader.table(), limits)(data)
         assert (quick is None) == isinstance(outcome(lambda: args.pure_read(data)), str)  # noqa: B023
-        line = line_of(gives._strict.table(), data, limits, answers._restore)
+        line = line_reader(gives._strict.table(), limits, answers._restore)(data)
         assert (line is None) == isinstance(outcome(lambda: answers.pure_read(data, strict=True)), str)  # noqa: B023
         taken.add((quick is None, line is None))
     assert {(True, True), (False, False)} <= taken
@@ -348,5 +348,5 @@ def test_what_the_description_hides_is_left_to_the_pure_half() -> None:
     found = method("Hide")
     assert found.gives is not None
     data = new("Hiding", hidden=new("Hidden", shown="a", text="secret")).SerializeToString()
-    assert line_of(found.gives._strict.table(), data, MessageLimits(), found.gives._restore) is None
+    assert line_reader(found.gives._strict.table(), MessageLimits(), found.gives._restore)(data) is None
     assert b"secret" not in found.gives.read(data, strict=True).line

@@ -394,7 +394,7 @@ cdef char* _write(char* into, Py_ssize_t number) noexcept:
     return into + 1
 
 
-def line_of(Table table not None, bytes data not None, int64_t values, int depth, pure):
+def line_of(Table table not None, int64_t values, int depth, pure, bytes data not None):
     """The message as a `Line`; None when it is not accepted."""
     cdef Line made = Line.__new__(Line)
     cdef Span span

@@ -65,7 +65,7 @@ cdef class Table:
         """`text` makes one of seconds and nanos, None out of range."""
         self.text, self.kind = text, TIME
 
-    def args(self, bytes data not None, int64_t values, int depth):
+    def args(self, int64_t values, int depth, bytes data not None):
         """What `Reader.read` makes of a message that is written as `Reader.write` would write it; None for every other one."""
         cdef Span span
         cdef Limits limits

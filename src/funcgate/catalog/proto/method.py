@@ -4,14 +4,15 @@ What is judged is what is sent: both come from one parsed message, which is writ
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from funcgate.core.function import Function
 from funcgate.core.refusal import Code, Refused
 
-from .quick import Line, args_of, line_of
+from .quick import ArgsOf, Line, LineOf, args_reader, line_reader
 from .reading import Reader
 from .restoring import Unrestorable
 from .upb import Message
@@ -19,35 +20,34 @@ from .walk import MessageLimits, TooMuch, Unreadable, Walk
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
-_NOT_MADE: Any = object()  # tables are made when the first message comes: most methods are never called
 
 
-class Judged(NamedTuple):
-    """The arguments, and the message that means them: the only bytes that may be sent."""
+class Judged(Struct):
+    """The arguments, and the message that means them: the only bytes that may be sent. None: there is no message."""
 
     args: dict[str, Any]
-    data: bytes
+    data: bytes | None
 
 
 class Args:
     """Reads the messages that callers send to one method."""
 
-    __slots__ = ("_limits", "_reader", "_table")
+    __slots__ = ("_limits", "_quick", "_reader")
 
     def __init__(self, reader: Reader, limits: MessageLimits) -> None:
         self._reader = reader
         self._limits = limits
-        self._table: Any = _NOT_MADE
+        self._quick: ArgsOf = self._made  # tables are made when the first message comes: most methods are never called
 
     def read(self, data: bytes) -> Judged:
         """Raises `Refused(request.invalid)` and `Refused(request.too_large)`."""
-        if self._table is _NOT_MADE:
-            self._table = self._reader.table()
-        if self._table is not None:
-            args = args_of(self._table, data, self._limits)
-            if args is not None:  # it is spelled already as it would be written anew
-                return Judged(args, data)
-        return self.pure_read(data)
+        args = self._quick(data)
+        # What the compiled half takes is spelled already as it would be written anew.
+        return self.pure_read(data) if args is None else Judged(args, data)
+
+    def _made(self, data: bytes) -> dict[str, Any] | None:
+        self._quick = args_reader(self._reader.table(), self._limits)
+        return self._quick(data)
 
     def pure_read(self, data: bytes) -> Judged:
         """The same, of any message."""
@@ -98,23 +98,22 @@ def _restored(reader: Reader, message_of: Callable[[], Message], shown: Any, mas
 class Answers:
     """Reads the messages that the target answers. `open_` may let undeclared fields through, for functions without masking."""
 
-    __slots__ = ("_limits", "_open", "_strict", "_table")
+    __slots__ = ("_limits", "_open", "_quick", "_strict")
 
     def __init__(self, strict: Reader, open_: Reader, limits: MessageLimits) -> None:
         self._strict = strict
         self._open = open_
         self._limits = limits
-        self._table: Any = _NOT_MADE
+        self._quick: LineOf = self._made
 
     def read(self, data: bytes, *, strict: bool) -> Seen | Line:
         """`strict`: there are masking rules, so nothing may go by unseen. Raises `Refused(masking.refused)`."""
-        if self._table is _NOT_MADE:
-            self._table = self._strict.table()
-        if self._table is not None:
-            line = line_of(self._table, data, self._limits, self._restore)
-            if line is not None:
-                return line
-        return self.pure_read(data, strict=strict)
+        line = self._quick(data)
+        return self.pure_read(data, strict=strict) if line is None else line
+
+    def _made(self, data: bytes) -> Line | None:
+        self._quick = line_reader(self._strict.table(), self._limits, self._restore)
+        return self._quick(data)
 
     def pure_read(self, data: bytes, *, strict: bool) -> Seen:
         """The same, of any message."""
@@ -138,7 +137,7 @@ class Method:
     """`path` is as in ``:path``; `streams` says who may send more than one message: the caller, the target. `takes` and `gives`
     are None for one whose messages nobody knows. `redacted` are the paths of arguments that the description hides."""
 
-    __slots__ = ("function", "gives", "idempotent", "path", "redacted", "streams", "takes")
+    __slots__ = ("function", "gives", "idempotent", "opaque", "path", "redacted", "streams", "takes")
 
     def __init__(
         self,
@@ -157,11 +156,8 @@ class Method:
         self.takes = takes
         self.gives = gives
         self.redacted = redacted
-
-    @property
-    def opaque(self) -> bool:
-        """Listed in the configuration, without a description: no arguments, and messages that nobody looks at."""
-        return self.takes is None
+        # Listed in the configuration, without a description: no arguments, and messages that nobody looks at.
+        self.opaque = takes is None
 
     def __repr__(self) -> str:
         return f"Method({self.function.full_name})"

@@ -4,6 +4,7 @@ What they do not know is left out of a table, or the table stays empty: then the
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple, Protocol
 
@@ -31,6 +32,10 @@ class Line(Protocol):
     def line(self) -> bytes: ...
 
     def restore(self, masked: bytes, /) -> bytes: ...
+
+
+ArgsOf = Callable[[bytes], dict[str, Any] | None]
+LineOf = Callable[[bytes], Line | None]
 
 
 class Shape(NamedTuple):
@@ -93,16 +98,20 @@ class Tables:
             )
 
 
-def args_of(table: Any, data: bytes, limits: MessageLimits) -> dict[str, Any] | None:
+def args_reader(table: Any, limits: MessageLimits) -> ArgsOf:
     """The arguments of a message that is written already as it would be written; None when others have to read it."""
-    found: dict[str, Any] | None = table.args(data, limits.values, limits.depth)
-    return found
+    read: ArgsOf = _nobody if table is None else partial(table.args, limits.values, limits.depth)
+    return read
 
 
-def line_of(table: Any, data: bytes, limits: MessageLimits, pure: Pure) -> Line | None:
+def line_reader(table: Any, limits: MessageLimits, pure: Pure) -> LineOf:
     """The line of such a message. `pure` puts back what is more than a text."""
-    found: Line | None = _lines.line_of(table, data, limits.values, limits.depth, pure)
-    return found
+    read: LineOf = _nobody if table is None else partial(_lines.line_of, table, limits.values, limits.depth, pure)
+    return read
+
+
+def _nobody(data: bytes) -> None:
+    return None
 
 
 def _is_plain(descriptor: Descriptor) -> bool:
