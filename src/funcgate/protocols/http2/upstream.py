@@ -57,9 +57,10 @@ class Http2Pool:
         while True:
             stream = await self.open(fields, end=not body, secret=secret, deadline=deadline)
             try:
-                if body:
+                if body and not stream.write_now(body, end=True):
                     await _send(stream, body)
-                await stream.answer()
+                if stream.fields is None:
+                    await stream.answer()
             except Gone as gone:
                 fresh = stream.carrier.used == 1
                 stream.close()
