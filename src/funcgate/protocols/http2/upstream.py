@@ -64,9 +64,10 @@ class Http2Pool:
         while True:
             stream = await self.open(fields, end=not body, secret=secret, deadline=deadline, silence_s=silence_s)
             try:
-                if body:
+                if body and not stream.write_now(body, end=True):
                     await _send(stream, body)
-                await stream.answer()
+                if stream.fields is None:
+                    await stream.answer()
             except Gone as gone:
                 fresh = stream.carrier.used == 1
                 stream.close()

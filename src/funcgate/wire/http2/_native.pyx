@@ -207,18 +207,22 @@ cdef class Flow:
         if end or size >= WORTH:
             self._worked()
 
+    def waiting(self):
+        return len(self._out) > 0
+
     def consumed(self, stream, long long count):
         self._returned(count)
         cdef PyObject* found = PyDict_GetItem(self._streams, stream)
-        if found is NULL:
-            return
-        cdef Stream known = <Stream> found
-        if known.state != ENDED_THERE:
-            known.owed += count
-            if known.owed >= known.receive_window:
-                known.receive_window += known.owed
-                self._update(known.id, known.owed)
-                known.owed = 0
+        cdef Stream known
+        if found is not NULL:
+            known = <Stream> found
+            if known.state != ENDED_THERE:
+                known.owed += count
+                if known.owed >= known.receive_window:
+                    known.receive_window += known.owed
+                    self._update(known.id, known.owed)
+                    known.owed = 0
+        return len(self._out) > 0
 
     cdef Stream _known(self, stream):
         cdef PyObject* found = PyDict_GetItem(self._streams, stream)

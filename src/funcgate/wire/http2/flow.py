@@ -103,9 +103,14 @@ class Flow:
         if end or size >= _WORTH:
             self._worked()
 
-    def consumed(self, stream: int, count: int) -> None:
+    def waiting(self) -> bool:
+        """Whether there is something to be written."""
+        return bool(self._out)
+
+    def consumed(self, stream: int, count: int) -> bool:
         """`count` flow-controlled bytes were taken by the reader; the windows are given back, in steps as large as what is
-        left of them: few frames while all is read, and no standstill when some streams are not."""
+        left of them: few frames while all is read, and no standstill when some streams are not. Says whether something is
+        to be written."""
         self._give_back(count)
         known = self._streams.get(stream)
         if known is not None and known.state != ENDED_THERE:
@@ -114,6 +119,7 @@ class Flow:
                 known.receive_window += known.owed
                 self._update(stream, known.owed)
                 known.owed = 0
+        return bool(self._out)
 
     def _update(self, stream: int, increment: int) -> None:
         raise NotImplementedError
