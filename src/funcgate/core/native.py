@@ -16,6 +16,11 @@ HALVES = (
     "funcgate.wire.http1._reading",
     "funcgate.wire.http1._writing",
     "funcgate.recording._native",
+    "funcgate.catalog.proto._lines",
+    "funcgate.catalog.proto._native",
+    "funcgate.wire.http2._native",
+    "funcgate.wire.http2._packing",
+    "funcgate.wire.http2._unpacking",
 )
 
 
