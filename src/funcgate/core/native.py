@@ -7,7 +7,10 @@ import os
 from importlib import import_module
 from typing import Any
 
-HALVES = ("funcgate.core._native", "funcgate.masking._native", "funcgate.stores._native", "funcgate.wire._native")
+HALVES = (
+    "funcgate.catalog.sql._native", "funcgate.core._native", "funcgate.masking._native", "funcgate.stores._native",
+    "funcgate.wire._native", "funcgate.wire.postgres._native",
+)  # fmt: skip
 
 
 def half(name: str) -> Any:
