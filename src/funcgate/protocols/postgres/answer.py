@@ -168,11 +168,32 @@ class Answer:
                 self.held -= len(said.raw)
                 at += len(said.text)
                 self._messages.popleft()
+            elif isinstance(said, _Batch) and not said.changed and _native is not None:
+                self._messages.popleft()
+                at = self._rewritten(said, lines, at, parts)
             else:
                 end = lines.index(b"\n", at)
                 parts.append(self.messages(lines[at:end]))
                 at = end + 1
         return b"".join(parts)
+
+    def _rewritten(self, batch: _Batch, lines: bytes, at: int, parts: list[bytes]) -> int:
+        """The messages of a batch of which some lines were masked; where its masked lines end."""
+        text, raw, begin, place = batch.text, batch.raw, 0, 0
+        while begin < len(text) and at < len(lines):
+            begin, at, end = _native.same(text, begin, lines, at, raw, place)
+            if end > place:
+                parts.append(raw[place:end])
+                place = end
+            if begin < len(text) and at < len(lines):
+                stop = lines.index(b"\n", at)
+                size = 1 + int.from_bytes(raw[place + 1 : place + 5], "big")
+                parts.append(self._masked(backend.DATA_ROW, raw[place : place + size], lines[at:stop]))
+                begin, at, place = text.index(b"\n", begin) + 1, stop + 1, place + size
+        self.held -= place
+        if begin < len(text):
+            self._messages.appendleft(_Batch(text[begin:], raw[place:], frozenset()))
+        return at
 
     def messages(self, line: bytes) -> bytes:
         """The message for the next masked line. Raises `Refused(masking.refused)`."""
@@ -183,8 +204,10 @@ class Answer:
             raise TypeError("a batch in a batch")
         before, kind, raw = said
         self.held -= len(raw)
-        if line == before:
-            return raw
+        return raw if line == before else self._masked(kind, raw, line)
+
+    def _masked(self, kind: bytes, raw: bytes, line: bytes) -> bytes:
+        """A message with what masking has left of its line."""
         try:
             return self._written(kind, raw, _decode(line))
         except (msgspec.MsgspecError, KeyError, IndexError, TypeError, ValueError, AttributeError, Malformed):

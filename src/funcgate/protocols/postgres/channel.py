@@ -70,7 +70,7 @@ class Channel(asyncio.Protocol):
         self._at = 0
         self._wanted = 0
         self._paused = False
-        self._waiter: asyncio.Future[None] | None = None
+        self.waiter: asyncio.Future[None] | None = None  # to be done when something arrives, or the connection ends
         self._drained: asyncio.Future[None] | None = None
         self.transport: asyncio.Transport | None = None
         self._alarm = Alarm(self._loop)
@@ -86,10 +86,13 @@ class Channel(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         # Attack: messages sent faster than they are carried, until the memory is gone.
-        if len(self._buffer) - self._at > max(_HIGH_WATER, self._wanted) and self.transport and not self._paused:
+        there = len(self._buffer) - self._at
+        if there > _HIGH_WATER and there > self._wanted and self.transport and not self._paused:
             self._paused = True
             self.transport.pause_reading()
-        self.wake()
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def eof_received(self) -> bool:
         self._end()
@@ -141,6 +144,11 @@ class Channel(asyncio.Protocol):
         if buffer[-6:-1] == _READY and len(buffer) - at <= most:
             return bytes(buffer) if not at else bytes(buffer[at:])
         return b""
+
+    def kind(self) -> int:
+        """The type of the next message, -1 if nothing is there."""
+        at = self._at
+        return self._buffer[at] if at < len(self._buffer) else -1
 
     def query(self) -> tuple[str, bytes] | None:
         """The text and the bytes of a Query, if a plain one comes next that is all there, and is taken. None: see `poll`."""
@@ -208,17 +216,13 @@ class Channel(asyncio.Protocol):
         """As `more`."""
         if self.ended:
             raise Ended
-        self._waiter = waiter = self._loop.create_future()
+        self.waiter = waiter = self._loop.create_future()
         if within_s:
             self._alarm.watch(waiter, within_s)
         return waiter
 
-    def wake_with(self, waiter: asyncio.Future[None] | None) -> None:
-        """Let this future be done when something arrives, or the connection ends."""
-        self._waiter = waiter
-
     def wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
+        waiter, self.waiter = self.waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 

@@ -38,6 +38,7 @@ _BETWEEN = "\n;\n"  # a statement may end in a comment
 _MOST_STATEMENTS = 100  # of one text
 _REPAIR_S = 10.0
 _MOST_PLANS = 500
+_QUERY, _BIND = frontend.QUERY[0], frontend.BIND[0]
 _QUIET = frozenset({frontend.COPY_DATA, frontend.COPY_DONE, frontend.COPY_FAIL})
 
 
@@ -100,13 +101,14 @@ class Session:
                 return
             caller = self.caller
             while True:
-                if (query := caller.query()) is not None:
+                kind = caller.kind()
+                if kind == _QUERY and (query := caller.query()) is not None:
                     await self._query(*query)
                     continue
-                if (run := self._extended.run()) is not None:
+                if kind == _BIND and (run := self._extended.run()) is not None:
                     await self._extended.carry_run(*run)
                     continue
-                found = caller.poll() or await self._next()
+                found = (caller.poll() if kind >= 0 else None) or await self._next()
                 if found is None:
                     continue
                 if found.kind == frontend.TERMINATE:
@@ -403,8 +405,7 @@ class Session:
             if caller.ended or upstream.channel.ended or (self._sites.draining and upstream.state == b"I"):
                 await self._farewell(upstream)
             waiter: asyncio.Future[None] = loop.create_future()
-            caller.wake_with(waiter)
-            upstream.channel.wake_with(waiter)
+            caller.waiter = upstream.channel.waiter = waiter
             self._alarm.watch(waiter, self.limits.idle_timeout_s)
             await waiter
             if not caller.empty:

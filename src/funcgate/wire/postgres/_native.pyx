@@ -204,6 +204,38 @@ def rows(bytes data not None, tuple columns not None, encode):
     return out.all(), at - begin, count
 
 
+def same(bytes text not None, Py_ssize_t at, bytes masked not None, Py_ssize_t masked_at, bytes raw not None, Py_ssize_t raw_at):
+    """How far lines and masked lines are the same, from these places on: the places behind the last line that is, in the
+    text, the masked text, and the messages in `raw` that the lines were made of. Raises `ValueError` when there are fewer
+    messages than lines."""
+    cdef const unsigned char* lines = <const unsigned char*> PyBytes_AS_STRING(text)
+    cdef const unsigned char* others = <const unsigned char*> PyBytes_AS_STRING(masked)
+    cdef const unsigned char* messages = <const unsigned char*> PyBytes_AS_STRING(raw)
+    cdef const unsigned char* found
+    cdef Py_ssize_t size, end = PyBytes_GET_SIZE(text), left
+    cdef unsigned int length
+    if at < 0 or masked_at < 0 or raw_at < 0:
+        raise ValueError("no place in a text")
+    while at < end:
+        found = <const unsigned char*> memchr(lines + at, c"\n", end - at)
+        if found is NULL:
+            raise ValueError("a line without its end")
+        size = found + 1 - (lines + at)
+        left = PyBytes_GET_SIZE(masked) - masked_at
+        if size > left or memcmp(lines + at, others + masked_at, size):
+            break
+        left = PyBytes_GET_SIZE(raw) - raw_at
+        if left < 5:
+            raise ValueError("a line without its message")
+        length = _long(messages + raw_at + 1)
+        if length < 4 or length >= left:
+            raise ValueError("a line without its message")
+        at += size
+        masked_at += size
+        raw_at += 1 + length
+    return at, masked_at, raw_at
+
+
 def answer(bytes data not None, str asked not None, shape, dict known not None, dict tags not None, encode):
     """A whole small answer that ends in a ReadyForQuery: its lines, how many rows, its columns' shape, and where what is for the
     caller begins behind the first message, if that is not all of it (else 0).
