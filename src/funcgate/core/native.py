@@ -22,6 +22,9 @@ HALVES = (
     "funcgate.wire.http2._packing",
     "funcgate.wire.http2._unpacking",
 )
+    "funcgate.catalog.sql._native", "funcgate.core._native", "funcgate.masking._native", "funcgate.stores._native",
+    "funcgate.wire._native", "funcgate.wire.postgres._native",
+)  # fmt: skip
 
 
 def half(name: str) -> Any:
