@@ -41,7 +41,9 @@ from support.h2frames import (
 )
 from support.h2frames import settings as set_to
 
-pytestmark = pytest.mark.skipif(half("funcgate.wire.http2._native") is None, reason="not built, or FUNCGATE_PURE is set")
+pytestmark = pytest.mark.skipif(
+    half("funcgate.wire.http2._native") is None, reason="not built, or FUNCGATE_PURE is set"
+)
 
 _PACKAGE = "funcgate.wire.http2"
 _PARENT = sys.modules["funcgate.wire"]
@@ -356,7 +358,9 @@ def _text(text: bytes) -> bytes:
 
 def test_most_calls_are_plain() -> None:
     """Else nothing would be gained, and nobody would notice."""
-    for place, fields in enumerate(([*POST, (b"te", b"trailers"), (b"content-length", b"3")], ANSWERS[0], [(b"a", b"b")])):
+    for place, fields in enumerate(
+        ([*POST, (b"te", b"trailers"), (b"content-length", b"3")], ANSWERS[0], [(b"a", b"b")])
+    ):
         unpacker: Any = CompiledUnpacker(HeadLimits())
         assert unpacker.message(bytes(hpack.Encoder().encode(fields)), place)[0] == fields
     link: Any = CompiledLink(False, Http2Limits())
