@@ -11,6 +11,7 @@ HALVES = (
     "funcgate.core._native",
     "funcgate.masking._native",
     "funcgate.stores._native",
+    "funcgate.stores.journal_files._intake",
     "funcgate.stores.journal_files._native",
     "funcgate.wire._native",
 )
