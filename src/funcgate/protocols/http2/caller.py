@@ -121,7 +121,11 @@ class Http2Caller:
         stream, listener = caller.stream, self._listener
         caller.begun = True
         try:
-            await self._serve_stream(caller, stream)
+            fields = stream.fields
+            if fields is not None and listener.grpc is not None and _is_grpc(fields):
+                await listener.grpc.serve(stream, fields, self._client)
+            else:
+                await self._serve_http(caller, stream)
         except Exception:
             # Whatever broke, the caller must not wait for ever, and nothing half-done may look whole.
             listener.broke()
@@ -130,16 +134,12 @@ class Http2Caller:
             stream.close()
             self._over(stream)
 
-    async def _serve_stream(self, caller: "CallerStream", stream: Stream) -> None:
+    async def _serve_http(self, caller: "CallerStream", stream: Stream) -> None:
         listener = self._listener
         try:
             if stream.malformed is not None:
                 raise Malformed(stream.malformed.why, stream.malformed.status)
-            fields = stream.fields or []
-            if listener.grpc is not None and _is_grpc(fields):
-                await listener.grpc.serve(stream, fields, self._client)
-                return
-            request, broken = request_of(fields, listener.limits.head), None
+            request, broken = request_of(stream.fields or [], listener.limits.head), None
             whole = stream.whole()
             if whole is not None:
                 request.pieces.append(whole)
@@ -156,7 +156,10 @@ _GRPC = b"application/grpc"
 
 
 def _is_grpc(fields: Fields) -> bool:
-    return any(name == b"content-type" and value.startswith(_GRPC) for name, value in fields)
+    for name, value in fields:
+        if name == b"content-type" and value.startswith(_GRPC):
+            return True
+    return False
 
 
 class CallerStream:
