@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import Any
 
 HALVES = (
+    "funcgate.catalog.proto._lines",
+    "funcgate.catalog.proto._native",
     "funcgate.core._native",
     "funcgate.masking._native",
     "funcgate.stores._native",

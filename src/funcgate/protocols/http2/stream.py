@@ -230,6 +230,11 @@ class Stream:
             # Attack: ask for much, give room for none of it, and keep what waits to be sent in memory.
             writer.set_exception(Gone(Why.LATE, ErrorCode.CANCEL, "the peer to read"))
 
+    def stir(self) -> None:
+        """Something went the other way: the wait for the peer begins anew."""
+        if self._reader is not None:
+            self._read_until = min(self.read_by, self._loop.time() + self.read_timeout_s)
+
     def wake_writer(self) -> None:
         """There may be room now."""
         writer = self._writer

@@ -28,7 +28,9 @@ class Link(Control):
 
     def __init__(self, client: bool, limits: Http2Limits) -> None:
         super().__init__(client, limits)
-        self.unfinished = 0  # no frame and no block of fields has begun without being whole; else a number that is this one's alone
+        self.unfinished = (
+            0  # no frame and no block of fields has begun without being whole; else a number that is this one's alone
+        )
         self._rest = bytearray()
         self._need = 0 if client else len(PREFACE)
         self._prefaced = client
