@@ -191,6 +191,7 @@ def acts(chance: random.Random, client: bool, streams: list[int]) -> Callable[[A
         lambda link: link.consumed(number, size),
         lambda link: link.consumed(number, chance_free),
         lambda link: link.trailers(number, FIELDS[2]),
+        lambda link: link.whole(number, fields, b"o" * size, FIELDS[2]),
         lambda link: link.head(number, fields, end, secret),
         lambda link: link.reset(number, 8) if end else link.waiting(),
         lambda link: link.open(ASKED, end, secret) if client else link.open_streams,
