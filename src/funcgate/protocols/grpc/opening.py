@@ -42,10 +42,6 @@ class Opening(Struct):
     wrong: Refused | None = None
 
     @property
-    def content_type(self) -> bytes:
-        return self.known.get(b"content-type", b"application/grpc")
-
-    @property
     def token(self) -> RawToken | None:
         """The caller's token: `funcgate-token`, else `authorization: Bearer` (RFC 6750, 2.1). Raises `Refused`."""
         if self.wrong is not None:

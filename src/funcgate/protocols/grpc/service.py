@@ -38,7 +38,7 @@ class GrpcService:
         return self._serve(stream, read_opening(fields, tokens), client)
 
     async def _serve(self, stream: CallerStream, opening: Opening, client: str) -> None:
-        if self._asks_us(opening):
+        if opening.path in PATHS and self._asks_us(opening):
             stream.read_by = asyncio.get_running_loop().time() + self.first_message_timeout_s
             await self._health.answer(stream, opening, answering_on(stream, opening))
             return
