@@ -131,7 +131,8 @@ class Http2Caller:
             listener.broke()
             stream.reset(ErrorCode.INTERNAL_ERROR)
         finally:
-            stream.close()
+            if not stream.forgotten:
+                stream.close()
             self._over(stream)
 
     async def _serve_http(self, caller: "CallerStream", stream: Stream) -> None:

@@ -103,6 +103,16 @@ class Flow:
         if end or size >= _WORTH:
             self._worked()
 
+    def whole(self, stream: int, head: Fields, data: bytes, trailers: Fields) -> bool:
+        """Server: head, DATA and trailers, if there is room for all of it; else nothing."""
+        known = self._known(stream)
+        if len(data) > max(0, min(known.send_window, self._send_window)):
+            return False
+        self.head(stream, head, False)
+        self.data(stream, data, False)
+        self.trailers(stream, trailers)
+        return True
+
     def waiting(self) -> bool:
         """Whether there is something to be written."""
         return bool(self._out)
