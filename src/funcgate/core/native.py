@@ -12,6 +12,7 @@ HALVES = (
     "funcgate.catalog.proto._native",
     "funcgate.core._native",
     "funcgate.masking._native",
+    "funcgate.recording._native",
     "funcgate.stores._native",
     "funcgate.wire._native",
     "funcgate.wire.http2._native",
