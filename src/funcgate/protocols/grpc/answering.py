@@ -89,7 +89,7 @@ def written(fields: Fields) -> Fields:
 def answering_on(stream: Back, opening: Opening) -> Answering:
     if opening.web is not None:
         return WebAnswering(stream, opening.web)
-    return Answering(stream, opening.content_type if opening.wrong is None else b"application/grpc")
+    return Answering(stream, opening.known[b"content-type"] if opening.wrong is None else b"application/grpc")
 
 
 def refusal_of(refused: Refused, call_id: str, approval_url: str) -> Fields:
