@@ -210,6 +210,8 @@ class RpcExchange:
         try:
             if reply.stream is None and answer.only is not None and reply.body:
                 only = frame(answer.only.restore(reply.body))
+                if answering.whole(head, only, answer.ending() + written(reply.trailers)):
+                    return
                 answering.head(head)
                 await answering.messages(only)
             elif reply.stream is None:
