@@ -7,7 +7,13 @@ import os
 from importlib import import_module
 from typing import Any
 
-HALVES = ("funcgate.core._native", "funcgate.masking._native", "funcgate.stores._native", "funcgate.wire._native")
+HALVES = (
+    "funcgate.catalog._native",
+    "funcgate.core._native",
+    "funcgate.masking._native",
+    "funcgate.stores._native",
+    "funcgate.wire._native",
+)
 
 
 def half(name: str) -> Any:
