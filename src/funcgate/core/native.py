@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 HALVES = (
+    "funcgate.catalog._native",
     "funcgate.catalog.proto._lines",
     "funcgate.catalog.proto._native",
     "funcgate.catalog.sql._native",
