@@ -74,6 +74,7 @@ class StatementExchange(PostgresExchange):
 
     answer: Answer | None = None
     passed = False
+    certain = True  # that names mean what they mean now when the statement runs
     _sent = 0
     _size = _counted = 0  # bytes of lines and rows that have been counted
     _until = 0.0
