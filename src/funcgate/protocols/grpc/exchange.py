@@ -166,7 +166,7 @@ class RpcExchange:
             check_readable(method, target, self.site.snapshot)
         if b"traceparent" in opening.known:
             self.traceparent = traceparent_of(opening.known)
-        raw = None if method.streams[0] else self._stream.whole()
+        raw = None if method.streams[0] or opening.web is not None else self._stream.whole()
         data = None if raw is None else alone(raw, target.limits.max_request)
         if data is None:
             messages = self._begin_reading(target, raw or b"")
@@ -210,6 +210,8 @@ class RpcExchange:
         try:
             if reply.stream is None and answer.only is not None and reply.body:
                 only = frame(answer.only.restore(reply.body))
+                if answering.whole(head, only, answer.ending() + written(reply.trailers)):
+                    return
                 answering.head(head)
                 await answering.messages(only)
             elif reply.stream is None:
