@@ -59,11 +59,7 @@ class Pool:
         while idle:
             connection = idle.pop()
             if (
-<<<<<<< HEAD
-                connection.usable
-=======
                 connection.is_usable()
->>>>>>> r-wire
                 and connection.used < _MAX_USES
                 and connection.idle_since >= connection.now() - _IDLE_S
             ):
