@@ -15,6 +15,7 @@ HALVES = (
     "funcgate.recording._native",
     "funcgate.stores._native",
     "funcgate.wire._native",
+    "funcgate.wire.grpc._native",
     "funcgate.wire.http2._native",
     "funcgate.wire.http2._packing",
     "funcgate.wire.http2._unpacking",
