@@ -23,9 +23,7 @@ def _arrival(call: Call, args: Raw) -> Entry:
     )  # fmt: skip
 
 
-def _step(
-    kind: Kind, call_id: str, call: Call | None, approval: str, decision: Decision | None, version: str
-) -> Entry:
+def _step(kind: Kind, call_id: str, call: Call | None, approval: str, decision: Decision | None, version: str) -> Entry:
     return Entry(
         kind=kind,
         call=call_id,

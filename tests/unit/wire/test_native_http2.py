@@ -41,7 +41,9 @@ from support.h2frames import (
 )
 from support.h2frames import settings as set_to
 
-pytestmark = pytest.mark.skipif(half("funcgate.wire.http2._native") is None, reason="not built, or FUNCGATE_PURE is set")
+pytestmark = pytest.mark.skipif(
+    half("funcgate.wire.http2._native") is None, reason="not built, or FUNCGATE_PURE is set"
+)
 
 _PACKAGE = "funcgate.wire.http2"
 _PARENT = sys.modules["funcgate.wire"]
@@ -75,10 +77,10 @@ def test_they_are_two() -> None:
     assert PURE.link.Link.__mro__[3].__module__ == "funcgate.wire.http2.flow"
 
 
-def outcome(act: Callable[[], Any]) -> Any:
+def outcome(act: Callable[..., Any], *given: Any) -> Any:
     """What came of it; for an exception its kind, its words, and the events before it."""
     try:
-        found = act()
+        found = act(*given)
     except Exception as error:
         return type(error).__name__, str(error), getattr(error, "code", 0), told(getattr(error, "events", []))
     return told(found) if isinstance(found, list) and found and isinstance(found[0], msgspec.Struct) else found
@@ -162,7 +164,11 @@ class Peer:
         found += [(b"user-agent", b"agent"), (b"x-n", b"%d" % chance.randrange(3))]
         if chance.random() < 0.15:
             found.append(chance.choice(ODD))
-        flags = END_HEADERS | chance.choice([0, END_STREAM if trailing else 0, END_STREAM]) | (2 if chance.random() < 0.03 else 0)
+        flags = (
+            END_HEADERS
+            | chance.choice([0, END_STREAM if trailing else 0, END_STREAM])
+            | (2 if chance.random() < 0.03 else 0)
+        )
         if chance.random() < 0.2:
             return headers(number, found, flags)  # never indexed
         return frame(HEADERS, flags, number, bytes(self._encoder.encode(found, chance.random() < 0.5)))
@@ -222,10 +228,10 @@ def _converse(chance: random.Random, client: bool) -> None:
             pending += b"".join([peer.says(streams) for _ in range(chance.choice([1, 1, 2, 5]))])
             cut = len(pending) if chance.random() < 0.7 else chance.randrange(len(pending) + 1)
             piece, pending = pending[:cut], pending[cut:]
-            results = [outcome(lambda link=link: link.feed(piece, now)) for link in links]  # type: ignore[misc]
+            results = [outcome(link.feed, piece, now) for link in links]
         else:
             act = acts(chance, client, streams)
-            results = [outcome(lambda link=link: act(link)) for link in links]  # type: ignore[misc]
+            results = [outcome(act, link) for link in links]
             if client and isinstance(results[0], int) and results[0] > 1:
                 peer.opened()
         assert results[0] == results[1]
@@ -287,13 +293,14 @@ def blocks(chance: random.Random) -> Iterator[bytes]:
 def test_blocks_are_read_alike_however_often_they_come(seed: int) -> None:
     """A block that was seen before says what the tables say now, not what they said then."""
     limits = HeadLimits(max_fields=8, max_bytes=120)
-    compiled, direct, pure = CompiledUnpacker(limits), CompiledUnpacker(limits), PURE.unpacking.Unpacker(limits)
+    compiled: Any = CompiledUnpacker(limits)
+    direct, pure = CompiledUnpacker(limits), PURE.unpacking.Unpacker(limits)
     for block in blocks(random.Random(seed)):
-        results = [outcome(lambda: direct.unpack(block)), outcome(lambda: pure.unpack(block))]  # noqa: B023
+        results = [outcome(direct.unpack, block), outcome(pure.unpack, block)]
         assert results[0] == results[1]
-        message = outcome(lambda: compiled.message(block, 0))  # type: ignore[attr-defined]  # noqa: B023
+        message = outcome(compiled.message, block, 0)
         if message is None:
-            assert outcome(lambda: compiled.fields) == results[1]  # type: ignore[attr-defined]
+            assert compiled.fields == results[1]
         elif type(message[0]) is not str:
             assert message[0] == results[1]
         else:
@@ -362,7 +369,9 @@ def _text(text: bytes) -> bytes:
 
 def test_most_calls_are_plain() -> None:
     """Else nothing would be gained, and nobody would notice."""
-    for place, fields in enumerate(([*POST, (b"te", b"trailers"), (b"content-length", b"3")], ANSWERS[0], [(b"a", b"b")])):
+    for place, fields in enumerate(
+        ([*POST, (b"te", b"trailers"), (b"content-length", b"3")], ANSWERS[0], [(b"a", b"b")])
+    ):
         unpacker: Any = CompiledUnpacker(HeadLimits())
         assert unpacker.message(bytes(hpack.Encoder().encode(fields)), place)[0] == fields
     link: Any = CompiledLink(False, Http2Limits())

@@ -157,7 +157,7 @@ _GRPC = b"application/grpc"
 
 
 def _is_grpc(fields: Fields) -> bool:
-    for name, value in fields:
+    for name, value in fields:  # noqa: SIM110 - a generator would cost as much again for each field
         if name == b"content-type" and value.startswith(_GRPC):
             return True
     return False

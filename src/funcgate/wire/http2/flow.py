@@ -1,6 +1,6 @@
 """What nearly every frame needs, both ways: streams that begin and end, windows, and the bytes that wait to be written.
 
-It exists twice: here, and compiled (`_native.pyx`), where it also reads the plain frames. What is unusual is Control's and Link's.
+It exists twice: here, and compiled (`_native.pyx`), where it also reads plain frames. What is unusual is Control's and Link's.
 """
 
 from .codes import DATA, DEFAULT_WINDOW, END_STREAM, SMALLEST_MAX_FRAME, NoStream
