@@ -11,6 +11,7 @@ HALVES = (
     "funcgate.catalog._native",
     "funcgate.core._native",
     "funcgate.masking._native",
+    "funcgate.policy._native",
     "funcgate.stores._native",
     "funcgate.wire._native",
 )
