@@ -14,6 +14,7 @@ HALVES = (
     "funcgate.catalog.sql._native",
     "funcgate.core._native",
     "funcgate.masking._native",
+    "funcgate.policy._native",
     "funcgate.recording._native",
     "funcgate.stores._native",
     "funcgate.stores.journal_files._intake",
