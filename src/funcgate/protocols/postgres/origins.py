@@ -38,16 +38,17 @@ class Origins:
 
     def __init__(self) -> None:
         self.version = 0
+        self.until = 0.0  # of the monotonic clock: when what is known is too old
         self._known: dict[int, _Known] = {}
         self._relations: Relations | None = None
         self._last: Relations | None = None  # what was known before it grew stale
-        self._read_at = 0.0
         self._stale = True
 
     def changed(self) -> None:
         """Tables or views may be others from here on."""
         self._stale = True
         self.version += 1
+        self.until = 0.0
         self._known.clear()
 
     def end(self) -> None:
@@ -57,7 +58,7 @@ class Origins:
 
     def fresh(self) -> bool:
         """Whether nothing has to be read before the next statement."""
-        return not self._stale and monotonic() - self._read_at < _FRESH_S
+        return monotonic() < self.until
 
     async def refresh(self, upstream: Upstream, *, possible: bool) -> None:
         """Read the catalogue, unless it is known. `possible` False: no statement of ours can be sent now. Raises `Ended`,
@@ -70,7 +71,7 @@ class Origins:
             self._relations = None if self._stale else self._relations
             return
         self._last = self._relations = await _read(upstream)
-        self._read_at, self._stale = monotonic(), False
+        self.until, self._stale = monotonic() + _FRESH_S, False
 
     def hidden_calls(self, statement: Statement) -> frozenset[str]:
         """What the statement calls without a word of it, see `Relations.hidden_calls`."""

@@ -17,7 +17,7 @@ from funcgate.core.turn import TURN
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Frame, Malformed
-from funcgate.wire.postgres.values import Opaque, shown
+from funcgate.wire.postgres.values import SPELLED, Opaque, shown
 
 from .answer import MEDIA, Answer
 from .channel import Ended
@@ -187,12 +187,6 @@ class StatementExchange(PostgresExchange):
             self.session.awaiting_ready = self.session.dirty = False
             self._spend(self._known().rows, len(body))
         return body
-
-    def _count(self, rows: int, size: int) -> None:
-        """As `_spend`, where there are no budgets."""
-        limits = self.session.target.limits
-        if size > limits.max_response or rows > limits.max_rows:
-            self._spend(rows, size)
 
     async def wait(self, what: Callable[[float], Awaitable[_T]]) -> _T:
         """For the database, as long as it may take. Raises `Refused(target.…)`."""
@@ -391,8 +385,10 @@ def _bound(kind: int, form: int, value: bytes | None) -> Any:
     if value is None:
         return None
     try:
+        if form == 0 and kind not in SPELLED:
+            return value.decode()
         found = shown(kind, form, value)
-    except Malformed:
+    except (Malformed, UnicodeDecodeError):
         raise Refused(Code.REQUEST_INVALID, "A bound value is not UTF-8.") from None
     if isinstance(found, Opaque):
         return {"hex": value.hex()}
