@@ -22,16 +22,20 @@ class Readable(Protocol):
 
 
 class Messages:
-    """`coding` is what the head says of compressed messages, `max_bytes` what one may have, also when opened.
+    """`coding` is what the head says of compressed messages, `max_bytes` what one may have, also when opened; `begun` was taken
+    off the stream before.
 
     Reading raises `Malformed`, `TooLarge` (which is one), and whatever the stream raises.
     """
 
-    __slots__ = ("_coding", "_frames", "_max_bytes", "_stream", "_text", "_there", "packed")
+    __slots__ = ("_begun", "_frames", "_max_bytes", "_stream", "_text", "_there", "coding", "packed")
 
-    def __init__(self, stream: Readable, coding: str, max_bytes: int, text: TextReader | None = None) -> None:
+    def __init__(
+        self, stream: Readable, coding: str, max_bytes: int, text: TextReader | None = None, begun: bytes = b""
+    ) -> None:
         self._stream = stream
-        self._coding = coding
+        self._begun = begun
+        self.coding = coding
         self._max_bytes = max_bytes
         self._frames = Frames(max_bytes)
         self._text = text
@@ -42,7 +46,7 @@ class Messages:
         """The next message; None after the last one."""
         there, stream = self._there, self._stream
         while not there:
-            data = await stream.read()
+            data, self._begun = self._begun or await stream.read(), b""
             if not data:
                 if self._text is not None:
                     self._text.finish()
@@ -55,12 +59,12 @@ class Messages:
             return message.data
         if len(message.data) <= _LARGE:
             try:
-                return opened(message.data, self._coding, min(self._max_bytes, _LARGE))
+                return opened(message.data, self.coding, min(self._max_bytes, _LARGE))
             except TooLarge:
                 # Attack: some kilobytes that open to megabytes, again and again: they hold up nobody else's call.
                 if self._max_bytes <= _LARGE:
                     raise
-        return await asyncio.to_thread(opened, message.data, self._coding, self._max_bytes)
+        return await asyncio.to_thread(opened, message.data, self.coding, self._max_bytes)
 
     async def only(self) -> bytes:
         """The one message that there has to be. Raises `Malformed` for none, and for more."""
@@ -73,7 +77,7 @@ class Messages:
     @property
     def at_end(self) -> bool:
         """Whether it is known already that no message follows. Never waits."""
-        if self._there or not self._stream.ended or self._stream.held or self._frames.waiting:
+        if self._begun or self._there or not self._stream.ended or self._stream.held or self._frames.waiting:
             return False
         return self._text is None or not self._text.waiting
 

@@ -1,7 +1,8 @@
 """Where gRPC callers arrive: each RPC through the gateway, health answered here. It holds the site that they are served from."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from funcgate.gateway import Gateway
 from funcgate.protocols.http.limits import ListenerLimits
@@ -29,9 +30,9 @@ class GrpcService:
         self._gateway = gateway
         self._health = Health(ready)
 
-    async def serve(self, stream: CallerStream, fields: list[tuple[bytes, bytes]], client: str) -> None:
+    def serve(self, stream: CallerStream, fields: list[tuple[bytes, bytes]], client: str) -> Coroutine[Any, Any, None]:
         """One RPC, from its head to its end. Cancel it when the caller goes away."""
-        await self._serve(stream, read_opening(fields), client)
+        return self._serve(stream, read_opening(fields), client)
 
     async def _serve(self, stream: CallerStream, opening: Opening, client: str) -> None:
         if self._asks_us(opening):

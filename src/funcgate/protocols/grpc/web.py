@@ -44,6 +44,9 @@ class WebStream:
         self.held = 0
         self.write_timeout_s = self.read_by = inf
 
+    def whole(self) -> None:
+        """It has to be read."""
+
     async def read(self, limit: int = 0) -> bytes:
         """All of the body at once, then b"". Raises `Refused`."""
         if self.ended:

@@ -19,7 +19,7 @@ class Wire(Protocol):
 
     def data(self, stream: int, data: bytes, end: bool) -> None: ...
 
-    def consumed(self, stream: int, n: int) -> None: ...
+    def consumed(self, stream: int, n: int) -> bool: ...
 
     def reset(self, stream: int, code: int) -> None: ...
 
@@ -29,6 +29,7 @@ class Carrier(Protocol):
 
     client: bool
     full: bool  # the transport has taken what it may; nothing is to be written
+    flushing: bool  # at the end of this turn of the loop
     unsent: int
     used: int  # streams that were opened on it so far
     window: int  # bytes that a peer may send on one stream before something of it is read

@@ -26,7 +26,6 @@ from .opening import Repaired, open_folder, unusable
 from .reserve import Reserve
 from .segment import CHUNK_BYTES
 from .state import MOVES, State, Status
-from .way import Way
 from .writer import Recovered, Writer
 
 NOTE_LAG_S = 0.02
@@ -193,7 +192,6 @@ class FileJournal:
         )
         if self._reserve.missing:
             self._spent_at = self._clock.stamp()
-        self._way = Way(self._loop)
         self._next = self._begin(roll=opened.segment is None)
         self._turn_by_space(opened.low)
         self._writer.start()
@@ -296,7 +294,6 @@ class FileJournal:
         self._size += self._flying_bytes
         self._next = self._begin(roll=self._size >= self._segment_bytes and self._state is not _LOW)
         self._writer.put(batch)
-        self._way.watch(batch)
 
     def _arm(self) -> None:
         if self._timer is None:
@@ -310,11 +307,7 @@ class FileJournal:
     # -- what the writer reports (on the loop)
 
     def on_written(self, batch: Batch, low: bool) -> None:
-        if self._writer.segment_removed():
-            self._writer.condemn(batch)
-            return
         self._flying = None
-        self._way.done()
         self._flying_bytes = 0
         self._durable_seq = self._next.first_seq - 1
         self._depth -= batch.count
@@ -342,7 +335,6 @@ class FileJournal:
             return  # it comes back too, refused
         refused = [self._next] if batch is None else [batch, self._next]
         self._flying = None
-        self._way.done()
         self._flying_bytes = self._depth = 0
         self._seq = refused[0].first_seq - 1
         self._next = Batch(self._seq + 1)
