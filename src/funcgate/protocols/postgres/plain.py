@@ -71,12 +71,16 @@ def plan_of(session: Speaker, target: PostgresTarget, sql: str, prepared: Prepar
         return None
     if not origins.fresh() or origins.hidden_calls(statement):
         return None
+    try:
+        shared = origins.placed(statement, statement.shared, certain=True)
+    except Refused:
+        return None
     function = f"{target.name}.{statement.function}"
     head = f"{target.url}\n{statement.function}\n("
     if sql:
         head += f"{sql!r}, {prepared.types!r}, "
     return Plan(
-        statement, statement.shared, site, target, function, head, origins.hiding(statement, target.columns(function)),
+        statement, shared, site, target, function, head, origins.hiding(statement, target.columns(function)),
         prepared.types, site.snapshot.maskers(function).collects, origins.version,
     )  # fmt: skip
 

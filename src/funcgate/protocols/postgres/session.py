@@ -25,7 +25,7 @@ from .extended import Extended
 from .handles import Handles
 from .labels import labelled
 from .notifying import Notification
-from .origins import Origins
+from .origins import Origins, moves_path
 from .plain import Plain, Plan, plan_of
 from .script import Part, Script
 from .statement import Prepared, Sending, StatementExchange
@@ -238,8 +238,7 @@ class Session:
         self.handles.took_effect(statement, values=values, failed=failed)
         if statement.control == "rollback_to":
             self._extended.names.portals_ended()
-        if statement.relations_change or statement.control in ("rollback", "rollback_to"):
-            self.origins.changed()
+        self.origins.took_effect(statement)
 
     async def unasked(self, found: Frame) -> None:
         """Something that no statement asked for. Raises `Ended`, `Malformed`."""
@@ -344,6 +343,8 @@ class Session:
             )
             for at, each in enumerate(statements)
         ]
+        for before, part in zip(statements, parts[1:], strict=False):
+            part.certain = parts[part.at - 1].certain and not (before.relations_change or moves_path(before))
         snapshot = self.site.snapshot
 
         async def carry(part: Part) -> None:
