@@ -15,6 +15,7 @@ HALVES = (
     "funcgate.masking._native",
     "funcgate.recording._native",
     "funcgate.stores._native",
+    "funcgate.stores.journal_files._intake",
     "funcgate.stores.journal_files._native",
     "funcgate.wire._native",
     "funcgate.wire.grpc._native",

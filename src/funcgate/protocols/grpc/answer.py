@@ -125,9 +125,10 @@ class Answer:
         self.metadata: Fields = [] if self.head_only else head.metadata
         self.trailers: Fields = []
         self.status = -1
-        coding = head.coding
+        self._came_in = coding = head.coding
         self.coding = coding if coding in ("gzip", "deflate") and coding.encode() in accepts else ""
-        self._messages = Messages(stream, coding, target.limits.max_response)
+        self._begun = b""  # of the messages, and taken off the stream already
+        self._several: Messages | None = None
         self.only: Seen | None = None  # the message of an answer that is one plain message, and a success
         if head.http_status == 200 and not head.is_grpc:
             raise _unreadable("the target's answer is not gRPC")
@@ -145,7 +146,7 @@ class Answer:
                 return None
         message, gives, trailers = alone(raw, max_bytes), self.method.gives, success(stream.trailers)
         if message is None or gives is None or trailers is None or len(message) > _LARGE:
-            self._messages = Messages(stream, self._messages.coding, max_bytes, begun=raw)
+            self._begun = raw
             return None
         self.only = seen = gives.read(message, strict=self._strict)
         self.status, self.trailers = Status.OK, trailers
@@ -163,6 +164,13 @@ class Answer:
             if message is not None:
                 return await self._read(message)
         return self._ended()
+
+    @property
+    def _messages(self) -> Messages:
+        if self._several is None:
+            max_bytes = self._target.limits.max_response
+            self._several = Messages(self._stream, self._came_in, max_bytes, begun=self._begun)
+        return self._several
 
     @property
     def ready(self) -> bool:

@@ -162,8 +162,10 @@ class RpcExchange:
         self.method = method = target.catalog.find(opening.path)
         if method is None:
             raise Refused(Code.FUNCTION_UNKNOWN, private_detail=f"no method for {opening.path.decode('latin-1')}")
-        check_readable(method, target, self.site.snapshot)
-        self.traceparent = traceparent_of(opening.known)
+        if method.opaque:
+            check_readable(method, target, self.site.snapshot)
+        if b"traceparent" in opening.known:
+            self.traceparent = traceparent_of(opening.known)
         raw = None if method.streams[0] else self._stream.whole()
         data = None if raw is None else alone(raw, target.limits.max_request)
         if data is None:
@@ -186,7 +188,8 @@ class RpcExchange:
         started = perf_counter()
         try:
             answer = await self._ask(call, message, lease)
-            if _streams(answer.method):
+            # Piece for piece?
+            if answer.method.streams[1] or answer.method.opaque:
                 return streamed(answer, self._gone)
             return await whole(answer)
         except Gone as gone:
@@ -199,12 +202,16 @@ class RpcExchange:
         answer, answering = self._answer, self.answering
         if answer is None:
             raise RuntimeError("an answer is delivered before it came")
-        head = [*self._own_fields(), *written(reply.headers)]
+        head = self._own_fields()
+        if reply.headers:
+            head += written(reply.headers)
         if answer.coding:
             head.append((b"grpc-encoding", answer.coding.encode()))
         try:
             if reply.stream is None and answer.only is not None and reply.body:
                 only = frame(answer.only.restore(reply.body))
+                if answering.whole(head, only, answer.ending() + written(reply.trailers)):
+                    return
                 answering.head(head)
                 await answering.messages(only)
             elif reply.stream is None:
@@ -215,7 +222,9 @@ class RpcExchange:
                         await answering.messages(frames)
             else:
                 await self._deliver_stream(head, answer, reply.stream)
-            trailers = [*answer.ending(), *written(reply.trailers)]
+            trailers = answer.ending()
+            if reply.trailers:
+                trailers = [*trailers, *written(reply.trailers)]
             if answering.begun:
                 await answering.end(trailers)
             else:
@@ -387,8 +396,3 @@ class RpcExchange:
         lines = b"".join(b"%b: %b\n" % field for field in fields)
         whole = hashlib.sha256(b"%b\n%b" % (self.opening.path, lines)).hexdigest()
         return whole, tuple([told(*field) for field in fields]), hashlib.sha256(lines).hexdigest()
-
-
-def _streams(method: Method) -> bool:
-    """Whether the answer is handed over piece for piece."""
-    return method.streams[1] or method.opaque

@@ -28,14 +28,14 @@ class Messages:
     Reading raises `Malformed`, `TooLarge` (which is one), and whatever the stream raises.
     """
 
-    __slots__ = ("_begun", "_frames", "_max_bytes", "_stream", "_text", "_there", "coding", "packed")
+    __slots__ = ("_begun", "_coding", "_frames", "_max_bytes", "_stream", "_text", "_there", "packed")
 
     def __init__(
         self, stream: Readable, coding: str, max_bytes: int, text: TextReader | None = None, begun: bytes = b""
     ) -> None:
         self._stream = stream
         self._begun = begun
-        self.coding = coding
+        self._coding = coding
         self._max_bytes = max_bytes
         self._frames = Frames(max_bytes)
         self._text = text
@@ -59,12 +59,12 @@ class Messages:
             return message.data
         if len(message.data) <= _LARGE:
             try:
-                return opened(message.data, self.coding, min(self._max_bytes, _LARGE))
+                return opened(message.data, self._coding, min(self._max_bytes, _LARGE))
             except TooLarge:
                 # Attack: some kilobytes that open to megabytes, again and again: they hold up nobody else's call.
                 if self._max_bytes <= _LARGE:
                     raise
-        return await asyncio.to_thread(opened, message.data, self.coding, self._max_bytes)
+        return await asyncio.to_thread(opened, message.data, self._coding, self._max_bytes)
 
     async def only(self) -> bytes:
         """The one message that there has to be. Raises `Malformed` for none, and for more."""

@@ -5,7 +5,7 @@ from time import perf_counter
 
 from msgspec import Struct
 
-from funcgate.core.principal import RawToken
+from funcgate.core.principal import RawToken, Tokens
 from funcgate.core.refusal import Code, Refused
 from funcgate.wire.grpc import CODINGS, Malformed, WebKind, check, read_timeout
 from funcgate.wire.grpc.sorting import TWICE, UNDERSCORED, roles_of, sort_head
@@ -34,15 +34,12 @@ class Opening(Struct):
     known: dict[bytes, bytes]
     fields: Fields
     web: WebKind | None
+    tokens: Tokens
     began: float
     timeout_s: float = 0.0
     coding: str = ""
     accepts: bytes = b""
     wrong: Refused | None = None
-
-    @property
-    def content_type(self) -> bytes:
-        return self.known.get(b"content-type", b"application/grpc")
 
     @property
     def token(self) -> RawToken | None:
@@ -58,10 +55,10 @@ class Opening(Struct):
             value = authorization[7:].lstrip(b" ")
         if len(value) > _MAX_TOKEN:
             raise Refused(Code.IDENTITY_INVALID, private_detail="the token is longer than any token may be")
-        return RawToken(value) if value else None
+        return self.tokens.of(value) if value else None
 
 
-def read_opening(fields: Fields) -> Opening:
+def read_opening(fields: Fields, tokens: Tokens) -> Opening:
     """Never raises: what is wrong is said when the call is identified, so that it is recorded."""
     known: dict[bytes, bytes] = {}
     crossing: Fields = []
@@ -75,7 +72,7 @@ def read_opening(fields: Fields) -> Opening:
         wrong = Refused(Code.REQUEST_INVALID, "Two fields would be read as one.")
     opening = Opening(
         path=known.get(b":path", b""), authority=known.get(b":authority") or known.get(b"host", b""), known=known,
-        fields=crossing, web=None, began=perf_counter(), wrong=wrong,
+        fields=crossing, web=None, tokens=tokens, began=perf_counter(), wrong=wrong,
     )  # fmt: skip
     try:
         _read_rest(opening)

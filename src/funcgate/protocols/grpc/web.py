@@ -83,6 +83,10 @@ class WebStream:
             self._end()
         await self._connection.drain()
 
+    def answer_now(self, head: Fields, data: bytes, trailers: Fields) -> bool:
+        """Never: it is written piece for piece."""
+        return False
+
     def close(self) -> None:
         """An answer that was not ended must not look whole."""
         if not self._over:

@@ -4,8 +4,8 @@ It decides nothing about a call; what is plain HTTP and what is gRPC is told apa
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 from funcgate.core.principal import Tokens
 from funcgate.gateway import Gateway
@@ -29,7 +29,7 @@ from .stream import Gone, Stream, Why
 class Grpc(GrpcWeb, Protocol):
     """Who serves streams whose content is gRPC, too."""
 
-    async def serve(self, stream: Stream, fields: Fields, client: str) -> None: ...
+    def serve(self, stream: Stream, fields: Fields, client: str, tokens: Tokens) -> Coroutine[Any, Any, None]: ...
 
 
 class Listening(Protocol):
@@ -123,7 +123,7 @@ class Http2Caller:
         try:
             fields = stream.fields
             if fields is not None and listener.grpc is not None and _is_grpc(fields):
-                await listener.grpc.serve(stream, fields, self._client)
+                await listener.grpc.serve(stream, fields, self._client, self._tokens)
             else:
                 await self._serve_http(caller, stream)
         except Exception:
@@ -131,7 +131,8 @@ class Http2Caller:
             listener.broke()
             stream.reset(ErrorCode.INTERNAL_ERROR)
         finally:
-            stream.close()
+            if not stream.forgotten:
+                stream.close()
             self._over(stream)
 
     async def _serve_http(self, caller: "CallerStream", stream: Stream) -> None:
@@ -156,7 +157,7 @@ _GRPC = b"application/grpc"
 
 
 def _is_grpc(fields: Fields) -> bool:
-    for name, value in fields:
+    for name, value in fields:  # noqa: SIM110 - a generator would cost as much again for each field
         if name == b"content-type" and value.startswith(_GRPC):
             return True
     return False

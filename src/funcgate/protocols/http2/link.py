@@ -224,16 +224,13 @@ class Http2Connection(asyncio.Protocol):
             else:
                 self._rare(event)
 
-    def _began_by_peer(self, number: int) -> Stream:
-        self.streams[number] = stream = Stream(self, self._wire, number, self._loop)
-        self.used += 1
-        self._quiet_since = inf
-        return stream
-
     def _head(self, event: Head) -> None:
         self._ping_gap = self._times.ping_after_s
         if not self.client:
-            stream = self._began_by_peer(event.stream)
+            number = event.stream
+            self.streams[number] = stream = Stream(self, self._wire, number, self._loop)
+            self.used += 1
+            self._quiet_since = inf
             stream.fields = event.fields
             stream.never = event.never
             stream.ended = event.end
@@ -254,15 +251,17 @@ class Http2Connection(asyncio.Protocol):
     def _rare(self, event: Event) -> None:
         match event:
             case Malformed():
-                broken = self._began_by_peer(event.stream)
-                broken.malformed = event
-                self._owner.opened(broken)
+                self.streams[event.stream] = stream = Stream(self, self._wire, event.stream, self._loop)
+                self.used += 1
+                self._quiet_since = inf
+                stream.malformed = event
+                self._owner.opened(stream)
             case Roomier(stream=0):
                 self._wake_writers()
             case Roomier():
-                stream = self.streams.get(event.stream)
-                if stream is not None:
-                    stream.wake_writer()
+                found = self.streams.get(event.stream)
+                if found is not None:
+                    found.wake_writer()
             case Reset():
                 self._was_reset(event)
             case Away():

@@ -63,8 +63,18 @@ class Stream:
 
     async def answer(self) -> Fields:
         """The peer's head, once it is there. Raises `Gone`."""
+        if self.error is not None:
+            raise self.error
         while self.fields is None:
-            await self._wait_for_more()
+            self._reader = waiter = self._loop.create_future()
+            self._read_until = min(self.read_by, self._loop.time() + self.read_timeout_s)
+            try:
+                await waiter
+            finally:
+                self._reader = None
+                self._read_until = inf
+            if self.error is not None:
+                raise self.error
         return self.fields
 
     async def read(self, limit: int = 1 << 18) -> bytes:
@@ -94,7 +104,17 @@ class Stream:
         """Takes everything that was not read yet, when the peer has sent all; else None. Waits for nothing."""
         if not self.ended or self.error is not None:
             return None
-        return self._take_all()
+        pieces = self._pieces
+        if len(pieces) != 1:
+            return self._take_all()
+        data = pieces[0]
+        self._pieces = []
+        self._held = 0
+        if self._wire.consumed(self.number, len(data)) and not self.carrier.flushing:
+            self.carrier.flush_soon()
+        if self.sent_end and not self.forgotten:
+            self._leave()
+        return data
 
     @property
     def held(self) -> int:
@@ -122,6 +142,21 @@ class Stream:
         if not self.carrier.flushing:
             self.carrier.flush_soon()
 
+    def answer_now(self, head: Fields, data: bytes, trailers: Fields) -> bool:
+        """A whole answer, if the peer has room for it now; else nothing is written. Raises `Gone`."""
+        if self.error is not None or self.sent_end:
+            self._check_writable()
+        carrier = self.carrier
+        if len(data) > _PIECE or carrier.full or not self._wire.whole(self.number, head, data, trailers):
+            return False
+        carrier.unsent += len(data)
+        self._sent_all()
+        if carrier.unsent > _PIECE:
+            carrier.flush()
+        elif not carrier.flushing:
+            carrier.flush_soon()
+        return True
+
     async def write(self, data: bytes, end: bool = False) -> None:
         """Waits until the peer has room for all of it. Raises `Gone`."""
         if not self.write_now(data, end):
@@ -137,7 +172,9 @@ class Stream:
         wire.data(self.number, data, end)
         carrier.unsent += size
         if end:
-            self._sent_all()
+            self.sent_end = True
+            if self.ended and not self._held:
+                self._leave()
         if carrier.unsent > _PIECE:
             carrier.flush()
         elif not carrier.flushing:
@@ -168,8 +205,10 @@ class Stream:
         self.fields = fields
         if end:
             self.came_all()
-        else:
-            self._wake_reader()
+            return
+        reader = self._reader
+        if reader is not None and not reader.done():
+            reader.set_result(None)
 
     def came(self, data: bytes, end: bool) -> None:
         """DATA of the peer's."""

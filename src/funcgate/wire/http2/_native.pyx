@@ -185,10 +185,14 @@ cdef class Flow:
 
     def data(self, long long stream, bytes data not None, bint end):
         cdef Stream known = self._known(stream)
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(data), start = 0, most = self._peer_max_frame
-        cdef list out = self._out
-        if size > self._room(known):
+        if PyBytes_GET_SIZE(data) > self._room(known):
             raise ValueError("more DATA than the windows allow")
+        self._data(known, data, end)
+
+    cdef int _data(self, Stream known, bytes data, bint end) except -1:
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data), start = 0, most = self._peer_max_frame
+        cdef long long stream = known.id
+        cdef list out = self._out
         known.send_window -= size
         self._send_window -= size
         self._unreturned += 2 * size
@@ -206,6 +210,16 @@ cdef class Flow:
             self._ended_here(known)
         if end or size >= WORTH:
             self._worked()
+        return 0
+
+    def whole(self, long long stream, list head not None, bytes data not None, list trailers not None):
+        cdef Stream known = self._known(stream)
+        if PyBytes_GET_SIZE(data) > self._room(known):
+            return False
+        self._fields(known, head, False, NO_SECRETS)
+        self._data(known, data, False)
+        self._fields(known, trailers, True, NO_SECRETS)
+        return True
 
     def waiting(self):
         return len(self._out) > 0

@@ -1,6 +1,6 @@
 """What nearly every frame needs, both ways: streams that begin and end, windows, and the bytes that wait to be written.
 
-It exists twice: here, and compiled (`_native.pyx`), where it also reads the plain frames. What is unusual is Control's and Link's.
+It exists twice: here, and compiled (`_native.pyx`), where it also reads plain frames. What is unusual is Control's and Link's.
 """
 
 from .codes import DATA, DEFAULT_WINDOW, END_STREAM, SMALLEST_MAX_FRAME, NoStream
@@ -102,6 +102,16 @@ class Flow:
             self._ended_here(known)
         if end or size >= _WORTH:
             self._worked()
+
+    def whole(self, stream: int, head: Fields, data: bytes, trailers: Fields) -> bool:
+        """Server: head, DATA and trailers, if there is room for all of it; else nothing."""
+        known = self._known(stream)
+        if len(data) > max(0, min(known.send_window, self._send_window)):
+            return False
+        self.head(stream, head, False)
+        self.data(stream, data, False)
+        self.trailers(stream, trailers)
+        return True
 
     def waiting(self) -> bool:
         """Whether there is something to be written."""

@@ -54,7 +54,9 @@ class Link(Control):
         events: list[Event] = []
         self._events = events
         try:
-            self._read(data)
+            at = self._plain(data, 0) if _COMPILED and self._prefaced and not self._rest else 0
+            if at < len(data):
+                self._read(data, at)
         except Broken as broken:
             self._dead = self.closing = True
             self._rest.clear()
@@ -66,7 +68,7 @@ class Link(Control):
         self.unfinished = self._frames + 1 if self._rest or self._block_stream else 0
         return events
 
-    def _read(self, data: bytes) -> None:
+    def _read(self, data: bytes, at: int) -> None:
         rest = self._rest
         if rest:
             rest += data
@@ -74,7 +76,7 @@ class Link(Control):
                 return
             data = bytes(rest)
             rest.clear()
-        at, end = 0, len(data)
+        end = len(data)
         if not self._prefaced:
             if not PREFACE.startswith(data[: len(PREFACE)]):
                 raise protocol_error("the preface is none")  # RFC 9113, 3.4
