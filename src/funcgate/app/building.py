@@ -21,7 +21,7 @@ from funcgate.protocols.grpc.target import GrpcSite, GrpcTarget
 from funcgate.protocols.http.pool import Pool
 from funcgate.protocols.http.target import HttpPools, HttpSite, HttpTarget, UpstreamTls
 from funcgate.protocols.http2.upstream import Http2Pool
-from funcgate.protocols.postgres.target import PostgresSite, PostgresTarget, place_of
+from funcgate.protocols.postgres.target import OauthLogin, PostgresSite, PostgresTarget, place_of
 from funcgate.recording.contents import Contents
 from funcgate.recording.retention.rules import Rules
 from funcgate.registry import PROTOCOLS, ask_grpc
@@ -170,6 +170,7 @@ def _postgres_target(target: Target, columns: Callable[[str], ColumnRules]) -> P
     context = _trust(target.tls).context() if spec.tls is not None else None
     if context is not None:
         context.set_alpn_protocols(["postgresql"])
+    oauth = target.oauth
     place = place_of(spec.url, context, target.tls.server_name or "")
     return PostgresTarget(
         name=spec.name,
@@ -179,6 +180,7 @@ def _postgres_target(target: Target, columns: Callable[[str], ColumnRules]) -> P
         limits=target.limits,
         columns=columns,
         budgets=target.budgets,
+        oauth=None if oauth is None else OauthLogin(oauth.users, oauth.openid_configuration, oauth.scope),
     )
 
 

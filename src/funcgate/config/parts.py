@@ -23,6 +23,7 @@ from .channels import ChannelSettings
 from .console import SignInSettings
 from .grpc import Reflect
 from .load import Loaded
+from .postgres import Oauth
 from .problems import Located
 from .settings import Address, JournalSettings, ListenLimits
 from .shape import GrpcTargetSpec, HttpTargetSpec, PostgresTargetSpec, UpstreamTlsSpec
@@ -51,6 +52,7 @@ class Target(Struct, frozen=True, kw_only=True):
     limits: Limits
     tls: UpstreamTlsSpec
     budgets: tuple[Budget, ...] = ()
+    oauth: Oauth | None = None
     http2: tuple[Http2Limits, Times] | None = None
 
 

@@ -1,9 +1,10 @@
 """What the configuration says of PostgreSQL: where callers connect, where a database is, and who may begin a session."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from funcgate.catalog.sql.session import session_functions
 from funcgate.core.budget import Budget
@@ -17,6 +18,7 @@ from .settings import Address, Reading, is_loopback
 from .shape import Config, PostgresTargetSpec, TargetSpec
 
 Where = tuple[str | int, ...]
+_SCOPE = re.compile(r"([!#-\[\]-~]+( [!#-\[\]-~]+)*)?")
 _ENDS = ("transaction", "cursor", "deallocate")
 _GIVING_BACK = 'args.command in ["RESET", "DISCARD", "UNLISTEN"]'
 
@@ -84,6 +86,37 @@ def budgets_of(spec: PostgresTargetSpec, where: Where, problems: list[Problem]) 
         size = None if one.bytes is None else read.size("bytes", one.bytes)
         found.append(Budget(frozenset(one.principals), rows, size, read.time("per", one.per)))
     return tuple(found)
+
+
+class Oauth(Struct, frozen=True):
+    """`OauthSpec`, and the address of the issuer's OpenID configuration."""
+
+    users: frozenset[str]
+    openid_configuration: str
+    scope: str
+
+
+def oauth_of(config: Config, spec: PostgresTargetSpec, where: Where, problems: list[Problem]) -> Oauth | None:
+    """How callers of the target may log in beside the password."""
+    if spec.oauth is None:
+        return None
+    at = (*where, "oauth")
+    if not spec.oauth.users:
+        problems.append(Problem(where=(*at, "users"), text="'users': nobody is asked, so it would do nothing"))
+    if not _SCOPE.fullmatch(spec.oauth.scope):
+        problems.append(Problem(where=(*at, "scope"), text="'scope': words with a space between them (RFC 6749, 3.3)"))
+    named = [one for one in config.issuers if spec.oauth.issuer in (None, one.name)]
+    if len(named) != 1:
+        text = (
+            "'issuer': there is no issuer of that name" if spec.oauth.issuer else "say which of the issuers: 'issuer'"
+        )
+        problems.append(Problem(where=(*at, "issuer") if spec.oauth.issuer else at, text=text))
+        return None
+    url = named[0].issuer.rstrip("/")
+    if not url.startswith("https://"):
+        text = "the issuer is no https:// address, so no client would ask it for a token"
+        problems.append(Problem(where=at, text=text, warning=True))
+    return Oauth(frozenset(spec.oauth.users), f"{url}/.well-known/openid-configuration", spec.oauth.scope)
 
 
 def of_databases(targets: Sequence[TargetSpec]) -> frozenset[str]:

@@ -279,6 +279,14 @@ class BudgetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     per: Time = "1h"
 
 
+class OauthSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which user names are asked for their token by OAUTHBEARER; `issuer` is one of `issuers`, the only one if there is one."""
+
+    users: list[str] = field(default_factory=lambda: ["oauth"])
+    issuer: str | None = None
+    scope: str = ""
+
+
 class PostgresTargetSpec(
     Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="protocol", tag="postgres"
 ):
@@ -292,6 +300,7 @@ class PostgresTargetSpec(
     budgets: list[BudgetSpec] = []
     tls: UpstreamTlsSpec | None = None
     preset: Literal["guarded", "none"] = "guarded"
+    oauth: OauthSpec | None = None
 
 
 class MysqlTargetSpec(LaterTargetSpec, frozen=True, kw_only=True, tag_field="protocol", tag="mysql"):
