@@ -13,7 +13,6 @@ from funcgate.wire.http1.requests import Request
 
 from .exchange import Caller, HttpExchange, pieces_of
 
-
 _BODILESS = frozenset({204, 304})
 
 
@@ -48,7 +47,7 @@ class Http1Exchange(HttpExchange):
 
     @property
     def token(self) -> RawToken | None:
-        """The one of the call before on this connection, where the very same was sent: it is hashed once, and judged each time."""
+        """That of the call before on this connection, where the very same was sent: hashed once, judged each time."""
         connection, known = self._connection, self.request.known
         value = known.get(b"authorization")
         if value is None or self._broken is not None or b"funcgate-token" in known:
@@ -69,9 +68,7 @@ class Http1Exchange(HttpExchange):
         ):  # fmt: skip
             self._began = True
             spent_s = self._spent_s()
-            if connection.write_answer(
-                writing.whole_answer(reply.status, reply.headers, self.call_id, spent_s, body)
-            ):
+            if connection.write_answer(writing.whole_answer(reply.status, reply.headers, self.call_id, spent_s, body)):
                 await connection.drain()
         else:
             await self._deliver_otherwise(reply)

@@ -137,9 +137,7 @@ class HttpExchange(ABC):
         # Attack: get a call approved, and have a reload send its bytes to another place, or mean another function by them.
         if (new.url, new.forward) != (old.url, old.forward):
             return False
-        _, segments, _, _, authority = split_request_target(
-            self.request.target, self.request.known.get(b"host", b"")
-        )
+        _, segments, _, _, authority = split_request_target(self.request.target, self.request.known.get(b"host", b""))
         if not self._by_host(authority):
             segments = segments[1:]
         found = new.catalog.find(self.request.method.decode("ascii"), segments, self.path)
@@ -153,9 +151,10 @@ class HttpExchange(ABC):
         request = self.request
         known = request.known
         whole, segments, params, self.query, authority = split_request_target(request.target, known.get(b"host", b""))
-        target, segments, self.path = self._locate(whole, segments, authority)
+        target, segments, path = self._locate(whole, segments, authority)
+        self.path = path
         method = _METHODS.get(request.method) or request.method.decode("ascii")
-        found = target.catalog.find(method, segments, self.path)
+        found = target.catalog.find(method, segments, path)
         if found is None:
             raise Refused(Code.FUNCTION_UNKNOWN, private_detail=f"no function for {method} {whole}")
         if not _CHECKED.isdisjoint(known):
@@ -221,9 +220,7 @@ class HttpExchange(ABC):
         self._began = True
         self._connection.answer_began()
 
-    def _locate(
-        self, path: str, segments: tuple[str, ...], authority: str
-    ) -> tuple[HttpTarget, tuple[str, ...], str]:
+    def _locate(self, path: str, segments: tuple[str, ...], authority: str) -> tuple[HttpTarget, tuple[str, ...], str]:
         """The target that the host or the first segment names, and the segments and the path below it."""
         site = self._site
         by_host = self._by_host(authority) if site.hosts else None

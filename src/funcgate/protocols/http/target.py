@@ -15,8 +15,8 @@ from funcgate.wire.http1.limits import HeadLimits
 from funcgate.wire.http2.limits import Http2Limits, Times
 
 from .pool import Address, Pool
-from .upstream import WHOLE_UP_TO
 from .sweeper import Sweeper
+from .upstream import WHOLE_UP_TO
 
 
 class Injection(Struct, frozen=True):
