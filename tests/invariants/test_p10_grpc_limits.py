@@ -27,6 +27,7 @@ def gate(
     }  # fmt: skip
     limits = {
         "max_request": "4KiB", "max_response": "64KiB", "timeout": "4s", "first_byte_timeout": "1s", "idle_timeout": "1s",
+        "stream_timeout": "4s", "stream_idle_timeout": "1s",
     }  # fmt: skip
     gate = GrpcGate(
         tmp_path_factory.mktemp("gate"), authority, shared_ledger, listen=listen, target={"limits": limits},

@@ -17,6 +17,7 @@ from funcgate.core.units import parse_size, parse_time
 from funcgate.wire.http2.limits import Http2Limits
 
 from .shape import (
+    GrpcLimitsSpec,
     Http2FramesSpec,
     Http2Spec,
     JournalSpec,
@@ -141,6 +142,15 @@ class Reading:
 
 def target_limits(spec: TargetLimitsSpec, where: Where, problems: list[Problem]) -> Limits:
     read = Reading(where, problems)
+    more: dict[str, Any] = {}
+    if isinstance(spec, PostgresLimitsSpec):
+        more["max_rows"] = read.count("max_rows", spec.max_rows)
+    elif isinstance(spec, GrpcLimitsSpec):
+        more |= {
+            "stream_timeout_s": read.time("stream_timeout", spec.stream_timeout),
+            "stream_idle_timeout_s": read.time("stream_idle_timeout", spec.stream_idle_timeout),
+            "end_with_token": spec.end_with_token,
+        }
     return Limits(
         max_request=read.size("max_request", spec.max_request, least=0),
         max_response=read.size("max_response", spec.max_response, least=0),
@@ -150,7 +160,7 @@ def target_limits(spec: TargetLimitsSpec, where: Where, problems: list[Problem])
         idle_timeout_s=read.time("idle_timeout", spec.idle_timeout),
         max_connections=read.count("max_connections", spec.max_connections),
         max_wait_s=read.time("max_wait", spec.max_wait),
-        max_rows=read.count("max_rows", spec.max_rows) if isinstance(spec, PostgresLimitsSpec) else 0,
+        **more,
     )
 
 

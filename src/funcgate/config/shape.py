@@ -242,6 +242,14 @@ class LaterTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     unmaskable: Literal["refuse", "pass"] = "refuse"
 
 
+class GrpcLimitsSpec(TargetLimitsSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one RPC may use. A stream has `stream_timeout` for `timeout`, and `stream_idle_timeout` for `idle_timeout`."""
+
+    stream_timeout: Time = "24h"
+    stream_idle_timeout: Time = "10m"
+    end_with_token: bool = True
+
+
 class GrpcTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="protocol", tag="grpc"):
     """A target that speaks gRPC: over HTTP/2 in clear (``http://``) or over TLS."""
 
@@ -249,7 +257,7 @@ class GrpcTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     url: str
     functions: ProtoSpec
     credential: CredentialSpec | None = None
-    limits: TargetLimitsSpec = TargetLimitsSpec()
+    limits: GrpcLimitsSpec = GrpcLimitsSpec()
     tls: UpstreamTlsSpec | None = None
     hosts: list[str] = []
     forward_headers: list[str] = []

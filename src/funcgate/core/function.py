@@ -7,7 +7,11 @@ from msgspec import Struct
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What one call of a target may use. Sizes in bytes, times in seconds. `max_rows` is of an answer, 0 where there are none."""
+    """What one call of a target may use. Sizes in bytes, times in seconds. `max_rows` is of an answer, 0 where there are none.
+
+    A stream of messages has `stream_timeout_s` for `timeout_s`, and `stream_idle_timeout_s` for every wait for its target;
+    with `end_with_token` it ends when the caller's token does.
+    """
 
     max_request: int = 1 << 20
     max_response: int = 16 << 20
@@ -15,6 +19,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     connect_timeout_s: float = 5.0
     first_byte_timeout_s: float = 30.0
     idle_timeout_s: float = 30.0
+    stream_timeout_s: float = 86_400.0
+    stream_idle_timeout_s: float = 600.0
+    end_with_token: bool = True
     max_connections: int = 256
     max_wait_s: float = 30.0
     max_rows: int = 0

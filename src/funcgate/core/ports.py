@@ -51,6 +51,10 @@ class Policies(Protocol):
 
     def decide(self, call: Call) -> Decision: ...
 
+    def blind(self, call: Call) -> bool:
+        """Whether every call of this function by this caller is judged without a look at its arguments."""
+        ...
+
 
 class Masker(Protocol):
     """What one function's rules hide. One masker serves many calls, from any thread.

@@ -10,9 +10,10 @@ from funcgate.core.revocation import Revoked
 class Unrevoked:
     """`core.ports.Policies` that denies calls of revoked sessions before any policy is asked."""
 
-    __slots__ = ("_decide", "_revoked", "_version")
+    __slots__ = ("_decide", "_policies", "_revoked", "_version")
 
     def __init__(self, policies: Policies, revoked: Revoked, version: str) -> None:
+        self._policies = policies
         self._decide = policies.decide
         self._revoked = revoked
         self._version = version
@@ -23,3 +24,7 @@ class Unrevoked:
             detail = f"the session: revocation {found.id if found else '?'}"
             return Deny(Code.IDENTITY_REVOKED, detail, (), self._version)
         return self._decide(call)
+
+    def blind(self, call: Call) -> bool:
+        """See `core.ports.Policies`. Sessions are no arguments."""
+        return self._policies.blind(call)

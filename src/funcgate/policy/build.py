@@ -61,13 +61,14 @@ class _Builder:
         self.policies.append(policy)
         programs: Mapping[str, Program] = dict.fromkeys(covered, _ALWAYS)
         reads: frozenset[str] | None = frozenset()  # an allowance without a condition reads nothing
+        blind = True
         if spec.when is not None and covered:
             found = compile_condition(spec.when, covered, self._types, (*where, "when"))
             self.problems += found.problems
-            programs, reads = found.programs, found.reads
+            programs, reads, blind = found.programs, found.reads, found.blind
         allow = Allow((spec.name,), self._version)
         for function, program in programs.items():
-            self.rules[function].append(Rule(policy, program.run, program.cost, program.cells, allow, reads))
+            self.rules[function].append(Rule(policy, program.run, program.cost, program.cells, allow, reads, blind))
 
     def _wrong(self, where: Where, text: str) -> None:
         self.problems.append(Problem(where, text))

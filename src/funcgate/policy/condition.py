@@ -36,12 +36,13 @@ class Compiled(Struct, frozen=True):
 class Conditions(Struct, frozen=True):
     """The programs by full function name, and the problems. With problems, programs may be missing.
 
-    `reads` are the arguments that the condition reads, None when it may read anything else of a call.
+    `reads` are the arguments that the condition reads, None when it may read anything else of a call. `blind`: it reads none.
     """
 
     programs: Mapping[str, Program]
     problems: list[Problem]
     reads: frozenset[str] | None = None
+    blind: bool = False
 
 
 def types_of(functions: Mapping[str, Function]) -> dict[str, dict[str, Type]]:
@@ -68,7 +69,7 @@ def compile_condition(text: str, covered: Sequence[str], types: Types, where: tu
     problems = _mistakes(compiled, where) or _fixed(compiled, where)
     programs = {function: found.program for function, found in compiled.items() if found.program is not None}
     only_args = all(node.name not in _BESIDE_ARGS for node, _ in walk(root) if isinstance(node, Name))
-    return Conditions(programs, problems, reads if only_args else None)
+    return Conditions(programs, problems, reads if only_args else None, reads is not None and not reads)
 
 
 def _compile(root: Node, variables: Mapping[str, Type], elsewhere: frozenset[str]) -> Compiled:

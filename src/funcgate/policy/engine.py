@@ -67,6 +67,11 @@ class PolicySet:
             # Attack: arguments that make the judge stumble, in the hope that nobody says no.
             return self._broken
 
+    def blind(self, call: Call) -> bool:
+        """See `core.ports.Policies`."""
+        entry = self._entries.get(call.function)
+        return entry is not None and entry.plan(entry.selectors & call.principal.selectors).blind
+
     def explain(self, call: Call) -> Explanation:
         """What `decide` says of this call, and what every policy had to do with it."""
         trace: Trace = {}

@@ -31,7 +31,7 @@ class Policy(Struct, frozen=True):
 class Rule(Struct, frozen=True):
     """A policy for one function: its condition, what evaluating that costs, and what it gives when it decides alone.
 
-    `reads` are the arguments that the condition reads, None when it may read anything else of a call.
+    `reads` are the arguments that the condition reads, None when it may read anything else of a call. `blind`: it reads none.
     """
 
     policy: Policy
@@ -40,28 +40,33 @@ class Rule(Struct, frozen=True):
     cells: int
     allow: Allow
     reads: frozenset[str] | None = None
+    blind: bool = False
 
 
 class Plan(Struct, frozen=True):
     """The rules that one kind of caller meets at one function, each in the order of the configuration.
 
-    `reads` are the arguments that all their conditions read, None when one of them may read anything else of a call.
+    `reads` are the arguments that all their conditions read, None when one of them may read anything else of a call. `blind`:
+    none of them reads any.
     """
 
     denies: tuple[Rule, ...]
     asks: tuple[Rule, ...]
     allows: tuple[Rule, ...]
     reads: frozenset[str] | None = None
+    blind: bool = False
 
 
 def make_plan(rules: Iterable[Rule]) -> Plan:
     by_effect: dict[str, list[Rule]] = {"deny": [], "require_approval": [], "allow": []}
     reads: frozenset[str] | None = frozenset()
+    blind = True
     for rule in rules:
+        blind = blind and rule.blind
         by_effect[rule.policy.effect].append(rule)
         reads = None if reads is None or rule.reads is None else reads | rule.reads
     denies, asks, allows = (tuple(found) for found in by_effect.values())
-    return Plan(denies, asks, allows, reads)
+    return Plan(denies, asks, allows, reads, blind)
 
 
 class Entry:

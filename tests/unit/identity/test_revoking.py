@@ -121,6 +121,9 @@ def test_a_revoked_session_is_denied_before_any_policy_is_asked() -> None:
     asked: list[Call] = []
 
     class Allows:
+        def blind(self, call: Call) -> bool:
+            return False
+
         def decide(self, call: Call) -> Decision:
             asked.append(call)
             return Allow(("all",), "v1")

@@ -72,3 +72,22 @@ def test_what_is_remembered_is_bounded_and_belongs_to_its_reader() -> None:
         assert shared.recall(reader) == at
     assert len(shared._known) <= 64
     assert shared.recall(object()) is None
+
+
+@pytest.mark.parametrize(
+    ("when", "blind"),
+    [
+        (None, True), ("principal.subject == 'ada'", True), ("call.reason != ''", True), ("args.rows > 5", False),
+        ("has(args.own)", False), ("size(args) > 0", False), ("'own' in args", False),
+        ("principal.subject == 'ada' || args.rows > 5", False), ("['a'].exists(x, x == args.verb)", False),
+    ],
+)  # fmt: skip
+def test_whether_a_decision_looks_at_arguments(when: str | None, blind: bool) -> None:
+    """Only the policies count that are about this caller."""
+    specs = [*allow(None), PolicySpec(name="d", effect="deny", functions=["t.f"], principals=["group:b"], when=when)]
+    policies = compile_policies(specs, FUNCTIONS, "v")
+    assert policies.blind(call(None, {})) is True
+    assert policies.blind(call(None, {}, groups=("a", "b"))) is blind
+    other = call(None, {})
+    other.function = "t.unknown"
+    assert policies.blind(other) is False

@@ -22,6 +22,8 @@ class Back(Protocol):
 
     async def write(self, data: bytes, end: bool = ...) -> None: ...
 
+    def answer_now(self, head: Fields, data: bytes, trailers: Fields) -> bool: ...
+
     def close(self) -> None: ...
 
 
@@ -38,6 +40,12 @@ class Answering:
     def head(self, fields: Fields) -> None:
         self.begun = True
         self._stream.head([_STATUS_OK, (b"content-type", self._content_type), ACCEPTED, *fields])
+
+    def whole(self, fields: Fields, frames: bytes, trailers: Fields) -> bool:
+        """All of an answer, if the caller has room for it now; else nothing has gone out."""
+        head = [_STATUS_OK, (b"content-type", self._content_type), ACCEPTED, *fields]
+        self.begun = self._stream.answer_now(head, frames, trailers)
+        return self.begun
 
     async def messages(self, frames: bytes) -> None:
         await self._stream.write(frames)
@@ -65,6 +73,9 @@ class WebAnswering(Answering):
         super().__init__(stream, kind.content_type)
         self._kind = kind
 
+    def whole(self, fields: Fields, frames: bytes, trailers: Fields) -> bool:
+        return False
+
     async def messages(self, frames: bytes) -> None:
         await self._stream.write(text(frames) if self._kind.text else frames)
 
@@ -89,7 +100,7 @@ def written(fields: Fields) -> Fields:
 def answering_on(stream: Back, opening: Opening) -> Answering:
     if opening.web is not None:
         return WebAnswering(stream, opening.web)
-    return Answering(stream, opening.content_type if opening.wrong is None else b"application/grpc")
+    return Answering(stream, opening.known[b"content-type"] if opening.wrong is None else b"application/grpc")
 
 
 def refusal_of(refused: Refused, call_id: str, approval_url: str) -> Fields:

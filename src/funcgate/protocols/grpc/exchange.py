@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from funcgate.catalog.proto import Method
 from funcgate.core.call import Call, Permit
+from funcgate.core.decision import Allow
 from funcgate.core.ids import new_id
 from funcgate.core.lease import Lease
 from funcgate.core.ports import CallerGone, Patience
@@ -22,18 +23,29 @@ from funcgate.core.reply import Reply
 from funcgate.protocols.calling import reason_of, session, told, traceparent_of
 from funcgate.protocols.http2.stream import Gone, Stream
 from funcgate.protocols.http2.upstream import refusal as refused_by_target
-from funcgate.wire.grpc import TextReader, frame
+from funcgate.wire.grpc import TextReader, alone, frame
 from funcgate.wire.http1.fields import INCIDENTAL
 from funcgate.wire.http1.prefer import read_prefer
 
 from .answer import Answer
 from .answering import Back, Fields, answering_on, refusal_of, written
 from .asking import outbound
-from .judging import Message, check_readable, digest, judged, means_the_same, read_message
+from .judging import (
+    LARGE,
+    NO_MESSAGE,
+    Message,
+    check_readable,
+    digest,
+    judged,
+    judged_here,
+    means_the_same,
+    read_message,
+)
 from .messages import Messages, Readable
 from .opening import Opening
 from .replying import framed, streamed, whole
 from .target import GrpcSite, GrpcTarget, target_of_host
+from .watching import Watch
 
 _MARGIN_S = 1.0  # before the caller's deadline: what is told then still arrives
 
@@ -56,9 +68,27 @@ class CallerStream(Readable, Back, Protocol):
     write_timeout_s: float
     read_by: float
 
+    def whole(self) -> bytes | None:
+        """All of it, when all of it is here; None when it has to be read."""
+        ...
+
 
 class RpcExchange:
     """One RPC. Used by gateway.py, top to bottom, once. `follow` carries the messages after the first one, as a task."""
+
+    _following: asyncio.Task[None] | None = None
+    _watch: Watch | None = None
+    _answer: Answer | None = None
+    _message = NO_MESSAGE
+    _target_s = 0.0  # the part of the call's time that the target took
+    target = ""
+    grpc_target: GrpcTarget | None = None
+    method: Method | None = None
+    call: Call | None = None
+    messages: Messages | None = None  # None where the caller's only message came at once
+    upstream: Stream | None = None
+    traceparent = b""
+    stopped: Refused | None = None  # why a later message ended the RPC
 
     def __init__(
         self,
@@ -70,31 +100,30 @@ class RpcExchange:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._stream = stream
+        stream.write_timeout_s = service.write_timeout_s
         self._follow = follow
-        self._following: asyncio.Task[None] | None = None
-        self._answer: Answer | None = None
-        self._message: Message | None = None
-        self._target_s = 0.0  # the part of the call's time that the target took
         self.service = service
         self.site = service.site
         self.opening = opening
         self.answering = answering_on(stream, opening)
         self.call_id = new_id()
         self.client = client
-        self.target = ""
-        self.grpc_target: GrpcTarget | None = None
-        self.method: Method | None = None
-        self.call: Call | None = None
-        self.messages: Messages | None = None
-        self.upstream: Stream | None = None
-        self.traceparent = b""
-        self.stopped: Refused | None = None  # why a later message ended the RPC
         self.deadline = self._loop.time() + opening.timeout_s if opening.timeout_s else inf
 
     @property
     def token(self) -> RawToken | None:
         """See `core.ports.Exchange`."""
         return self.opening.token
+
+    @property
+    def expires_at(self) -> float:
+        """When the caller's token ends (Unix time), leeway aside."""
+        return self.call.principal.expires_at if self.call is not None else 0.0
+
+    @property
+    def serving(self) -> GrpcSite:
+        """What serves now, whatever the RPC began with."""
+        return self.service.site
 
     @property
     def patience(self) -> Patience:
@@ -110,9 +139,9 @@ class RpcExchange:
 
     def renew(self) -> bool:
         """See `core.ports.Exchange`."""
-        old, before, message = self.grpc_target, self.method, self._message
+        old, before = self.grpc_target, self.method
         new = self.service.site.targets.get(self.target)
-        if old is None or before is None or message is None or new is None:
+        if old is None or before is None or new is None:
             return False
         # Attack: get a call approved, and have a reload send its bytes to another place, or mean another method by them.
         if (new.url, new.forward) != (old.url, old.forward):
@@ -121,7 +150,7 @@ class RpcExchange:
         if method is None or method.streams != before.streams:
             return False
         # Attack: fields that change their numbers while somebody thinks: the same schema, and the bytes mean other arguments.
-        if not means_the_same(method, message):
+        if not means_the_same(method, self._message):
             return False
         self.grpc_target, self.method, self.site = new, method, self.service.site
         return True
@@ -133,28 +162,34 @@ class RpcExchange:
         self.method = method = target.catalog.find(opening.path)
         if method is None:
             raise Refused(Code.FUNCTION_UNKNOWN, private_detail=f"no method for {opening.path.decode('latin-1')}")
-        name = method.function.full_name
-        check_readable(method, target, self.site.snapshot)
-        self._message = message = await judged(method, await self._first(method, target))
-        self.traceparent = traceparent_of(opening.known)
-        self.call = call = Call(
-            id=self.call_id, target=target.name, function=name, args=message.args, principal=principal,
-            session=session(opening.known, self.traceparent, principal, target.name),
-            digest=digest(target, opening.path, message.data), received_at=time(), client=self.client,
-            trace=self.traceparent[3:35].decode(), reason=reason_of(opening.known),
-        )  # fmt: skip
+        if method.opaque:
+            check_readable(method, target, self.site.snapshot)
+        if b"traceparent" in opening.known:
+            self.traceparent = traceparent_of(opening.known)
+        raw = None if method.streams[0] or opening.web is not None else self._stream.whole()
+        data = None if raw is None else alone(raw, target.limits.max_request)
+        if data is None:
+            messages = self._begin_reading(target, raw or b"")
+            if not (all(method.streams) and self._speaks_first(method, target, principal)):
+                self._message = await judged(method, await read_message(messages, only=not method.streams[0]))
+        elif len(data) <= LARGE:
+            self._message = judged_here(method, data)
+        else:
+            self._message = await judged(method, data)
+        self.call = call = self._call_of(method, target, principal)
         return call
 
     async def send(self, permit: Permit, lease: Lease) -> Reply:
         """See `core.ports.Exchange`."""
         call, message = self.call, self._message
-        if call is None or message is None:
+        if call is None:
             raise RuntimeError("a call is sent before it is resolved")
         permit.spend(call.digest)
         started = perf_counter()
         try:
             answer = await self._ask(call, message, lease)
-            if _streams(answer.method):
+            # Piece for piece?
+            if answer.method.streams[1] or answer.method.opaque:
                 return streamed(answer, self._gone)
             return await whole(answer)
         except Gone as gone:
@@ -167,11 +202,19 @@ class RpcExchange:
         answer, answering = self._answer, self.answering
         if answer is None:
             raise RuntimeError("an answer is delivered before it came")
-        head = [*self._own_fields(), *written(reply.headers)]
+        head = self._own_fields()
+        if reply.headers:
+            head += written(reply.headers)
         if answer.coding:
             head.append((b"grpc-encoding", answer.coding.encode()))
         try:
-            if reply.stream is None:
+            if reply.stream is None and answer.only is not None and reply.body:
+                only = frame(answer.only.restore(reply.body))
+                if answering.whole(head, only, answer.ending() + written(reply.trailers)):
+                    return
+                answering.head(head)
+                await answering.messages(only)
+            elif reply.stream is None:
                 frames = await framed(answer, reply.body + b"\n") if reply.body else b""
                 if frames or not answer.head_only:
                     answering.head(head)
@@ -179,7 +222,9 @@ class RpcExchange:
                         await answering.messages(frames)
             else:
                 await self._deliver_stream(head, answer, reply.stream)
-            trailers = [*answer.ending(), *written(reply.trailers)]
+            trailers = answer.ending()
+            if reply.trailers:
+                trailers = [*trailers, *written(reply.trailers)]
             if answering.begun:
                 await answering.end(trailers)
             else:
@@ -217,7 +262,8 @@ class RpcExchange:
             return
 
     def stop(self, refused: Refused) -> None:
-        """A later message was refused: the target's side ends at once, and the caller is told why."""
+        """A later message was refused, or the caller may be one no longer: the target's side ends at once, and the caller is
+        told why."""
         self.stopped = refused
         if self.upstream is not None:
             self.upstream.reset()
@@ -230,6 +276,8 @@ class RpcExchange:
         """Whatever is still open of it ends."""
         if self._following is not None:
             self._following.cancel()
+        if self._watch is not None:
+            self._watch.close()
         if self.upstream is not None:
             self.upstream.close()
         self._stream.close()
@@ -248,23 +296,42 @@ class RpcExchange:
         self.grpc_target = target
         return target
 
-    async def _first(self, method: Method, target: GrpcTarget) -> bytes | None:
+    def _call_of(self, method: Method, target: GrpcTarget, principal: Principal) -> Call:
+        """The call, with what was read of it so far."""
+        opening, message = self.opening, self._message
+        return Call(
+            id=self.call_id, target=target.name, function=method.function.full_name, args=message.args, principal=principal,
+            session=session(opening.known, self.traceparent, principal, target.name),
+            digest=digest(target, opening.path, message.data), received_at=time(), client=self.client,
+            trace=self.traceparent[3:35].decode(), reason=reason_of(opening.known),
+        )  # fmt: skip
+
+    def _speaks_first(self, method: Method, target: GrpcTarget, principal: Principal) -> bool:
+        """Whether the RPC is opened before the caller's first message, as a call without one: the target may have the first word.
+        Where some policy looks at arguments, or a person is to, the first message opens it."""
+        policies, call = self.site.snapshot.policies, self._call_of(method, target, principal)
+        # Attack: have an RPC opened by the policies for no message at all, where they would refuse the message.
+        return not method.opaque and policies.blind(call) and isinstance(policies.decide(call), Allow)
+
+    def _begin_reading(self, target: GrpcTarget, begun: bytes) -> Messages:
         stream, opening = self._stream, self.opening
-        stream.write_timeout_s = self.service.write_timeout_s
         # Attack: a message that comes byte by byte, so that its call is never over (slowloris).
         stream.read_by = min(self.deadline, self._loop.time() + self.service.first_message_timeout_s)
         text = TextReader() if opening.web is not None and opening.web.text else None
-        self.messages = messages = Messages(stream, opening.coding, target.limits.max_request, text)
-        return await read_message(messages, only=not method.streams[0])
+        self.messages = messages = Messages(stream, opening.coding, target.limits.max_request, text, begun)
+        return messages
 
     # Sending.
 
     async def _ask(self, call: Call, message: Message, lease: Lease) -> Answer:
         target, method, messages = self.grpc_target, self.method, self.messages
-        if target is None or method is None or messages is None:
+        if target is None or method is None:
             raise RuntimeError("a call is sent before it is resolved")
         now = self._loop.time()
-        left_s = min(target.limits.timeout_s, self.deadline - now)
+        long = method.streams != (False, False)
+        if long:
+            self._watch = Watch(self, target.limits.end_with_token)
+        left_s = min(target.limits.stream_timeout_s if long else target.limits.timeout_s, self.deadline - now)
         if left_s <= 0:
             raise Refused(Code.TARGET_TIMEOUT, private_detail="the caller's deadline was over before the call was sent")
         injected = target.injection(lease)
@@ -273,14 +340,17 @@ class RpcExchange:
         )
         body = frame(message.data) if message.data is not None else b""
         secret = injected.secret
-        if messages.at_end:
+        if messages is None or messages.at_end:
             self.upstream = await target.pool.ask(
-                fields, body, secret=secret, idempotent=method.idempotent, deadline=now + left_s
-            )
+                fields, body, secret=secret, idempotent=method.idempotent, deadline=now + left_s,
+                silence_s=target.limits.stream_idle_timeout_s if long else 0.0,
+            )  # fmt: skip
         else:
             await self._open(target, fields, body, secret, now + left_s)
         if self.upstream is None:
             raise RuntimeError("no stream to the target")
+        if self.stopped is not None:
+            raise self.stopped
         masker = self.site.snapshot.maskers(call.function)
         self._answer = answer = Answer(
             self.upstream, method, target, lease,
@@ -291,9 +361,11 @@ class RpcExchange:
     async def _open(
         self, target: GrpcTarget, fields: Fields, body: bytes, secret: frozenset[bytes], deadline: float
     ) -> None:
-        """The first of several messages. From now on the others follow, while the answer comes."""
-        self.upstream = stream = await target.pool.open(fields, end=False, secret=secret, deadline=deadline)
-        stream.read_timeout_s = inf  # the target may have nothing to say before the caller has; `deadline` ends it
+        """The RPC, and the first of several messages if it is known. From now on the others follow, while the answer comes."""
+        silence_s = target.limits.stream_idle_timeout_s  # of both: a message of the caller's begins it anew
+        self.upstream = stream = await target.pool.open(
+            fields, end=False, secret=secret, deadline=deadline, silence_s=silence_s
+        )
         self._stream.read_by = deadline
         if body:
             await stream.write(body)
@@ -324,8 +396,3 @@ class RpcExchange:
         lines = b"".join(b"%b: %b\n" % field for field in fields)
         whole = hashlib.sha256(b"%b\n%b" % (self.opening.path, lines)).hexdigest()
         return whole, tuple([told(*field) for field in fields]), hashlib.sha256(lines).hexdigest()
-
-
-def _streams(method: Method) -> bool:
-    """Whether the answer is handed over piece for piece."""
-    return method.streams[1] or method.opaque

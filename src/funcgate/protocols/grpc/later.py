@@ -94,6 +94,7 @@ class LaterMessage:
         permit.spend(call.digest)
         try:
             await upstream.write(frame(message.data or b""))
+            upstream.stir()
         except Gone as gone:
             if gone.why is Why.ANSWERED:
                 raise CallerGone from None  # the target has said its last word: whoever reads it, reads that

@@ -5,7 +5,6 @@ from contextlib import aclosing
 from typing import Protocol
 
 from funcgate.core.ports import CallerGone
-from funcgate.core.principal import RawToken
 from funcgate.core.refusal import Refused
 from funcgate.core.reply import Reply
 from funcgate.wire.http1 import writing
@@ -17,9 +16,7 @@ _BODILESS = frozenset({204, 304})
 
 
 class WrittenTo(Caller, Protocol):
-    """What is asked of a connection besides. `seen` is the Authorization of the call before, and the token in it."""
-
-    seen: tuple[bytes, RawToken] | None
+    """What is asked of a connection besides."""
 
     @property
     def may_stay(self) -> bool:
@@ -44,20 +41,6 @@ class Http1Exchange(HttpExchange):
 
     __slots__ = ()
     _connection: WrittenTo
-
-    @property
-    def token(self) -> RawToken | None:
-        """That of the call before on this connection, where the very same was sent: hashed once, judged each time."""
-        connection, known = self._connection, self.request.known
-        value = known.get(b"authorization")
-        if value is None or self._broken is not None or b"funcgate-token" in known:
-            return super().token
-        seen = connection.seen
-        if seen is not None and seen[0] == value:
-            return seen[1]
-        token = super().token
-        connection.seen = None if token is None else (value, token)
-        return token
 
     async def deliver(self, reply: Reply) -> None:
         """See `core.ports.Exchange`."""

@@ -10,7 +10,7 @@ from math import inf
 from typing import Protocol, cast
 
 from funcgate.core.ports import CallerGone
-from funcgate.core.principal import RawToken
+from funcgate.core.principal import Tokens
 from funcgate.core.refusal import Code, Refused
 from funcgate.gateway import Gateway
 from funcgate.wire.http1.limits import Malformed
@@ -97,7 +97,7 @@ class CallerConnection(asyncio.Protocol):
         self._discarding = False
         self._early = b""  # what may be the begin of HTTP/2's preface
         self.client = ""
-        self.seen: tuple[bytes, RawToken] | None = None
+        self.tokens = Tokens()
         self.deadline = inf
 
     # What the loop calls.

@@ -14,7 +14,7 @@ from funcgate.core.call import Call, Permit
 from funcgate.core.ids import new_id
 from funcgate.core.lease import Lease
 from funcgate.core.ports import Patience
-from funcgate.core.principal import Principal, RawToken
+from funcgate.core.principal import Principal, RawToken, Tokens
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
 from funcgate.core.session import session_of, session_of_token
@@ -45,6 +45,7 @@ class Caller(Protocol):
     """What an exchange asks of whoever has the caller's connection, or its stream."""
 
     client: str
+    tokens: Tokens
 
     @property
     def site(self) -> HttpSite:
@@ -115,7 +116,7 @@ class HttpExchange(ABC):
             value = authorization[7:].lstrip(b" ")
         if len(value) > _MAX_TOKEN:
             raise Refused(Code.IDENTITY_INVALID, private_detail="the token is longer than any token may be")
-        return RawToken(value) if value else None
+        return self._connection.tokens.of(value) if value else None
 
     @property
     def patience(self) -> Patience:

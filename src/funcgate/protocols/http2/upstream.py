@@ -50,16 +50,24 @@ class Http2Pool:
         return self._failures < _FAILURES_TO_HOLD
 
     async def ask(
-        self, fields: Fields, body: bytes, *, secret: frozenset[bytes], idempotent: bool, deadline: float = inf
+        self,
+        fields: Fields,
+        body: bytes,
+        *,
+        secret: frozenset[bytes],
+        idempotent: bool,
+        deadline: float = inf,
+        silence_s: float = 0.0,
     ) -> Stream:
         """Send a request and bring the stream with its answer's head. `close` it afterwards. Raises `Refused`."""
         again = False
         while True:
-            stream = await self.open(fields, end=not body, secret=secret, deadline=deadline)
+            stream = await self.open(fields, end=not body, secret=secret, deadline=deadline, silence_s=silence_s)
             try:
-                if body:
+                if body and not stream.write_now(body, end=True):
                     await _send(stream, body)
-                await stream.answer()
+                if stream.fields is None:
+                    await stream.answer()
             except Gone as gone:
                 fresh = stream.carrier.used == 1
                 stream.close()
@@ -71,13 +79,20 @@ class Http2Pool:
                 stream.close()
                 raise
             else:
-                stream.read_timeout_s = self.limits.idle_timeout_s
+                stream.read_timeout_s = silence_s or self.limits.idle_timeout_s
                 return stream
 
     async def open(
-        self, fields: Fields, *, end: bool, secret: frozenset[bytes] = NOTHING, deadline: float = inf
+        self,
+        fields: Fields,
+        *,
+        end: bool,
+        secret: frozenset[bytes] = NOTHING,
+        deadline: float = inf,
+        silence_s: float = 0.0,
     ) -> Stream:
-        """A new stream with this head. `deadline` (the loop's clock) is for all of it; `timeout_s` from now on at most.
+        """A new stream with this head. `deadline` (the loop's clock) is for all of it; without one, `timeout_s` from now on.
+        `silence_s`, if it is set, is for each wait for the target, also that for its head.
 
         Raises `Refused(target.unreachable)` when there is none in `connect_timeout_s`, `target.timeout` at the deadline.
         """
@@ -91,8 +106,11 @@ class Http2Pool:
             except NoStream:
                 connection.leave()  # its stream numbers are used up
                 continue
-            stream.deadline = min(deadline, asyncio.get_running_loop().time() + limits.timeout_s)
-            stream.read_timeout_s = stream.write_timeout_s = limits.first_byte_timeout_s
+            if deadline == inf:
+                deadline = asyncio.get_running_loop().time() + limits.timeout_s
+            stream.deadline = deadline
+            stream.read_timeout_s = silence_s or limits.first_byte_timeout_s
+            stream.write_timeout_s = limits.first_byte_timeout_s
             return stream
 
     def close(self) -> None:
@@ -262,6 +280,7 @@ class _Connected:
     def __init__(self, pool: Http2Pool, greeted: asyncio.Future[None]) -> None:
         self._pool = pool
         self._greeted = greeted
+        self.freed = pool.freed
 
     def opened(self, stream: Stream) -> None:
         raise TypeError("a target opened a stream")  # the wire refuses it before (RFC 9113, 8.4)
@@ -269,9 +288,6 @@ class _Connected:
     def settled(self, connection: Http2Connection) -> None:
         if not self._greeted.done():
             self._greeted.set_result(None)
-
-    def freed(self, connection: Http2Connection) -> None:
-        self._pool.freed(connection)
 
     def lost(self, connection: Http2Connection, why: str) -> None:
         if not self._greeted.done():

@@ -18,6 +18,7 @@ from .exchange import PostgresExchange, Speaker
 from .formats import formatted
 from .handles import Handles
 from .labels import labelled
+from .plain import Plain, Plan, plan_of
 from .statement import Portal, Prepared, Sending, StatementExchange
 from .target import PostgresTarget
 from .upstream import Upstream
@@ -41,6 +42,8 @@ class Carrier(Speaker, Protocol):
     async def abort(self) -> None: ...
 
     async def ready(self) -> None: ...
+
+    async def passed(self) -> None: ...
 
     def settled(self, found: Frame) -> None: ...
 
@@ -100,11 +103,25 @@ class Extended:
             data = data[:head] + frontend.DESCRIBE_UNNAMED + data[head:]
         else:
             asked = []
-        await self._carry(statement.function, prepared, Sending(data, expected), portal, asked, _UNNAMED)
+        if (plan := self._plan(prepared)) is not None:
+            plain = Plain(session, plan, "", data, "".join(expected)[:2], portal)
+            await self._follow(plain, portal, asked, _UNNAMED)
+            if plain.passed:
+                await session.passed()
+                return
+        else:
+            await self._carry(statement.function, prepared, Sending(data, expected), portal, asked, _UNNAMED)
         if self._failed or session.unsynced:
             await self._sync()
         else:
             await session.ready()
+
+    def _plan(self, prepared: Prepared) -> Plan | None:
+        """What is known of it, if it is plain and can be told by now."""
+        plan = prepared.plan
+        if plan is None or plan.types is not prepared.types or not plan.holds(self._session):
+            prepared.plan = plan = plan_of(self._session, self._session.target, prepared.sql, prepared)
+        return plan
 
     async def take(self, found: Frame) -> None:
         """One message. Raises `Ended`, `Malformed`."""
@@ -306,14 +323,28 @@ class Extended:
                 # Attack: fetch one row, then put another cursor in this one's place, and ask the same portal for the others.
                 portal.prepared = prepared
         exchange = StatementExchange(session, function, prepared, sending, portal)
-        kept = False
+        await self._follow(exchange, portal, asked, new)
+
+    async def _follow(
+        self,
+        exchange: StatementExchange,
+        portal: Portal | None,
+        asked: Sequence[Prepared | Portal],
+        new: Sequence[tuple[str, str]],
+    ) -> None:
+        """Carry it, and keep what came of it."""
+        session, kept = self._session, False
         try:
-            kept = await session.carry(exchange) and exchange.answer is not None and not exchange.answer.failed
+            kept = await session.carry(exchange) and not exchange.failed
         finally:
             if not kept:
                 # Attack: a Parse that was cut short, so that a name means one statement here and another one there.
                 self._forget(new)
-        answer = exchange.answer
+        if exchange.passed and isinstance(exchange, Plain):
+            for about in asked:
+                about.columns = exchange.shape.columns
+            return
+        answer, prepared = exchange.answer, exchange.prepared
         if not kept or answer is None:
             await self._fail(aborted=exchange.refused is None)
             return
@@ -323,7 +354,7 @@ class Extended:
             if isinstance(about, Prepared):
                 about.formatted.clear()
                 about.types = next(parameters)
-        if sending.executes and prepared.statement is not None:
+        if exchange.sending.executes and prepared.statement is not None:
             running = (prepared, portal.columns) if portal is not None else None
             session.took_effect(prepared.statement, values=exchange.values(), failed=answer.failed)
             if portal is not None and running is not None and answer.suspended:

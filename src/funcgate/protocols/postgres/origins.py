@@ -34,9 +34,10 @@ class _Known(Struct):
 
 
 class Origins:
-    """One session's knowledge of tables and views."""
+    """One session's knowledge of tables and views. `version` is another one whenever it may be another knowledge."""
 
     def __init__(self) -> None:
+        self.version = 0
         self._known: dict[int, _Known] = {}
         self._relations: Relations | None = None
         self._last: Relations | None = None  # what was known before it grew stale
@@ -46,6 +47,7 @@ class Origins:
     def changed(self) -> None:
         """Tables or views may be others from here on."""
         self._stale = True
+        self.version += 1
         self._known.clear()
 
     def end(self) -> None:
@@ -62,6 +64,7 @@ class Origins:
         `Malformed`, `TimeoutError`."""
         if self.fresh():
             return
+        self.version += 1
         self._known.clear()
         if not possible or upstream.state == b"E":
             self._relations = None if self._stale else self._relations

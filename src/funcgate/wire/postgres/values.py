@@ -56,6 +56,13 @@ def reader(kind: int, form: int) -> Callable[[bytes], Any]:
     return partial(_shown, kind, form)
 
 
+def compiled_kind(kind: int, form: int) -> int:
+    """How the compiled half reads values of this type in this format; -1 if it does not."""
+    if form == 0 or (kind in TEXT_LIKE and kind != _JSONB):
+        return 1 if kind in TIMES else 2 if kind == _UUID else 0
+    return _COMPILED.get(kind, -1)
+
+
 def _shown(kind: int, form: int, value: bytes) -> Any:
     try:
         return shown(kind, form, value)
@@ -153,6 +160,7 @@ def _array(value: bytes) -> list[Any]:
     return found
 
 
+_COMPILED: Mapping[int, int] = {21: 3, 23: 4, 20: 5}  # int2, int4 and int8 in binary, as numbered in _native.pyx
 _DIMENSIONS = frozenset(struct.pack("!i", count) for count in range(7))
 _BINARY: Mapping[int, Callable[[bytes], Any]] = {
     16: lambda value: value != b"\0",

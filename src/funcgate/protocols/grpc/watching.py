@@ -1,0 +1,78 @@
+"""Whether the caller of an open stream may still be one: its token is looked at again and again. It judges no message."""
+
+import asyncio
+from time import time
+from typing import Protocol
+
+from funcgate.core.principal import RawToken
+from funcgate.core.refusal import Code, Refused
+
+from .target import GrpcSite
+
+_LOOK_S = 5.0  # between two looks: a revocation ends the stream that much later
+_SOON_S = 0.25  # between two looks past the token's end: issuers are given some leeway
+
+
+class Watched(Protocol):
+    """What is asked of an RPC."""
+
+    @property
+    def token(self) -> RawToken | None: ...
+
+    @property
+    def expires_at(self) -> float: ...
+
+    @property
+    def serving(self) -> GrpcSite: ...
+
+    def stop(self, refused: Refused) -> None: ...
+
+
+class Watch:
+    """Ends one RPC once its token is no longer accepted. With `expiry` False one that merely expired ends nothing."""
+
+    __slots__ = ("_expiry", "_loop", "_rpc", "_task", "_timer")
+
+    def __init__(self, rpc: Watched, expiry: bool) -> None:
+        self._rpc = rpc
+        self._expiry = expiry
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.Handle = self._loop.call_soon(self._look)
+
+    def close(self) -> None:
+        """Nothing is looked at any more."""
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _look(self) -> None:
+        # Attack: open a stream, and listen on it for days with a token that expired or was revoked within the hour.
+        try:
+            token = self._rpc.token
+            known = None if token is None else self._rpc.serving.snapshot.identity.recall(token)
+        except Refused as refused:
+            self._rpc.stop(refused)
+            return
+        if known is None:
+            self._task = self._loop.create_task(self._verify(token))
+        else:
+            self._look_later()
+
+    async def _verify(self, token: RawToken | None) -> None:
+        """Nobody remembers the token, or it has ended: the long way."""
+        try:
+            await self._rpc.serving.snapshot.identity.identify(token)
+        except Refused as refused:
+            if refused.code is Code.IDENTITY_EXPIRED and not self._expiry:
+                return
+            self._rpc.stop(refused)
+            return
+        except Exception as error:  # P3: whoever cannot be verified is not listened for any more
+            self._rpc.stop(Refused(Code.IDENTITY_INVALID, private_detail=f"{type(error).__name__} in a stream's watch"))
+            return
+        self._look_later()
+
+    def _look_later(self) -> None:
+        left_s = self._rpc.expires_at - time()
+        self._timer = self._loop.call_later(min(_LOOK_S, max(left_s, _SOON_S)), self._look)
