@@ -152,9 +152,10 @@ class HttpExchange(ABC):
         request = self.request
         known = request.known
         whole, segments, params, self.query, authority = split_request_target(request.target, known.get(b"host", b""))
-        target, segments, self.path = self._locate(whole, segments, authority)
+        target, segments, path = self._locate(whole, segments, authority)
+        self.path = path
         method = _METHODS.get(request.method) or request.method.decode("ascii")
-        found = target.catalog.find(method, segments, self.path)
+        found = target.catalog.find(method, segments, path)
         if found is None:
             raise Refused(Code.FUNCTION_UNKNOWN, private_detail=f"no function for {method} {whole}")
         if not _CHECKED.isdisjoint(known):
