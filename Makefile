@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 LOCKED := --require-hashes --no-compile --no-deps --only-binary :all: --progress-bar off --quiet
+# Where Python is told not to keep what it compiled, every process would compile all that it imports anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: setup demo test test-full test-pure check bench docs lock clean
 
