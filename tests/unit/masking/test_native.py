@@ -19,6 +19,8 @@ from funcgate.masking.lines import are_lines
 from funcgate.masking.rules import Rules
 from funcgate.masking.structured import check_json, mask_by_walk
 
+from .test_detectors import HITS, MISSES
+
 native: Any = half("funcgate.masking._native")
 pytestmark = pytest.mark.skipif(native is None, reason="not built, or FUNCGATE_PURE is set")
 CORPORA = Path(__file__).parents[4] / "shared" / "corpora"
@@ -124,6 +126,26 @@ def test_no_string_with_a_value_is_passed_over_for_lack_of_a_need(data: st.DataO
         if got is not None:
             walked: dict[str, int] = {}
             assert (got, counts) == (mask_by_walk(raw, chosen, walked), walked), raw
+
+
+@pytest.mark.parametrize("name", HITS)
+def test_hits_and_near_misses_of_each_detector_are_masked_alike(name: str) -> None:
+    """Alone, in a text, as a key, and beside what another detector finds; with all detectors and with this one only."""
+    alone = Rules([(DETECTORS[name], replacement("redact", DETECTORS[name], b"k" * 32))], NO_FIELDS)
+    for text in [*HITS[name], *MISSES.get(name, [])]:
+        for shown in (
+            text,
+            f"see {text}, please",
+            text[:-1],
+            text[1:],
+            text + "x",
+            "x" + text,
+            "_" + text,
+            text + "-1",
+        ):
+            for value in ([shown], {"a": shown, "b": 1}, {shown: 1}, [shown, "ada@example.com", "4111111111111111"]):
+                for chosen in (RULES[0], alone):
+                    both(json.dumps(value, ensure_ascii=False).encode(), chosen)
 
 
 BROKEN = [
