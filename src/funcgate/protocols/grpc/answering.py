@@ -73,6 +73,9 @@ class WebAnswering(Answering):
         super().__init__(stream, kind.content_type)
         self._kind = kind
 
+    def whole(self, fields: Fields, frames: bytes, trailers: Fields) -> bool:
+        return False
+
     async def messages(self, frames: bytes) -> None:
         await self._stream.write(text(frames) if self._kind.text else frames)
 
