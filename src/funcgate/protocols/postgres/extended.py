@@ -105,7 +105,7 @@ class Extended:
         else:
             asked = []
         if (plan := self._plan(prepared)) is not None:
-            plain = Plain(session, plan, "", data, "".join(expected)[:2], portal)
+            plain = Plain(session, plan, prepared.sql, data, "".join(expected)[:2], portal)
             carried = False
             try:
                 carried = await session.carry(plain)

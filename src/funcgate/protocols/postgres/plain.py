@@ -88,7 +88,7 @@ def plan_of(session: Speaker, target: PostgresTarget, sql: str, prepared: Prepar
 class Plain(StatementExchange):
     """A statement with a plan. `passed`: the answer went to the caller as it came, the ReadyForQuery behind it.
 
-    `data` goes to the database, `asked` is what comes before the rows (see `_native.answer`), `sql` the text of a simple query.
+    `data` goes to the database, `asked` is what comes before the rows (see `_native.answer`), `sql` the text as it was sent.
     """
 
     def __init__(
@@ -100,6 +100,10 @@ class Plain(StatementExchange):
         self.target = plan.target.name
         self.portal = portal
         self.shape: Shape = EMPTY
+        self._function = plan.statement.function
+        self._site = plan.site
+        if portal is not None:
+            self.prepared = portal.prepared
         self._plan = plan
         self._sql = sql
         self._data = data
@@ -110,11 +114,9 @@ class Plain(StatementExchange):
 
     def _unplain(self) -> None:
         """From here on this is any statement."""
-        plan, portal = self._plan, self.portal
-        self.prepared = portal.prepared if portal is not None else Prepared(self._sql, plan.statement, ())
+        if self.portal is None:
+            self.prepared = Prepared(self._sql, self._plan.statement, ())
         self.sending = Sending(self._data, _EXPECTED[self._asked])
-        self._function = plan.statement.function
-        self._site = plan.site
 
     @property
     def failed(self) -> bool:
@@ -131,7 +133,7 @@ class Plain(StatementExchange):
             values: Sequence[object] = []
             content = f"{plan.head}{self._sql!r}, (), ())"
         else:
-            self.prepared, bind = portal.prepared, portal.bind
+            bind = portal.bind
             values = self.values()
             content = f"{plan.head}{(bind.formats, bind.values, bind.results)!r})"
         own = {"sql": own_text(self._sql) if statement.template else statement.args["sql"], "parameters": values}
@@ -161,7 +163,10 @@ class Plain(StatementExchange):
             await self.wait(channel.arrival)
         data = channel.whole(WHOLE)
         shape = self._shape() if self._asked == "2" else EMPTY
-        found = _native.answer(data, self._asked, shape, plan.hiding.known, TAGS, encode_value) if data else None
+        try:
+            found = _native.answer(data, self._asked, shape, plan.hiding.known, TAGS, encode_value) if data else None
+        except ValueError:  # a text that is none: taken message by message it says what is wrong with it
+            found = None
         if found is None:
             self._unplain()
             return await self._read(plan.hiding, strict=plan.strict)

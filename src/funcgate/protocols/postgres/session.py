@@ -75,7 +75,8 @@ class Session:
         self._task: asyncio.Task[Any] | None = None  # the session's own
         self._script_task: asyncio.Task[None] | None = None
         self._carrying = False
-        self._alarm = Alarm(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        self._alarm = Alarm(self._loop)
         self._named: tuple[Principal, str] | None = None
         self.held: list[bytes] = []  # for the caller, with what comes next
         self._cancelling: set[asyncio.Task[None]] = set()
@@ -395,14 +396,13 @@ class Session:
             raise Ended
         if self.held:
             await self.flush()
-        loop = asyncio.get_running_loop()
         while (found := caller.poll()) is None:
             if not self.unsynced and (unasked := upstream.channel.poll()) is not None:
                 await self.unasked(unasked)
                 continue
             if caller.ended or upstream.channel.ended or (self.sites.draining and upstream.state == b"I"):
                 await self._farewell(upstream)
-            waiter: asyncio.Future[None] = loop.create_future()
+            waiter: asyncio.Future[None] = self._loop.create_future()
             caller.waiter = upstream.channel.waiter = waiter
             self._alarm.watch(waiter, self.limits.idle_timeout_s)
             await waiter
