@@ -30,6 +30,7 @@ from .postgres import (
     Oauth,
     budgets_of,
     check_postgres,
+    check_role,
     oauth_of,
     of_databases,
     postgres_address,
@@ -175,7 +176,7 @@ class _Assembly:
         budgets: tuple[Budget, ...] = ()
         oauth: Oauth | None = None
         if isinstance(spec, PostgresTargetSpec):
-            self.problems += check_postgres(spec, where)
+            self.problems += [*check_postgres(spec, where), *check_role(spec, where)]
             budgets = budgets_of(spec, where, self.problems)
             oauth = oauth_of(self._config, spec, where, self.problems)
         else:

@@ -287,6 +287,16 @@ class OauthSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     scope: str = ""
 
 
+class RoleSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The database's role that a caller's statements run with: by a claim that names one of `among`, else by the first group of
+    the caller's in `groups`, else `otherwise`. Who has none does not get in."""
+
+    claim: str | None = None
+    among: list[str] = []
+    groups: dict[str, str] = {}
+    otherwise: str | None = None
+
+
 class PostgresTargetSpec(
     Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="protocol", tag="postgres"
 ):
@@ -301,6 +311,7 @@ class PostgresTargetSpec(
     tls: UpstreamTlsSpec | None = None
     preset: Literal["guarded", "none"] = "guarded"
     oauth: OauthSpec | None = None
+    role: RoleSpec | None = None
 
 
 class MysqlTargetSpec(LaterTargetSpec, frozen=True, kw_only=True, tag_field="protocol", tag="mysql"):

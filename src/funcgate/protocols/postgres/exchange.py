@@ -42,6 +42,7 @@ class Speaker(Protocol):
     dirty: bool
     origins: Origins
     subject: str
+    role: str
 
     @property
     def site(self) -> PostgresSite: ...
