@@ -17,6 +17,7 @@ from funcgate.core.ports import Journal, Masker
 from funcgate.gateway import Snapshot
 from funcgate.identity.unrevoked import Unrevoked
 from funcgate.masking.columns import ColumnRules
+from funcgate.protocols.grpc.cors import Cors
 from funcgate.protocols.grpc.target import GrpcSite, GrpcTarget
 from funcgate.protocols.http.pool import Pool
 from funcgate.protocols.http.target import HttpPools, HttpSite, HttpTarget, UpstreamTls
@@ -92,7 +93,7 @@ def build(parts: Parts, pools: HttpPools) -> Built:
     return Built(
         parts=parts,
         site=HttpSite(snapshot, http, parts.hosts, approval_url),
-        grpc=GrpcSite(snapshot, grpc, parts.hosts, approval_url),
+        grpc=GrpcSite(snapshot, grpc, parts.hosts, approval_url, _cors(parts)),
         postgres=PostgresSite(snapshot, postgres, approval_url),
     )
 
@@ -184,6 +185,11 @@ def _postgres_target(target: Target, columns: Callable[[str], ColumnRules]) -> P
         roles=_roles(spec),
         oauth=None if oauth is None else OauthLogin(oauth.users, oauth.openid_configuration, oauth.scope),
     )
+
+
+def _cors(parts: Parts) -> Cors | None:
+    cors = parts.cors
+    return None if cors is None else Cors.of(cors.origins, cors.headers, cors.expose, cors.max_age_s)
 
 
 def _roles(spec: CallableSpec) -> Roles | None:

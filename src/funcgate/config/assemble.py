@@ -22,6 +22,7 @@ from funcgate.policy import PolicySet, compile_policies
 
 from .channels import channels
 from .console import approval_url, sign_in
+from .cors import cors_of
 from .grpc import check_grpc, redacting_rules
 from .http2 import check_http2, speaks_http2, target_http2
 from .load import Loaded, load, version_now
@@ -108,6 +109,7 @@ class _Assembly:
                 functions, targets, max((t.limits.max_response for t in targets.values()), default=1)
             ),
             "hosts": read_hosts(config, self.problems),
+            "cors": cors_of(config, self.problems),
         }
         self.problems += check_reach(config, self._broken)
         if any(made[name] is None for name in ("issuers", "broker", "policies", "masking")):

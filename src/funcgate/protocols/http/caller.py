@@ -48,6 +48,8 @@ _IDLE, _HEAD, _CALL = Phase.IDLE, Phase.HEAD, Phase.CALL
 class GrpcWeb(Protocol):
     """Who serves requests whose content is gRPC-Web (protocols/grpc)."""
 
+    def preflights(self, request: Request) -> bool: ...
+
     async def serve_request(self, connection: "CallerConnection", request: Request) -> None: ...
 
 
@@ -279,7 +281,10 @@ class CallerConnection(asyncio.Protocol):
             self._request = request
             self._phase, self.deadline = _CALL, inf
             site, grpc = listener.site, listener.grpc
-            if grpc is not None and request.known.get(b"content-type", b"").startswith(_GRPC_WEB):
+            if grpc is not None and (
+                request.known.get(b"content-type", b"").startswith(_GRPC_WEB)
+                or (request.method == b"OPTIONS" and grpc.preflights(request))
+            ):
                 await grpc.serve_request(self, request)
             else:
                 await listener.gateway.carry(Http1Exchange(self, request, site, None), site.snapshot)

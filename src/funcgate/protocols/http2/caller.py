@@ -134,8 +134,9 @@ class Http2Caller:
             if stream.malformed is not None:
                 raise Malformed(stream.malformed.why, stream.malformed.status)
             fields = stream.fields or []
-            if listener.grpc is not None and _is_grpc(fields):
-                await listener.grpc.serve(stream, fields, self._client)
+            grpc = listener.grpc
+            if grpc is not None and _is_grpc(fields):
+                await grpc.serve(stream, fields, self._client)
                 return
             request, broken = request_of(fields, listener.limits.head), None
             whole = stream.whole()
@@ -143,6 +144,9 @@ class Http2Caller:
                 request.pieces.append(whole)
                 request.size = len(whole)
                 request.complete = True
+            if request.method == b"OPTIONS" and grpc is not None and grpc.preflights(request):
+                await grpc.serve(stream, fields, self._client)
+                return
         except Malformed as malformed:
             # Refused through the same gate, so that it is recorded.
             request, broken = Request(b"GET", b"/"), broken_refusal(malformed)
