@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 LOCKED := --require-hashes --no-compile --no-deps --only-binary :all: --progress-bar off --quiet
+# Where Python is told not to keep what it compiled, every process would compile all that it imports anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: setup demo test test-full test-pure check bench docs lock clean
 
@@ -19,7 +21,7 @@ setup: .venv/run.stamp .venv/native.stamp .venv/dev.stamp
 	@touch $@
 
 # The compiled halves of some modules, if there is a C compiler. Without one everything works, and takes longer.
-.venv/native.stamp: .venv/run.stamp tools/native.py $(shell find src -name '*.pyx')
+.venv/native.stamp: .venv/run.stamp tools/native.py $(shell find src -name '*.pyx' -o -name '*.pxi')
 	$(BIN)/python tools/native.py
 	@touch $@
 

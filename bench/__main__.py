@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import compare, durability, growth, held, keeping, leaving, parts, postgres, rpc, search, steps, verify
+from . import compare, durability, growth, held, keeping, leaving, parts, postgres, rpc, search, steps, verify, whole
 from .bed import Options, lay
 from .processes import BenchError
 from .rounds import FULL, QUICK
@@ -28,6 +28,7 @@ VERBS = {
     "verify": (verify.run,),
     "leaving": (leaving.run,),
     "keeper": (keeping.run,),
+    "whole": (whole.run,),
     "all": (compare.run, growth.run),
 }
 

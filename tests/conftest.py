@@ -1,5 +1,6 @@
 """One gateway and one target for most flow and invariant tests; tests that need other settings start their own."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from support.grpc_gate import GrpcGate
 from support.ledger import LedgerTarget
 from support.postgres import Database, SqlGate
 from support.target import Target
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # many gateways are started: each would compile all modules anew
 
 FUNCTIONS: list[dict[str, Any]] = [
     {"name": "read", "http": "GET /read"},

@@ -40,7 +40,8 @@ def build_all(root: Path = ROOT) -> list[Path]:
 
 def _is_fresh(source: Path) -> bool:
     built = built_file(source)
-    return built.exists() and built.stat().st_mtime >= source.stat().st_mtime
+    parts = [source, *source.parent.glob("*.pxi")]
+    return built.exists() and built.stat().st_mtime >= max(part.stat().st_mtime for part in parts)
 
 
 def _compiler() -> list[str]:

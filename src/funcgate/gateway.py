@@ -5,7 +5,7 @@ parts; that no step is left out, and that nothing leaves before its entry is dur
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter_ns
 
 import msgspec
@@ -13,10 +13,10 @@ from msgspec import Raw, Struct
 
 from funcgate.core.call import Call, Permit
 from funcgate.core.decision import Allow, Decision, Deny, RequireApproval
-from funcgate.core.entry import Decided, Entry, Kind, Who, who_is
+from funcgate.core.entry import Entry, Kind, who_is
 from funcgate.core.function import Function
 from funcgate.core.lease import Lease
-from funcgate.core.meter import Meter
+from funcgate.core.meter import STEPS, Meter
 from funcgate.core.ports import (
     Broker,
     CallerGone,
@@ -33,11 +33,13 @@ from funcgate.core.principal import Principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome, Reply
 from funcgate.core.turn import TURN
+from funcgate.recording import entries
 from funcgate.recording.tape import Tape, masked_args
 from funcgate.recording.unknowns import Unknowns
 from funcgate.streamed import Streamed
 
-_ARRIVED, _ALLOWED, _ASKED, _CHUNK, _ENDED = Kind.ARRIVED, Kind.ALLOWED, Kind.ASKED, Kind.CHUNK, Kind.ENDED
+_ALLOWED, _ASKED, _DENIED, _ENDED = Kind.ALLOWED, Kind.ASKED, Kind.DENIED, Kind.ENDED
+_IDENTIFY, _RESOLVE, _DECIDE, _HOLD, _RECORD, _LEASE, _SEND, _MASK, _DELIVER = range(len(STEPS))
 _SMALL = 64 << 10  # bytes; a larger body is masked beside the loop
 
 
@@ -96,16 +98,16 @@ class Gateway:
         if principal is None:
             principal = await snapshot.identity.identify(token)
         passage.principal = principal
-        marks["identify"] = perf_counter_ns()
+        marks[_IDENTIFY] = perf_counter_ns()
 
         passage.call = call = await exchange.resolve(principal)
         masker = snapshot.maskers(call.function)
         arrived = passage.arrived(call, masker)
         await TURN
-        marks["resolve"] = perf_counter_ns()
+        marks[_RESOLVE] = perf_counter_ns()
 
         decision = snapshot.policies.decide(call)
-        marks["decide"] = perf_counter_ns()
+        marks[_DECIDE] = perf_counter_ns()
         if isinstance(decision, Allow):
             passage.decision = decision
             await passage.write(arrived, passage.entry(_ALLOWED))
@@ -118,24 +120,24 @@ class Gateway:
             passage.unwritten = arrived
             raise _denied(passage, decision)
         permit = Permit(call.id, call.digest)  # P1: "allowed" is on the disk by now
-        marks["record"] = perf_counter_ns()
+        marks[_RECORD] = perf_counter_ns()
 
         lease = await snapshot.broker.lease(call.target)
-        marks["lease"] = perf_counter_ns()
+        marks[_LEASE] = perf_counter_ns()
         reply = await exchange.send(permit, lease)
-        marks["send"] = perf_counter_ns()
+        marks[_SEND] = perf_counter_ns()
 
         if reply.stream is None and len(reply.body or b"") <= _SMALL:
             masked = masker.mask_reply(reply, lease)
         else:
             masked = await _mask_large(masker, reply, lease)
-        marks["mask"] = perf_counter_ns()
-        passage.tape = tape = Tape(masked, passage.room, passage.chunk, self._journal.append)
+        marks[_MASK] = perf_counter_ns()
+        passage.tape = tape = Tape(masked, passage.room, call, self._journal.append)
         if tape.worth:  # on the disk before it leaves; so is each piece of a stream, in `deliver`
             await self._journal.append(tape.chunk() if tape.size <= _SMALL else await asyncio.to_thread(tape.chunk))
         await exchange.deliver(tape.reply)
         passage.outcome = masked.reply.outcome
-        marks["deliver"] = perf_counter_ns()
+        marks[_DELIVER] = perf_counter_ns()
 
     async def _hold(self, passage: "Passage", arrived: Entry, decision: RequireApproval) -> None:
         """Until humans have said yes, and the world has been looked at again. "allowed" is on the disk on return."""
@@ -148,7 +150,7 @@ class Gateway:
         passage.approval, passage.unwritten = held.id, None
         await passage.write(arrived, passage.entry(_ASKED))
         await self._desk.wait(held)
-        passage.marks["hold"] = perf_counter_ns()
+        passage.marks[_HOLD] = perf_counter_ns()
 
         # Attack: what was approved in one world runs in another: a token revoked or expired, a policy, a schema, a place changed.
         passage.snapshot = now = self._current()
@@ -183,7 +185,7 @@ class Passage:
     """One call on its way: what is known of it so far, and its entries."""
 
     __slots__ = (
-        "_journal", "_meter", "_since", "_who", "approval", "call", "code", "decision", "exchange", "marks", "open", "outcome",
+        "_journal", "_meter", "_since", "approval", "call", "code", "decision", "exchange", "marks", "open", "outcome",
         "principal", "room", "snapshot", "tape", "unwritten",
     )  # fmt: skip
 
@@ -193,8 +195,7 @@ class Passage:
         self._journal = journal
         self._meter = meter
         self._since = perf_counter_ns()
-        self.marks: dict[str, int] = {}  # the clock, in nanoseconds, at the end of each step
-        self._who: Who | None = None
+        self.marks = [0] * len(STEPS)  # the clock, in nanoseconds, at the end of each step that was taken
         self.principal: Principal | None = None
         self.call: Call | None = None
         self.decision: Decision | None = None
@@ -207,16 +208,10 @@ class Passage:
         self.approval = ""
 
     def arrived(self, call: Call, masker: Masker) -> Entry:
-        self._who = who = who_is(call.principal)
         args = masked_args(masker, call)
-        if (
-            call.reason
-        ):  # free text, told to approvers, channels and the journal: masked before anything is done with it
+        if call.reason:  # told to approvers, channels and the journal: masked before anything is done with it
             call.reason = self._masked(call.reason)
-        entry = Entry(
-            kind=_ARRIVED, call=call.id, session=call.session, principal=who, function=call.function,
-            target=call.target, args=Raw(args), digest=call.digest, client=call.client, trace=call.trace, reason=call.reason,
-        )  # fmt: skip
+        entry = entries.arrival(call, Raw(args))
         self.room -= len(args)
         if self.room < 0:
             entry.args, self.unwritten = None, entry
@@ -225,28 +220,18 @@ class Passage:
             raise Refused(Code.JOURNAL_TOO_LARGE, private_detail=detail, status=413)
         return entry
 
-    def chunk(self) -> Entry:
-        """An entry for what was answered, still without it."""
-        call = self.call
-        if call is None:
-            raise TypeError("an answer to a call that was never resolved")
-        return Entry(kind=_CHUNK, call=call.id, session=call.session, function=call.function)
-
     def entry(self, kind: Kind) -> Entry:
         """An entry of the decision (`allowed` or `asked`) or of the end."""
-        entry = Entry(kind=kind, call=self.exchange.call_id)
-        if self.call is not None:
-            entry.session, entry.function = self.call.session, self.call.function
-        entry.approval = self.approval
-        if self.decision is not None:
-            entry.policy = Decided(self.decision.policies, self.snapshot.version)
-        return entry
+        return entries.step(kind, self.exchange.call_id, self.call, self.approval, self.decision, self.snapshot.version)
 
-    async def write(self, *entries: Entry) -> None:
-        """Make the entries durable. From the first of them on, this call owes the journal an `ended`."""
+    def write(self, *what: Entry) -> Awaitable[None]:
+        """Make the entries durable, to be awaited. From the first of them on, this call owes the journal an `ended`."""
         was_open = self.open
-        waiting = self._journal.append(*entries)
+        waiting = self._journal.append(*what)
         self.open = True  # even if this task is cancelled while it waits: the entries may be on the disk by then
+        return waiting if waiting is TURN else self._written(waiting, was_open)
+
+    async def _written(self, waiting: Awaitable[None], was_open: bool) -> None:
         try:
             await waiting
         except Refused:
@@ -255,7 +240,7 @@ class Passage:
 
     async def refused(self, refused: Refused) -> None:
         """Write why the call was refused; with its arrival, if that is not written yet."""
-        entry = self.entry(Kind.DENIED)
+        entry = self.entry(_DENIED)
         entry.code, entry.detail = refused.code, self._masked(refused.private_detail or refused.public_detail)
         entry.target, entry.client = self.exchange.target, self.exchange.client
         self.code, self.outcome = refused.code, Outcome.CUT if self.tape and self.tape.begun else Outcome.REFUSED
@@ -276,22 +261,21 @@ class Passage:
 
     def end(self) -> None:
         """The last entry: outcome, timing, what was masked. Without waiting: nothing depends on it any more."""
+        meter, tape = self._meter, self.tape
         decision = _DECISIONS[type(self.decision)]
-        self._meter.count(self.exchange.target, decision, self.code or ("" if self.tape else self.outcome))
-        times = self._meter.observe(self._since, self.marks)
-        # Attack: large answers, one after the other. The tape knows `chunk`, so it and the passage would keep each other, and all
-        # of the call, until a collection that is rare.
-        tape, self.tape = self.tape, None
+        meter.count(self.exchange.target, decision, self.code or ("" if tape is not None else self.outcome))
+        times = meter.observe(self._since, self.marks)
         if not self.open:
             return
-        entry = self.entry(_ENDED)
-        entry.outcome, entry.code, entry.timing_us = self.outcome, self.code, times
+        status, counts, recorded = 0, _NOTHING, 0
         if tape is not None:
-            tape.write_into(entry)
-            self._meter.count_masked(entry.masked)
-        self._journal.note(entry)
+            status, counts, recorded = tape.reply.status, tape.masked.counts, tape.recorded
+            meter.count_masked(counts)
+        entry = self.entry(_ENDED)
+        self._journal.note(entries.end(entry, self.outcome, self.code, times, status, counts, recorded))
 
 
+_NOTHING: dict[str, int] = {}
 _DECISIONS: Mapping[type, str] = {Allow: "allow", Deny: "deny", RequireApproval: "ask", type(None): "none"}
 
 

@@ -41,7 +41,7 @@ def session(gate: SqlGate, database: Database) -> Iterator[psycopg.Connection[An
     database.fill(TABLES)
     with gate.connect() as connection:
         yield connection
-    database.fill(TABLES)
+    database.fill(f"DROP SCHEMA IF EXISTS hr CASCADE; DROP TABLE IF EXISTS public.orders, public.people, public.{OWN}")
 
 
 def refused(session: psycopg.Connection[Any], sql: str) -> None:

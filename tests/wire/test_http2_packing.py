@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from funcgate.wire.http1.limits import HeadLimits
-from funcgate.wire.http2 import unpacking
+from funcgate.wire.http2 import huffman
 from funcgate.wire.http2.link import Broken
 from funcgate.wire.http2.packing import Packer
 from funcgate.wire.http2.static_table import STATIC
@@ -219,8 +219,8 @@ def test_what_the_peer_never_wants_indexed_is_kept_nowhere() -> None:
     """RFC 7541, 7.1.3: no cache of ours may hold what no table may."""
     packed = hpack.Encoder().encode([hpack.NeverIndexedHeaderTuple(b"x-key", b"canary-huffman")])
     assert b"canary" not in packed
-    unpacking._short_huffman.cache_clear()
+    huffman._remembered.cache_clear()
     unpacker = Unpacker(HeadLimits())
     assert unpacker.unpack(packed) == [(b"x-key", b"canary-huffman")]
     assert unpacker.never == {b"x-key"}
-    assert unpacking._short_huffman.cache_info().currsize == 1  # the name
+    assert huffman._remembered.cache_info().currsize == 1  # the name

@@ -15,7 +15,12 @@ def read(data: bytes, *, limits: HeadLimits | None = None, cut: int = 0) -> list
     requests: list[Request] = []
     reader = RequestReader(limits or HeadLimits(), requests.append)
     for at in range(0, len(data), cut or len(data)):
-        reader.feed(data[at : at + (cut or len(data))])
+        piece = data[at : at + (cut or len(data))]
+        request = reader.whole(piece)
+        if request is None:
+            reader.feed(piece)
+        else:
+            requests.append(request)
     return requests
 
 

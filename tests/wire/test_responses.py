@@ -13,7 +13,12 @@ def read(data: bytes, *, head_only: bool = False, cut: int = 0, closed: bool = F
     reader = ResponseReader(HeadLimits(max_bytes=1000))
     reader.expect(head_only=head_only)
     for at in range(0, len(data), cut or len(data)):
-        reader.feed(data[at : at + (cut or len(data))])
+        piece = data[at : at + (cut or len(data))]
+        body = reader.whole(piece)
+        if body is None:
+            reader.feed(piece)
+        else:
+            reader.pieces.append(body)
     if closed:
         reader.end_of_stream()
     return reader

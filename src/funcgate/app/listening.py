@@ -34,7 +34,7 @@ class Listening:
     ) -> None:
         self._parts = parts = built.parts
         self._tls = (parts.server_tls, parts.postgres_tls)
-        limits = _limits(parts)
+        limits = listener_limits(parts)
         self._http = HttpListener(gateway, meter, limits, built.site, sweeper)
         self._grpc = GrpcService(gateway, limits, built.grpc, ready)
         self._http.grpc = self._grpc
@@ -115,7 +115,8 @@ def bound(address: Address) -> socket.socket:
         raise StartFailed(f"listen.console: {address}: {error.strerror or error}") from None
 
 
-def _limits(parts: Parts) -> ListenerLimits:
+def listener_limits(parts: Parts) -> ListenerLimits:
+    """As they are configured."""
     limits = parts.limits
     head = HeadLimits(max_line=limits.request_line, max_fields=limits.headers, max_bytes=limits.header_bytes)
     return ListenerLimits(

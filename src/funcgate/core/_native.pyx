@@ -1,22 +1,132 @@
-# cython: language_level=3, boundscheck=True, wraparound=False, embedsignature=True
-"""The compiled half of meter.py: the times of a call's steps, counted."""
+# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
+"""The compiled halves of meter.py (what a call was and took, counted), ids.py (names) and turn.py."""
+
+from cpython.array cimport array
+from cpython.dict cimport PyDict_GetItem, PyDict_SetItem
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from os import urandom
+
+cdef extern from "Python.h":
+    object PyUnicode_New(Py_ssize_t size, Py_UCS4 most)
+    char* PyUnicode_1BYTE_DATA(object text)
+
+cdef extern from *:
+    """
+    #include <time.h>
+    static long long unix_ms(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    }
+    """
+    long long unix_ms()
+
+cdef enum:
+    TOTAL = 64
+
+cdef const char* ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
-def observe(dict steps not None, long long since, dict marks not None, Py_ssize_t total):
-    """`Meter.observe`, given its steps and the place of the sum among the counts."""
+def observe(tuple names not None, tuple counts not None, long long since, list marks not None):
+    """`Meter.observe`, given the names of the steps and the numbers of each."""
     cdef dict times = {}
-    cdef long long took, left
-    cdef Py_ssize_t bits
-    cdef list counts
-    for name, mark in marks.items():
-        took = (<long long> mark - since) // 1000
+    cdef long long took, mark
+    cdef Py_ssize_t place, bits
+    cdef array numbers
+    if PyList_GET_SIZE(marks) != PyTuple_GET_SIZE(names) or PyTuple_GET_SIZE(names) != PyTuple_GET_SIZE(counts):
+        raise ValueError("marks for other steps")
+    for place in range(PyList_GET_SIZE(marks)):
+        mark = <object> PyList_GET_ITEM(marks, place)
+        if not mark:
+            continue
+        took = (mark - since) // 1000 if mark > since else 0
         since = mark
-        times[name] = took
-        counts = steps[name].counts
-        bits, left = 0, took if took >= 0 else -took
-        while left:
-            left >>= 1
+        PyDict_SetItem(times, <object> PyTuple_GET_ITEM(names, place), took)
+        numbers = <array> PyTuple_GET_ITEM(counts, place)
+        bits = 0
+        if len(numbers) <= TOTAL:
+            raise ValueError("no such histogram")
+        numbers.data.as_ulonglongs[TOTAL] += took
+        while took:
+            took >>= 1
             bits += 1
-        counts[bits] = counts[bits] + 1
-        counts[total] = counts[total] + took
+        numbers.data.as_ulonglongs[bits] += 1
     return times
+
+
+def count(dict counts not None, key):
+    """One more of the key."""
+    cdef PyObject* found = PyDict_GetItem(counts, key)
+    counts[key] = 1 if found is NULL else <object> found + 1
+
+
+def count_all(dict counts not None, dict more not None):
+    """`Meter.count_masked`, for a plain dict."""
+    cdef PyObject* found
+    for name, number in more.items():
+        found = PyDict_GetItem(counts, name)
+        counts[name] = number if found is NULL else <object> found + number
+
+
+cdef class Names:
+    """`ids._Names`, and what it counts on from."""
+
+    cdef long long _second
+    cdef unsigned long long _count
+    cdef char _name[26]
+
+    def __cinit__(self):
+        self._second = -1
+
+    def new_id(self, at=None):
+        """See `ids.new_id`."""
+        return self.next(unix_ms() if at is None else <long long> (at * 1000))
+
+    cpdef str next(self, long long millisecond):
+        """See `ids._Names.next`."""
+        cdef int place
+        cdef unsigned long long left
+        if millisecond >> 10 != self._second:
+            self._begin(millisecond >> 10)
+        self._name[8] = ALPHABET[millisecond >> 5 & 31]
+        self._name[9] = ALPHABET[millisecond & 31]
+        self._count += 1
+        left = self._count
+        for place in range(25, 17, -1):
+            self._name[place] = ALPHABET[left & 31]
+            left >>= 5
+        name = PyUnicode_New(26, 127)
+        cdef char* into = PyUnicode_1BYTE_DATA(name)
+        for place in range(26):
+            into[place] = self._name[place]
+        return <str> name
+
+    cdef int _begin(self, long long second) except -1:
+        cdef bytes drawn = urandom(10)
+        cdef unsigned long long start = 0
+        cdef int place
+        cdef unsigned long long left = 0
+        for place in range(5):
+            left = left << 8 | <unsigned char> drawn[place]
+            start = start << 8 | <unsigned char> drawn[5 + place]
+        self._second = second
+        for place in range(7, -1, -1):
+            self._name[place] = ALPHABET[second & 31]
+            second >>= 5
+        for place in range(17, 9, -1):
+            self._name[place] = ALPHABET[left & 31]
+            left >>= 5
+        self._count = start & ((<unsigned long long> 1 << 40) - 1) >> 1
+        return 0
+
+
+cdef tuple ONCE = (None,)
+
+
+cdef class Turn:
+    """`turn.Turn`: an iterator that gives way once."""
+
+    def __await__(self):
+        return iter(ONCE)

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from .principal import Principal
+from .principal import Who as Who
+from .principal import who_is as who_is
 
 
 class Kind(StrEnum):
@@ -19,23 +20,6 @@ class Kind(StrEnum):
     CHUNK = "chunk"
     ENDED = "ended"
     ADMIN = "admin"
-
-
-class Who(Struct, frozen=True, omit_defaults=True):
-    """The principal as the journal shows it: no claims, no token."""
-
-    issuer: str
-    subject: str
-    groups: tuple[str, ...] = ()
-    acts_for: str | None = None
-    token: str = ""
-    actor: str | None = None
-
-
-def who_is(principal: Principal) -> Who:
-    """The principal without claims."""
-    groups = tuple(sorted(principal.groups))
-    return Who(principal.issuer, principal.subject, groups, principal.acts_for, principal.token, principal.actor)
 
 
 class Decided(Struct, frozen=True, omit_defaults=True):

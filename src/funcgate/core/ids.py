@@ -2,6 +2,9 @@
 
 import os
 import time
+from typing import Protocol
+
+from .native import half
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
@@ -45,12 +48,21 @@ class _Names:
         self._count = start & _MASK_40 >> 1  # the top bit is left clear, so that a second's names cannot run over
 
 
-_names = _Names()
-
-
-def new_id(at: float | None = None) -> str:
+class NewId(Protocol):
     """A new name. `at` is Unix time in seconds, now if None. Names of one process and millisecond sort by their making."""
+
+    def __call__(self, at: float | None = None) -> str: ...
+
+
+_names = _Names()
+_native = half("funcgate.core._native")
+
+
+def _new_id(at: float | None = None) -> str:
     return _names.next(int((time.time() if at is None else at) * 1000))
+
+
+new_id: NewId = _new_id if _native is None else _native.Names().new_id
 
 
 def made_at(name: str) -> float | None:

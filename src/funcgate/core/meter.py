@@ -3,6 +3,7 @@
 It knows no metrics library; the console renders it for Prometheus.
 """
 
+from array import array
 from collections.abc import Mapping
 
 from .native import half
@@ -21,7 +22,7 @@ class Durations:
     __slots__ = ("counts",)
 
     def __init__(self) -> None:
-        self.counts = [0] * (_TOTAL + 1)
+        self.counts = array("Q", [0] * (_TOTAL + 1))
 
     @property
     def total_us(self) -> int:
@@ -46,34 +47,39 @@ class Meter:
     def __init__(self) -> None:
         self.calls: dict[tuple[str, str, str], int] = {}
         self.steps: dict[str, Durations] = {step: Durations() for step in STEPS}
+        self._counts = tuple(self.steps[step].counts for step in STEPS)
         self.masked: dict[str, int] = {}
         self.open_calls = 0
         self.open_connections = 0
 
-    def observe(self, since: int, marks: Mapping[str, int]) -> dict[str, int]:
-        """Take the times of a call's steps: `marks` hold the clock (nanoseconds) at the end of each, in the order of the steps.
-
-        Returns the microseconds by step.
-        """
+    def observe(self, since: int, marks: list[int]) -> dict[str, int]:
+        """Take the times of a call's steps: `marks` hold the clock (nanoseconds) at the end of each of `STEPS`, 0 for one that
+        the call did not take. Returns the microseconds by step."""
         if _native is not None:
-            compiled: dict[str, int] = _native.observe(self.steps, since, marks, _TOTAL)
+            compiled: dict[str, int] = _native.observe(STEPS, self._counts, since, marks)
             return compiled
         times: dict[str, int] = {}
-        steps = self.steps
-        for name, mark in marks.items():
-            times[name] = took = (mark - since) // 1000
+        for name, counts, mark in zip(STEPS, self._counts, marks, strict=True):
+            if not mark:
+                continue
+            times[name] = took = max(mark - since, 0) // 1000
             since = mark
-            counts = steps[name].counts
             counts[took.bit_length()] += 1
             counts[_TOTAL] += took
         return times
 
     def count(self, target: str, decision: str, code: str) -> None:
         key = (target, decision, code)
-        self.calls[key] = self.calls.get(key, 0) + 1
+        if _native is not None:
+            _native.count(self.calls, key)
+        else:
+            self.calls[key] = self.calls.get(key, 0) + 1
 
     def count_masked(self, counts: Mapping[str, int]) -> None:
         """What one answer held, by detector."""
         masked = self.masked
+        if _native is not None and type(counts) is dict:
+            _native.count_all(masked, counts)
+            return
         for name, count in counts.items():
             masked[name] = masked.get(name, 0) + count

@@ -7,7 +7,25 @@ import os
 from importlib import import_module
 from typing import Any
 
-HALVES = ("funcgate.core._native", "funcgate.masking._native", "funcgate.stores._native", "funcgate.wire._native")
+HALVES = (
+    "funcgate.catalog.proto._lines",
+    "funcgate.catalog.proto._native",
+    "funcgate.catalog.sql._native",
+    "funcgate.core._native",
+    "funcgate.masking._native",
+    "funcgate.recording._native",
+    "funcgate.stores._native",
+    "funcgate.stores.journal_files._intake",
+    "funcgate.stores.journal_files._native",
+    "funcgate.wire._native",
+    "funcgate.wire.grpc._native",
+    "funcgate.wire.http1._reading",
+    "funcgate.wire.http1._writing",
+    "funcgate.wire.http2._native",
+    "funcgate.wire.http2._packing",
+    "funcgate.wire.http2._unpacking",
+    "funcgate.wire.postgres._native",
+)
 
 
 def half(name: str) -> Any:

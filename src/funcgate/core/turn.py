@@ -1,6 +1,10 @@
 """A turn of the event loop, to be awaited between two steps of a call. It waits for nothing and decides nothing."""
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
+
+from .native import half
+
+_native = half("funcgate.core._native")
 
 
 class Turn:
@@ -16,4 +20,4 @@ class Turn:
         yield
 
 
-TURN = Turn()
+TURN: Awaitable[None] = Turn() if _native is None else _native.Turn()

@@ -1,62 +1,378 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, embedsignature=True
-"""The compiled half of values.py and of three detectors: the same pass over the same bytes, with the same answers.
+"""The quick way for JSON: one pass over the bytes checks the grammar, tells which strings can hold a value, and replaces what it knows.
 
-It decides nothing that they do not decide, and refuses (None, False) exactly what they refuse; tests hold the two side by
-side. Slow ways stay there. Every byte is read with its index checked.
+It refuses (None) whatever it is not sure of: escapes, exponents, values in keys and numbers. Those are for the Python code
+to judge. It takes less than the slow way does, never more; tests hold the two side by side.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.dict cimport PyDict_GetItem
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
-from libc.string cimport memchr, memcpy
+from libc.string cimport memcpy
 
-from funcgate.masking.stretches import all_plain
+include "_kinds.pxi"
 
-cdef enum:
-    RUN = 7  # the shortest stretch
-    LOOK = -2
-    GIVE_WAY = 2048  # steps, a third of a millisecond
-    # classes of bytes
-    IN_RUN = 1
-    DIGIT = 2
-    ALNUM = 4
-    LETTER = 8
-    LOCAL = 16  # of the part of an address before the @
-    VALUE_END = 32
+cdef struct Need:
+    Lanes lanes
+    Py_ssize_t size, word
+    int kind
 
-cdef unsigned char classes[256]
-cdef unsigned char shapes[256]
+cdef struct Out:
+    char* bytes
+    Py_ssize_t size, room
 
 
-cdef void _tell(bytes members, unsigned char kind) noexcept:
-    cdef unsigned char byte
-    for byte in members:
-        classes[byte] |= kind
+cdef int _add(Out* out, const void* text, Py_ssize_t more) except -1:
+    cdef Py_ssize_t room = 2 * (out.size + more) + 256
+    cdef char* grown
+    if out.size + more > out.room:
+        grown = <char*> PyMem_Realloc(out.bytes, room)
+        if grown is NULL:
+            raise MemoryError
+        out.bytes, out.room = grown, room
+    memcpy(out.bytes + out.size, text, more)
+    out.size += more
+    return 0
 
 
-cdef void _make_tables() noexcept:
-    cdef unsigned char byte
-    cdef int at
-    for at in range(256):
-        classes[at], shapes[at] = 0, c"x"
-    _tell(b"0123456789 -.+()/", IN_RUN)
-    _tell(b"0123456789", DIGIT | ALNUM | LOCAL)
-    _tell(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", ALNUM | LETTER | LOCAL)
-    _tell(b"_+.-", LOCAL)
-    _tell(b",}]", VALUE_END)
-    for byte in b' -.+()/",}]':
-        shapes[byte] = byte
-    for byte in b"0123456789":
-        shapes[byte] = c"0"
+cdef class Words:
+    """Texts to look for, each of seven bytes or more. `may_be_in` is False only where none of them is: for those that are
+    left, a look at every fourth byte."""
+
+    cdef unsigned char _marks[4096]
+    cdef set _words
+
+    def __init__(self, texts):
+        self._words = set()
+        for at in range(4096):
+            self._marks[at] = 0
+        for text in texts:
+            if len(text) < 7:
+                raise ValueError("too short to be looked for at every fourth byte")
+            for at in range(4):
+                self._words.add(int.from_bytes(text[at : at + 4], "little"))
+        for word in self._words:
+            self._marks[_mark(word)] = 1
+
+    cpdef bint may_be_in(self, bytes text) except -1:
+        cdef Place at = <Place> PyBytes_AS_STRING(text)
+        cdef Place end = at + len(text)
+        cdef unsigned int word
+        while end - at >= 4:
+            word = at[0] | at[1] << 8 | at[2] << 16 | <unsigned int> at[3] << 24
+            if self._marks[_mark(word)] and word in self._words:
+                return True
+            at += 4
+        return False
 
 
-_make_tables()
+cdef inline unsigned int _mark(unsigned int word) noexcept:
+    return (word * 2654435761u) >> 20
 
 
-cdef inline bint _is(bytes text, Py_ssize_t at, unsigned char kind) except -1:
-    cdef unsigned char byte = text[at]
-    return classes[byte] & kind != 0
+cdef class Glance:
+    """One set of rules. `mask` is `mask_json` for what it is sure of."""
+
+    cdef object _closer, _may_hide
+    cdef object _judged
+    cdef dict _verdicts
+    cdef tuple _labels, _names, _replaces, _traces
+    cdef Need _needs[MOST_NEEDS]
+    cdef int _many
+    cdef Lanes _few
+    cdef Py_ssize_t _mail, _card, _ssn
+    cdef bint _cards[3]
+    cdef bint _ssns[2]
+
+    def __init__(self, rules):
+        values = rules.values
+        self._closer = values.closer
+        self._may_hide = rules.fields.may_be_in if rules.walks else None
+        self._judged, self._verdicts = values._judged, values._verdicts
+        self._labels, self._replaces, self._names = values._labels, values._replaces, rules.names
+        self._mail = values._mail
+        self._card, self._ssn = _index(rules.names, "credit_card"), _index(rules.names, "us_ssn")
+        for at, shape in enumerate((b'"0000 0000 0000 0000",', b'"0000-0000-0000-0000",', b'"0000000000000000",')):
+            self._cards[at] = self._card >= 0 and self._judged(shape) == self._card
+        for at, shape in enumerate((b'"000-00-0000",', b'"000 00 0000",')):
+            self._ssns[at] = self._ssn >= 0 and self._judged(shape) == self._ssn
+        self._take_needs(rules.scanner.detectors)
+
+    def _take_needs(self, detectors):
+        least, traces = [128] * 7 + [1], []
+        for at, detector in enumerate(detectors):
+            for need in detector.needs:
+                if len(traces) == MOST_NEEDS:
+                    raise ValueError("too many needs")
+                counts = (need.digits, need.upper, need.underscores, need.hyphens, need.points, need.colons, need.ats, 0)
+                if not any(counts):
+                    raise ValueError(f"{detector.name}: a need that every string meets")
+                mine = &self._needs[len(traces)]
+                mine.lanes, mine.size, mine.word = 0, max(need.size, need.word), need.word
+                mine.kind = DIGITS if detector.digits else MAIL if at == self._mail else OTHER
+                for lane, count in enumerate(counts):
+                    mine.lanes |= <Lanes> count << 8 * lane
+                    if count:
+                        least[lane] = min(least[lane], count)
+                traces.append(need.traces)
+            if not detector.needs:
+                raise ValueError(f"{detector.name}: no needs")
+        self._many, self._traces, self._few = len(traces), tuple(traces), 0
+        for lane, count in enumerate(least):
+            self._few |= <Lanes> (128 - count) << 8 * lane
+
+    def mask(self, bytes raw not None, dict counts not None, Words words=None):
+        """The masked bytes, the very object if nothing in it is hidden; None, and nothing counted, when unsure: also when one of
+        the words may be in it."""
+        cdef Out out
+        cdef list tally = []
+        if words is not None and words.may_be_in(raw):
+            return None
+        if self._may_hide is not None and self._may_hide(raw):
+            return None
+        out.bytes, out.size, out.room = NULL, 0, 0
+        try:
+            if not self._read(raw, &out, tally):
+                return None
+            if not tally:
+                return raw
+            for index in tally:
+                name = self._names[index]
+                counts[name] = counts.get(name, 0) + 1
+            return PyBytes_FromStringAndSize(out.bytes, out.size)
+        finally:
+            PyMem_Free(out.bytes)
+
+    cdef bint _read(self, bytes raw, Out* out, list tally) except -1:
+        """Whether this is one JSON text, all of which could be judged. What is hidden is in `out` and `tally` then."""
+        cdef Place begin = <Place> PyBytes_AS_STRING(raw)
+        cdef Place at = begin, end = begin + len(raw), start, limit, copied = begin
+        cdef Lanes lanes, here
+        cdef int state = WANTS_VALUE, depth = 0, steps = 0, done
+        cdef Lanes objects = 0  # bit by bit, what is open: 1 = an object
+        cdef bint foreign = False, key
+        cdef unsigned char byte
+        while at < end:
+            byte = at[0]
+            if classes[byte] & SPACE:
+                at += 1
+            elif byte == c'"':
+                if state == HAS_VALUE:
+                    return False
+                key = state >= WANTS_KEY
+                at += 1
+                start, lanes = at, 0
+                while True:
+                    limit = at + BLOCK if end - at > BLOCK else end
+                    here = 0
+                    while at < limit:
+                        here = lanes_of[at[0]]
+                        if here & STOP:
+                            break
+                        lanes += here
+                        at += 1
+                    if here & STOP:
+                        break
+                    if at >= end:
+                        return False
+                    here = lanes & FULL
+                    lanes = lanes & ~((here >> 6) * 127) | here
+                if at[0] != c'"':  # an escape, or what JSON does not have
+                    return False
+                if (lanes + self._few) & HIGH:
+                    if lanes >> 56:
+                        done = _escapes(start, at)
+                        if done < 0:
+                            return False
+                        foreign |= done
+                    else:
+                        done = False
+                    done = self._string(raw, start, at, lanes, done, key, begin, &copied, out, tally)
+                    if not done:
+                        return False
+                    steps += 1
+                    if steps % GIVE_WAY == 0:
+                        _give_way()
+                at += 1
+                if not key:
+                    state = HAS_VALUE
+                    continue
+                while at < end and classes[at[0]] & SPACE:
+                    at += 1
+                if at >= end or at[0] != c":":
+                    return False
+                at += 1
+                state = WANTS_VALUE
+            elif state == HAS_VALUE:
+                if depth == 0:
+                    return False
+                if byte == c",":
+                    state = WANTS_KEY if objects & 1 else WANTS_VALUE
+                elif byte == (c"}" if objects & 1 else c"]"):
+                    objects >>= 1
+                    depth -= 1
+                else:
+                    return False
+                at += 1
+            elif byte == c"}" if state == WANTS_KEY_OR_END else byte == c"]" and state == WANTS_VALUE_OR_END:
+                objects >>= 1
+                depth -= 1
+                state = HAS_VALUE
+                at += 1
+            elif state >= WANTS_KEY:
+                return False
+            elif byte == c"{" or byte == c"[":
+                # Attack: nesting without end. The slow way has its own limit.
+                if depth == MOST_DEPTH:
+                    return False
+                depth += 1
+                objects = objects << 1 | (byte == c"{")
+                state = WANTS_KEY_OR_END if byte == c"{" else WANTS_VALUE_OR_END
+                at += 1
+            else:
+                start = at
+                at = _word(at, end) if byte >= c"a" else self._number(at, end)
+                if at is NULL:
+                    return False
+                state = HAS_VALUE
+        if state != HAS_VALUE or depth:
+            return False
+        if foreign:
+            try:
+                raw.decode()
+            except UnicodeDecodeError:
+                return False
+        return _add(out, copied, end - copied) == 0 if tally else True
+
+    cdef Place _number(self, Place at, Place end) except? NULL:
+        """The end of the number at this place; NULL if it is none, or one to be looked at."""
+        cdef Place begin = at, digits
+        if at < end and at[0] == c"-":
+            at += 1
+        digits = at
+        while at < end and classes[at[0]] & DIGIT:
+            at += 1
+        if at == digits or (digits[0] == c"0" and at - digits > 1) or self._may_be_card(digits, at):
+            return NULL
+        if at < end and at[0] == c".":
+            at += 1
+            digits = at
+            while at < end and classes[at[0]] & DIGIT:
+                at += 1
+            if at == digits or (at - digits >= 12 and self._closer(PyBytes_FromStringAndSize(<char*> begin, at - begin)) != []):
+                return NULL
+        # Attack: 4.111111111111111e15 is a card to whoever reads the number.
+        return NULL if at < end and (at[0] == c"e" or at[0] == c"E") else at
+
+    cdef inline bint _may_be_card(self, Place at, Place end) noexcept:
+        """Whether digits that stand alone are one. No other detector takes digits without anything between them."""
+        return 12 <= end - at <= 19 and self._card >= 0 and _is_card(at, end)
+
+    cdef bint _string(
+        self, bytes raw, Place start, Place end, Lanes lanes, bint foreign, bint key, Place begin, Place* copied, Out* out,
+        list tally,
+    ) except -1:
+        """Judges one string that may hold something. False when unsure."""
+        cdef Py_ssize_t size = end - start, word = -1
+        cdef bint digits = False, mail = False, look = False
+        cdef Need* need
+        cdef int at
+        cdef Py_ssize_t whole = -1 if key else self._whole(start, size, lanes & 255)
+        if whole >= 0:
+            return self._replaced(whole, start, end, copied, out, tally)
+        for at in range(self._many):
+            need = &self._needs[at]
+            if size < need.size or ((lanes | HIGH) - need.lanes) & HIGH != HIGH:
+                continue
+            if need.kind == DIGITS:
+                digits = True
+            elif need.kind == MAIL:
+                mail = True
+            else:
+                if not _has_trace(start, end, <tuple> self._traces[at]):
+                    continue
+                if word < 0:
+                    word = _longest_word(start, end)
+                if word >= need.word:
+                    look = True
+                    break
+        if digits and not look:
+            if not foreign and lanes & 255 == size:
+                look = self._may_be_card(start, end)
+            else:
+                look = foreign or self._in_runs(raw, start - begin, end - begin)
+        if mail and not look:
+            if not key and is_address(start, end):
+                return self._replaced(self._mail, start, end, copied, out, tally)
+            look = True
+        return self._looked(start, end, key, copied, out, tally) if look else True
+
+    cdef inline Py_ssize_t _whole(self, Place at, Py_ssize_t size, Py_ssize_t digits) noexcept:
+        """The detector of which a whole string is a value, if it is one of the commonest shapes; else -1.
+
+        Nothing else finds a value in digits and separators; that no earlier detector does was asked when the rules were made.
+        """
+        if digits == 16:
+            if size == 16:
+                return self._card if self._cards[2] and _is_plain_card(at, at + 16) else -1
+            if size == 19 and at[4] == at[9] == at[14]:
+                if (at[4] == c" " and self._cards[0]) or (at[4] == c"-" and self._cards[1]):
+                    return self._card if _is_plain_card(at, at + 19) else -1
+        elif digits == 9 and size == 11 and at[3] == at[6]:
+            if (at[3] == c"-" and self._ssns[0]) or (at[3] == c" " and self._ssns[1]):
+                return self._ssn if _is_issued(at) else -1
+        return -1
+
+    cdef bint _looked(self, Place start, Place end, bint key, Place* copied, Out* out, list tally) except -1:
+        """The whole way, for one string."""
+        cdef bytes text = PyBytes_FromStringAndSize(<char*> start, end - start)
+        cdef Py_ssize_t first, last
+        hits = self._closer(text)
+        if hits is None or (key and hits):
+            return False
+        for hit in hits:
+            first, last = hit[0], hit[1]
+            if not 0 <= first <= last <= end - start:
+                raise IndexError
+            self._replaced(hit[2], start + first, start + last, copied, out, tally)
+        return True
+
+    cdef bint _replaced(
+        self, Py_ssize_t index, Place start, Place end, Place* copied, Out* out, list tally
+    ) except -1:
+        cdef bytes new = self._labels[index] or self._replaces[index](PyBytes_FromStringAndSize(<char*> start, end - start))
+        _add(out, copied[0], start - copied[0])
+        _add(out, PyBytes_AS_STRING(new), len(new))
+        copied[0] = end
+        tally.append(index)
+        return True
+
+    cdef bint _in_runs(self, bytes raw, Py_ssize_t at, Py_ssize_t end) except -1:
+        """Whether a stretch of the string from `at` to `end` has a shape that can hold something."""
+        cdef Place text = <Place> PyBytes_AS_STRING(raw)
+        cdef Py_ssize_t start
+        cdef bytes shape
+        cdef PyObject* known
+        while at < end:
+            start = at
+            while at < end and classes[text[at]] & IN_RUN:
+                at += 1
+            if at - start >= RUN:
+                if at - start > LONGEST_SHAPE:
+                    return True
+                shape = _shape(text, start - 1, min(at + 2, len(raw)))
+                known = PyDict_GetItem(self._verdicts, shape)
+                if known is NULL:
+                    if self._judged(shape if at + 1 < len(raw) else shape + b"x") != CLEAN:
+                        return True
+                elif <object> known != CLEAN:
+                    return True
+            at += 1
+        return False
+
+
+cdef Py_ssize_t _index(names, name):
+    return names.index(name) if name in names else -1
 
 
 cdef void _give_way() noexcept:
@@ -65,295 +381,13 @@ cdef void _give_way() noexcept:
         pass
 
 
-cdef Py_ssize_t next_run(bytes raw, Py_ssize_t at) except -2:
-    """Where the next `RUN` bytes of a stretch begin; -1 if there are none."""
-    cdef Py_ssize_t last = at + RUN - 1, back
-    while last < len(raw):
-        back = last
-        while back >= at and _is(raw, back, IN_RUN):
-            back -= 1
-        if back < at:
-            return at
-        at = back + 1
-        last = at + RUN - 1
-    return -1
+def is_whole_address(bytes text not None):
+    """`is_address`, for tests."""
+    cdef Place at = <Place> PyBytes_AS_STRING(text)
+    return is_address(at, at + len(text))
 
 
-cdef Py_ssize_t end_of_run(bytes raw, Py_ssize_t at) except -2:
-    """The first byte from `at` on that is in no stretch; -1 if there is none."""
-    while at < len(raw):
-        if not _is(raw, at, IN_RUN):
-            return at
-        at += 1
-    return -1
-
-
-cdef Py_ssize_t find(bytes raw, char byte, Py_ssize_t at) except -2:
-    """As `bytes.find`."""
-    cdef const char* begin = PyBytes_AS_STRING(raw)
-    cdef const char* found
-    if not 0 <= at <= len(raw):
-        raise IndexError
-    found = <const char*> memchr(begin + at, byte, len(raw) - at)
-    return -1 if found is NULL else found - begin
-
-
-cdef Py_ssize_t find_before(bytes raw, char byte, Py_ssize_t low, Py_ssize_t high) except -2:
-    """As `bytes.rfind`."""
-    while high > low:
-        high -= 1
-        if raw[high] == byte:
-            return high
-    return -1
-
-
-cdef bytes shape_of(bytes raw, Py_ssize_t low, Py_ssize_t high):
-    """What stands from `low` to `high`, every digit a 0, every letter an x."""
-    cdef bytes shape = PyBytes_FromStringAndSize(NULL, high - low)
-    cdef char* into = PyBytes_AS_STRING(shape)
-    cdef unsigned char byte
-    cdef Py_ssize_t at
-    for at in range(low, high):
-        byte = raw[at]
-        into[at - low] = shapes[byte]
-    return shape
-
-
-cdef class Text:
-    """Bytes that grow at their end; `parts` counts the additions."""
-
-    cdef char* _bytes
-    cdef Py_ssize_t _size, _room, parts
-
-    def __dealloc__(self):
-        PyMem_Free(self._bytes)
-
-    cdef int add(self, bytes text, Py_ssize_t start, Py_ssize_t end) except -1:
-        """Add what is in `text` from `start` to `end`."""
-        cdef Py_ssize_t more = end - start
-        if not 0 <= start <= end <= len(text):
-            raise IndexError
-        if self._size + more > self._room:
-            self._grow(self._size + more)
-        memcpy(self._bytes + self._size, PyBytes_AS_STRING(text) + start, more)
-        self._size += more
-        self.parts += 1
-        return 0
-
-    cdef int add_all(self, bytes text) except -1:
-        return self.add(text, 0, len(text))
-
-    cdef int _grow(self, Py_ssize_t least) except -1:
-        cdef Py_ssize_t room = 2 * least + 256
-        cdef char* grown = <char*> PyMem_Realloc(self._bytes, room)
-        if grown is NULL:
-            raise MemoryError
-        self._bytes, self._room = grown, room
-        return 0
-
-    cdef bytes all(self):
-        return PyBytes_FromStringAndSize(self._bytes, self._size)
-
-
-cdef class Pass:
-    """One `Values`, compiled. `mask` is its `mask`."""
-
-    cdef object _values, _readable, _digits
-    cdef dict _verdicts, _wholes
-    cdef tuple _labels, _names, _replaces
-    cdef Py_ssize_t _mail
-
-    def __init__(self, values):
-        self._values = values
-        self._readable, self._digits, self._mail = values._readable, values._digits, values._mail
-        self._verdicts, self._labels, self._replaces = values._verdicts, values._labels, values._replaces
-        self._wholes, self._names = values._wholes, values._names
-
-    def mask(self, bytes raw not None, opened, dict counts not None):
-        """See `Values.mask`."""
-        if not self._readable.issuperset(opened) or not all_plain(raw):
-            return None
-        cdef Py_ssize_t size = len(raw), at = 0, last = 0, mails = 0, steps = 0, limit, end, first, before, verdict
-        cdef Py_ssize_t start = -1 if self._digits.isdisjoint(opened) else next_run(raw, 0)
-        cdef Py_ssize_t mail = find(raw, c"@", 0) if self._mail in opened else -1
-        cdef list pieces = [], counted = []  # what the slow ways find
-        cdef dict wholes = {}
-        cdef Text out = Text.__new__(Text)
-        while True:
-            limit = size if mail < 0 else mail
-            while -1 < start < limit:
-                steps += 1
-                if steps % GIVE_WAY == 0:
-                    _give_way()
-                end = end_of_run(raw, start)
-                if not 0 < start < end:
-                    return None
-                verdict = self._verdict(raw, start, end)
-                if verdict >= 0:
-                    _kept(wholes, verdict).add(raw, start - 1, min(end + 2, size))
-                    out.add(raw, at, start)
-                    out.add_all(self._new(verdict, raw, start, end))
-                    at = end
-                elif verdict == LOOK:
-                    at = self._values._loose(raw, start, end, at, pieces, counted)
-                    if at < 0:
-                        return None
-                    _move(pieces, out)
-                start = next_run(raw, end)
-            if mail < 0:
-                break
-            steps += 1
-            if steps % GIVE_WAY == 0:
-                _give_way()
-            first = find_before(raw, c'"', at, mail)
-            if mail > last:
-                last = find(raw, c'"', mail)
-            if first >= 0 and is_address(raw, first, last + 2):
-                first += 1
-                out.add(raw, at, first)
-                out.add_all(self._new(self._mail, raw, first, last))
-                at = last
-                mails += 1
-                while -1 < start < at:  # digits in the address
-                    end = end_of_run(raw, start)
-                    start = -1 if end < 0 else next_run(raw, end)
-                mail = find(raw, c"@", at)
-            else:
-                before = at
-                if first < 0 and b" " not in raw[at:mail]:
-                    return None  # the address may begin in what was replaced
-                at = self._values._address(raw, max(first, at), last, start, at, pieces, counted)
-                if at < 0:
-                    return None
-                _move(pieces, out)
-                mail = raw.find(b"@", at if at > before else last)
-        if not out.parts:
-            return raw
-        out.add(raw, at, size)
-        return out.all() if self._count(wholes, mails, counted, counts) else None
-
-    cdef bint _count(self, dict wholes, Py_ssize_t mails, list counted, dict counts) except -1:
-        """As `Values.count`."""
-        for index, kept in wholes.items():
-            whole = self._wholes.get(index)
-            if whole is not None and not whole.all_are((<Text> kept).all()):
-                return False
-        for index, kept in wholes.items():
-            _add(counts, self._names[index], (<Text> kept).parts)
-        if mails:
-            _add(counts, self._names[self._mail], mails)
-        for index in counted:
-            _add(counts, self._names[index], 1)
-        return True
-
-    cdef Py_ssize_t _verdict(self, bytes raw, Py_ssize_t start, Py_ssize_t end) except -3:
-        cdef bytes shape = shape_of(raw, start - 1, min(end + 2, len(raw)))
-        cdef PyObject* known = PyDict_GetItem(self._verdicts, shape)
-        if known is not NULL:
-            return <object>known
-        return self._values._judged(shape if end + 1 < len(raw) else shape + b"x")
-
-    cdef bytes _new(self, Py_ssize_t index, bytes raw, Py_ssize_t start, Py_ssize_t end):
-        label = self._labels[index]
-        return label or self._replaces[index](raw[start:end])
-
-
-cdef int _add(dict counts, name, Py_ssize_t many) except -1:
-    counts[name] = counts.get(name, 0) + many
-    return 0
-
-
-cdef Text _kept(dict wholes, verdict):
-    cdef Text text = wholes.get(verdict)
-    if text is None:
-        wholes[verdict] = text = Text.__new__(Text)
-    return text
-
-
-cdef int _move(list pieces, Text out) except -1:
-    for piece in pieces:
-        out.add_all(piece)
-    pieces.clear()
-    return 0
-
-
-cpdef bint is_address(bytes text, Py_ssize_t at, Py_ssize_t end) except -1:
-    """Whether `text`, from `at` to `end`, is an e-mail address as a JSON string of its own: `email.STRING`, by hand."""
-    cdef Py_ssize_t last = end - 2, begin  # the closing quote; where a label begins
-    if end > len(text) or last - at < 6 or text[at] != c'"' or text[last] != c'"' or not _is(text, last + 1, VALUE_END):
-        return False
-    at += 1
-    if not _is(text, at, LOCAL) or text[at] == c"." or text[at] == c"-":
-        return False
-    while _is(text, at, LOCAL):  # the closing quote is none, nor is the @
-        at += 1
-    if text[at] != c"@":
-        return False
-    at += 1
-    begin = at
-    labels = 0
-    while True:
-        while at < last and (_is(text, at, ALNUM) or text[at] == c"-"):
-            at += 1
-        if at == begin or text[begin] == c"-" or text[at - 1] == c"-":
-            return False
-        if at == last:
-            return labels > 0 and at - begin > 1 and _is(text, begin, LETTER)
-        if text[at] != c".":
-            return False
-        labels += 1
-        at += 1
-        begin = at
-
-
-def all_cards(bytes strings not None):
-    """`credit_card.all_cards`: the check digits one after the other."""
-    cdef int sum = 0, place = 0, value
-    cdef unsigned char byte
-    for byte in strings:
-        if not classes[byte] & DIGIT:
-            continue
-        value = byte - 48
-        if place == 0 and not 2 <= value <= 6:
-            return False
-        if place % 2 == 0:
-            value = 2 * value - 9 * (value > 4)
-        sum += value
-        place += 1
-        if place == 16:
-            if sum % 10:
-                return False
-            sum = place = 0
-    return place == 0
-
-
-def all_issued(bytes strings not None):
-    """`us_ssn.all_issued`: strings of 14 bytes, one after the other."""
-    cdef Py_ssize_t at, place
-    cdef unsigned char byte
-    if len(strings) % 14:
-        return False
-    for at in range(0, len(strings), 14):
-        for place in range(14):
-            byte = strings[at + place]
-            if place == 0 or place == 12:
-                if byte != c'"':
-                    return False
-            elif place == 4 or place == 7:
-                if byte != c" " and byte != c"-":
-                    return False
-            elif not classes[byte] & (VALUE_END if place == 13 else DIGIT):
-                return False
-        if strings[at + 1] == c"9" or _same(strings, at + 1, b"000") or _same(strings, at + 1, b"666"):
-            return False
-        if _same(strings, at + 5, b"00") or _same(strings, at + 8, b"0000"):
-            return False
-    return True
-
-
-cdef bint _same(bytes text, Py_ssize_t at, bytes other) except -1:
-    cdef Py_ssize_t place
-    for place in range(len(other)):
-        if text[at + place] != other[place]:
-            return False
-    return True
+def is_card(bytes text not None):
+    """`_is_card` of some digits, for tests."""
+    cdef Place at = <Place> PyBytes_AS_STRING(text)
+    return 12 <= len(text) <= 19 and _is_card(at, at + len(text))

@@ -60,6 +60,28 @@ class Whole(Struct, frozen=True):
     all_are: Callable[[bytes], bool]
 
 
+LETTER, DIGIT, UPPER = b"\x01", b"\x02", b"\x03"  # in a trace: any of these. No string of JSON has such bytes.
+
+
+class Need(Struct, frozen=True, kw_only=True):
+    """What a string has in it for sure if a value is in it: so many bytes (`size`), so many of them in a row without a space
+    (`word`), so many of a kind (at most 64), and one of the `traces`.
+
+    A trace that begins with a letter or a sign for one stands where a word begins. At least one kind has to be given.
+    """
+
+    size: int = 0
+    word: int = 0
+    digits: int = 0
+    upper: int = 0
+    underscores: int = 0
+    hyphens: int = 0
+    points: int = 0
+    colons: int = 0
+    ats: int = 0
+    traces: tuple[bytes, ...] = ()
+
+
 class Detector(Struct, frozen=True, kw_only=True):
     """One kind of value.
 
@@ -69,11 +91,12 @@ class Detector(Struct, frozen=True, kw_only=True):
     the value. `digits` says that a candidate is digits, spaces and ``-.+()/`` only, so that stretches.py can find it; `twin` is
     a second form of the same value, found in its own way. `whole` is a quick way for its commonest shapes. Every value
     holds the byte `sign` (-1 = there is none); then `string` matches JSON strings, as `Whole.all_are` takes them, that are
-    values for sure.
+    values for sure. A string that holds a value meets one of the `needs`; a quick way passes over the others unseen.
     """
 
     name: str
     gate: bytes
+    needs: tuple[Need, ...]
     pattern: bytes = b""
     refine: Refine | None = None
     retry: bool = True

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from funcgate.core.lease import Lease
+from funcgate.core.lease import NO_LEASE, Lease
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
 
@@ -31,6 +31,7 @@ _OF_THE_BYTES = frozenset({
 })  # fmt: skip
 _OF_THE_UNREAD = _OF_THE_BYTES - {b"content-encoding"}
 _KEPT: frozenset[bytes] = frozenset()
+_JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -62,12 +63,17 @@ class Masker:
         self._sights = sights
         self._pass = unmaskable_pass
         self._limit = decoded_limit
+        self._last: tuple[Lease, Sight] = (NO_LEASE, sights.of(NO_LEASE, rules))
 
     def mask_args(self, encoded_args: bytes) -> bytes:
         """JSON in, masked JSON on one line out. What cannot be masked is replaced whole."""
         try:
-            masked = mask_json(encoded_args, self._journal, {})
-            return msgspec.json.format(masked, indent=-1) if b"\n" in masked or b"\r" in masked else masked
+            glance = self._journal.glance
+            masked = None if glance is None else glance(encoded_args, {})
+            if masked is None:
+                masked = mask_json(encoded_args, self._journal, {}, self._journal.scanner.gate(encoded_args))
+            on_one_line = masked.find(b"\n") < 0 and masked.find(b"\r") < 0
+            return masked if on_one_line else msgspec.json.format(masked, indent=-1)
         except Exception:
             # Whatever went wrong, the arguments were not judged, so they are not written.
             return _UNMASKABLE_ARGS
@@ -82,7 +88,12 @@ class Masker:
         counts: dict[str, int] = {}
         if rules is None and not lease.needles:
             return Masked(reply, counts)
-        sight = self._sights.of(lease, rules)
+        last = self._last
+        if last[0] is lease:
+            sight = last[1]
+        else:
+            sight = self._sights.of(lease, rules)
+            self._last = (lease, sight)
         try:
             headers = reply.headers
             if not sight.known.issuperset(headers):
@@ -91,8 +102,14 @@ class Masker:
             if body is None and reply.stream is not None:
                 return self._stream(reply, headers, sight, counts)
             gone, json = _KEPT, False
-            if body and reply.status not in _NO_BODY:
-                new, gone, json = self._body(reply, body, sight, counts)
+            if body and (status := reply.status) not in _NO_BODY:
+                seen = None
+                if reply.media == _JSON and not reply.charset and not reply.encoding and status != _PARTIAL_CONTENT:
+                    seen = None if sight.glance is None else sight.glance(body, counts, sight.needles.words)
+                if seen is not None:
+                    new, gone, json = seen, _OF_THE_BYTES, True
+                else:
+                    new, gone, json = self._body(reply, body, sight, counts)
             trailers = self._headers(reply.trailers, sight, counts) if reply.trailers else reply.trailers
         except (Unreadable, ScanFailed) as error:
             raise _refused(error) from None

@@ -4,23 +4,26 @@ Overlapping occurrences are one span, and each span becomes one label, so that t
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from re2 import _re2
 
 from funcgate.core.lease import Lease
 
 from .actions import CREDENTIAL
+from .compiled import native
 from .detector import UNANCHORED, options
 from .spelling import views
 
 COUNTED_AS = "credential"
 _KEPT = 64
+_SHORTEST_WORD = 7
 
 
 class Needles:
-    """The spellings of one lease's credential."""
+    """The spellings of one lease's credential. `words` is a quick look for them that errs to the safe side."""
 
-    __slots__ = ("_any", "_prefixes", "_spellings", "longest", "pattern")
+    __slots__ = ("_any", "_prefixes", "_spellings", "longest", "pattern", "words")
 
     def __init__(self, spellings: Iterable[bytes]) -> None:
         kept = sorted({spelling for spelling in spellings if spelling}, key=lambda text: (len(text), text))
@@ -30,6 +33,8 @@ class Needles:
         # For "is any of them in it" those that hold another one say nothing more.
         least = [one for one in kept if not any(other in one for other in kept if len(other) < len(one))]
         self.pattern: bytes = b"|".join(_re2.RE2.QuoteMeta(one) for one in least)
+        known = native is not None and kept and len(kept[0]) >= _SHORTEST_WORD
+        self.words: Any = native.Words(least) if known else None
         self._any = _re2.RE2(self.pattern, options()).Match if kept else None
 
     def __bool__(self) -> bool:
@@ -40,7 +45,10 @@ class Needles:
 
     def in_text(self, text: bytes) -> bool:
         """Whether any spelling is in the text: one pass, however many there are."""
-        return self._any is not None and self._any(UNANCHORED, text, 0, len(text))[0][0] >= 0
+        if self._any is None or (self.words is not None and not self.words.may_be_in(text)):
+            return False
+        found: bool = self._any(UNANCHORED, text, 0, len(text))[0][0] >= 0
+        return found
 
     def spans(self, text: bytes) -> list[tuple[int, int]]:
         """All occurrences, overlapping ones too, in order."""

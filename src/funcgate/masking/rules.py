@@ -3,20 +3,27 @@
 It refuses to find anything half: `find` looks at the text as it is and with its escapes undone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .actions import Label, Replace
+from .compiled import native
 from .detector import Detector, Hit
 from .fields import Fields
 from .scanner import Scanner, merged
 from .spelling import views
-from .values import Values, quickest
+from .values import Values
+
+Glance = Callable[..., bytes | None]
+"""(JSON, counts, `Needles.words` or None) -> masked JSON, or None and nothing counted: then the text was not judged."""
 
 
 class Rules:
-    """Shared by all functions with the same rules. `key` is equal for two that hide the same, in two configurations too."""
+    """Shared by all functions with the same rules. `key` is equal for two that hide the same, in two configurations too.
 
-    __slots__ = ("fields", "key", "names", "numeric", "quick", "replaces", "scanner", "values", "walks")
+    `glance` is the compiled quick way of `mask_json`, where it is to be had.
+    """
+
+    __slots__ = ("fields", "glance", "key", "names", "numeric", "replaces", "scanner", "values", "walks")
 
     def __init__(self, chosen: Sequence[tuple[Detector, Replace]], fields: Fields, key: object = None) -> None:
         self.key = key
@@ -32,7 +39,7 @@ class Rules:
             self.replaces,
             [replace.text if isinstance(replace, Label) else None for replace in self.replaces],
         )
-        self.quick = quickest(self.values)
+        self.glance: Glance | None = None if native is None else native.Glance(self).mask
 
     def find(self, text: bytes, opened: Sequence[int] | None = None) -> list[Hit]:
         """The spans to hide, whichever way they are spelled. Raises `ScanFailed`."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from funcgate.core.lease import Lease
 
 from .needles import NO_NEEDLES, Needles, Revealed
-from .rules import Rules
+from .rules import Glance, Rules
 from .scanner import ScanFailed
 
 Pairs = Sequence[tuple[bytes, bytes]]
@@ -18,14 +18,18 @@ _KEPT = 256
 
 
 class Sight:
-    """Rules (None when the function has none) and needles together. `known` are header fields that hide nothing."""
+    """Rules (None when the function has none) and needles together. `known` are header fields that hide nothing; `glance` is
+    that of the rules, None where it cannot tell whether a needle is in a text."""
 
-    __slots__ = ("_gate", "_uses", "credential", "known", "needles", "rules")
+    __slots__ = ("_gate", "_uses", "credential", "glance", "known", "needles", "rules")
 
     def __init__(self, rules: Rules | None, needles: Needles) -> None:
         self.rules = rules
         self.needles = needles
         self.credential = rules.scanner.end + 1 if rules is not None else 0
+        self.glance: Glance | None = None
+        if rules is not None and (needles.words is not None or not needles):
+            self.glance = rules.glance
         self.known: set[tuple[bytes, bytes]] = set()
         self._uses = 0
         self._gate: Callable[[bytes], list[int]] | None = None

@@ -32,15 +32,17 @@ def check_json(raw: bytes) -> None:
 
 def mask_json(raw: bytes, rules: Rules, counts: dict[str, int], opened: Sequence[int] | None = None) -> bytes:
     """JSON in, masked JSON out. Raises `Unreadable` or `ScanFailed`."""
+    if opened is None:
+        if rules.glance is not None and (masked := rules.glance(raw, counts)) is not None:
+            return masked
+        opened = rules.scanner.gate(raw)
     check_json(raw)
     scanner = rules.scanner
-    if opened is None:
-        opened = scanner.gate(raw)
     if not (rules.walks and rules.fields.may_be_in(raw)):
         if len(opened) == 1:
             return raw
         if scanner.escapes not in opened and scanner.exponents not in opened:
-            masked = rules.quick(raw, opened, counts)
+            masked = rules.values.mask(raw, opened, counts)
             if masked is not None:
                 return masked
             hits = scanner.spans(raw, opened)

@@ -5,10 +5,9 @@ It refuses (None) whatever it is not sure of: keys, numbers, overlaps, what othe
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from .actions import Replace
-from .compiled import native
 from .detector import Hit
 from .scanner import Scanner, merged
 from .stretches import END_OF_RUN, KEPT_SHAPES, LONGEST_KEPT, RUN, RUNS, all_plain
@@ -20,8 +19,6 @@ _VALUE_ENDS = (b'",', b'"}', b'"]')
 _CLEAN, _LOOK = -1, -2
 _BEFORE_NUMBERS = b"[,:\t\r\n"
 _FAR, _WIDE = 4096, 256
-
-Mask = Callable[[bytes, Sequence[int], dict[str, int]], bytes | None]
 
 
 class Values:
@@ -109,6 +106,11 @@ class Values:
         strings = {index: (b"".join(texts), len(texts)) for index, texts in wholes.items()}
         return b"".join(pieces) if self._count(strings, counted, counts) else None
 
+    def closer(self, text: bytes) -> list[Hit] | None:
+        """What is in one string, or number, that stands alone; None where others have to judge. Raises `ScanFailed`."""
+        opened = [index for index in self._scanner.gate(text) if index != self._scanner.exponents]
+        return self._scanner.spans(text, opened) if self._readable.issuperset(opened) else None
+
     def _judged(self, shape: bytes) -> int:
         """What a stretch of this shape is: clean, to be looked at, or the detector whose `whole` decides."""
         inner = shape[1:-2]
@@ -168,11 +170,3 @@ class Values:
             counted.append(index)
             at = last
         return at
-
-
-def quickest(values: Values) -> Mask:
-    """`Values.mask`, compiled where that is to be had."""
-    if native is None:
-        return values.mask
-    mask: Mask = native.Pass(values).mask
-    return mask

@@ -12,14 +12,17 @@ from typing import Any
 import msgspec
 
 from funcgate.core.call import Call
-from funcgate.core.entry import Entry
+from funcgate.core.entry import Entry, Kind
+from funcgate.core.native import half
 from funcgate.core.ports import Masked, Masker
 from funcgate.core.refusal import Code, Refused
+from funcgate.recording import entries
 
 MAX_PIECES = 100_000  # of one answer
 _PART = 48 << 10  # bytes
 _encode = msgspec.json.Encoder().encode
 _whole_json = msgspec.json.Decoder(msgspec.Raw).decode
+_native = half("funcgate.recording._native")
 _NEWLINE, _RETURN = 10, 13
 PIECE_URL = "data:;base64,"
 # What an answer is carried by, and says nothing of its own. All else that leaves in its head is recorded.
@@ -31,71 +34,50 @@ class Tape:
     """Records one masked reply; `reply` is the one to deliver. A whole body is the caller's to record first: `chunk`. A
     stream records each piece before it passes.
 
-    `limit` is in bytes of the body. `blank` makes an entry with what is known of the call, `append` is the journal's.
+    `limit` is in bytes of the body, `append` is the journal's. `worth` tells whether more leaves at once than a status: the
+    fields or the body of an answer that is no stream.
     """
 
-    __slots__ = (
-        "_append",
-        "_blank",
-        "_counted",
-        "_limit",
-        "_masked",
-        "_pieces",
-        "begun",
-        "fields",
-        "recorded",
-        "reply",
-        "size",
-    )
+    __slots__ = ("_append", "_call", "_counted", "_limit", "_pieces", "begun", "fields", "masked", "recorded", "reply", "size", "worth")  # fmt: skip
 
-    def __init__(
-        self, masked: Masked, limit: int, blank: Callable[[], Entry], append: Callable[..., Awaitable[None]]
-    ) -> None:
-        self._masked = masked
+    def __init__(self, masked: Masked, limit: int, call: Call, append: Callable[..., Awaitable[None]]) -> None:
         self._limit = limit
-        self._blank = blank
+        self._call = call
         self._append = append
+        self.masked = masked
         self.reply = reply = masked.reply
-        self.size = 0 if reply.body is None else len(reply.body)  # of a whole body
-        self.fields = fields_of(reply.headers)
+        self.size = size = 0 if reply.body is None else len(reply.body)  # of a whole body
+        self.fields = fields = fields_of(reply.headers)
         self.begun = False  # whether a piece of a stream has gone out
         self.recorded = 0
-        if reply.stream is not None:
+        if reply.stream is None:
+            self.worth = size > 0 or bool(fields or reply.trailers)
+        else:
+            self.worth = False
             self._pieces = 0
             self._counted: dict[str, int] = {}
             reply.stream = self._passing(reply.stream)
 
-    @property
-    def worth(self) -> bool:
-        """Whether more leaves at once than a status: the fields or the body of an answer that is no stream."""
-        return self.reply.stream is None and bool(self.size or self.fields or self.reply.trailers)
-
     def chunk(self) -> Entry:
         """The entry of a whole answer. Raises `Refused(journal.too_large)`."""
-        reply, masked = self.reply, self._masked
-        body, size = reply.body or b"", self.size
+        reply, masked, fields, size = self.reply, self.masked, self.fields, self.size
+        body = reply.body or b""
         if size > self._limit:
             raise _too_large(self._limit)
-        entry = self._blank()
-        entry.status = reply.status
-        entry.fields = self.fields + fields_of(reply.trailers)
-        entry.body_bytes = self.recorded = size
-        entry.masked = masked.counts
-        if not size:
-            return entry
-        shown = as_json(body, reply.media, masked.json)
-        if shown is None:
+        self.recorded = size
+        if reply.trailers:
+            fields += fields_of(reply.trailers)
+        shown = as_json(body, reply.media, masked.json) if size else None
+        entry = entries.answer(self._call, reply, fields, masked.counts, shown)
+        if shown is None and size:
             entry.body, entry.media = as_text(body, reply.media), reply.media
-        else:
-            entry.body = shown
         return entry
 
     async def _passing(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         try:
             async for piece in stream:
                 if piece:
-                    entries = [self._piece(part) for part in parts_of(piece)]
-                    await self._append(*entries)  # before it leaves
+                    await self._append(*[self._piece(part) for part in parts_of(piece)])  # before it leaves
                     self.begun = True
                 yield piece
             rest = (() if self._pieces else self.fields) + fields_of(self.reply.trailers)
@@ -105,6 +87,10 @@ class Tape:
             close = getattr(stream, "aclose", None)
             if close is not None:
                 await close()
+
+    def _blank(self) -> Entry:
+        call = self._call
+        return Entry(kind=Kind.CHUNK, call=call.id, session=call.session, function=call.function)
 
     def _piece(self, piece: bytes) -> Entry:
         """The entry of one piece. A piece is text or base64, never JSON: only together are they a body."""
@@ -120,9 +106,9 @@ class Tape:
         entry.body, entry.body_bytes = as_text(piece, ""), len(piece)
         if self._pieces == 1:
             entry.status, entry.media, entry.fields = self.reply.status, self.reply.media, self.fields
-        if self._masked.counts != self._counted:
-            entry.masked = _more(self._masked.counts, self._counted)
-            self._counted = dict(self._masked.counts)
+        if self.masked.counts != self._counted:
+            entry.masked = _more(self.masked.counts, self._counted)
+            self._counted = dict(self.masked.counts)
         return entry
 
     def _end(self, fields: tuple[tuple[str, str], ...]) -> Entry:
@@ -132,12 +118,6 @@ class Tape:
         if not self._pieces:
             entry.status = self.reply.status
         return entry
-
-    def write_into(self, entry: Entry) -> None:
-        """Set status, how much was recorded of the body, and what was masked in all."""
-        entry.status = self.reply.status
-        entry.masked = self._masked.counts
-        entry.body_bytes = self.recorded
 
 
 def parts_of(piece: bytes) -> list[bytes]:
@@ -159,6 +139,10 @@ def parts_of(piece: bytes) -> list[bytes]:
 def fields_of(pairs: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
     """Those of a head's fields, or of the trailers, that say something."""
     # Attack: an answer that says in its header fields what the record must not know: a redirect with a token, a cursor.
+    if _native is not None:
+        found: tuple[tuple[str, str], ...] | None = _native.fields_of(pairs)
+        if found is not None:
+            return found
     return tuple(
         [(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs if name.lower() not in _CARRYING]
     )
@@ -178,6 +162,8 @@ def as_json(body: bytes, media: str, known: bool = False) -> msgspec.Raw | None:
     """The body as JSON on one line; None if it is not JSON. `known`: masking has found it to be one JSON text."""
     if media != "application/json" and not media.endswith("+json"):
         return None
+    if known and _native is not None and _native.one_line(body):
+        return msgspec.Raw(body)
     try:
         # Attack: an answer such as `1,"kind":"allowed"` would write members of its own into the journal's line.
         if not known:

@@ -1,15 +1,31 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, embedsignature=True
-"""The compiled half of http1/requests.py, http1/responses.py, http1/writing.py and strict_json.py: their loops over fields and members.
+"""The compiled half of http1/requests.py, http1/responses.py, http1/writing.py, request_target.py and strict_json.py: their loops over fields,
+members and characters.
 
 Which field means what, and what is refused, is theirs: the tables come with each call, and what is wrong goes back.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.string cimport memcpy
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memchr, memcpy
+
+cdef extern from "Python.h":
+    object PyUnicode_New(Py_ssize_t size, Py_UCS4 highest)
+    void* PyUnicode_DATA(object text)
+
+ctypedef const unsigned char* Place
 
 cdef enum:
     ONCE = 1  # as in http1/fields.py
     WITHHELD = 2
+    PATH = 1  # as in request_target._COMMON
+    QUERY = 2
+
+cdef unsigned char kinds[256]
+cdef bytes ALNUM = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+for _letter in ALNUM + b"/._~!$&'()*+,=:@-":
+    kinds[_letter] |= PATH
+for _letter in ALNUM + b"._~!$'()*,:@/?&=-":
+    kinds[_letter] |= QUERY
 
 
 cdef bytes stripped(bytes value):
@@ -106,3 +122,58 @@ def all_plain(dict members not None):
         elif not is_plain(item):
             return False
     return True
+
+
+def read_target(bytes raw not None, str authority, Py_ssize_t most):
+    """`request_target.pure_read_canonical`."""
+    cdef Place start = <Place> PyBytes_AS_STRING(raw), at = start, end = start + PyBytes_GET_SIZE(raw), path_end, begin
+    cdef list pairs = []
+    if at == end or at[0] != c"/":
+        return None
+    while at < end and kinds[at[0]] & PATH:
+        # Attack: an empty segment or one of dots is another path once a server has cleaned it up.
+        if at[0] == c"/" and at + 1 < end and (at[1] == c"/" or at[1] == c"."):
+            return None
+        at += 1
+    path_end = at
+    if at < end:
+        if at[0] != c"?":
+            return None
+        while at < end:
+            at = begin = at + 1
+            while at < end and kinds[at[0]] & QUERY and at[0] != c"=" and at[0] != c"&":
+                at += 1
+            if at == begin or at == end or at[0] != c"=":
+                return None
+            name = text_of(begin, at)
+            at = begin = at + 1
+            while at < end and kinds[at[0]] & QUERY and at[0] != c"=" and at[0] != c"&":
+                at += 1
+            if at < end and at[0] != c"&":
+                return None
+            pairs.append((name, text_of(begin, at)))
+        if len(pairs) > most:
+            return None
+    return (
+        text_of(start, path_end), segments_of(start + 1, path_end), tuple(pairs),
+        text_of(path_end + 1, end) if path_end < end else "", authority,
+    )  # fmt: skip
+
+
+cdef tuple segments_of(Place at, Place end):
+    cdef list segments = []
+    cdef Place slash
+    while True:
+        slash = <Place> memchr(at, c"/", end - at)
+        segments.append(text_of(at, end if slash == NULL else slash))
+        if slash == NULL:
+            return tuple(segments)
+        at = slash + 1
+
+
+cdef str text_of(Place start, Place end):
+    if end == start:
+        return ""
+    text = PyUnicode_New(end - start, 127)
+    memcpy(PyUnicode_DATA(text), start, end - start)
+    return <str> text

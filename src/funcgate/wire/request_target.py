@@ -12,6 +12,8 @@ from urllib.parse import quote, unquote_to_bytes
 
 from funcgate.core.refusal import Code, Refused
 
+from .compiled import native
+
 MAX_TARGET_BYTES = 8192
 MAX_PAIRS = 1000
 
@@ -30,6 +32,8 @@ class RequestTarget(NamedTuple):
     query: str
     authority: str
 
+
+Parts = tuple[str, tuple[str, ...], tuple[tuple[str, str], ...], str, str]
 
 # Needs no second look: no percent sign, and in the query nothing but plain names and values.
 _COMMON = re.compile(rb"/[A-Za-z0-9/._~!$&'()*+,=:@-]*(?:\?[A-Za-z0-9._~!$'()*,:@/?&=-]*)?")
@@ -52,15 +56,31 @@ def parse_request_target(raw: bytes, host: bytes | None) -> RequestTarget:
 
     Raises `Refused(request.invalid)`, with status 414 for a target longer than `MAX_TARGET_BYTES`.
     """
+    return _new(RequestTarget, split_request_target(raw, host))
+
+
+def split_request_target(raw: bytes, host: bytes | None) -> Parts:
+    """The same, as its five parts."""
     if len(raw) > MAX_TARGET_BYTES:
         raise Refused(Code.REQUEST_INVALID, "The request target is too long.", status=414)
     authority = _authority(host)
-    if _COMMON.fullmatch(raw) is not None:
-        path, mark, query = raw.decode("ascii").partition("?")
-        params = _plain_pairs(query) if mark else ()
-        if params is not None and "//" not in path and "/." not in path:
-            return _new(RequestTarget, (path, tuple(path[1:].split("/")), params, query, authority))
-    return _parse_carefully(raw, authority)
+    return _read_canonical(raw, authority, MAX_PAIRS) or _parse_carefully(raw, authority)
+
+
+def pure_read_canonical(raw: bytes, authority: str, max_pairs: int) -> Parts | None:
+    """The parts of a target that is canonical already; None for any other, and for one of too many pairs."""
+    if _COMMON.fullmatch(raw) is None:
+        return None
+    path, mark, query = raw.decode("ascii").partition("?")
+    params = _plain_pairs(query) if mark else ()
+    if params is None or len(params) > max_pairs or "//" in path or "/." in path:
+        return None
+    return path, tuple(path[1:].split("/")), params, query, authority
+
+
+_read_canonical = pure_read_canonical
+if native is not None:
+    _read_canonical = native.read_target
 
 
 def _plain_pairs(query: str) -> tuple[tuple[str, str], ...] | None:
@@ -71,7 +91,7 @@ def _plain_pairs(query: str) -> tuple[tuple[str, str], ...] | None:
         if not name or not equals or "=" in value:
             return None
         pairs.append((name, value))
-    return tuple(pairs) if len(pairs) <= MAX_PAIRS else None
+    return tuple(pairs)
 
 
 @lru_cache(maxsize=256)

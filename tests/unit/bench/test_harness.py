@@ -1,6 +1,7 @@
 """The harness with its real processes: it notices wrong answers and false claims, and leaves nothing behind."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from bench.load import Job, Load
 from bench.peers import Peer, preflight
 from bench.plain import direct
 from bench.processes import BenchError, free_port, talker
-from bench.workload import PATH, make_body, make_request, make_workload, sensitive_answer
+from bench.workload import PATH, TARGET_KEY, make_body, make_request, make_workload, sensitive_answer
 
 FRAMING = b"\r\nContent-Length: %d\r\n" % len(sensitive_answer().body)
 
@@ -81,6 +82,15 @@ def test_the_parts_are_those_of_this_tree(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert all(least > 0 for least in json.loads(result.read_text())["parts_us"].values())
+
+
+def test_a_call_in_one_process_is_carried_to_its_end(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench.whole", str(tmp_path / "whole"), "100"]
+    environ = os.environ | {"BENCH_TARGET_KEY": TARGET_KEY}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environ)
+    assert done.returncode == 0, done.stderr
+    [segment] = (tmp_path / "whole" / "journal").glob("*.jsonl")
+    assert segment.read_bytes().count(b'"kind":"allowed"') >= 400 - 100  # what is written every few milliseconds
 
 
 @pytest.mark.slow

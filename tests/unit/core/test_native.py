@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from funcgate.core import meter
-from funcgate.core.meter import Meter
+from funcgate.core.meter import STEPS, Meter
 from funcgate.core.native import HALVES, build, half
 
 ROOT = Path(__file__).parents[3]
@@ -55,7 +55,7 @@ def test_the_version_tells(monkeypatch: pytest.MonkeyPatch, pure: str) -> None:
 def test_times_are_counted_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     meters = (Meter(), Meter())
     for took in (0, 1, 999, 1000, 1001, 1_023_999, 1_024_000, 10**9, 10**13):
-        marks = {"identify": 5_000 + took, "resolve": 5_000 + 2 * took, "deliver": 5_000 + 2 * took}
+        marks = [5_000 + took, 5_000 + 2 * took, *[0] * (len(STEPS) - 3), 5_000 + 2 * took]
         compiled = meters[0].observe(5_000, marks)
         with monkeypatch.context() as patch:
             patch.setattr(meter, "_native", None)

@@ -1,15 +1,18 @@
 """Lines of JSON, many at once: the same as each by itself, wherever they are cut."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from funcgate.core.lease import NO_LEASE
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
 from funcgate.masking import RuleSpec, compile_rules
-from funcgate.masking.lines import are_lines
+from funcgate.masking.lines import are_lines, mask_lines
 from funcgate.masking.structured import mask_json
 
 PLAN = compile_rules(
@@ -55,6 +58,32 @@ def test_many_are_masked_as_each_would_be(end: bytes) -> None:
         for count in range(1, 8):
             lines = [LINES[(first + at * 5) % len(LINES)] for at in range(count)]
             assert whole(b"\n".join(lines) + end) == b"\n".join(map(by_itself, lines)) + end
+
+
+VALUES = [
+    "ada@example.com", "write to ada@example.com", "4111 1111 1111 1111", "4111111111111111", 4111111111111111, 4111, 1111.5,
+    "123-45-6789", "+1 (202) 555-0143", "10.0.0.1", "1234567", " ", "x", "-----BEGIN PRIVATE KEY-----", "http://u:pw@h/", None,
+    True, "\u00a0", "a\\b",
+]  # fmt: skip
+LEAVES = st.sampled_from(VALUES)
+ROWS = st.lists(LEAVES, max_size=4) | st.dictionaries(st.sampled_from(["a", "b@example.com", "c"]), LEAVES, max_size=3)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(ROWS, min_size=1, max_size=6), st.booleans())
+def test_rows_are_masked_as_each_would_be(rows: list[object], ended: bool) -> None:
+    lines = [json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode() for row in rows]
+    counts: dict[str, int] = {}
+    wanted: dict[str, int] = {}
+    end = b"\n" if ended else b""
+    masked = mask_lines(b"\n".join(lines) + end, RULES, counts, lambda _: None)
+    assert masked == b"\n".join([mask_json(line, RULES, wanted) for line in lines]) + end
+    assert counts == wanted
+
+
+def test_numbers_on_two_lines_are_two() -> None:
+    for text in (b"4111 \n 1111 1111 1111\n", b"[1]\n4111\n1111\n", b"4111\n[1111]\n"):
+        assert mask_lines(text, RULES, {}, lambda _: None) == text
 
 
 def test_where_a_stream_is_cut_does_not_matter() -> None:

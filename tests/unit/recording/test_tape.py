@@ -13,9 +13,10 @@ from funcgate.core.call import Call, Shared
 from funcgate.core.entry import Entry, Kind, decode_line, encode_line
 from funcgate.core.principal import make_principal
 from funcgate.core.refusal import Code, Refused
-from funcgate.core.reply import Reply
+from funcgate.core.reply import Outcome, Reply
 from funcgate.masking import RuleSpec, compile_rules
 from funcgate.recording.calls import CallRecord, record_of
+from funcgate.recording.entries import end
 from funcgate.recording.tape import Tape, encode_args, masked_args
 from funcgate.stores.memory import MemoryJournal
 
@@ -27,8 +28,10 @@ class Masked:
         self.json = json
 
 
-def blank() -> Entry:
-    return Entry(kind=Kind.CHUNK, call="c1")
+CALL = Call(
+    id="c1", target="shop", function="", args={}, principal=make_principal("corp", "ada", frozenset(), {}, "t", 0.0),
+    session="", digest="", received_at=0.0,
+)  # fmt: skip
 
 
 def lines_of(*entries: Entry) -> list[Entry]:
@@ -43,7 +46,7 @@ def lines_of(*entries: Entry) -> list[Entry]:
 def recorded(body: bytes, media: str, limit: int = 200_000, *, known: bool = False) -> Entry:
     """The entry of a whole body."""
     journal = MemoryJournal()
-    tape = Tape(Masked(Reply(status=200, headers=[], media=media, body=body), known), limit, blank, journal.append)
+    tape = Tape(Masked(Reply(status=200, headers=[], media=media, body=body), known), limit, CALL, journal.append)
     assert tape.size == len(body)
     (entry,) = lines_of(tape.chunk())
     assert (entry.status, entry.body_bytes, entry.piece) == (200, len(body), 0)
@@ -61,7 +64,7 @@ class Streamed:
         self.refused: Refused | None = None
         self.reply = Reply(status=206, headers=[], media=media, stream=self._stream())
         self.masked = Masked(self.reply)
-        self.tape = Tape(self.masked, limit, blank, self.journal.append)
+        self.tape = Tape(self.masked, limit, CALL, self.journal.append)
 
     async def _stream(self) -> AsyncIterator[bytes]:
         try:
@@ -88,13 +91,12 @@ class Streamed:
 
     def ended(self) -> Entry:
         entry = Entry(kind=Kind.ENDED, call="c1")
-        self.tape.write_into(entry)
-        return entry
+        tape = self.tape
+        counts = tape.masked.counts
+        return end(entry, Outcome.COMPLETE, "", {}, tape.reply.status, counts, tape.recorded)
 
     def record(self) -> CallRecord:
-        ended = self.ended()
-        ended.outcome = "complete"
-        return record_of([*self.journal.entries, ended])
+        return record_of([*self.journal.entries, self.ended()])
 
 
 def shown(entry: Entry) -> Any:
@@ -159,7 +161,7 @@ def test_other_bodies(body: bytes, media: str, kept: str) -> None:
 
 @pytest.mark.parametrize("body", [None, b""])
 def test_no_body_needs_no_entry(body: bytes | None) -> None:
-    tape = Tape(Masked(Reply(status=204, headers=[], body=body)), 10, blank, MemoryJournal().append)
+    tape = Tape(Masked(Reply(status=204, headers=[], body=body)), 10, CALL, MemoryJournal().append)
     assert tape.size == 0
 
 
@@ -167,7 +169,7 @@ def test_no_body_needs_no_entry(body: bytes | None) -> None:
 def test_a_body_that_is_too_large_is_refused_whole(limit: int) -> None:
     body = b"0123456789"
     tape = Tape(
-        Masked(Reply(status=200, headers=[], media="text/plain", body=body)), limit, blank, MemoryJournal().append
+        Masked(Reply(status=200, headers=[], media="text/plain", body=body)), limit, CALL, MemoryJournal().append
     )
     if limit >= len(body):
         assert tape.chunk().body == body.decode()
@@ -255,7 +257,7 @@ def test_a_piece_that_is_not_here_is_not_passed_over_in_silence() -> None:
 
 def test_the_reply_is_the_masked_one_so_that_its_outcome_is_seen() -> None:
     masked = Masked(Reply(status=200, headers=[], body=b"x"))
-    assert Tape(masked, 10, blank, MemoryJournal().append).reply is masked.reply
+    assert Tape(masked, 10, CALL, MemoryJournal().append).reply is masked.reply
 
 
 @pytest.mark.parametrize(
@@ -324,7 +326,7 @@ def test_a_large_piece_of_lines_is_several_entries_that_become_durable_together(
         yield other
 
     masked = Masked(Reply(status=200, headers=[], media="application/x-ndjson", stream=stream()))
-    tape = Tape(masked, 1 << 20, blank, append)
+    tape = Tape(masked, 1 << 20, CALL, append)
 
     async def read() -> list[bytes]:
         assert tape.reply.stream is not None

@@ -37,11 +37,9 @@ class ProtoCatalog:
         self.methods: Mapping[str, Method] = {method.function.full_name: method for method in methods}
         self.status = status
         self.warnings = tuple(warnings)
-        self._by_path = {method.path: method for method in methods}
-
-    def find(self, path: bytes) -> Method | None:
-        """The method of a ``:path``, to the last letter. None when there is none."""
-        return self._by_path.get(path)
+        by_path = {method.path: method for method in methods}
+        # The method of a ``:path``, to the last letter. None when there is none.
+        self.find: Callable[[bytes], Method | None] = by_path.get
 
 
 def load_proto(

@@ -3,13 +3,16 @@
 What is judged is what is sent: both come from one parsed message, which is written anew.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from funcgate.core.function import Function
 from funcgate.core.refusal import Code, Refused
 
+from .quick import ArgsOf, Line, LineOf, args_reader, line_reader
 from .reading import Reader
 from .restoring import Unrestorable
 from .upb import Message
@@ -19,24 +22,35 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
 
 
-class Judged(NamedTuple):
-    """The arguments, and the message that means them: the only bytes that may be sent."""
+class Judged(Struct):
+    """The arguments, and the message that means them: the only bytes that may be sent. None: there is no message."""
 
     args: dict[str, Any]
-    data: bytes
+    data: bytes | None
 
 
 class Args:
     """Reads the messages that callers send to one method."""
 
-    __slots__ = ("_limits", "_reader")
+    __slots__ = ("_limits", "_quick", "_reader")
 
     def __init__(self, reader: Reader, limits: MessageLimits) -> None:
         self._reader = reader
         self._limits = limits
+        self._quick: ArgsOf = self._made  # tables are made when the first message comes: most methods are never called
 
     def read(self, data: bytes) -> Judged:
         """Raises `Refused(request.invalid)` and `Refused(request.too_large)`."""
+        args = self._quick(data)
+        # What the compiled half takes is spelled already as it would be written anew.
+        return self.pure_read(data) if args is None else Judged(args, data)
+
+    def _made(self, data: bytes) -> dict[str, Any] | None:
+        self._quick = args_reader(self._reader.table(), self._limits)
+        return self._quick(data)
+
+    def pure_read(self, data: bytes) -> Judged:
+        """The same, of any message."""
         reader = self._reader
         try:
             message = reader.parse(data)
@@ -67,27 +81,42 @@ class Seen:
         """The message for the caller, of the line as masking left it. Once. Raises `Refused(masking.refused)`."""
         if masked == self.line:
             return self._data
-        try:
-            self._reader.restore(self._message, self._shown, _decode(masked))
-            return self._reader.write(self._message)
-        except Exception as error:
-            # Whatever it was: what cannot be put back is not passed on.
-            why = str(error) if isinstance(error, Unrestorable | Unreadable) else type(error).__name__
-        raise Refused(Code.MASKING_REFUSED, private_detail=f"a masked message that cannot be written: {why}")
+        return _restored(self._reader, lambda: self._message, self._shown, masked)
+
+
+def _restored(reader: Reader, message_of: Callable[[], Message], shown: Any, masked: bytes) -> bytes:
+    try:
+        message = message_of()
+        reader.restore(message, shown, _decode(masked))
+        return reader.write(message)
+    except Exception as error:
+        # Whatever it was: what cannot be put back is not passed on.
+        why = str(error) if isinstance(error, Unrestorable | Unreadable) else type(error).__name__
+    raise Refused(Code.MASKING_REFUSED, private_detail=f"a masked message that cannot be written: {why}")
 
 
 class Answers:
     """Reads the messages that the target answers. `open_` may let undeclared fields through, for functions without masking."""
 
-    __slots__ = ("_limits", "_open", "_strict")
+    __slots__ = ("_limits", "_open", "_quick", "_strict")
 
     def __init__(self, strict: Reader, open_: Reader, limits: MessageLimits) -> None:
         self._strict = strict
         self._open = open_
         self._limits = limits
+        self._quick: LineOf = self._made
 
-    def read(self, data: bytes, *, strict: bool) -> Seen:
+    def read(self, data: bytes, *, strict: bool) -> Seen | Line:
         """`strict`: there are masking rules, so nothing may go by unseen. Raises `Refused(masking.refused)`."""
+        line = self._quick(data)
+        return self.pure_read(data, strict=strict) if line is None else line
+
+    def _made(self, data: bytes) -> Line | None:
+        self._quick = line_reader(self._strict.table(), self._limits, self._restore)
+        return self._quick(data)
+
+    def pure_read(self, data: bytes, *, strict: bool) -> Seen:
+        """The same, of any message."""
         reader = self._strict if strict else self._open
         try:
             message = reader.parse(data)
@@ -98,12 +127,17 @@ class Answers:
             why = str(error) if isinstance(error, Unreadable) else type(error).__name__
         raise Refused(Code.MASKING_REFUSED, private_detail=f"an answer that cannot be looked at: {why}")
 
+    def _restore(self, data: bytes, line: bytes, masked: bytes) -> bytes:
+        """What masking changed in a line of the compiled half, put into its message."""
+        # Both lines are read alike: masking keeps the entries of a map in the line's order, which need not be the message's.
+        return _restored(self._strict, lambda: self._strict.parse(data), _decode(line), masked)
+
 
 class Method:
     """`path` is as in ``:path``; `streams` says who may send more than one message: the caller, the target. `takes` and `gives`
     are None for one whose messages nobody knows. `redacted` are the paths of arguments that the description hides."""
 
-    __slots__ = ("function", "gives", "idempotent", "path", "redacted", "streams", "takes")
+    __slots__ = ("function", "gives", "idempotent", "opaque", "path", "redacted", "streams", "takes")
 
     def __init__(
         self,
@@ -122,11 +156,8 @@ class Method:
         self.takes = takes
         self.gives = gives
         self.redacted = redacted
-
-    @property
-    def opaque(self) -> bool:
-        """Listed in the configuration, without a description: no arguments, and messages that nobody looks at."""
-        return self.takes is None
+        # Listed in the configuration, without a description: no arguments, and messages that nobody looks at.
+        self.opaque = takes is None
 
     def __repr__(self) -> str:
         return f"Method({self.function.full_name})"

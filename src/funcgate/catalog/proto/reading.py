@@ -10,6 +10,7 @@ from typing import Any
 from . import special
 from .kinds import SUBMESSAGE, Convert, converter, is_always_there, is_map, key_text, name_in_json
 from .pool import Pool
+from .quick import Shape, Tables
 from .restoring import Put, Restorer
 from .upb import (
     DecodeError,
@@ -40,6 +41,7 @@ class Readers:
         self._making: dict[str, Reader] = {}
         self._lock = RLock()
         self._restorers: dict[str, Restorer] = {}
+        self.tables = Tables(lambda descriptor: self.of(descriptor).shape)
 
     def of(self, descriptor: Descriptor) -> "Reader":
         """The reader of a type; it is whole, with those that it reaches, when this returns (to others than `fill`)."""
@@ -125,6 +127,11 @@ class Reader:
         slots = readers.restorer(descriptor).slots if hides else {}
         self._redacts: dict[Field, Put] = {field: slots[name_in_json(field)] for field in hides}
 
+    @property
+    def shape(self) -> Shape:
+        """What a compiled table of the type has to know."""
+        return Shape(self._template, self._lists, self._maps, self._cost, bool(self._redacts))
+
     def read(self, message: Message, walk: Walk) -> dict[str, Any]:
         """The message by field names. Raises `Unreadable`."""
         walk.left -= self._cost
@@ -147,6 +154,10 @@ class Reader:
             out[name] = value if convert is None else convert(value, walk)
         walk.depth += 1
         return out
+
+    def table(self) -> Any:
+        """The type's compiled table; None where there is none."""
+        return self._readers.tables.of(self.descriptor)
 
     def whole(self, message: Message, walk: Walk) -> dict[str, Any]:
         """The message where it is no field's value: always an object, ``{"value": …}`` for what is none in JSON."""

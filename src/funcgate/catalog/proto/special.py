@@ -29,10 +29,10 @@ ANY = "google.protobuf.Any"
 OBJECTS = frozenset({STRUCT, ANY})
 
 
-def _times(read: Callable[[Message], str | None]) -> "Callable[[Readers], Convert]":
+def _times(read: Callable[[int, int], str | None]) -> "Callable[[Readers], Convert]":
     def make(readers: "Readers") -> Convert:
         def convert(message: Message, walk: Walk) -> Any:
-            text = read(message)
+            text = read(message.seconds, message.nanos)
             if text is not None:
                 return text
             if readers.judges:
@@ -44,17 +44,15 @@ def _times(read: Callable[[Message], str | None]) -> "Callable[[Readers], Conver
     return make
 
 
-def timestamp(message: Message) -> str | None:
+def timestamp(seconds: int, nanos: int) -> str | None:
     """RFC 3339 in UTC, with 0, 3, 6 or 9 digits; None out of the range of years 1 to 9999."""
-    seconds, nanos = message.seconds, message.nanos
     if not (_FIRST_S <= seconds <= _LAST_S and 0 <= nanos < _NANOS):
         return None
     return (_EPOCH + timedelta(seconds=seconds)).isoformat() + _fraction(nanos) + "Z"
 
 
-def duration(message: Message) -> str | None:
+def duration(seconds: int, nanos: int) -> str | None:
     """Seconds with 0, 3, 6 or 9 digits and an ``s``; None out of range, or when the signs differ."""
-    seconds, nanos = message.seconds, message.nanos
     if abs(seconds) > _LONGEST_S or abs(nanos) >= _NANOS or seconds * nanos < 0:
         return None
     sign = "-" if seconds < 0 or nanos < 0 else ""
@@ -138,9 +136,10 @@ def _any(readers: "Readers") -> Convert:
     return convert
 
 
+TIMES: Mapping[str, Callable[[int, int], str | None]] = {TIMESTAMP: timestamp, DURATION: duration}
+
 NESTED: "Mapping[str, Callable[[Readers], Convert]]" = {
-    TIMESTAMP: _times(timestamp),
-    DURATION: _times(duration),
+    **{name: _times(read) for name, read in TIMES.items()},
     STRUCT: lambda readers: _values(readers)[0],
     VALUE: lambda readers: _values(readers)[1],
     LIST: lambda readers: _values(readers)[2],

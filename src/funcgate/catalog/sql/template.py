@@ -9,6 +9,8 @@ from typing import Any
 
 from msgspec import structs
 
+from funcgate.core.native import half
+
 from .statement import Statement
 from .tree import Node, node_of, parse
 
@@ -21,8 +23,14 @@ _KINDS = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt"})
 _COMPARES = frozenset({"AEXPR_OP", "AEXPR_IN", "AEXPR_BETWEEN", "AEXPR_NOT_BETWEEN"})
 
 
+_native = half("funcgate.catalog.sql._native")
+
+
 def template_of(sql: str) -> str | None:
     """The text with holes for its numbers; None when there are none, or nobody can be sure."""
+    if _native is not None:
+        compiled: str | None = _native.template_of(sql)
+        return compiled
     if _UNSURE.search(sql) is not None:
         return None
     found, count = _NUMBER.subn(_HOLE, sql)

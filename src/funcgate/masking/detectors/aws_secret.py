@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from funcgate.masking.detector import Detector, Span
+from funcgate.masking.detector import Detector, Need, Span
 
 _SIZE = 40
 
@@ -22,6 +22,7 @@ def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
 
 DETECTOR = Detector(
     name="aws_secret",
+    needs=(Need(upper=4, digits=1, word=40),),
     gate=rb"[A-Za-z0-9/+]{40}",
     pattern=rb"[A-Za-z0-9/+]{40,}",
     refine=refine,

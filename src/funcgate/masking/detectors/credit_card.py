@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from funcgate.masking.compiled import native
-from funcgate.masking.detector import DIGITS, WORD, Detector, Span, Whole, keep_last_four, plain, stands_alone
+from funcgate.masking.detector import DIGITS, WORD, Detector, Need, Span, Whole, keep_last_four, plain, stands_alone
 
 # Between digits: at most one space or hyphen; also no-break spaces and the typographic hyphens, in UTF-8.
 _SEPARATOR = rb"(?:[ \-]|\xc2\xa0|\xe2\x80[\x90-\x95\xaf])?"
@@ -102,15 +101,14 @@ def _is_fraction(text: bytes, start: int, end: int) -> bool:
 
 DETECTOR = Detector(
     name="credit_card",
+    needs=(Need(digits=12),),
     gate=rb"[0-9](?:" + _SEPARATOR + rb"[0-9]){11}",
     pattern=rb"[0-9](?:" + _SEPARATOR + rb"[0-9]){11,}",
     refine=refine,
     retry=False,
     numeric=True,
     digits=True,
-    whole=Whole(
-        (b"0000 0000 0000 0000", b"0000-0000-0000-0000", b"0" * 16), all_cards if native is None else native.all_cards
-    ),
+    whole=Whole((b"0000 0000 0000 0000", b"0000-0000-0000-0000", b"0" * 16), all_cards),
     partial=keep_last_four,
     normal=plain,
 )

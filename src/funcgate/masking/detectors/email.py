@@ -2,7 +2,7 @@
 
 import re
 
-from funcgate.masking.detector import Detector
+from funcgate.masking.detector import Detector, Need
 
 _PATTERN = (
     rb"[A-Za-z0-9_+\x80-\xff][A-Za-z0-9_+.!#$%'*^`|~\x80-\xff\-]*"
@@ -24,7 +24,8 @@ def partial(value: bytes) -> bytes:
 
 DETECTOR = Detector(
     name="email",
-    gate=rb"[A-Za-z0-9_+\-\x80-\xff]@[A-Za-z0-9\x80-\xff]",
+    needs=(Need(ats=1, word=6),),
+    gate=rb"[A-Za-z0-9_+.!#$%'*^`|~\x80-\xff\-]@[A-Za-z0-9\x80-\xff]",
     pattern=_PATTERN,
     sign=0x40,
     string=STRING,

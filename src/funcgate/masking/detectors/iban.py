@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from funcgate.masking.detector import WORD, Detector, Span, keep_last_four, plain
+from funcgate.masking.detector import DIGIT, LETTER, WORD, Detector, Need, Span, keep_last_four, plain
 
 _COUNTRIES = (
     "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 "
@@ -45,6 +45,7 @@ def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
 
 DETECTOR = Detector(
     name="iban",
+    needs=(Need(digits=2, size=15, traces=(2 * LETTER + 2 * DIGIT,)),),
     gate=rb"(?:^|[^0-9A-Za-z])[A-Za-z]{2}[0-9]{2}(?:[ \-]?[0-9A-Za-z]){11}",
     pattern=rb"[A-Za-z]{2}[0-9]{2}",
     refine=refine,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from funcgate.masking.detector import WORD, Detector, Span
+from funcgate.masking.detector import WORD, Detector, Need, Span
 
 
 def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
@@ -48,6 +48,7 @@ def partial(value: bytes) -> bytes:
 
 _V6 = Detector(
     name="ip_address",
+    needs=(Need(colons=2, traces=(b"::",)), Need(colons=7)),
     gate=rb"[0-9A-Fa-f]::|::[0-9A-Fa-f]|(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]",
     pattern=rb"[0-9A-Fa-f:]*(?:::|(?:[0-9A-Fa-f]{1,4}:){6}[0-9A-Fa-f]{1,4}[:.])[0-9A-Fa-f:.]*",
     refine=refine,
@@ -57,6 +58,7 @@ _V6 = Detector(
 )
 DETECTOR = Detector(
     name="ip_address",
+    needs=(Need(digits=4, points=3),),
     gate=rb"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}",
     pattern=rb"[0-9]+(?:\.[0-9]+){3,}",
     refine=refine,

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from funcgate.masking.detector import Detector, Span, stands_alone
+from funcgate.masking.detector import Detector, Need, Span, stands_alone
 
 _RANDOM = re.compile(rb"[A-Z]|[0-9]")
 
@@ -14,4 +14,9 @@ def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
         yield start, end
 
 
-DETECTOR = Detector(name="openai_key", gate=rb"\bsk-[A-Za-z0-9_\-]{20,250}", refine=refine)
+DETECTOR = Detector(
+    name="openai_key",
+    gate=rb"\bsk-[A-Za-z0-9_\-]{20,250}",
+    needs=(Need(hyphens=1, word=23, traces=(b"sk-",)),),
+    refine=refine,
+)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from funcgate.masking.detector import Detector, Span
+from funcgate.masking.detector import Detector, Need, Span
 
 _BODY = re.compile(rb"[A-Za-z0-9+/=\s:,.()\-]*")
 _END = re.compile(rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
@@ -22,6 +22,7 @@ def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
 
 DETECTOR = Detector(
     name="pem_private_key",
+    needs=(Need(hyphens=10, upper=5, size=27, traces=(b"-----BEGIN ",)),),
     gate=rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----",
     refine=refine,
     retry=False,

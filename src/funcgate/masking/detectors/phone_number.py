@@ -6,7 +6,7 @@ Short local numbers and bare digits are refused: anything is that.
 import re
 from collections.abc import Iterator
 
-from funcgate.masking.detector import DIGITS, WORD, Detector, Span, keep_last_four, plain
+from funcgate.masking.detector import DIGITS, WORD, Detector, Need, Span, keep_last_four, plain
 
 _DATE = re.compile(rb"[0-3][0-9]([./\-])[0-1][0-9]\1[12][0-9]{3}")
 _DIGIT_GROUP = re.compile(rb"[0-9]+")
@@ -51,6 +51,7 @@ _NORTH_AMERICAN = rb"[2-9][0-9]{2}" + _S + rb"[0-9]{3}" + _S + rb"[0-9]{4}"
 
 DETECTOR = Detector(
     name="phone_number",
+    needs=(Need(digits=8),),
     gate=_INTERNATIONAL + rb"|" + _AREA + rb"|" + _NORTH_AMERICAN + rb"|(?:^|[^0-9A-Za-z])(?:" + _NATIONAL + rb")",
     pattern=_INTERNATIONAL + rb"|" + _NATIONAL + rb"|" + _AREA + rb"|" + _NORTH_AMERICAN,
     refine=refine,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from funcgate.masking.detector import Detector, Span
+from funcgate.masking.detector import Detector, Need, Span
 
 
 def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
@@ -14,6 +14,7 @@ def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
 
 DETECTOR = Detector(
     name="url_password",
+    needs=(Need(colons=2, ats=1, traces=(b"://",)),),
     gate=rb"://[^\s/?#\"@:]*:[^\s/?#\"@]*@",
     pattern=rb"://[^\s/?#\"@:]*:[^\s/\"]*@",
     refine=refine,

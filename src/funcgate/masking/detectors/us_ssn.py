@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from funcgate.masking.compiled import native
-from funcgate.masking.detector import DIGITS, WORD, Detector, Span, Whole, keep_last_four, plain
+from funcgate.masking.detector import DIGITS, WORD, Detector, Need, Span, Whole, keep_last_four, plain
 
 _ISSUED = re.compile(rb'(?:"(?!000|666|9)[0-9]{3}[ \-](?!00)[0-9]{2}[ \-](?!0000)[0-9]{4}"[,}\]])*+')
 
@@ -30,10 +29,11 @@ def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
 
 DETECTOR = Detector(
     name="us_ssn",
+    needs=(Need(digits=9, size=11),),
     gate=rb"[0-9]{3}[ \-][0-9]{2}[ \-][0-9]{4}",
     refine=refine,
     digits=True,
-    whole=Whole((b"000-00-0000", b"000 00 0000"), all_issued if native is None else native.all_issued),
+    whole=Whole((b"000-00-0000", b"000 00 0000"), all_issued),
     partial=keep_last_four,
     normal=plain,
 )

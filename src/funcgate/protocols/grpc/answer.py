@@ -7,7 +7,7 @@ import asyncio
 import base64
 from collections import deque
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Raw, Struct
@@ -19,6 +19,7 @@ from funcgate.protocols.http2.stream import Stream
 from funcgate.wire.grpc import (
     Malformed,
     Status,
+    alone,
     frame,
     from_http,
     is_binary,
@@ -38,9 +39,12 @@ Fields = list[tuple[bytes, bytes]]
 
 MEDIA = "application/x-ndjson"
 _LARGE = 64 << 10  # bytes of one message; larger ones are read beside the loop
+_OK = 200
+_MOST_KEPT, _LONGEST_KEPT = 64, 512
 _GRPC = b"application/grpc"
 _PSEUDO = ord(":")
 _OF_THIS_SIDE = NOT_RETURNED | {b"content-type", b"content-encoding", b"accept-encoding", b"server-timing"}
+_SUCCESS: Fields = [(b"grpc-status", b"0")]
 _NO_DETAILS = Raw(b"null")
 _encode = msgspec.json.Encoder().encode
 # google.rpc.Code's own table, for whoever reads the record.
@@ -114,18 +118,39 @@ class Answer:
         self._some = False  # a message came
         self._details: Seen | None = None
         self._fields = fields = stream.fields or []
-        known = dict(fields)
-        self._http_status = int(known.get(b":status", b"0"))
+        head = head_of(fields)
+        self._http_status = head.http_status
         # Attack: a head that says how it ends, and goes on. Only one that ends the stream is believed.
-        self.head_only = b"grpc-status" in known and stream.ended and not stream.held and not stream.trailers
-        self.metadata: Fields = [] if self.head_only else returned(fields)
+        self.head_only = head.has_status and stream.ended and not stream.held and not stream.trailers
+        self.metadata: Fields = [] if self.head_only else head.metadata
         self.trailers: Fields = []
         self.status = -1
-        coding = known.get(b"grpc-encoding", b"identity").decode("latin-1")
+        self._came_in = coding = head.coding
         self.coding = coding if coding in ("gzip", "deflate") and coding.encode() in accepts else ""
-        self._messages = Messages(stream, coding, target.limits.max_response)
-        if self._http_status == 200 and not known.get(b"content-type", b"").startswith(_GRPC):
+        self._begun = b""  # of the messages, and taken off the stream already
+        self._several: Messages | None = None
+        self.only: Seen | None = None  # the message of an answer that is one plain message, and a success
+        if head.http_status == 200 and not head.is_grpc:
             raise _unreadable("the target's answer is not gRPC")
+
+    async def whole(self) -> bytes | None:
+        """The line, without its end, of an answer that is one plain message and a success; then `only` is its message. None
+        for every other one, which `line` reads."""
+        stream, max_bytes = self._stream, self._target.limits.max_response
+        if self._http_status != _OK or self.head_only:
+            return None
+        raw = stream.whole()
+        if raw is None:
+            raw = await stream.gather(max_bytes)
+            if raw is None:
+                return None
+        message, gives, trailers = alone(raw, max_bytes), self.method.gives, success(stream.trailers)
+        if message is None or gives is None or trailers is None or len(message) > _LARGE:
+            self._begun = raw
+            return None
+        self.only = seen = gives.read(message, strict=self._strict)
+        self.status, self.trailers = Status.OK, trailers
+        return seen.line
 
     async def line(self) -> bytes | None:
         """The next message as a line with its end; for one that failed, the failure is the last line. None at the end."""
@@ -139,6 +164,13 @@ class Answer:
             if message is not None:
                 return await self._read(message)
         return self._ended()
+
+    @property
+    def _messages(self) -> Messages:
+        if self._several is None:
+            max_bytes = self._target.limits.max_response
+            self._several = Messages(self._stream, self._came_in, max_bytes, begun=self._begun)
+        return self._several
 
     @property
     def ready(self) -> bool:
@@ -210,7 +242,7 @@ class Answer:
     def ending(self) -> Fields:
         """grpc-status and what goes with it, as masked."""
         if not self._failure:
-            return [(b"grpc-status", b"%d" % self.status)]
+            return _SUCCESS if self.status == 0 else [(b"grpc-status", b"%d" % self.status)]
         try:
             failure = msgspec.json.decode(self._failure, type=Failure)
         except msgspec.MsgspecError:
@@ -225,6 +257,55 @@ class Answer:
                 return found  # masking left nothing of the details that could be sent
             found.append((b"grpc-status-details-bin", write_binary(data)))
         return found
+
+
+class Head(Struct, frozen=True):
+    """What a head says. `has_status`: also how the call ended."""
+
+    http_status: int
+    is_grpc: bool
+    has_status: bool
+    coding: str
+    metadata: Fields
+
+
+_heads: dict[tuple[tuple[bytes, bytes], ...], Head] = {}
+_ends: dict[tuple[tuple[bytes, bytes], ...], Fields] = {}
+
+
+def head_of(fields: Fields) -> Head:
+    """A target answers many calls with one head: a few are remembered. Raises `Refused`."""
+    key = tuple(fields)
+    found = _heads.get(key)
+    if found is None:
+        known = dict(fields)
+        found = Head(
+            int(known.get(b":status", b"0")), known.get(b"content-type", b"").startswith(_GRPC), b"grpc-status" in known,
+            known.get(b"grpc-encoding", b"identity").decode("latin-1"), returned(fields),
+        )  # fmt: skip
+        _keep(_heads, key, found)
+    return found
+
+
+def success(trailers: Fields) -> Fields | None:
+    """What crosses of the trailers of a success; None for all others."""
+    key = tuple(trailers)
+    found = _ends.get(key)
+    if found is None:
+        # Attack: two statuses, of which one reader takes the failure and another one the success.
+        if [value for name, value in trailers if name == b"grpc-status"] != [b"0"]:
+            return None
+        found = returned(trailers)
+        _keep(_ends, key, found)
+    return found
+
+
+def _keep(kept: dict[tuple[tuple[bytes, bytes], ...], Any], key: tuple[tuple[bytes, bytes], ...], found: Any) -> None:
+    # Attack: a target that answers each call with another head, so that the memory of them grows.
+    if sum(len(name) + len(value) for name, value in key) <= _LONGEST_KEPT:
+        if len(kept) >= _MOST_KEPT:
+            kept.clear()
+        kept[key] = found
 
 
 def returned(fields: Fields) -> Fields:

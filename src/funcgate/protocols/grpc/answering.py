@@ -23,6 +23,8 @@ class Back(Protocol):
 
     async def write(self, data: bytes, end: bool = ...) -> None: ...
 
+    def answer_now(self, head: Fields, data: bytes, trailers: Fields) -> bool: ...
+
     def close(self) -> None: ...
 
 
@@ -39,6 +41,12 @@ class Answering:
     def head(self, fields: Fields) -> None:
         self.begun = True
         self._stream.head([_STATUS_OK, (b"content-type", self._content_type), ACCEPTED, *fields])
+
+    def whole(self, fields: Fields, frames: bytes, trailers: Fields) -> bool:
+        """All of an answer, if the caller has room for it now; else nothing has gone out."""
+        head = [_STATUS_OK, (b"content-type", self._content_type), ACCEPTED, *fields]
+        self.begun = self._stream.answer_now(head, frames, trailers)
+        return self.begun
 
     async def messages(self, frames: bytes) -> None:
         await self._stream.write(frames)
@@ -70,6 +78,10 @@ class WebAnswering(Answering):
     def head(self, fields: Fields) -> None:
         super().head([*without_cors(fields), *self._beside])
 
+    def whole(self, fields: Fields, frames: bytes, trailers: Fields) -> bool:
+        """Never: trailers are written otherwise."""
+        return False
+
     async def refuse_http(self, status: int) -> None:
         self.begun = True
         self._stream.head([(b":status", b"%d" % status), (b"content-length", b"0"), *self._beside], end=True)
@@ -99,7 +111,7 @@ def answering_on(stream: Back, opening: Opening, cors: Cors | None) -> Answering
     if opening.web is not None:
         beside = cors.beside(opening.known.get(b"origin", b"")) if cors is not None else []
         return WebAnswering(stream, opening.web, beside)
-    return Answering(stream, opening.content_type if opening.wrong is None else b"application/grpc")
+    return Answering(stream, opening.known[b"content-type"] if opening.wrong is None else b"application/grpc")
 
 
 def refusal_of(refused: Refused, call_id: str, approval_url: str) -> Fields:

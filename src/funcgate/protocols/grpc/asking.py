@@ -1,11 +1,23 @@
 """The head that goes to a target: the caller's metadata, the target's credential, the time that is left."""
 
+from functools import lru_cache
+
 from funcgate.wire.grpc import CODINGS, write_timeout
 
 from .opening import Opening
 from .target import GrpcTarget, Injection
 
 Fields = list[tuple[bytes, bytes]]
+
+
+_POST = (b":method", b"POST")
+_GRPC = ((b"te", b"trailers"), (b"content-type", b"application/grpc"))
+
+
+@lru_cache(maxsize=64)
+def _accepting(accepts: bytes) -> tuple[bytes, bytes]:
+    codings = [coding.encode() for coding in CODINGS if accepts and coding.encode() in accepts]
+    return b"grpc-accept-encoding", b",".join([b"identity", *codings])
 
 
 def outbound(
@@ -21,16 +33,13 @@ def outbound(
     if injected.names:
         # Attack: send the credential's own field, in this spelling or with underscores.
         fields = [field for field in fields if field[0].replace(b"_", b"-") not in injected.names]
-    accepts = opening.accepts
-    codings = [coding.encode() for coding in CODINGS if accepts and coding.encode() in accepts]
     found = [
-        (b":method", b"POST"),
-        (b":scheme", target.scheme),
+        _POST,
+        target.scheme_field,
         (b":path", opening.path),
-        (b":authority", target.authority),
-        (b"te", b"trailers"),
-        (b"content-type", b"application/grpc"),
-        (b"grpc-accept-encoding", b",".join([b"identity", *codings])),
+        target.authority_field,
+        *_GRPC,
+        _accepting(opening.accepts),
         (b"grpc-timeout", write_timeout(left_s)),
         (b"funcgate-call-id", call_id.encode()),
     ]

@@ -23,14 +23,24 @@ from funcgate.core.reply import Reply
 from funcgate.protocols.calling import reason_of, session, told, traceparent_of
 from funcgate.protocols.http2.stream import Gone, Stream
 from funcgate.protocols.http2.upstream import refusal as refused_by_target
-from funcgate.wire.grpc import TextReader, frame
+from funcgate.wire.grpc import TextReader, alone, frame
 from funcgate.wire.http1.fields import INCIDENTAL
 from funcgate.wire.http1.prefer import read_prefer
 
 from .answer import Answer
 from .answering import Back, Fields, answering_on, refusal_of, written
 from .asking import outbound
-from .judging import Message, check_readable, digest, judged, means_the_same, read_message
+from .judging import (
+    LARGE,
+    NO_MESSAGE,
+    Message,
+    check_readable,
+    digest,
+    judged,
+    judged_here,
+    means_the_same,
+    read_message,
+)
 from .messages import Messages, Readable
 from .opening import Opening
 from .replying import framed, streamed, whole
@@ -58,9 +68,27 @@ class CallerStream(Readable, Back, Protocol):
     write_timeout_s: float
     read_by: float
 
+    def whole(self) -> bytes | None:
+        """All of it, when all of it is here; None when it has to be read."""
+        ...
+
 
 class RpcExchange:
     """One RPC. Used by gateway.py, top to bottom, once. `follow` carries the messages after the first one, as a task."""
+
+    _following: asyncio.Task[None] | None = None
+    _watch: Watch | None = None
+    _answer: Answer | None = None
+    _message = NO_MESSAGE
+    _target_s = 0.0  # the part of the call's time that the target took
+    target = ""
+    grpc_target: GrpcTarget | None = None
+    method: Method | None = None
+    call: Call | None = None
+    messages: Messages | None = None  # None where the caller's only message came at once
+    upstream: Stream | None = None
+    traceparent = b""
+    stopped: Refused | None = None  # why a later message ended the RPC
 
     def __init__(
         self,
@@ -72,26 +100,14 @@ class RpcExchange:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._stream = stream
+        stream.write_timeout_s = service.write_timeout_s
         self._follow = follow
-        self._following: asyncio.Task[None] | None = None
-        self._watch: Watch | None = None
-        self._answer: Answer | None = None
-        self._message = Message({}, None)
-        self._target_s = 0.0  # the part of the call's time that the target took
         self.service = service
         self.site = service.site
         self.opening = opening
         self.answering = answering_on(stream, opening, service.site.cors)
         self.call_id = new_id()
         self.client = client
-        self.target = ""
-        self.grpc_target: GrpcTarget | None = None
-        self.method: Method | None = None
-        self.call: Call | None = None
-        self.messages: Messages | None = None
-        self.upstream: Stream | None = None
-        self.traceparent = b""
-        self.stopped: Refused | None = None  # why a later message ended the RPC
         self.deadline = self._loop.time() + opening.timeout_s if opening.timeout_s else inf
 
     @property
@@ -146,11 +162,20 @@ class RpcExchange:
         self.method = method = target.catalog.find(opening.path)
         if method is None:
             raise Refused(Code.FUNCTION_UNKNOWN, private_detail=f"no method for {opening.path.decode('latin-1')}")
-        check_readable(method, target, self.site.snapshot)
-        self.traceparent = traceparent_of(opening.known)
-        messages = self._begin_reading(target)
-        if not (all(method.streams) and self._speaks_first(method, target, principal)):
-            self._message = await judged(method, await read_message(messages, only=not method.streams[0]))
+        if method.opaque:
+            check_readable(method, target, self.site.snapshot)
+        if b"traceparent" in opening.known:
+            self.traceparent = traceparent_of(opening.known)
+        raw = None if method.streams[0] else self._stream.whole()
+        data = None if raw is None else alone(raw, target.limits.max_request)
+        if data is None:
+            messages = self._begin_reading(target, raw or b"")
+            if not (all(method.streams) and self._speaks_first(method, target, principal)):
+                self._message = await judged(method, await read_message(messages, only=not method.streams[0]))
+        elif len(data) <= LARGE:
+            self._message = judged_here(method, data)
+        else:
+            self._message = await judged(method, data)
         self.call = call = self._call_of(method, target, principal)
         return call
 
@@ -163,7 +188,8 @@ class RpcExchange:
         started = perf_counter()
         try:
             answer = await self._ask(call, message, lease)
-            if _streams(answer.method):
+            # Piece for piece?
+            if answer.method.streams[1] or answer.method.opaque:
                 return streamed(answer, self._gone)
             return await whole(answer)
         except Gone as gone:
@@ -176,11 +202,19 @@ class RpcExchange:
         answer, answering = self._answer, self.answering
         if answer is None:
             raise RuntimeError("an answer is delivered before it came")
-        head = [*self._own_fields(), *written(reply.headers)]
+        head = self._own_fields()
+        if reply.headers:
+            head += written(reply.headers)
         if answer.coding:
             head.append((b"grpc-encoding", answer.coding.encode()))
         try:
-            if reply.stream is None:
+            if reply.stream is None and answer.only is not None and reply.body:
+                only = frame(answer.only.restore(reply.body))
+                if answering.whole(head, only, answer.ending() + written(reply.trailers)):
+                    return
+                answering.head(head)
+                await answering.messages(only)
+            elif reply.stream is None:
                 frames = await framed(answer, reply.body + b"\n") if reply.body else b""
                 if frames or not answer.head_only:
                     answering.head(head)
@@ -188,7 +222,9 @@ class RpcExchange:
                         await answering.messages(frames)
             else:
                 await self._deliver_stream(head, answer, reply.stream)
-            trailers = [*answer.ending(), *written(reply.trailers)]
+            trailers = answer.ending()
+            if reply.trailers:
+                trailers = [*trailers, *written(reply.trailers)]
             if answering.begun:
                 await answering.end(trailers)
             else:
@@ -277,23 +313,22 @@ class RpcExchange:
         # Attack: have an RPC opened by the policies for no message at all, where they would refuse the message.
         return not method.opaque and policies.blind(call) and isinstance(policies.decide(call), Allow)
 
-    def _begin_reading(self, target: GrpcTarget) -> Messages:
+    def _begin_reading(self, target: GrpcTarget, begun: bytes) -> Messages:
         stream, opening = self._stream, self.opening
-        stream.write_timeout_s = self.service.write_timeout_s
         # Attack: a message that comes byte by byte, so that its call is never over (slowloris).
         stream.read_by = min(self.deadline, self._loop.time() + self.service.first_message_timeout_s)
         text = TextReader() if opening.web is not None and opening.web.text else None
-        self.messages = messages = Messages(stream, opening.coding, target.limits.max_request, text)
+        self.messages = messages = Messages(stream, opening.coding, target.limits.max_request, text, begun)
         return messages
 
     # Sending.
 
     async def _ask(self, call: Call, message: Message, lease: Lease) -> Answer:
         target, method, messages = self.grpc_target, self.method, self.messages
-        if target is None or method is None or messages is None:
+        if target is None or method is None:
             raise RuntimeError("a call is sent before it is resolved")
         now = self._loop.time()
-        long = any(method.streams)
+        long = method.streams != (False, False)
         if long:
             self._watch = Watch(self, target.limits.end_with_token)
         left_s = min(target.limits.stream_timeout_s if long else target.limits.timeout_s, self.deadline - now)
@@ -305,7 +340,7 @@ class RpcExchange:
         )
         body = frame(message.data) if message.data is not None else b""
         secret = injected.secret
-        if messages.at_end:
+        if messages is None or messages.at_end:
             self.upstream = await target.pool.ask(
                 fields, body, secret=secret, idempotent=method.idempotent, deadline=now + left_s,
                 silence_s=target.limits.stream_idle_timeout_s if long else 0.0,
@@ -361,8 +396,3 @@ class RpcExchange:
         lines = b"".join(b"%b: %b\n" % field for field in fields)
         whole = hashlib.sha256(b"%b\n%b" % (self.opening.path, lines)).hexdigest()
         return whole, tuple([told(*field) for field in fields]), hashlib.sha256(lines).hexdigest()
-
-
-def _streams(method: Method) -> bool:
-    """Whether the answer is handed over piece for piece."""
-    return method.streams[1] or method.opaque

@@ -2,9 +2,8 @@
 
 import asyncio
 import hashlib
-from typing import Any, NamedTuple
 
-from funcgate.catalog.proto import Method
+from funcgate.catalog.proto import Judged, Method
 from funcgate.core.ports import CallerGone
 from funcgate.core.refusal import Code, Refused
 from funcgate.gateway import Snapshot
@@ -14,14 +13,9 @@ from funcgate.wire.grpc import Malformed, TooLarge
 from .messages import Messages
 from .target import GrpcTarget
 
-_LARGE = 64 << 10  # bytes; larger messages are read beside the loop
-
-
-class Message(NamedTuple):
-    """`data` is what is sent; None: the caller sent no message at all."""
-
-    args: dict[str, Any]
-    data: bytes | None
+Message = Judged
+NO_MESSAGE = Message({}, None)  # the caller sent none, or none yet
+LARGE = 64 << 10  # bytes; larger messages are read beside the loop
 
 
 async def read_message(messages: Messages, *, only: bool) -> bytes | None:
@@ -38,13 +32,17 @@ async def read_message(messages: Messages, *, only: bool) -> bytes | None:
         raise CallerGone from None
 
 
+def judged_here(method: Method, message: bytes | None) -> Message:
+    """The same, for as long as it takes."""
+    takes = method.takes
+    return Message({}, message) if takes is None or message is None else takes.read(message)
+
+
 async def judged(method: Method, message: bytes | None) -> Message:
     """Raises `Refused(request.…)`."""
-    takes = method.takes
-    if takes is None or message is None:
-        return Message({}, message)
-    found = takes.read(message) if len(message) <= _LARGE else await asyncio.to_thread(takes.read, message)
-    return Message(found.args, found.data)
+    if message is None or len(message) <= LARGE:
+        return judged_here(method, message)
+    return await asyncio.to_thread(judged_here, method, message)
 
 
 def means_the_same(method: Method, message: Message) -> bool:

@@ -22,15 +22,19 @@ class Readable(Protocol):
 
 
 class Messages:
-    """`coding` is what the head says of compressed messages, `max_bytes` what one may have, also when opened.
+    """`coding` is what the head says of compressed messages, `max_bytes` what one may have, also when opened; `begun` was taken
+    off the stream before.
 
     Reading raises `Malformed`, `TooLarge` (which is one), and whatever the stream raises.
     """
 
-    __slots__ = ("_coding", "_frames", "_max_bytes", "_stream", "_text", "_there", "packed")
+    __slots__ = ("_begun", "_coding", "_frames", "_max_bytes", "_stream", "_text", "_there", "packed")
 
-    def __init__(self, stream: Readable, coding: str, max_bytes: int, text: TextReader | None = None) -> None:
+    def __init__(
+        self, stream: Readable, coding: str, max_bytes: int, text: TextReader | None = None, begun: bytes = b""
+    ) -> None:
         self._stream = stream
+        self._begun = begun
         self._coding = coding
         self._max_bytes = max_bytes
         self._frames = Frames(max_bytes)
@@ -42,7 +46,7 @@ class Messages:
         """The next message; None after the last one."""
         there, stream = self._there, self._stream
         while not there:
-            data = await stream.read()
+            data, self._begun = self._begun or await stream.read(), b""
             if not data:
                 if self._text is not None:
                     self._text.finish()
@@ -73,7 +77,7 @@ class Messages:
     @property
     def at_end(self) -> bool:
         """Whether it is known already that no message follows. Never waits."""
-        if self._there or not self._stream.ended or self._stream.held or self._frames.waiting:
+        if self._begun or self._there or not self._stream.ended or self._stream.held or self._frames.waiting:
             return False
         return self._text is None or not self._text.waiting
 

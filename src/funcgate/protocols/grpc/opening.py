@@ -5,18 +5,19 @@ from time import perf_counter
 
 from msgspec import Struct
 
-from funcgate.core.principal import RawToken
+from funcgate.core.principal import RawToken, Tokens
 from funcgate.core.refusal import Code, Refused
 from funcgate.wire.grpc import CODINGS, Malformed, WebKind, check, read_timeout
+from funcgate.wire.grpc.sorting import TWICE, UNDERSCORED, roles_of, sort_head
 from funcgate.wire.http1.fields import NEVER_FORWARDED, SINGLE
 
 Fields = list[tuple[bytes, bytes]]
 
-_PSEUDO = ord(":")
 _ONCE = SINGLE | {b"grpc-timeout", b"grpc-encoding", b"funcgate-target", b"te"}
 # What frames the call on this side; the gateway writes its own to the target.
 _OF_THIS_SIDE = frozenset({b"accept", b"content-type", b"content-encoding", b"origin", b"referer", b"x-grpc-web"})
 _WITHHELD = NEVER_FORWARDED | _OF_THIS_SIDE
+_ROLES = roles_of(_ONCE, _WITHHELD)
 _MAX_TOKEN = 16 << 10
 _TYPES = (b"application/grpc", b"application/grpc+proto")
 _OF_THE_PROTOCOL = (b"grpc-", b"funcgate-")
@@ -33,15 +34,12 @@ class Opening(Struct):
     known: dict[bytes, bytes]
     fields: Fields
     web: WebKind | None
+    tokens: Tokens
     began: float
     timeout_s: float = 0.0
     coding: str = ""
     accepts: bytes = b""
     wrong: Refused | None = None
-
-    @property
-    def content_type(self) -> bytes:
-        return self.known.get(b"content-type", b"application/grpc")
 
     @property
     def token(self) -> RawToken | None:
@@ -57,34 +55,24 @@ class Opening(Struct):
             value = authorization[7:].lstrip(b" ")
         if len(value) > _MAX_TOKEN:
             raise Refused(Code.IDENTITY_INVALID, private_detail="the token is longer than any token may be")
-        return RawToken(value) if value else None
+        return self.tokens.of(value) if value else None
 
 
-def read_opening(fields: Fields) -> Opening:
+def read_opening(fields: Fields, tokens: Tokens) -> Opening:
     """Never raises: what is wrong is said when the call is identified, so that it is recorded."""
     known: dict[bytes, bytes] = {}
     crossing: Fields = []
     wrong: Refused | None = None
-    underscored = False
-    for field in fields:
-        name, value = field
-        if name in known and name in _ONCE:
-            # Attack: send a field twice, so that two readers believe different ones.
-            wrong = Refused(Code.REQUEST_INVALID, "A field that may come once came twice.")
-        known[name] = value
-        if name not in _WITHHELD and name[0] != _PSEUDO and not name.startswith(_OF_THE_PROTOCOL):
-            underscored = underscored or b"_" in name
-            if b"," in value and name.endswith(b"-bin"):
-                # Attack: several values in one field, which one reader takes apart and another one refuses or reads as one.
-                crossing += [(name, part.strip(b" \t")) for part in value.split(b",")]
-            else:
-                crossing.append(field)
+    odd = sort_head(fields, known, crossing, _ROLES)
+    if odd & TWICE:
+        # Attack: send a field twice, so that two readers believe different ones.
+        wrong = Refused(Code.REQUEST_INVALID, "A field that may come once came twice.")
     # Attack: CGI, WSGI and PHP read x_user and x-user as one variable, so one may shadow the other.
-    if underscored and any(_passes_for(name.replace(b"_", b"-"), known) for name, _ in crossing if b"_" in name):
+    if odd & UNDERSCORED and any(_passes_for(name.replace(b"_", b"-"), known) for name, _ in crossing if b"_" in name):
         wrong = Refused(Code.REQUEST_INVALID, "Two fields would be read as one.")
     opening = Opening(
         path=known.get(b":path", b""), authority=known.get(b":authority") or known.get(b"host", b""), known=known,
-        fields=crossing, web=None, began=perf_counter(), wrong=wrong,
+        fields=crossing, web=None, tokens=tokens, began=perf_counter(), wrong=wrong,
     )  # fmt: skip
     try:
         _read_rest(opening)

@@ -15,6 +15,9 @@ _PIECE = 32 << 10  # bytes of lines that are masked and recorded together, if th
 
 async def whole(answer: Answer) -> Reply:
     """An answer of one message, or a failure. Raises `Refused`, `Gone`."""
+    only = await answer.whole()
+    if only is not None:
+        return Reply(status=200, headers=answer.metadata, media="application/json", body=only, trailers=answer.trailers)
     line = await answer.line()
     more = None if line is None or answer.status >= 0 else await answer.line()
     if line is None or (more is not None and answer.status < 0):

@@ -1,8 +1,10 @@
 """Where gRPC callers arrive: each RPC through the gateway, health answered here. It holds the site that they are served from."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
+from funcgate.core.principal import Tokens
 from funcgate.gateway import Gateway
 from funcgate.protocols.http.limits import ListenerLimits
 from funcgate.wire.http1.requests import Request
@@ -29,15 +31,14 @@ class GrpcService:
         self._gateway = gateway
         self._health = Health(ready)
 
-    async def serve(self, stream: CallerStream, fields: list[tuple[bytes, bytes]], client: str) -> None:
-        """One RPC, from its head to its end. Cancel it when the caller goes away."""
-        if (answer := self._preflight(fields)) is not None:
-            stream.head(answer, end=True)
-            return
-        await self._serve(stream, read_opening(fields), client)
+    def serve(
+        self, stream: CallerStream, fields: list[tuple[bytes, bytes]], client: str, tokens: Tokens
+    ) -> Coroutine[Any, Any, None]:
+        """One RPC, from its head to its end. Cancel it when the caller goes away. `tokens` are those of its connection."""
+        return self._serve(stream, read_opening(fields, tokens), client)
 
     async def _serve(self, stream: CallerStream, opening: Opening, client: str) -> None:
-        if self._asks_us(opening):
+        if opening.path in PATHS and self._asks_us(opening):
             stream.read_by = asyncio.get_running_loop().time() + self.first_message_timeout_s
             await self._health.answer(stream, opening, answering_on(stream, opening, self.site.cors))
             return
@@ -49,22 +50,19 @@ class GrpcService:
 
     async def serve_request(self, connection: Connection, request: Request) -> None:
         """One RPC of gRPC-Web over HTTP/1.1."""
-        if request.method == b"OPTIONS" and (answer := self._preflight(fields_of(request))) is not None:
+        if request.method == b"OPTIONS" and (answer := self.preflight(request)) is not None:
             WebStream(connection, request, 0).head(answer, end=True)
             await connection.drain()
             return
-        opening = read_opening(fields_of(request))
+        opening = read_opening(fields_of(request), Tokens())
         # Attack: whoever asks for our health says not who it is, and has megabytes kept for it.
         most_bytes = HEALTH_BODY if self._asks_us(opening) else self._most_bytes()
         await self._serve(WebStream(connection, request, most_bytes), opening, connection.client)
 
-    def preflights(self, request: Request) -> bool:
-        """Whether the request asks, before gRPC-Web, whether a page may call."""
-        return self._preflight(fields_of(request)) is not None
-
-    def _preflight(self, fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]] | None:
+    def preflight(self, request: Request) -> list[tuple[bytes, bytes]] | None:
+        """The answer to a request that asks, before gRPC-Web, whether a page may call; None to any other."""
         cors = self.site.cors
-        return None if cors is None else cors.preflight(fields)
+        return None if cors is None else cors.preflight(fields_of(request))
 
     def _most_bytes(self) -> int:
         """Of a body, whatever its target; each message has its own limit. Base64 takes four bytes for three."""

@@ -47,8 +47,8 @@ class GrpcTarget:
         self.pool = pool
         self.forward = forward
         self.unmaskable_pass = unmaskable_pass
-        self.scheme = parts.scheme.encode()
-        self.authority = parts.netloc.encode("ascii" if parts.netloc.isascii() else "idna")
+        self.scheme_field = (b":scheme", parts.scheme.encode())
+        self.authority_field = (b":authority", parts.netloc.encode("ascii" if parts.netloc.isascii() else "idna"))
         self._injection: Injection | None = None
 
     def injection(self, lease: Lease) -> Injection:

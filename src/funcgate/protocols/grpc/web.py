@@ -44,6 +44,9 @@ class WebStream:
         self.held = 0
         self.write_timeout_s = self.read_by = inf
 
+    def whole(self) -> None:
+        """It has to be read."""
+
     async def read(self, limit: int = 0) -> bytes:
         """All of the body at once, then b"". Raises `Refused`."""
         if self.ended:
@@ -79,6 +82,10 @@ class WebStream:
         if end:
             self._end()
         await self._connection.drain()
+
+    def answer_now(self, head: Fields, data: bytes, trailers: Fields) -> bool:
+        """Never: it is written piece for piece."""
+        return False
 
     def close(self) -> None:
         """An answer that was not ended must not look whole."""

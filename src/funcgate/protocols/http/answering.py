@@ -8,10 +8,10 @@ from funcgate.core.ports import CallerGone
 from funcgate.core.refusal import Refused
 from funcgate.core.reply import Reply
 from funcgate.wire.http1 import writing
-from funcgate.wire.http1.requests import Request
 
 from .exchange import Caller, HttpExchange, pieces_of
-from .target import HttpSite
+
+_BODILESS = frozenset({204, 304})
 
 
 class WrittenTo(Caller, Protocol):
@@ -24,32 +24,47 @@ class WrittenTo(Caller, Protocol):
 
     def write(self, data: bytes) -> None: ...
 
+    def write_answer(self, data: bytes) -> bool:
+        """A whole answer, of which nothing was written before. Whether to `drain` after it."""
+        ...
+
     async def drain(self) -> None: ...
 
 
 class Http1Exchange(HttpExchange):
     """An exchange over one connection, in its turn."""
 
-    __slots__ = ("_out",)
-
-    def __init__(self, connection: WrittenTo, request: Request, site: HttpSite, broken: Refused | None) -> None:
-        super().__init__(connection, request, site, broken)
-        self._out = connection
+    __slots__ = ()
+    _connection: WrittenTo
 
     async def deliver(self, reply: Reply) -> None:
         """See `core.ports.Exchange`."""
-        connection, request = self._out, self.request
+        connection, request, body = self._connection, self.request, reply.body
+        if (
+            body is not None and not reply.trailers and request.version_1_1 and reply.status not in _BODILESS
+            and request.method != b"HEAD" and connection.may_stay
+        ):  # fmt: skip
+            self._began = True
+            spent_s = self._spent_s()
+            if connection.write_answer(writing.whole_answer(reply.status, reply.headers, self.call_id, spent_s, body)):
+                await connection.drain()
+        else:
+            await self._deliver_otherwise(reply)
+
+    async def _deliver_otherwise(self, reply: Reply) -> None:
+        """An answer in pieces, or without a body, or the last one of its connection, or to a caller that speaks HTTP/1.0."""
+        connection, request = self._connection, self.request
         head = [
             writing.status_line(reply.status),
             writing.fields_block(reply.headers),
-            writing.own_fields(self.call_id, self._spent_ms()),
+            writing.own_fields(self.call_id, self._spent_s()),
         ]
         streamed = reply.body is None or bool(reply.trailers)
         if not connection.may_stay or (streamed and not request.version_1_1):
             head.append(b"Connection: close\r\n")
         elif not request.version_1_1:
             head.append(b"Connection: keep-alive\r\n")
-        if request.method == b"HEAD" or reply.status in (204, 304):
+        if request.method == b"HEAD" or reply.status in _BODILESS:
             self._begin()
             head.append(b"\r\n")
             connection.write(b"".join(head))
@@ -63,13 +78,13 @@ class Http1Exchange(HttpExchange):
         await connection.drain()
 
     async def _answer_no(self, refused: Refused) -> None:
-        connection = self._out
+        connection = self._connection
         data = writing.refusal(
             refused,
             self.call_id,
             keep_alive=connection.may_stay,
             head_only=self.request.method == b"HEAD",
-            spent_ms=self._spent_ms(),
+            spent_s=self._spent_s(),
             approval_url=self._approval_url(refused),
         )
         try:
@@ -83,7 +98,7 @@ class Http1Exchange(HttpExchange):
             await self._deliver_each(head, reply, pieces)
 
     async def _deliver_each(self, head: list[bytes], reply: Reply, pieces: AsyncGenerator[bytes, None]) -> None:
-        connection = self._out
+        connection = self._connection
         # Before the head: an answer that is collected to be masked is refused here, while a refusal can still be told.
         piece = await anext(pieces, b"")
         self._begin()

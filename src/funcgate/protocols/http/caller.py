@@ -10,6 +10,7 @@ from math import inf
 from typing import Protocol, cast
 
 from funcgate.core.ports import CallerGone
+from funcgate.core.principal import Tokens
 from funcgate.core.refusal import Code, Refused
 from funcgate.gateway import Gateway
 from funcgate.wire.http1.limits import Malformed
@@ -42,13 +43,13 @@ class Phase(Enum):
     LINGER = "the caller to close"
 
 
-_IDLE, _HEAD, _CALL = Phase.IDLE, Phase.HEAD, Phase.CALL
+_IDLE, _HEAD, _CALL, _PROBE = Phase.IDLE, Phase.HEAD, Phase.CALL, Phase.PROBE
 
 
 class GrpcWeb(Protocol):
     """Who serves requests whose content is gRPC-Web (protocols/grpc)."""
 
-    def preflights(self, request: Request) -> bool: ...
+    def preflight(self, request: Request) -> list[tuple[bytes, bytes]] | None: ...
 
     async def serve_request(self, connection: "CallerConnection", request: Request) -> None: ...
 
@@ -83,8 +84,8 @@ class CallerConnection(asyncio.Protocol):
         self._limits = listener.limits
         self._secure = secure
         self._loop = asyncio.get_running_loop()
-        self._reader = RequestReader(listener.limits.head, self._request_began)
         self._queue: deque[Request] = deque()
+        self._reader = RequestReader(listener.limits.head, self._queue.append)
         self._broken: Malformed | None = None
         self._request: Request | None = None
         self._allowance = _UNASKED
@@ -98,6 +99,7 @@ class CallerConnection(asyncio.Protocol):
         self._discarding = False
         self._early = b""  # what may be the begin of HTTP/2's preface
         self.client = ""
+        self.tokens = Tokens()
         self.deadline = inf
 
     # What the loop calls.
@@ -122,6 +124,22 @@ class CallerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._discarding or self._broken is not None:
             return
+        request = self._reader.whole(data)
+        if request is None:
+            self._take(data)
+            return
+        queue = self._queue
+        queue.append(request)
+        if len(queue) >= self._limits.max_pipelined:
+            self._pause_reading()
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _take(self, data: bytes) -> None:
+        """Bytes that are anything but one whole plain request."""
         reader = self._reader
         try:
             reader.feed(data)
@@ -182,7 +200,7 @@ class CallerConnection(asyncio.Protocol):
 
     def expire(self, now: float) -> None:
         """The sweeper found the deadline of the present phase passed."""
-        if self._phase is Phase.PROBE:
+        if self._phase is _PROBE:
             self._probe()
             return
         self.deadline = inf
@@ -209,8 +227,11 @@ class CallerConnection(asyncio.Protocol):
     def may_stay(self) -> bool:
         """Whether this connection can serve another request after the present one."""
         request = self._request
+        return request is not None and self._stays_after(request)
+
+    def _stays_after(self, request: Request) -> bool:
         return (
-            request is not None and request.keep_alive and request.complete and not self._eof
+            request.keep_alive and request.complete and not self._eof
             and self._broken is None and not self._listener.draining
         )  # fmt: skip
 
@@ -240,6 +261,16 @@ class CallerConnection(asyncio.Protocol):
             raise CallerGone
         self._transport.write(data)
 
+    def write_answer(self, data: bytes) -> bool:
+        """A whole answer, of which nothing was written before. Whether to `drain` after it. Raises `CallerGone`."""
+        if self._phase is _PROBE:
+            self._enter(_CALL, inf)
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            raise CallerGone
+        transport.write(data)
+        return self._drained is not None
+
     async def drain(self) -> None:
         """Wait until the caller has read enough. A caller that reads nothing for `write_timeout_s` is cut off."""
         drained = self._drained
@@ -265,46 +296,34 @@ class CallerConnection(asyncio.Protocol):
     # Serving.
 
     async def _serve(self) -> None:
+        # One coroutine for all of it: whatever a call waits for, it is resumed through each that is between.
+        listener, queue = self._listener, self._queue
         try:
-            await self._serve_requests()
+            while True:
+                while not queue and self._broken is None and not self._eof and not listener.draining:
+                    await self._next()
+                if not queue:
+                    break
+                self._request = request = queue.popleft()
+                self._phase, self.deadline = _CALL, inf
+                site, grpc = listener.site, listener.grpc
+                if grpc is not None and (
+                    request.known.get(b"content-type", b"").startswith(_GRPC_WEB)
+                    or (request.method == b"OPTIONS" and grpc.preflight(request) is not None)
+                ):
+                    await grpc.serve_request(self, request)
+                else:
+                    await listener.gateway.carry(Http1Exchange(self, request, site, None), site.snapshot)
+                if not self._stays_after(request):
+                    break
+                self._request = None
+            if self._broken is not None and self._request is None and self.writable:
+                await self._refuse_broken(self._broken)
+            self._finish()
         except Exception:
             # Whatever broke, the caller must not wait for ever, and nothing half-done may look whole.
             self._listener.broke()
             self.abort()
-
-    async def _serve_requests(self) -> None:
-        listener, queue = self._listener, self._queue
-        while True:
-            request = queue.popleft() if queue else await self._next()
-            if request is None:
-                break
-            self._request = request
-            self._phase, self.deadline = _CALL, inf
-            site, grpc = listener.site, listener.grpc
-            if grpc is not None and (
-                request.known.get(b"content-type", b"").startswith(_GRPC_WEB)
-                or (request.method == b"OPTIONS" and grpc.preflights(request))
-            ):
-                await grpc.serve_request(self, request)
-            else:
-                await listener.gateway.carry(Http1Exchange(self, request, site, None), site.snapshot)
-            if not self.may_stay:
-                break
-            self._request = None
-        if self._broken is not None and self._request is None and self.writable:
-            await self._refuse_broken(self._broken)
-        self._finish()
-
-    async def _next(self) -> Request | None:
-        """The next request, or None when there will be none."""
-        while not self._queue:
-            if self._broken is not None or self._eof or self._listener.draining:
-                return None
-            if self._phase is not _HEAD:
-                self._enter(_IDLE, self._limits.idle_timeout_s)
-            self._resume_reading()
-            await self._wait()
-        return self._queue.popleft()
 
     async def _refuse_broken(self, malformed: Malformed) -> None:
         """Bytes that are no request are refused through the same gate, so that they are recorded."""
@@ -329,8 +348,14 @@ class CallerConnection(asyncio.Protocol):
         self._enter(Phase.LINGER, _LINGER_S)
         self._resume_reading()
 
-    def _request_began(self, request: Request) -> None:
-        self._queue.append(request)
+    def _next(self) -> "asyncio.Future[None]":
+        """Done when there is something new to look at: a request, or a reason why there will be none."""
+        if self._phase is not _HEAD:
+            self._phase, self.deadline = _IDLE, self._loop.time() + self._limits.idle_timeout_s
+        if self._read_paused:
+            self._resume_reading()
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     def _enter(self, phase: Phase, timeout_s: float) -> None:
         self._phase = phase
@@ -354,11 +379,11 @@ class CallerConnection(asyncio.Protocol):
         if self._transport is None or request is None or not request.version_1_1:
             return
         self._transport.write(CONTINUE)
-        self._enter(Phase.PROBE, _PROBE_S)
+        self._enter(_PROBE, _PROBE_S)
 
     def answer_began(self) -> None:
         """From now on no interim answer may be written."""
-        if self._phase is Phase.PROBE:
+        if self._phase is _PROBE:
             self._enter(_CALL, inf)
 
     def _pause_reading(self) -> None:

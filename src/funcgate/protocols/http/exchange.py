@@ -6,22 +6,22 @@ What `resolve` judged and what `send` writes come from the same parsed request, 
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from time import perf_counter, time
-from typing import Protocol
+from typing import Any, Protocol
 
 from funcgate.core.call import Call, Permit
 from funcgate.core.ids import new_id
 from funcgate.core.lease import Lease
 from funcgate.core.ports import Patience
-from funcgate.core.principal import Principal, RawToken
+from funcgate.core.principal import Principal, RawToken, Tokens
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
 from funcgate.core.session import session_of, session_of_token
 from funcgate.wire.http1.fields import INCIDENTAL, media_type
 from funcgate.wire.http1.prefer import read_prefer
 from funcgate.wire.http1.requests import Request
-from funcgate.wire.request_target import RequestTarget, parse_request_target
+from funcgate.wire.request_target import split_request_target
 
 from .forward import forward
 from .outgoing import Unread
@@ -35,12 +35,17 @@ _SECRET = re.compile(
     rb"auth|cookie|credential|key|passw|secret|signature|token"
 )  # in the name of a field: its value is one
 _MAX_TOKEN = 16 << 10
+# What few calls have, and what is to be looked at in those.
+_CHECKED = frozenset({b"expect", b"content-encoding"})
+_NAMING = frozenset({b"traceparent", b"funcgate-session"})
+_METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
 
 class Caller(Protocol):
     """What an exchange asks of whoever has the caller's connection, or its stream."""
 
     client: str
+    tokens: Tokens
 
     @property
     def site(self) -> HttpSite:
@@ -111,7 +116,7 @@ class HttpExchange(ABC):
             value = authorization[7:].lstrip(b" ")
         if len(value) > _MAX_TOKEN:
             raise Refused(Code.IDENTITY_INVALID, private_detail="the token is longer than any token may be")
-        return RawToken(value) if value else None
+        return self._connection.tokens.of(value) if value else None
 
     @property
     def patience(self) -> Patience:
@@ -133,8 +138,9 @@ class HttpExchange(ABC):
         # Attack: get a call approved, and have a reload send its bytes to another place, or mean another function by them.
         if (new.url, new.forward) != (old.url, old.forward):
             return False
-        located = parse_request_target(self.request.target, self.request.known.get(b"host", b""))
-        segments = located.segments if self._by_host(located) else located.segments[1:]
+        _, segments, _, _, authority = split_request_target(self.request.target, self.request.known.get(b"host", b""))
+        if not self._by_host(authority):
+            segments = segments[1:]
         found = new.catalog.find(self.request.method.decode("ascii"), segments, self.path)
         if found is None or found.binding.function.full_name != call.function:
             return False
@@ -144,46 +150,47 @@ class HttpExchange(ABC):
     async def resolve(self, principal: Principal) -> Call:
         """See `core.ports.Exchange`. The order: place, function, then the body, then the arguments."""
         request = self.request
-        located = parse_request_target(request.target, request.known.get(b"host", b""))
-        target, segments, self.path = self._locate(located)
-        found = target.catalog.find(request.method.decode("ascii"), segments, self.path)
+        known = request.known
+        whole, segments, params, self.query, authority = split_request_target(request.target, known.get(b"host", b""))
+        target, segments, self.path = self._locate(whole, segments, authority)
+        method = _METHODS.get(request.method) or request.method.decode("ascii")
+        found = target.catalog.find(method, segments, self.path)
         if found is None:
-            raise Refused(
-                Code.FUNCTION_UNKNOWN, private_detail=f"no function for {request.method.decode()} {located.path}"
-            )
-        self._check_head()
+            raise Refused(Code.FUNCTION_UNKNOWN, private_detail=f"no function for {method} {whole}")
+        if not _CHECKED.isdisjoint(known):
+            self._check_head()
         limit = target.limits.max_request
         if request.complete and request.size <= limit:
-            self.body = body = request.body
+            pieces = request.pieces
+            self.body = body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         else:
             self.body = body = await self._connection.read_body(request, limit)
-        content_type = request.known.get(b"content-type", b"")
+        content_type = known.get(b"content-type", b"")
         media, charset = media_type(content_type)
-        self.forwarded = fields = self._forwarded_fields(target)
-        args = found.binding.read(found.path_args, located.params, fields, media, charset, body)
-        self.query = located.query
+        self.forwarded = fields = request.fields if not target.forward else self._forwarded_fields(target)
+        binding = found.binding
+        args = binding.read(found.path_args, params, fields, media, charset, body)
+        named = not _NAMING.isdisjoint(known)
         self.call = call = Call(
             id=self.call_id,
             target=target.name,
-            function=found.binding.function.full_name,
+            function=binding.function.full_name,
             args=args,
             principal=principal,
-            session=self._session(principal),
+            session=self._session(principal) if named else session_of_token(principal, self.target),
             digest=self._digest(target, content_type),
             received_at=time(),
             client=self.client,
-            trace=self.traceparent[3:35].decode(),
-            reason=request.known.get(b"funcgate-reason", b"")[:1000].decode("utf-8", "replace"),
         )
+        if named:
+            call.trace = self.traceparent[3:35].decode()
+        if b"funcgate-reason" in known:
+            call.reason = known[b"funcgate-reason"][:1000].decode("utf-8", "replace")
         return call
 
-    async def send(self, permit: Permit, lease: Lease) -> Reply:
+    def send(self, permit: Permit, lease: Lease) -> Coroutine[Any, Any, Reply]:
         """See `core.ports.Exchange`."""
-        started = perf_counter()
-        try:
-            return await forward(self, permit, lease)
-        finally:
-            self.target_s += perf_counter() - started
+        return forward(self, permit, lease)
 
     @abstractmethod
     async def deliver(self, reply: Reply) -> None:
@@ -213,24 +220,23 @@ class HttpExchange(ABC):
         self._began = True
         self._connection.answer_began()
 
-    def _locate(self, located: RequestTarget) -> tuple[HttpTarget, tuple[str, ...], str]:
+    def _locate(self, path: str, segments: tuple[str, ...], authority: str) -> tuple[HttpTarget, tuple[str, ...], str]:
         """The target that the host or the first segment names, and the segments and the path below it."""
         site = self._site
-        by_host = self._by_host(located)
-        name = by_host or (located.segments[0] if located.segments else "")
+        by_host = self._by_host(authority) if site.hosts else None
+        name = by_host or (segments[0] if segments else "")
         target = site.targets.get(name)
         if target is None:
             raise Refused(Code.FUNCTION_UNKNOWN, private_detail="the request names no target")
         self.target = name
         self.http_target = target
         if by_host:
-            return target, located.segments, located.path
-        below = located.path.find("/", 1)
-        return target, located.segments[1:], located.path[below:] if below > 0 else "/"
+            return target, segments, path
+        below = path.find("/", 1)
+        return target, segments[1:], path[below:] if below > 0 else "/"
 
-    def _by_host(self, located: RequestTarget) -> str | None:
-        hosts = self._site.hosts
-        return hosts.get(located.authority.rpartition(":")[0] or located.authority) if hosts else None
+    def _by_host(self, authority: str) -> str | None:
+        return self._site.hosts.get(authority.rpartition(":")[0] or authority)
 
     def _check_head(self) -> None:
         known = self.request.known
@@ -243,13 +249,11 @@ class HttpExchange(ABC):
             raise Refused(Code.REQUEST_INVALID, "An encoded body cannot be judged; send it as it is.", status=415)
 
     def _forwarded_fields(self, target: HttpTarget) -> list[tuple[bytes, bytes]]:
-        fields = self.request.fields
-        if target.forward:
-            known = self.request.known
-            # Attack: configured forwarding of Authorization must not hand the caller's funcgate token to the target.
-            withheld = {b"authorization"} if b"funcgate-token" not in known else set()
-            fields = fields + [(name, known[name]) for name in target.forward - withheld if name in known]
-        return fields
+        """The caller's fields that cross, with those that cross because the target's configuration names them."""
+        known = self.request.known
+        # Attack: configured forwarding of Authorization must not hand the caller's funcgate token to the target.
+        withheld = {b"authorization"} if b"funcgate-token" not in known else set()
+        return self.request.fields + [(name, known[name]) for name in target.forward - withheld if name in known]
 
     def _session(self, principal: Principal) -> str:
         """The name that the caller gave its run, else its trace, else token and target."""
@@ -270,8 +274,8 @@ class HttpExchange(ABC):
     def _digest(self, target: HttpTarget, content_type: bytes) -> str:
         """SHA-256 over the bytes that will be forwarded: method, target, path, query, content type, body."""
         line = f"{target.url}\n{self.path}?{self.query}\n".encode()
-        head = b"%b %b%b\n" % (self.request.method, line, content_type)
-        return "sha256:" + hashlib.sha256(head + self.body).hexdigest()
+        judged = b"".join((self.request.method, b" ", line, content_type, b"\n", self.body))
+        return "sha256:" + hashlib.sha256(judged).hexdigest()
 
     def _beside_digest(self) -> tuple[str, tuple[str, ...], str]:
         """SHA-256 over the path as it was spelled and the fields that the target gets, but for those in which the same call
@@ -286,8 +290,12 @@ class HttpExchange(ABC):
         ]
         return whole, tuple(told), hashlib.sha256(lines).hexdigest()
 
+    def _spent_s(self) -> float:
+        """What the call has taken so far, without the target's part of it."""
+        return max(0.0, perf_counter() - self._started - self.target_s)
+
     def _spent_ms(self) -> float:
-        return (perf_counter() - self._started - self.target_s) * 1000.0
+        return self._spent_s() * 1000.0
 
 
 async def pieces_of(reply: Reply) -> AsyncGenerator[bytes, None]:

@@ -3,97 +3,79 @@
 Over HTTP/1.1; a target that speaks HTTP/2 is asked by multiplexed.py.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
+from time import perf_counter
 
 from funcgate.core.call import Permit
 from funcgate.core.lease import Lease
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome, Reply
 from funcgate.wire.http1.responses import Response
-from funcgate.wire.http1.writing import fields_block
+from funcgate.wire.http1.writing import whole_request
 
 from .multiplexed import forward_multiplexed
-from .outgoing import IDEMPOTENT, Outgoing, fields_to, has_length, injection, path_to
+from .outgoing import IDEMPOTENT, Outgoing, injection, query_to
 from .pool import Pool
 from .returning import reply_of, too_large
-from .target import HttpTarget, Injection
-from .upstream import WHOLE_UP_TO, Answer, Died, UpstreamConnection
+from .target import HttpTarget
+from .upstream import Answer, Died, UpstreamConnection
 
 _UNREACHABLE = Code.TARGET_UNREACHABLE
+_UNANSWERED = "the target closed the connection before it answered"
 
 
 async def forward(exchange: Outgoing, permit: Permit, lease: Lease) -> Reply:
     """Send the call that `permit` is for, once, and bring its answer. Raises `Refused`, `PermitError`."""
-    call, target = exchange.call, exchange.http_target
-    if call is None or target is None:
-        raise RuntimeError("a call is sent before it is resolved")
-    permit.spend(call.digest)
-    injected = injection(target, lease)
-    pool = target.pool
-    if not isinstance(pool, Pool):
-        return await forward_multiplexed(exchange, target, pool, injected)
-    data = _outbound(exchange, target, injected)
-    method = exchange.request.method
-    connection = pool.idle() or await pool.acquire()
-    again = connection.used > 0 and method in IDEMPOTENT
+    started = perf_counter()
     try:
-        answer = await _ask(target, connection, data, method)
-    except Died:
-        pool.discard(connection)
-        if not again:
-            raise Refused(_UNREACHABLE, private_detail="the target closed the connection before it answered") from None
-        answer = await _ask_again(target, pool, data, method)
-    except BaseException:
-        pool.discard(connection)  # also when the caller went away: nobody may get this answer later
-        raise
-    try:
-        return _reply(exchange, target, pool, answer)
-    except Refused:
-        pool.discard(answer.connection)
-        raise
-
-
-def _ask(target: HttpTarget, connection: UpstreamConnection, data: bytes, method: bytes) -> asyncio.Future[Answer]:
-    limits = target.limits
-    return connection.ask(
-        data,
-        head_only=method == b"HEAD",
-        total_timeout_s=limits.timeout_s,
-        whole_up_to=-1 if target.unmaskable_pass else min(WHOLE_UP_TO, limits.max_response),
-    )
+        call, target = exchange.call, exchange.http_target
+        if call is None or target is None:
+            raise RuntimeError("a call is sent before it is resolved")
+        permit.spend(call.digest)
+        injected = target.injection
+        if injected is None or injected.lease is not lease:
+            injected = injection(target, lease)
+        pool = target.pool
+        if not isinstance(pool, Pool):
+            return await forward_multiplexed(exchange, target, pool, injected)
+        method = exchange.request.method
+        data = whole_request(
+            method, target.base_path + exchange.path, query_to(exchange, injected) if injected.query else exchange.query,
+            target.host_line, exchange.forwarded, injected.names, injected.lines, exchange.call_id, exchange.traceparent,
+            exchange.body,
+        )  # fmt: skip
+        connection = pool.idle() or await pool.acquire()
+        again = connection.used > 0 and method in IDEMPOTENT
+        try:
+            answer = await connection.ask(data, method == b"HEAD", target.limits.timeout_s, target.whole_up_to)
+        except Died:
+            pool.discard(connection)
+            if not again:
+                raise Refused(_UNREACHABLE, private_detail=_UNANSWERED) from None
+            answer = await _ask_again(target, pool, data, method)
+        except BaseException:
+            pool.discard(connection)  # also when the caller went away: nobody may get this answer later
+            raise
+        try:
+            return _reply(exchange, target, pool, answer)
+        except Refused:
+            pool.discard(answer.connection)
+            raise
+    finally:
+        exchange.target_s += perf_counter() - started
 
 
 async def _ask_again(target: HttpTarget, pool: Pool, data: bytes, method: bytes) -> Answer:
     """On a new connection, once."""
     connection = await pool.acquire(fresh=True)
     try:
-        return await _ask(target, connection, data, method)
+        return await connection.ask(data, method == b"HEAD", target.limits.timeout_s, target.whole_up_to)
     except Died:
         pool.discard(connection)
         raise Refused(_UNREACHABLE, private_detail="the target closed two connections unanswered") from None
     except BaseException:
         pool.discard(connection)
         raise
-
-
-def _outbound(exchange: Outgoing, target: HttpTarget, injected: Injection) -> bytes:
-    method, body = exchange.request.method, exchange.body
-    parts = [
-        b"%b %b HTTP/1.1\r\n" % (method, path_to(exchange, target, injected)),
-        target.host_line,
-        fields_block(fields_to(exchange, injected)),
-        injected.lines,
-        b"accept-encoding: identity\r\nfuncgate-call-id: %b\r\n" % exchange.call_id.encode(),
-    ]
-    if exchange.traceparent:
-        parts.append(b"traceparent: %b\r\n" % exchange.traceparent)
-    if has_length(method, body):
-        parts.append(b"content-length: %d\r\n\r\n" % len(body))
-        parts.append(body)
-    else:
-        parts.append(b"\r\n")
-    return b"".join(parts)
 
 
 def _reply(exchange: Outgoing, target: HttpTarget, pool: Pool, answer: Answer) -> Reply:

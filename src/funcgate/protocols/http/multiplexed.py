@@ -8,11 +8,11 @@ from funcgate.protocols.http2.stream import Gone, Stream
 from funcgate.protocols.http2.upstream import Http2Pool, refusal
 from funcgate.wire.http1.fields import NOT_RETURNED
 from funcgate.wire.http1.responses import KNOWN, Response
+from funcgate.wire.http1.writing import has_length, without
 
-from .outgoing import IDEMPOTENT, Outgoing, fields_to, has_length, path_to
+from .outgoing import IDEMPOTENT, Outgoing, query_to
 from .returning import reply_of, too_large
 from .target import HttpTarget, Injection
-from .upstream import WHOLE_UP_TO
 
 _PATH = frozenset({b":path"})
 
@@ -41,8 +41,8 @@ def _outbound(exchange: Outgoing, target: HttpTarget, injected: Injection) -> li
         (b":method", method),
         (b":scheme", target.scheme),
         (b":authority", target.authority),
-        (b":path", path_to(exchange, target, injected)),
-        *fields_to(exchange, injected),
+        (b":path", _path(exchange, target, injected)),
+        *without(exchange.forwarded, injected.names),
         *injected.fields,
         (b"accept-encoding", b"identity"),
         (b"funcgate-call-id", exchange.call_id.encode()),
@@ -52,6 +52,12 @@ def _outbound(exchange: Outgoing, target: HttpTarget, injected: Injection) -> li
     if has_length(method, body):
         fields.append((b"content-length", b"%d" % len(body)))
     return fields
+
+
+def _path(exchange: Outgoing, target: HttpTarget, injected: Injection) -> bytes:
+    """``:path`` of RFC 9113, 8.3.1."""
+    path, query = target.base_path + exchange.path, query_to(exchange, injected)
+    return (f"{path}?{query}" if query else path).encode("ascii")
 
 
 def _response(stream: Stream, method: bytes) -> Response:
@@ -74,7 +80,7 @@ def _response(stream: Stream, method: bytes) -> Response:
 
 
 async def _reply(exchange: Outgoing, target: HttpTarget, stream: Stream, response: Response) -> Reply:
-    whole_up_to = -1 if target.unmaskable_pass else min(WHOLE_UP_TO, target.limits.max_response)
+    whole_up_to = target.whole_up_to
     body: bytes | None = None
     if response.head_only:
         await stream.gather(0)

@@ -37,6 +37,7 @@ class Outgoing(Protocol):
     body: bytes
     traceparent: bytes
     unread: Unread | None
+    target_s: float
 
 
 def injection(target: HttpTarget, lease: Lease) -> Injection:
@@ -57,26 +58,11 @@ def injection(target: HttpTarget, lease: Lease) -> Injection:
     return fresh
 
 
-def path_to(exchange: Outgoing, target: HttpTarget, injected: Injection) -> bytes:
-    """The path and the query at the target (RFC 9112, 3.2.1; ``:path`` of RFC 9113, 8.3.1)."""
-    path, query = target.base_path + exchange.path, exchange.query
-    if injected.query:
-        # Attack: send the credential's own parameter, so that the target reads the caller's.
-        kept = [pair for pair in query.split("&") if pair and pair.partition("=")[0] not in injected.parameters]
-        query = "&".join([*kept, injected.query])
-    return (f"{path}?{query}" if query else path).encode("ascii")
-
-
-def fields_to(exchange: Outgoing, injected: Injection) -> list[tuple[bytes, bytes]]:
-    """The caller's fields that cross."""
-    fields = exchange.forwarded
-    if injected.names:
-        # Attack: send the credential's own field, in this spelling or with underscores.
-        names = injected.names
-        return [field for field in fields if field[0] not in names and field[0].replace(b"_", b"-") not in names]
-    return fields
-
-
-def has_length(method: bytes, body: bytes) -> bool:
-    """Whether the request says how long its body is (RFC 9110, 8.6)."""
-    return bool(body) or method in (b"POST", b"PUT", b"PATCH")
+def query_to(exchange: Outgoing, injected: Injection) -> str:
+    """The query at the target, with the credential's parameters."""
+    if not injected.query:
+        return exchange.query
+    # Attack: send the credential's own parameter, so that the target reads the caller's.
+    pairs = exchange.query.split("&")
+    kept = [pair for pair in pairs if pair and pair.partition("=")[0] not in injected.parameters]
+    return "&".join([*kept, injected.query])

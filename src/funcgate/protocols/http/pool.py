@@ -55,12 +55,13 @@ class Pool:
 
     def idle(self) -> UpstreamConnection | None:
         """An open connection that is free now, without waiting."""
-        while self._idle:
-            connection = self._idle.pop()
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
             if (
                 connection.usable
-                and connection.idle_since >= connection.now() - _IDLE_S
                 and connection.used < _MAX_USES
+                and connection.idle_since >= connection.now() - _IDLE_S
             ):
                 return connection
             self._drop(connection)
@@ -83,7 +84,8 @@ class Pool:
         if connection.usable and not self._closed:
             connection.idle_since = connection.now()
             self._idle.append(connection)
-            self._wake_one()
+            if self._waiting:
+                self._wake_one()
         else:
             self._drop(connection)
 

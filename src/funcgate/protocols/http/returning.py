@@ -21,25 +21,21 @@ def reply_of(target: HttpTarget, response: Response, body: bytes | None) -> Repl
         raise Refused(Code.MASKING_REFUSED, private_detail="the answer is a part that was not asked for (206)")
     known = response.known
     media, charset = media_type(known.get(b"content-type", b""))
-    encoding = known.get(b"content-encoding", b"").decode("latin-1").lower()
-    return Reply(
-        status=response.status,
-        headers=_returned(target, response),
-        media=media,
-        charset=charset,
-        encoding="" if encoding == "identity" else encoding,
-        body=body,
-    )
+    headers = response.fields if b"location" not in known else _returned(target, response, known[b"location"])
+    reply = Reply(status=response.status, headers=headers, media=media, charset=charset, body=body)
+    if b"content-encoding" in known:
+        encoding = known[b"content-encoding"].decode("latin-1").lower()
+        reply.encoding = "" if encoding == "identity" else encoding
+    return reply
 
 
 def too_large() -> Refused:
     return Refused(Code.MASKING_REFUSED, private_detail="the answer grew larger than max_response")
 
 
-def _returned(target: HttpTarget, response: Response) -> list[tuple[bytes, bytes]]:
+def _returned(target: HttpTarget, response: Response, location: bytes) -> list[tuple[bytes, bytes]]:
     """The answer's fields; an absolute Location on the target itself is turned to the gateway, others stay."""
-    location = response.known.get(b"location")
-    if location is None or not _ABSOLUTE.match(location):
+    if not _ABSOLUTE.match(location):
         return response.fields
     prefix = target.url.encode()
     if not location.startswith(prefix) or location[len(prefix) : len(prefix) + 1] not in (b"", b"/", b"?"):

@@ -16,6 +16,7 @@ from funcgate.wire.http2.limits import Http2Limits, Times
 
 from .pool import Address, Pool
 from .sweeper import Sweeper
+from .upstream import WHOLE_UP_TO
 
 
 class Injection(Struct, frozen=True):
@@ -81,6 +82,7 @@ class HttpTarget:
         self.scheme = parts.scheme.encode()
         host = parts.netloc.rpartition("@")[2]
         self.authority = host.encode("idna" if not host.isascii() else "ascii")
+        self.whole_up_to = -1 if unmaskable_pass else min(WHOLE_UP_TO, limits.max_response)
         self.host_line = b"host: %b\r\n" % self.authority
 
 

@@ -73,12 +73,15 @@ class UpstreamConnection(asyncio.Protocol):
         return response is None or (reader.complete and response.keep_alive)
 
     def ask(
-        self, data: bytes, *, head_only: bool, total_timeout_s: float, whole_up_to: int = WHOLE_UP_TO
+        self, data: bytes, head_only: bool, total_timeout_s: float, whole_up_to: int = WHOLE_UP_TO
     ) -> asyncio.Future[Answer]:
         """Write a request. The future brings the answer's head, and its body where that is whole already.
 
         It raises `Died`, or `Refused` (`target.timeout`, `target.unreachable`, `masking.refused` for an unreadable answer).
         """
+        transport = self._transport
+        if transport is None:
+            raise Died
         now = self.now()
         self._total_deadline = total = now + total_timeout_s
         first = now + self._first_byte_timeout_s
@@ -91,7 +94,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.used += 1
         self._reader.expect(head_only=head_only)
         self._answer = answer = self._loop.create_future()
-        cast(asyncio.Transport, self._transport).write(data)
+        transport.write(data)
         return answer
 
     async def stream(self) -> AsyncIterator[bytes]:
@@ -123,10 +126,16 @@ class UpstreamConnection(asyncio.Protocol):
         self._sweeper.add(self)
 
     def data_received(self, data: bytes) -> None:
-        if not self._got_byte:
-            self._got_byte = True
+        self._got_byte = True
+        answer, reader = self._answer, self._reader
+        if answer is not None and (body := reader.whole(data)) is not None:
+            self._answer = None
+            self.deadline = inf
+            if not answer.done():
+                answer.set_result(Answer(cast(Response, reader.response), body, self))
+            return
         try:
-            self._reader.feed(data)
+            reader.feed(data)
         except Malformed as malformed:
             self._fail(_unreadable(malformed))
             self._abort()

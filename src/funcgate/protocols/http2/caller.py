@@ -4,9 +4,10 @@ It decides nothing about a call; what is plain HTTP and what is gRPC is told apa
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
+from funcgate.core.principal import Tokens
 from funcgate.gateway import Gateway
 from funcgate.protocols.http.caller import GrpcWeb, too_large
 from funcgate.protocols.http.caller import broken as broken_refusal
@@ -28,7 +29,7 @@ from .stream import Gone, Stream, Why
 class Grpc(GrpcWeb, Protocol):
     """Who serves streams whose content is gRPC, too."""
 
-    async def serve(self, stream: Stream, fields: Fields, client: str) -> None: ...
+    def serve(self, stream: Stream, fields: Fields, client: str, tokens: Tokens) -> Coroutine[Any, Any, None]: ...
 
 
 class Listening(Protocol):
@@ -66,6 +67,7 @@ class Http2Caller:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._client = client
+        self._tokens = Tokens()
         self._most = limits.http2.max_streams
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._connection = Http2Connection(self, sweeper, limits.http2, times, client=False)
@@ -93,7 +95,7 @@ class Http2Caller:
         if len(self._tasks) >= self._most or not self._listener.admit_stream():
             stream.reset(ErrorCode.REFUSED_STREAM)
             return
-        caller = CallerStream(self._listener, stream, self._client, self._over)
+        caller = CallerStream(self._listener, stream, self._client, self._tokens, self._over)
         caller.task = task = self._loop.create_task(self._serve(caller))
         self._tasks[stream.number] = task
         stream.write_timeout_s = self._listener.limits.write_timeout_s
@@ -119,33 +121,34 @@ class Http2Caller:
         stream, listener = caller.stream, self._listener
         caller.begun = True
         try:
-            await self._serve_stream(caller, stream)
+            fields = stream.fields
+            if fields is not None and listener.grpc is not None and _is_grpc(fields):
+                await listener.grpc.serve(stream, fields, self._client, self._tokens)
+            else:
+                await self._serve_http(caller, stream)
         except Exception:
             # Whatever broke, the caller must not wait for ever, and nothing half-done may look whole.
             listener.broke()
             stream.reset(ErrorCode.INTERNAL_ERROR)
         finally:
-            stream.close()
+            if not stream.forgotten:
+                stream.close()
             self._over(stream)
 
-    async def _serve_stream(self, caller: "CallerStream", stream: Stream) -> None:
+    async def _serve_http(self, caller: "CallerStream", stream: Stream) -> None:
         listener = self._listener
         try:
             if stream.malformed is not None:
                 raise Malformed(stream.malformed.why, stream.malformed.status)
-            fields = stream.fields or []
-            grpc = listener.grpc
-            if grpc is not None and _is_grpc(fields):
-                await grpc.serve(stream, fields, self._client)
-                return
-            request, broken = request_of(fields, listener.limits.head), None
+            request, broken = request_of(stream.fields or [], listener.limits.head), None
             whole = stream.whole()
             if whole is not None:
                 request.pieces.append(whole)
                 request.size = len(whole)
                 request.complete = True
-            if request.method == b"OPTIONS" and grpc is not None and grpc.preflights(request):
-                await grpc.serve(stream, fields, self._client)
+            grpc = listener.grpc
+            if request.method == b"OPTIONS" and grpc is not None and (answer := grpc.preflight(request)) is not None:
+                stream.head(answer, end=True)
                 return
         except Malformed as malformed:
             # Refused through the same gate, so that it is recorded.
@@ -158,20 +161,26 @@ _GRPC = b"application/grpc"
 
 
 def _is_grpc(fields: Fields) -> bool:
-    return any(name == b"content-type" and value.startswith(_GRPC) for name, value in fields)
+    for name, value in fields:  # noqa: SIM110 - a generator would cost as much again for each field
+        if name == b"content-type" and value.startswith(_GRPC):
+            return True
+    return False
 
 
 class CallerStream:
     """One stream, as an exchange sees its caller."""
 
-    __slots__ = ("_listener", "_over", "_reading", "begun", "client", "stream", "task")
+    __slots__ = ("_listener", "_over", "_reading", "begun", "client", "stream", "task", "tokens")
 
-    def __init__(self, listener: Listening, stream: Stream, client: str, over: Callable[[Stream], None]) -> None:
+    def __init__(
+        self, listener: Listening, stream: Stream, client: str, tokens: Tokens, over: Callable[[Stream], None]
+    ) -> None:
         self._listener = listener
         self._over = over
         self._reading = False
         self.begun = False
         self.client = client
+        self.tokens = tokens
         self.stream = stream
         self.task: asyncio.Task[None] | None = None
 

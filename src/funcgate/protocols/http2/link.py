@@ -32,7 +32,7 @@ class Http2Connection(asyncio.Protocol):
         self._times = times
         self._wire = Link(client, limits)
         self._transport: asyncio.Transport | None = None
-        self._flushing = False
+        self.flushing = False
         self._over = False
         self._unfinished = 0  # stands for the frame, or block, that has begun and is not whole
         self._why = ""
@@ -101,7 +101,7 @@ class Http2Connection(asyncio.Protocol):
 
     def flush(self) -> None:
         """Write what there is."""
-        self._flushing = False
+        self.flushing = False
         self.unsent = 0
         transport = self._transport
         data = self._wire.take()
@@ -118,8 +118,8 @@ class Http2Connection(asyncio.Protocol):
 
     def flush_soon(self) -> None:
         """Write at the end of this turn of the loop, all in one."""
-        if not self._flushing:
-            self._flushing = True
+        if not self.flushing:
+            self.flushing = True
             self._loop.call_soon(self.flush)
 
     def forget(self, stream: Stream) -> None:
@@ -129,7 +129,8 @@ class Http2Connection(asyncio.Protocol):
                 self._quiet_since = self._loop.time()
                 if self.leaving:
                     self.flush_soon()
-            self._owner.freed(self)
+            if self.client:
+                self._owner.freed(self)
 
     # What the loop calls.
 
@@ -153,10 +154,12 @@ class Http2Connection(asyncio.Protocol):
             self._break(broken.why)
             return
         self._tell(events)
-        if wire.unfinished != self._unfinished:
-            self._unfinished = wire.unfinished
-            self._unfinished_since = now if self._unfinished else inf
-        self.flush_soon()
+        unfinished = wire.unfinished
+        if unfinished != self._unfinished:
+            self._unfinished = unfinished
+            self._unfinished_since = now if unfinished else inf
+        if not self.flushing and (wire.waiting() or self.leaving):
+            self.flush_soon()
 
     def eof_received(self) -> bool:
         return False  # an HTTP/2 connection has no half-closed state
@@ -199,24 +202,35 @@ class Http2Connection(asyncio.Protocol):
     # What the frames mean for the streams.
 
     def _tell(self, events: list[Event]) -> None:
+        streams = self.streams
         for event in events:
             if type(event) is Data:
-                self._data(event)
+                self._ping_gap = self._times.ping_after_s
+                stream = streams.get(event.stream)
+                data, counted = event.data, event.counted
+                if stream is None:
+                    self._wire.consumed(event.stream, counted)
+                    continue
+                if counted > len(data):  # padding: nobody reads it
+                    self._wire.consumed(event.stream, counted - len(data))
+                stream.came(data, event.end)
             elif type(event) is Head:
                 self._head(event)
+            elif type(event) is Trailers:
+                stream = streams.get(event.stream)
+                if stream is not None:
+                    stream.trailers = event.fields
+                    stream.came_all()
             else:
                 self._rare(event)
-
-    def _began_by_peer(self, number: int) -> Stream:
-        self.streams[number] = stream = Stream(self, self._wire, number, self._loop)
-        self.used += 1
-        self._quiet_since = inf
-        return stream
 
     def _head(self, event: Head) -> None:
         self._ping_gap = self._times.ping_after_s
         if not self.client:
-            stream = self._began_by_peer(event.stream)
+            number = event.stream
+            self.streams[number] = stream = Stream(self, self._wire, number, self._loop)
+            self.used += 1
+            self._quiet_since = inf
             stream.fields = event.fields
             stream.never = event.never
             stream.ended = event.end
@@ -234,33 +248,20 @@ class Http2Connection(asyncio.Protocol):
         self.proven = True
         found.came_head(event.fields, event.end)
 
-    def _data(self, event: Data) -> None:
-        self._ping_gap = self._times.ping_after_s
-        stream = self.streams.get(event.stream)
-        if stream is None:
-            self._wire.consumed(event.stream, event.counted)
-            return
-        if event.counted > len(event.data):  # padding: nobody reads it
-            self._wire.consumed(event.stream, event.counted - len(event.data))
-        stream.came(event.data, event.end)
-
     def _rare(self, event: Event) -> None:
         match event:
             case Malformed():
-                broken = self._began_by_peer(event.stream)
-                broken.malformed = event
-                self._owner.opened(broken)
-            case Trailers():
-                stream = self.streams.get(event.stream)
-                if stream is not None:
-                    stream.trailers = event.fields
-                    stream.came_all()
+                self.streams[event.stream] = stream = Stream(self, self._wire, event.stream, self._loop)
+                self.used += 1
+                self._quiet_since = inf
+                stream.malformed = event
+                self._owner.opened(stream)
             case Roomier(stream=0):
                 self._wake_writers()
             case Roomier():
-                stream = self.streams.get(event.stream)
-                if stream is not None:
-                    stream.wake_writer()
+                found = self.streams.get(event.stream)
+                if found is not None:
+                    found.wake_writer()
             case Reset():
                 self._was_reset(event)
             case Away():

@@ -20,7 +20,7 @@ class Owner(Protocol):
         ...
 
     def freed(self, connection: "Http2Connection") -> None:
-        """A stream is over, or the peer takes more streams, or none: `free` changed."""
+        """The peer takes more streams, or none: `free` changed; also with the end of a stream (client role)."""
         ...
 
     def lost(self, connection: "Http2Connection", why: str) -> None:

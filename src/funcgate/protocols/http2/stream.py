@@ -5,7 +5,6 @@ neither HTTP's fields nor gRPC's messages.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from math import inf
 
@@ -34,8 +33,8 @@ class Stream:
 
     __slots__ = (
         "_held", "_loop", "_pieces", "_read_until", "_reader", "_wire", "_write_until", "_writer", "carrier", "deadline",
-        "ended", "error", "fields", "interim", "malformed", "never", "number", "on_gone", "read_by", "read_timeout_s",
-        "sent_end", "trailers", "write_timeout_s",
+        "ended", "error", "fields", "forgotten", "interim", "malformed", "never", "number", "on_gone", "read_by",
+        "read_timeout_s", "sent_end", "trailers", "write_timeout_s",
     )  # fmt: skip
 
     def __init__(self, carrier: Carrier, wire: Wire, number: int, loop: asyncio.AbstractEventLoop) -> None:
@@ -45,6 +44,7 @@ class Stream:
         self.trailers: Fields = []
         self.ended = False  # the peer has sent all
         self.sent_end = False  # so have we
+        self.forgotten = False  # the connection has it no more
         self.error: Gone | None = None
         self.never = NOTHING  # names of fields that the peer wants never indexed (RFC 7541, 6.2.3)
         self.malformed: Malformed | None = None
@@ -53,7 +53,7 @@ class Stream:
         self.deadline = self.read_by = self.read_timeout_s = self.write_timeout_s = inf
         self._wire = wire
         self._loop = loop
-        self._pieces: deque[bytes] = deque()
+        self._pieces: list[bytes] = []
         self._held = 0
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
@@ -63,8 +63,18 @@ class Stream:
 
     async def answer(self) -> Fields:
         """The peer's head, once it is there. Raises `Gone`."""
+        if self.error is not None:
+            raise self.error
         while self.fields is None:
-            await self._wait_for_more()
+            self._reader = waiter = self._loop.create_future()
+            self._read_until = min(self.read_by, self._loop.time() + self.read_timeout_s)
+            try:
+                await waiter
+            finally:
+                self._reader = None
+                self._read_until = inf
+            if self.error is not None:
+                raise self.error
         return self.fields
 
     async def read(self, limit: int = 1 << 18) -> bytes:
@@ -76,9 +86,9 @@ class Stream:
             await self._wait_for_more()
         if self._held <= limit:
             return self._take_all()
-        piece = pieces.popleft()
+        piece = pieces.pop(0)
         if len(piece) > limit:
-            pieces.appendleft(piece[limit:])
+            pieces.insert(0, piece[limit:])
             piece = piece[:limit]
         self._took(len(piece))
         return piece
@@ -94,7 +104,17 @@ class Stream:
         """Takes everything that was not read yet, when the peer has sent all; else None. Waits for nothing."""
         if not self.ended or self.error is not None:
             return None
-        return self._take_all()
+        pieces = self._pieces
+        if len(pieces) != 1:
+            return self._take_all()
+        data = pieces[0]
+        self._pieces = []
+        self._held = 0
+        if self._wire.consumed(self.number, len(data)) and not self.carrier.flushing:
+            self.carrier.flush_soon()
+        if self.sent_end and not self.forgotten:
+            self._leave()
+        return data
 
     @property
     def held(self) -> int:
@@ -105,28 +125,61 @@ class Stream:
 
     def head(self, fields: Fields, end: bool = False, secret: frozenset[bytes] = NOTHING) -> None:
         """An answer's head, or an interim one. Fields named in `secret` stay out of every HPACK table. Raises `Gone`."""
-        self._check_writable()
+        if self.error is not None or self.sent_end or (self.ended and self.carrier.client):
+            self._check_writable()
         self._wire.head(self.number, fields, end, secret)
-        self._wrote(end)
+        if end:
+            self._sent_all()
+        if not self.carrier.flushing:
+            self.carrier.flush_soon()
 
     def send_trailers(self, fields: Fields) -> None:
         """Ends our side. Raises `Gone`."""
-        self._check_writable()
+        if self.error is not None or self.sent_end or (self.ended and self.carrier.client):
+            self._check_writable()
         self._wire.trailers(self.number, fields)
-        self._wrote(True)
+        self._sent_all()
+        if not self.carrier.flushing:
+            self.carrier.flush_soon()
+
+    def answer_now(self, head: Fields, data: bytes, trailers: Fields) -> bool:
+        """A whole answer, if the peer has room for it now; else nothing is written. Raises `Gone`."""
+        if self.error is not None or self.sent_end:
+            self._check_writable()
+        carrier = self.carrier
+        if len(data) > _PIECE or carrier.full or not self._wire.whole(self.number, head, data, trailers):
+            return False
+        carrier.unsent += len(data)
+        self._sent_all()
+        if carrier.unsent > _PIECE:
+            carrier.flush()
+        elif not carrier.flushing:
+            carrier.flush_soon()
+        return True
 
     async def write(self, data: bytes, end: bool = False) -> None:
         """Waits until the peer has room for all of it. Raises `Gone`."""
-        self._check_writable()
-        carrier, size = self.carrier, len(data)
-        if size > _PIECE or carrier.full or size > self._wire.room(self.number):
+        if not self.write_now(data, end):
             await self._write_slowly(data, end)
-            return
-        self._wire.data(self.number, data, end)
+
+    def write_now(self, data: bytes, end: bool = False) -> bool:
+        """`write`, if the peer has room for all of it now; else nothing is written. Raises `Gone`."""
+        if self.error is not None or self.sent_end or (self.ended and self.carrier.client):
+            self._check_writable()
+        carrier, wire, size = self.carrier, self._wire, len(data)
+        if size > _PIECE or carrier.full or size > wire.room(self.number):
+            return False
+        wire.data(self.number, data, end)
         carrier.unsent += size
+        if end:
+            self.sent_end = True
+            if self.ended and not self._held:
+                self._leave()
         if carrier.unsent > _PIECE:
             carrier.flush()
-        self._wrote(end)
+        elif not carrier.flushing:
+            carrier.flush_soon()
+        return True
 
     # Ending.
 
@@ -137,9 +190,11 @@ class Stream:
 
     def close(self) -> None:
         """Done with it. A stream that is not over is reset: with NO_ERROR after an answer in full (RFC 9113, 8.1)."""
+        if self.forgotten:
+            return
         if self.ended and self.sent_end:
             self._drop()
-            self.carrier.forget(self)
+            self._leave()
         else:
             self.reset(ErrorCode.CANCEL if self.carrier.client or not self.sent_end else ErrorCode.NO_ERROR)
 
@@ -150,8 +205,10 @@ class Stream:
         self.fields = fields
         if end:
             self.came_all()
-        else:
-            self._wake_reader()
+            return
+        reader = self._reader
+        if reader is not None and not reader.done():
+            reader.set_result(None)
 
     def came(self, data: bytes, end: bool) -> None:
         """DATA of the peer's."""
@@ -165,16 +222,21 @@ class Stream:
             self._held += len(data)
         if end:
             self.came_all()
-        else:
-            self._wake_reader()
+            return
+        reader = self._reader
+        if reader is not None and not reader.done():
+            reader.set_result(None)
 
     def came_all(self) -> None:
         """The peer has sent all."""
         self.ended = True
-        self._wake_reader()
-        if self.carrier.client:
+        reader = self._reader
+        if reader is not None and not reader.done():
+            reader.set_result(None)
+        if self._writer is not None and self.carrier.client:
             self.wake_writer()  # nobody reads on after an answer in full
-        self._leave_if_over()
+        if self.sent_end and not self._held:
+            self._leave()
 
     def lost(self, gone: Gone) -> None:
         """The peer, or the end of the connection, ended the stream."""
@@ -184,7 +246,8 @@ class Stream:
             # An answer in full stays one (RFC 9113, 8.1: NO_ERROR may follow it); only nothing more is written.
             self.sent_end = True
             self.wake_writer()
-            self._leave_if_over()
+            if not self._held:
+                self._leave()
             return
         self._end_with(gone, None)
         if self.on_gone is not None:
@@ -252,7 +315,9 @@ class Stream:
                     await self._wait_for_room()
         finally:
             self._write_until = inf
-        self._wrote(end)
+        if end:
+            self._sent_all()
+        carrier.flush_soon()
 
     async def _wait_for_room(self) -> None:
         # Attack: take one byte now and then, so that the time never ends. It begins anew only with some progress.
@@ -273,11 +338,10 @@ class Stream:
         if self.sent_end or (self.ended and self.carrier.client):
             raise Gone(Why.ANSWERED)
 
-    def _wrote(self, end: bool) -> None:
-        if end:
-            self.sent_end = True
-            self._leave_if_over()
-        self.carrier.flush_soon()
+    def _sent_all(self) -> None:
+        self.sent_end = True
+        if self.ended and not self._held:
+            self._leave()
 
     def _take_all(self) -> bytes:
         pieces = self._pieces
@@ -290,12 +354,14 @@ class Stream:
 
     def _took(self, size: int) -> None:
         self._held -= size
-        self._wire.consumed(self.number, size)
-        self.carrier.flush_soon()
-        self._leave_if_over()
-
-    def _leave_if_over(self) -> None:
+        if self._wire.consumed(self.number, size):
+            self.carrier.flush_soon()
         if self.ended and self.sent_end and not self._held:
+            self._leave()
+
+    def _leave(self) -> None:
+        if not self.forgotten:
+            self.forgotten = True
             self.carrier.forget(self)
 
     def _end_with(self, gone: Gone, code: int | None) -> None:
@@ -306,7 +372,7 @@ class Stream:
             self._wire.reset(self.number, code)
         self._wake_reader()
         self.wake_writer()
-        self.carrier.forget(self)
+        self._leave()
         self.carrier.flush_soon()
 
     def _drop(self) -> None:

@@ -64,9 +64,10 @@ class Http2Pool:
         while True:
             stream = await self.open(fields, end=not body, secret=secret, deadline=deadline, silence_s=silence_s)
             try:
-                if body:
+                if body and not stream.write_now(body, end=True):
                     await _send(stream, body)
-                await stream.answer()
+                if stream.fields is None:
+                    await stream.answer()
             except Gone as gone:
                 fresh = stream.carrier.used == 1
                 stream.close()
@@ -279,6 +280,7 @@ class _Connected:
     def __init__(self, pool: Http2Pool, greeted: asyncio.Future[None]) -> None:
         self._pool = pool
         self._greeted = greeted
+        self.freed = pool.freed
 
     def opened(self, stream: Stream) -> None:
         raise TypeError("a target opened a stream")  # the wire refuses it before (RFC 9113, 8.4)
@@ -286,9 +288,6 @@ class _Connected:
     def settled(self, connection: Http2Connection) -> None:
         if not self._greeted.done():
             self._greeted.set_result(None)
-
-    def freed(self, connection: Http2Connection) -> None:
-        self._pool.freed(connection)
 
     def lost(self, connection: Http2Connection, why: str) -> None:
         if not self._greeted.done():

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from funcgate.core.native import half
 from funcgate.core.refusal import Code, Refused
 from funcgate.wire.postgres import backend
 from funcgate.wire.postgres.backend import Column
@@ -19,35 +20,17 @@ from funcgate.wire.postgres.copytext import line_of, read_line
 from funcgate.wire.postgres.frames import Frame, Malformed, frame
 from funcgate.wire.postgres.values import FIXED, TEXT_LIKE, Opaque, shown, unread
 
+from .batch import Batch, Said
 from .shape import EMPTY, Hiding
 
-_encode = msgspec.json.Encoder(enc_hook=unread).encode
+_encode = encode_value = msgspec.json.Encoder(enc_hook=unread).encode
 _decode = msgspec.json.decode
 _encode_lines = msgspec.json.Encoder(enc_hook=unread).encode_lines
-_Said = tuple[bytes | None, bytes, bytes]  # the line, or None if it was changed; the type; the message
 MEDIA = "application/x-ndjson"
+_native = half("funcgate.wire.postgres._native")
+TAGS: dict[bytes, bytes] = {}  # the lines of command tags that came before
+_MOST_TAGS = 1000
 LEXICAL = {"standard_conforming_strings": "on", "client_encoding": "UTF8"}
-
-
-class _Batch:
-    """Rows that were taken together: their lines in one text, which of them hide something, where each message ends."""
-
-    __slots__ = ("changed", "ends", "raw", "text")
-
-    def __init__(self, text: bytes, raw: bytes, ends: Sequence[int], changed: frozenset[int]) -> None:
-        self.text = text
-        self.raw = raw
-        self.ends = ends
-        self.changed = changed
-
-    def apart(self) -> list["_Said"]:
-        """Row by row."""
-        found: list[_Said] = []
-        at = 0
-        for number, (line, end) in enumerate(zip(self.text.split(b"\n"), self.ends, strict=False)):
-            found.append((None if number in self.changed else line, backend.DATA_ROW, self.raw[at:end]))
-            at = end
-        return found
 
 
 class Answer:
@@ -77,7 +60,7 @@ class Answer:
         self._described = bool(columns)
         self._shape = hiding.of(columns)
         self._body = self._passing = b""
-        self._messages: deque[_Said | _Batch] = deque()
+        self._messages: deque[Said | Batch] = deque()
 
     def take(self, found: Frame) -> bytes:
         """The line for a message, "" for none. Raises `Malformed` for one that may not come here."""
@@ -113,20 +96,25 @@ class Answer:
 
     def take_rows(self, data: bytes) -> tuple[bytes, int]:
         """The lines of all rows that the data begins with, and how many bytes they are. Raises `Malformed`."""
+        shape, strict = self._shape, self._strict
         try:
-            rows, ends = self._shape.read_all(data)
+            if _native is not None and shape.plain is not None:
+                found = _native.rows(data, shape.plain, _encode)
+                if found is not None:
+                    return self._took_rows(found[0], data[: found[1]], found[2], frozenset())
+            rows, ends = shape.read_all(data)
         except (IndexError, struct.error, ValueError):
             raise Malformed("a row that cannot be read") from None
-        shape, strict = self._shape, self._strict
         changed: frozenset[int] = frozenset()
         if shape.checks:
             changed = frozenset([at for at, row in enumerate(rows) if shape.conceal(row, strict=strict)])
-        text = _encode_lines(rows)
-        size = ends[-1] if ends else 0
-        self.rows += len(rows)
-        self.held += size
-        self._messages.append(_Batch(text, data[:size], ends, changed))
-        return text, size
+        return self._took_rows(_encode_lines(rows), data[: ends[-1] if ends else 0], len(rows), changed)
+
+    def _took_rows(self, text: bytes, raw: bytes, rows: int, changed: frozenset[int]) -> tuple[bytes, int]:
+        self.rows += rows
+        self.held += len(raw)
+        self._messages.append(Batch(text, raw, changed))
+        return text, len(raw)
 
     @property
     def waiting(self) -> bool:
@@ -136,7 +124,7 @@ class Answer:
     def latest(self) -> bytes:
         """The message that was taken last, to go on at once."""
         said = self._messages.pop()
-        raw = said.raw if isinstance(said, _Batch) else said[2]
+        raw = said.raw if isinstance(said, Batch) else said[2]
         self.held -= len(raw)
         return raw
 
@@ -154,28 +142,51 @@ class Answer:
         at = 0
         while at < len(lines):
             said = self._messages[0] if self._messages else None
-            if isinstance(said, _Batch) and not said.changed and lines.startswith(said.text, at):
+            if isinstance(said, Batch) and not said.changed and lines.startswith(said.text, at):
                 parts.append(said.raw)
                 self.held -= len(said.raw)
                 at += len(said.text)
                 self._messages.popleft()
+            elif isinstance(said, Batch) and not said.changed and _native is not None:
+                self._messages.popleft()
+                at = self._rewritten(said, lines, at, parts)
             else:
                 end = lines.index(b"\n", at)
                 parts.append(self.messages(lines[at:end]))
                 at = end + 1
         return b"".join(parts)
 
+    def _rewritten(self, batch: Batch, lines: bytes, at: int, parts: list[bytes]) -> int:
+        """The messages of a batch of which some lines were masked; where its masked lines end."""
+        text, raw, begin, place = batch.text, batch.raw, 0, 0
+        while begin < len(text) and at < len(lines):
+            begin, at, end = _native.same(text, begin, lines, at, raw, place)
+            if end > place:
+                parts.append(raw[place:end])
+                place = end
+            if begin < len(text) and at < len(lines):
+                stop = lines.index(b"\n", at)
+                size = 1 + int.from_bytes(raw[place + 1 : place + 5], "big")
+                parts.append(self._masked(backend.DATA_ROW, raw[place : place + size], lines[at:stop]))
+                begin, at, place = text.index(b"\n", begin) + 1, stop + 1, place + size
+        self.held -= place
+        if begin < len(text):
+            self._messages.appendleft(Batch(text[begin:], raw[place:], frozenset()))
+        return at
+
     def messages(self, line: bytes) -> bytes:
         """The message for the next masked line. Raises `Refused(masking.refused)`."""
-        if isinstance(said := self._messages.popleft(), _Batch):
+        if isinstance(said := self._messages.popleft(), Batch):
             self._messages.extendleft(reversed(said.apart()))
             said = self._messages.popleft()
-        if isinstance(said, _Batch):
+        if isinstance(said, Batch):
             raise TypeError("a batch in a batch")
         before, kind, raw = said
         self.held -= len(raw)
-        if line == before:
-            return raw
+        return raw if line == before else self._masked(kind, raw, line)
+
+    def _masked(self, kind: bytes, raw: bytes, line: bytes) -> bytes:
+        """A message with what masking has left of its line."""
         try:
             return self._written(kind, raw, _decode(line))
         except (msgspec.MsgspecError, KeyError, IndexError, TypeError, ValueError, AttributeError, Malformed):
@@ -194,7 +205,7 @@ class Answer:
     def _whole(self, data: bytes, size: int) -> bytes | None:
         at = 0
         shape = self._shape
-        said: list[_Said] = []
+        said: list[Said] = []
         lines: list[bytes] = []
         described: list[Sequence[Column]] = []
         heads: list[bytes] = []
@@ -232,7 +243,7 @@ class Answer:
                 line = shape.line
                 said.append((line, kind, data[at:end]))
             elif kind == backend.COMPLETE and end == size:
-                line = _encode({"tag": backend.read_tag(data[at + 5 : end])})
+                line = _tag_line(data[at + 5 : end])
                 said.append((line, kind, data[at:end]))
             else:
                 return None
@@ -283,7 +294,7 @@ class Answer:
             return self._say(self._shape.line, kind, found.raw)
         if kind == backend.COMPLETE:
             self.done = True
-            return self._line(found, {"tag": backend.read_tag(found.payload)})
+            return self._say(_tag_line(found.payload), kind, found.raw)
         if kind in (backend.EMPTY, backend.SUSPENDED):
             self.done = True
             self.suspended = kind == backend.SUSPENDED
@@ -403,6 +414,15 @@ _NO_VALUES = frozenset({
     backend.ROW_DESCRIPTION, backend.COPY_IN, backend.COPY_OUT, backend.COPY_DONE, backend.COMPLETE, backend.EMPTY,
     backend.SUSPENDED,
 })  # fmt: skip
+
+
+def _tag_line(payload: bytes) -> bytes:
+    """Raises `Malformed`."""
+    line = _encode({"tag": backend.read_tag(payload)})
+    if len(TAGS) >= _MOST_TAGS:
+        TAGS.clear()
+    TAGS[payload] = line + b"\n"
+    return line
 
 
 def _json(text: str, *, versioned: bool) -> bytes:

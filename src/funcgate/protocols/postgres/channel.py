@@ -5,14 +5,16 @@ import ssl
 from collections.abc import Mapping
 from typing import cast
 
+from funcgate.core.native import half
 from funcgate.wire.postgres.backend import DATA_ROW
 from funcgate.wire.postgres.frames import Frame, packet_size, size_of
-from funcgate.wire.postgres.frontend import BIND, Run, read_run
+from funcgate.wire.postgres.frontend import BIND, QUERY, Bind, Run, read_run
 
 _HIGH_WATER = 256 << 10
 _LEAST_RUN = 20
 _COMPACT = 64 << 10
 _READY = b"Z\0\0\0\5"
+_native = half("funcgate.wire.postgres._native")
 
 
 class Ended(Exception):
@@ -68,7 +70,7 @@ class Channel(asyncio.Protocol):
         self._at = 0
         self._wanted = 0
         self._paused = False
-        self._waiter: asyncio.Future[None] | None = None
+        self.waiter: asyncio.Future[None] | None = None  # to be done when something arrives, or the connection ends
         self._drained: asyncio.Future[None] | None = None
         self.transport: asyncio.Transport | None = None
         self._alarm = Alarm(self._loop)
@@ -84,10 +86,13 @@ class Channel(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         # Attack: messages sent faster than they are carried, until the memory is gone.
-        if len(self._buffer) - self._at > max(_HIGH_WATER, self._wanted) and self.transport and not self._paused:
+        there = len(self._buffer) - self._at
+        if there > _HIGH_WATER and there > self._wanted and self.transport and not self._paused:
             self._paused = True
             self.transport.pause_reading()
-        self.wake()
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def eof_received(self) -> bool:
         self._end()
@@ -117,7 +122,8 @@ class Channel(asyncio.Protocol):
         buffer, at = self._buffer, self._at
         there = len(buffer) - at
         if there < 5:
-            self._later()
+            if self._paused:
+                self._later()
             return None
         size = size_of(buffer, at, self._limits)
         if there < size:
@@ -139,9 +145,29 @@ class Channel(asyncio.Protocol):
             return bytes(buffer) if not at else bytes(buffer[at:])
         return b""
 
+    def kind(self) -> int:
+        """The type of the next message, -1 if nothing is there."""
+        at = self._at
+        return self._buffer[at] if at < len(self._buffer) else -1
+
+    def query(self) -> tuple[str, bytes] | None:
+        """The text and the bytes of a Query, if a plain one comes next that is all there, and is taken. None: see `poll`."""
+        if _native is None:
+            return None
+        buffer, at = self._buffer, self._at
+        found: tuple[str, bytes] | None = _native.query(buffer, at, self._limits.get(QUERY[0], 0))
+        if found is not None:
+            self._taken(at + len(found[1]))
+        return found
+
     def run(self) -> Run | None:
         """What `read_run` finds, if a Bind comes next. It stays there. Raises `Malformed`."""
         buffer, at = self._buffer, self._at
+        if _native is not None:
+            found = _native.run(buffer, at, self._limits.get(BIND[0], 0))
+            if found is not None:
+                name, formats, values, results, described, raw = found
+                return Run(Bind("", name, formats, values, results), described, raw)
         if len(buffer) - at < _LEAST_RUN or buffer[at] != BIND[0]:
             return None
         size = size_of(buffer, at, self._limits)
@@ -157,7 +183,12 @@ class Channel(asyncio.Protocol):
 
     def took(self, size: int) -> None:
         """So many bytes of what is there have been read."""
-        self._taken(self._at + size)
+        self._wanted = 0
+        if self._at + size == len(self._buffer):
+            self._buffer.clear()
+            self._at = 0
+        else:
+            self._taken(self._at + size)
 
     def expect(self, limits: Mapping[int, int]) -> None:
         """From here on other messages may come."""
@@ -184,19 +215,19 @@ class Channel(asyncio.Protocol):
 
     async def more(self, within_s: float = 0.0) -> None:
         """Wait until there is more to read. Raises `Ended`, and `TimeoutError` when nothing comes for so long."""
+        await self.arrival(within_s)
+
+    def arrival(self, within_s: float = 0.0) -> asyncio.Future[None]:
+        """As `more`."""
         if self.ended:
             raise Ended
-        self._waiter = waiter = self._loop.create_future()
+        self.waiter = waiter = self._loop.create_future()
         if within_s:
             self._alarm.watch(waiter, within_s)
-        await waiter
-
-    def wake_with(self, waiter: asyncio.Future[None] | None) -> None:
-        """Let this future be done when something arrives, or the connection ends."""
-        self._waiter = waiter
+        return waiter
 
     def wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
+        waiter, self.waiter = self.waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 

@@ -3,8 +3,8 @@
 What was judged and what is sent are the same text and the same bound values (P9).
 """
 
-import hashlib
 from collections.abc import Mapping
+from hashlib import sha256
 from time import time
 from typing import Any, Protocol
 
@@ -26,8 +26,23 @@ from .upstream import Upstream
 _OF_THE_SESSION = frozenset({"connect", "describe", "notification"})  # see catalog/sql/session.py
 
 
+class Sites:
+    """What sessions ask of the listener."""
+
+    site: PostgresSite
+    limits: SessionLimits
+    draining: bool
+    accounts: Accounts
+
+    def detach(self, work: object) -> None:
+        """Let something that must not be cut off run on."""
+        raise NotImplementedError
+
+
 class Speaker(Protocol):
     """What an exchange asks of the caller's session."""
+
+    sites: Sites
 
     name: str
     client: str
@@ -54,21 +69,24 @@ class Speaker(Protocol):
 
     def hold(self, data: bytes) -> None: ...
 
+    def send(self, data: bytes) -> None: ...
+
     async def flush(self) -> None: ...
 
     async def tell(self, data: bytes) -> None: ...
 
 
 class PostgresExchange:
-    """`told` says that the caller has been told of the refusal."""
+    """`call` is None until it was resolved, `refused` says why it ended."""
+
+    call: Call | None = None
+    refused: Refused | None = None
 
     def __init__(self, session: Speaker, function: str) -> None:
         self.session = session
         self.call_id = new_id()
         self.client = session.client
         self.target = session.target.name
-        self.call: Call | None = None
-        self.refused: Refused | None = None
         self._function = function
         self._site = session.site
 
@@ -147,7 +165,12 @@ class PostgresExchange:
 
     def _digest(self, content: bytes) -> str:
         head = f"{self.session.target.url}\n{self._function}\n".encode()
-        return "sha256:" + hashlib.sha256(head + content).hexdigest()
+        return digest_of(head + content)
+
+
+def digest_of(content: bytes) -> str:
+    """``sha256:HEX``."""
+    return "sha256:" + sha256(content).hexdigest()
 
 
 class Refusal(PostgresExchange):

@@ -16,7 +16,8 @@ from funcgate.wire.postgres import backend, frames, frontend, oauthbearer
 from funcgate.wire.postgres.frames import Malformed
 
 from .channel import Channel, Ended
-from .session import Session, Sites
+from .exchange import Sites
+from .session import Session
 from .target import OauthLogin, PostgresSite, PostgresTarget, SessionLimits
 
 _MAX_TOKEN = 16 << 10

@@ -40,13 +40,14 @@ class _Known(Struct):
 
 
 class Origins:
-    """One session's knowledge of tables and views."""
+    """One session's knowledge of tables and views. `version` is another one whenever it may be another knowledge."""
 
     def __init__(self) -> None:
+        self.version = 0
+        self.until = 0.0  # of the monotonic clock: when what is known is too old
         self._known: dict[int, _Known] = {}
         self._relations: Relations | None = None
         self._last: Relations | None = None  # what was known before it grew stale
-        self._read_at = 0.0
         self._stale = True
         self._moved = False  # the search path, in this transaction
         self._placed: dict[tuple[int, bool], tuple[Statement, Shared]] = {}
@@ -55,6 +56,8 @@ class Origins:
     def changed(self) -> None:
         """Tables or views may be others from here on."""
         self._stale = True
+        self.version += 1
+        self.until = 0.0
         self._known.clear()
         self._placed.clear()
 
@@ -73,7 +76,7 @@ class Origins:
 
     def fresh(self) -> bool:
         """Whether nothing has to be read before the next statement."""
-        return not self._stale and monotonic() - self._read_at < _FRESH_S
+        return monotonic() < self.until
 
     def needed(self, statement: Statement | None) -> bool:
         """Whether the database has to be asked before the statement is judged."""
@@ -91,13 +94,14 @@ class Origins:
                 await self._refresh(upstream, possible)
 
     async def _refresh(self, upstream: Upstream, possible: bool) -> None:
+        self.version += 1
         self._known.clear()
         self._placed.clear()
         if not possible or upstream.state == b"E":
             self._relations = None if self._stale else self._relations
             return
         self._last = self._relations = await _read(upstream)
-        self._read_at, self._stale = monotonic(), False
+        self.until, self._stale = monotonic() + _FRESH_S, False
 
     def placed(self, statement: Statement, shared: Shared, *, certain: bool) -> Shared:
         """The arguments with the tables' full names, as the session has them now. Raises `Refused` when nobody knows them."""

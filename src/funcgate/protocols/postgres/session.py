@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from funcgate.catalog.sql import Statement
-from funcgate.core.budget import Accounts
 from funcgate.core.ids import new_id
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.refusal import Code, Refused
@@ -21,12 +20,13 @@ from funcgate.wire.postgres.frames import Frame, Malformed
 
 from .channel import Alarm, Channel, Ended
 from .connecting import Connect
-from .exchange import PostgresExchange, Refusal
+from .exchange import PostgresExchange, Refusal, Sites
 from .extended import Extended
 from .handles import Handles
 from .labels import labelled
 from .notifying import Notification
 from .origins import Origins, moves_path
+from .plain import Plain, Plan, plan_of
 from .script import Part, Script
 from .statement import Prepared, Sending, StatementExchange
 from .target import PostgresSite, PostgresTarget, SessionLimits
@@ -36,6 +36,8 @@ _POISON = frontend.parse("funcgate_refused", "funcgate_refused") + frontend.SYNC
 _BETWEEN = "\n;\n"  # a statement may end in a comment
 _MOST_STATEMENTS = 100  # of one text
 _REPAIR_S = 10.0
+_MOST_PLANS = 500
+_QUERY, _BIND = frontend.QUERY[0], frontend.BIND[0]
 _QUIET = frozenset({frontend.COPY_DATA, frontend.COPY_DONE, frontend.COPY_FAIL})
 
 
@@ -45,7 +47,7 @@ class Session:
     def __init__(
         self,
         gateway: Gateway,
-        sites: "Sites",
+        sites: Sites,
         caller: Channel,
         client: str,
         target: PostgresTarget,
@@ -68,9 +70,9 @@ class Session:
         self.accounts = sites.accounts
         self.renew_key()
         self._gateway = gateway
-        self._sites = sites
+        self.sites = sites
         self._extended = Extended(self)
-        self.handles = Handles(self._extended)
+        self.handles = Handles(self._extended.names)
         self._task: asyncio.Task[Any] | None = None  # the session's own
         self._script_task: asyncio.Task[None] | None = None
         self._carrying = False
@@ -79,10 +81,11 @@ class Session:
         self.held: list[bytes] = []  # for the caller, with what comes next
         self._cancelling: set[asyncio.Task[None]] = set()
         self._cancelled = False
+        self._plans: dict[int, Plan] = {}
 
     @property
     def site(self) -> PostgresSite:
-        return self._sites.site
+        return self.sites.site
 
     def renew_key(self) -> None:
         """Another key to cancel with: a number that looks like a process id, and a secret."""
@@ -96,11 +99,16 @@ class Session:
             await self.carry(connecting)
             if connecting.refused is not None or self.upstream is None:
                 return
+            caller = self.caller
             while True:
-                if (run := self._extended.run()) is not None:
+                kind = caller.kind()
+                if kind == _QUERY and (query := caller.query()) is not None:
+                    await self._query(*query)
+                    continue
+                if kind == _BIND and (run := self._extended.run()) is not None:
                     await self._extended.carry_run(*run)
                     continue
-                found = self.caller.poll() or await self._next()
+                found = (caller.poll() if kind >= 0 else None) or await self._next()
                 if found is None:
                     continue
                 if found.kind == frontend.TERMINATE:
@@ -113,7 +121,7 @@ class Session:
         """One call through the gateway. False when it was refused, or cancelled by its caller."""
         self._carrying = True
         try:
-            await self._gateway.carry(exchange, self._sites.site.snapshot)
+            await self._gateway.carry(exchange, self.sites.site.snapshot)
         except asyncio.CancelledError:
             self._carrying = False
             await self._cancelled_by_caller()
@@ -145,12 +153,17 @@ class Session:
         """For the caller, in one piece with what comes next: at the latest before anything is waited for."""
         self.held.append(data)
 
+    def send(self, data: bytes) -> None:
+        """To the caller, behind what is held, whether it reads or not: `flush` comes later. Raises `Ended`."""
+        if self.held:
+            data = b"".join((*self.held, data))
+            self.held = []
+        self.caller.write(data)
+
     async def flush(self) -> None:
         """What is held, to the caller. Raises `Ended`, also when it does not read."""
-        held = self.held
-        if held:
-            self.held = []
-            self.caller.write(held[0] if len(held) == 1 else b"".join(held))
+        if self.held:
+            self.send(b"")
         if not self.caller.full:
             if self.caller.ended:
                 raise Ended
@@ -225,7 +238,7 @@ class Session:
             self.settings = hashlib.sha256(f"{self.settings}\n{statement.sql}".encode()).hexdigest()
         self.handles.took_effect(statement, values=values, failed=failed)
         if statement.control == "rollback_to":
-            self._extended.portals_ended()
+            self._extended.names.portals_ended()
         self.origins.took_effect(statement)
 
     async def unasked(self, found: Frame) -> None:
@@ -238,7 +251,7 @@ class Session:
     async def _take(self, found: Frame) -> None:
         kind = found.kind
         if kind == frontend.QUERY:
-            await self._query(found)
+            await self._query(frontend.read_query(found.payload), found.raw)
         elif kind == frontend.FUNCTION_CALL:
             await self.refuse(Refused(Code.REQUEST_INVALID, "Function-call messages are not carried."))
             await self._after_refusal()
@@ -248,12 +261,23 @@ class Session:
 
     # Simple queries.
 
-    async def _query(self, found: Frame) -> None:
+    async def _query(self, sql: str, raw: bytes) -> None:
         if self.unsynced:
             raise Malformed("a simple query inside a batch of the extended protocol")
         try:
-            sql = frontend.read_query(found.payload)
-            statements = self.target_now().catalog.analyse(sql)
+            target = self.target_now()
+            statements = target.catalog.analyse(sql)
+            if len(statements) == 1 and (plan := self._plan(statements[0], target)) is not None:
+                plain = Plain(self, plan, sql, raw)
+                carried = await self.carry(plain)
+                if plain.passed:
+                    if self.passed():
+                        await self.flush()
+                    return
+                if not carried:
+                    await self._after_refusal()
+                await self.ready()
+                return
             if len(statements) > _MOST_STATEMENTS:
                 raise Refused(Code.REQUEST_TOO_LARGE, f"A text may hold {_MOST_STATEMENTS} statements.")
             statements = self._resolved(statements)
@@ -277,6 +301,24 @@ class Session:
         else:
             await self._script(sql, statements)
         await self.ready()
+
+    def _plan(self, statement: Statement, target: PostgresTarget) -> Plan | None:
+        """What is known of it, if it is plain and can be told by now."""
+        plan = self._plans.get(id(statement))
+        if plan is not None and plan.statement is statement and plan.holds(self):
+            return plan
+        plan = plan_of(self, target, "", Prepared("", statement, ()))
+        if plan is not None:
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            self._plans[id(statement)] = plan
+        return plan
+
+    def passed(self) -> bool:
+        """After an answer that went to the caller with the ReadyForQuery behind it. Whether there is something to `flush`."""
+        if self.upstream is not None and self.upstream.state == b"I":
+            self.handles.transaction_ended()
+        return self.caller.full or bool(self.held)
 
     def _resolved(self, statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
         """With what FETCH and EXECUTE come to, each after those before it. Raises `Refused`."""
@@ -359,11 +401,10 @@ class Session:
             if not self.unsynced and (unasked := upstream.channel.poll()) is not None:
                 await self.unasked(unasked)
                 continue
-            if caller.ended or upstream.channel.ended or (self._sites.draining and upstream.state == b"I"):
+            if caller.ended or upstream.channel.ended or (self.sites.draining and upstream.state == b"I"):
                 await self._farewell(upstream)
             waiter: asyncio.Future[None] = loop.create_future()
-            caller.wake_with(waiter)
-            upstream.channel.wake_with(waiter)
+            caller.waiter = upstream.channel.waiter = waiter
             self._alarm.watch(waiter, self.limits.idle_timeout_s)
             await waiter
             if not caller.empty:
@@ -383,28 +424,16 @@ class Session:
         # Attack: sessions that live for a while, and leave what they knew in rings that the collector never looks at again.
         self._extended.end()
         self.origins.end()
+        self._plans.clear()
         self._task = None
         upstream, self.upstream = self.upstream, None
         if upstream is None:
             return
         if self.dirty or self.awaiting_ready:
             # The caller is gone and its statement still runs: nobody would read what it finds.
-            self._sites.detach(_cancel_and_close(upstream))
+            self.sites.detach(_cancel_and_close(upstream))
         else:
             upstream.close()
-
-
-class Sites:
-    """What sessions ask of the listener."""
-
-    site: PostgresSite
-    limits: SessionLimits
-    draining: bool
-    accounts: Accounts
-
-    def detach(self, work: object) -> None:
-        """Let something that must not be cut off run on."""
-        raise NotImplementedError
 
 
 async def _cancel_and_close(upstream: Upstream) -> None:

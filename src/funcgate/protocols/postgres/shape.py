@@ -13,7 +13,7 @@ from msgspec import Struct
 from funcgate.masking.columns import ColumnRules
 from funcgate.wire.postgres import backend
 from funcgate.wire.postgres.backend import Column
-from funcgate.wire.postgres.values import TEXT_LIKE, Opaque, reader
+from funcgate.wire.postgres.values import TEXT_LIKE, Opaque, compiled_kind, reader
 
 UNREADABLE = "[UNMASKABLE]"
 Origin = Sequence[Sequence[str] | None]  # for each column, those that it depends on
@@ -25,9 +25,10 @@ _MOST_SHAPES = 16
 
 
 class Shape:
-    """`hidden` are the labels, None for a column that is shown; `line` names the columns."""
+    """`hidden` are the labels, None for a column that is shown; `line` names the columns. `plain` are the kinds and
+    the readers of the columns, where rows can be read by the compiled half: then none is hidden whole."""
 
-    __slots__ = ("_checked", "columns", "hidden", "hides", "line", "readers")
+    __slots__ = ("_checked", "columns", "hidden", "hides", "line", "plain", "readers")
 
     def __init__(self, columns: Sequence[Column], hidden: Sequence[str | None]) -> None:
         self.columns = columns
@@ -36,6 +37,10 @@ class Shape:
         self.line: bytes = _encode({"columns": [column.name for column in columns]})
         self.readers: list[Callable[[bytes], Any]] = [reader(column.type, column.format) for column in columns]
         self._checked = any(column.format == 1 and column.type not in TEXT_LIKE for column in columns)
+        kinds = [compiled_kind(column.type, column.format) for column in columns]
+        self.plain: tuple[bytes, tuple[Callable[[bytes], Any], ...]] | None = None
+        if not self.hides and -1 not in kinds:
+            self.plain = bytes(kinds), tuple(self.readers)
 
     @property
     def checks(self) -> bool:

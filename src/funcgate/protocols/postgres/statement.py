@@ -18,15 +18,16 @@ from funcgate.core.turn import TURN
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Frame, Malformed
-from funcgate.wire.postgres.values import Opaque, shown
+from funcgate.wire.postgres.values import SPELLED, Opaque, shown
 
 from .answer import MEDIA, Answer
 from .channel import Ended
 from .copying import copied_in
 from .exchange import PostgresExchange, Speaker
 from .roles import check_keeps_role
+from .shape import Hiding
 
-_WHOLE = 64 << 10  # bytes of lines; a larger answer comes piece by piece
+WHOLE = 64 << 10  # bytes of lines; a larger answer comes piece by piece
 _PIECE = 160 << 10  # what is made durable, and leaves, together
 # Attack: large values in a hidden column. Their lines are small, the messages that wait behind these are not.
 _HELD = 1 << 20
@@ -40,13 +41,14 @@ _T = TypeVar("_T")
 
 class Prepared(Struct):
     """A statement that was parsed. `statement` None: an empty one. `types` are known from Parse, or once it was described, as
-    are `columns`; `formatted` are these in the formats that were asked for."""
+    are `columns`; `formatted` are these in the formats that were asked for; `plan` is plain.py's."""
 
     sql: str
     statement: Statement | None
     types: tuple[int, ...]
     columns: Sequence[Column] | None = None
     formatted: dict[tuple[int, ...], Sequence[Column]] = {}
+    plan: Any = None
 
 
 class Portal(Struct):
@@ -70,7 +72,14 @@ class Sending(Struct):
 
 
 class StatementExchange(PostgresExchange):
-    """`parameters` are the bound values as the arguments show them."""
+    """`answer` is None until something was sent. `passed`: see plain.py."""
+
+    answer: Answer | None = None
+    passed = False
+    certain = True  # that names mean what they mean now when the statement runs
+    _sent = 0
+    _size = _counted = 0  # bytes of lines and rows that have been counted
+    _until = 0.0
 
     def __init__(
         self, session: Speaker, function: str, prepared: Prepared, sending: Sending, portal: Portal | None = None
@@ -78,12 +87,7 @@ class StatementExchange(PostgresExchange):
         super().__init__(session, function)
         self.prepared = prepared
         self.portal = portal
-        self.answer: Answer | None = None
         self.sending = sending
-        self._sent = 0
-        self._size = self._counted = 0  # bytes of lines and rows that have been counted
-        self._until = 0.0
-        self.certain = True  # that names mean what they mean now when the statement runs
 
     async def resolve(self, principal: Principal) -> Call:
         """See `core.ports.Exchange`. Which tables the names mean is asked before anything is judged."""
@@ -98,6 +102,11 @@ class StatementExchange(PostgresExchange):
         if self.session.origins.needed(statement):
             await self._refresh()
         return await super().resolve(principal)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the database said no, or was not asked."""
+        return self.answer is None or self.answer.failed
 
     def arguments(self) -> tuple[dict[str, Any], Shared | None]:
         """See `PostgresExchange`."""
@@ -141,14 +150,17 @@ class StatementExchange(PostgresExchange):
             raise Refused(
                 Code.POLICY_DENIED, "Something here calls functions that policies cannot see.", private_detail=detail
             )
-        portal = self.portal
-        self.answer = Answer(
-            self.sending.expected, hiding, strict=masker.collects,
-            columns=(portal.columns if portal is not None else None) or (),
-            sql=self.prepared.sql, copy=statement.copy if statement is not None else "",
-        )  # fmt: skip
         self._until = monotonic() + self.session.target.limits.timeout_s
         self.write()
+        return await self._read(hiding, strict=masker.collects)
+
+    async def _read(self, hiding: Hiding, *, strict: bool) -> Reply:
+        """The answer to what was sent."""
+        portal, statement = self.portal, self.prepared.statement
+        self.answer = Answer(
+            self.sending.expected, hiding, strict=strict, columns=(portal.columns if portal is not None else None) or (),
+            sql=self.prepared.sql, copy=statement.copy if statement is not None else "",
+        )  # fmt: skip
         if self.sending.ready and (body := await self._whole()) is not None:
             return Reply(status=200, headers=[], media=MEDIA, body=body)
         lines = self.lines()
@@ -161,7 +173,7 @@ class StatementExchange(PostgresExchange):
         async for piece in lines:
             pieces.append(piece)
             size += len(piece)
-            if size > _WHOLE or self.answer.held > _HELD:
+            if size > WHOLE or self.answer.held > _HELD:
                 return Reply(status=200, headers=[], media=MEDIA, stream=_more(b"".join(pieces), lines))
         failed = self.answer.failed
         return Reply(status=400 if failed else 200, headers=[], media=MEDIA, body=b"".join(pieces))
@@ -177,17 +189,17 @@ class StatementExchange(PostgresExchange):
         try:
             upstream.channel.write(self.sending.data)
         except Ended:
-            raise _lost() from None
+            raise lost() from None
 
     async def _whole(self) -> bytes | None:
         """The answer, if it is small and plain: read and turned into lines in one pass. None for another, still to be read."""
         upstream = self.session.upstream
         if upstream is None:
-            raise _lost()
+            raise lost()
         channel = upstream.channel
         if channel.empty:
-            await self._wait(channel.more)
-        data = channel.whole(_WHOLE)
+            await self.wait(channel.arrival)
+        data = channel.whole(WHOLE)
         body = self._known().whole(data) if data[-1:] in _STATES else None
         if body is not None:
             channel.took(len(data))
@@ -196,7 +208,7 @@ class StatementExchange(PostgresExchange):
             self._spend(self._known().rows, len(body))
         return body
 
-    async def _wait(self, what: Callable[[float], Awaitable[_T]]) -> _T:
+    async def wait(self, what: Callable[[float], Awaitable[_T]]) -> _T:
         """For the database, as long as it may take. Raises `Refused(target.…)`."""
         limits = self.session.target.limits
         left_s = min(limits.idle_timeout_s if self._sent else limits.first_byte_timeout_s, self._until - monotonic())
@@ -207,7 +219,7 @@ class StatementExchange(PostgresExchange):
         except TimeoutError:
             raise Refused(Code.TARGET_TIMEOUT, private_detail="the database took too long") from None
         except Ended:
-            raise (CallerGone() if self.session.caller.ended else _lost()) from None
+            raise (CallerGone() if self.session.caller.ended else lost()) from None
         except Malformed as malformed:
             raise Refused(Code.TARGET_UNREACHABLE, private_detail=str(malformed)) from None
 
@@ -333,13 +345,13 @@ class StatementExchange(PostgresExchange):
         """The next message. Raises `Refused(target.…)`."""
         upstream = self.session.upstream
         if upstream is None:
-            raise _lost()
+            raise lost()
         try:
             found = upstream.channel.poll()
         except Malformed as malformed:
             raise Refused(Code.TARGET_UNREACHABLE, private_detail=str(malformed)) from None
         if found is None:
-            found = await self._wait(upstream.channel.next)
+            found = await self.wait(upstream.channel.next)
         self._sent += 1
         return found
 
@@ -347,12 +359,12 @@ class StatementExchange(PostgresExchange):
         await self.pass_on(b"".join([*self._heads(answer), answer.latest()]))
         upstream = self.session.upstream
         if upstream is None:
-            raise _lost()
+            raise lost()
         try:
             async for lines in copied_in(self.session, upstream.channel, answer):
                 yield lines
         except Ended:
-            raise (CallerGone() if self.session.caller.ended else _lost()) from None
+            raise (CallerGone() if self.session.caller.ended else lost()) from None
         answer.copying = b""
         self._until = monotonic() + self.session.target.limits.timeout_s
 
@@ -378,7 +390,7 @@ class StatementExchange(PostgresExchange):
         """What the database says of its tables, before a statement of which some column may be hidden."""
         session, upstream = self.session, self.session.upstream
         if upstream is None:
-            raise _lost()
+            raise lost()
         possible = not session.unsynced and not session.awaiting_ready
         session.dirty = True
         try:
@@ -386,7 +398,7 @@ class StatementExchange(PostgresExchange):
                 await session.origins.refresh(upstream, possible=possible)
         except (Ended, Malformed, TimeoutError, ValueError):
             upstream.channel.abort()
-            raise _lost() from None
+            raise lost() from None
         session.dirty = False
 
 
@@ -394,8 +406,10 @@ def _bound(kind: int, form: int, value: bytes | None) -> Any:
     if value is None:
         return None
     try:
+        if form == 0 and kind not in SPELLED:
+            return value.decode()
         found = shown(kind, form, value)
-    except Malformed:
+    except (Malformed, UnicodeDecodeError):
         raise Refused(Code.REQUEST_INVALID, "A bound value is not UTF-8.") from None
     if isinstance(found, Opaque):
         return {"hex": value.hex()}
@@ -404,7 +418,7 @@ def _bound(kind: int, form: int, value: bytes | None) -> Any:
     return found if isinstance(found, str | list) else str(found)
 
 
-def _lost() -> Refused:
+def lost() -> Refused:
     return Refused(Code.TARGET_UNREACHABLE, private_detail="the database closed the connection")
 
 

@@ -8,25 +8,25 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from funcgate.core.entry import Entry, Kind
+from funcgate.core.native import half
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome
-from funcgate.core.turn import TURN
 from funcgate.stores.lines import FORMAT, add_lines
 
 from .batch import Batch
 from .clock import Clock
 from .folder import segment_name
+from .intake import Intake
 from .kept import Kept, thin
 from .opening import Repaired, open_folder, unusable
 from .reserve import Reserve
 from .segment import CHUNK_BYTES
 from .state import MOVES, State, Status
-from .way import Way
 from .writer import Recovered, Writer
 
 NOTE_LAG_S = 0.02
@@ -34,8 +34,10 @@ LINGER_TURNS = 4
 REPAIRS_AT_ONCE = 500
 IN_RESERVE = "the disk is full; refusals and ends go to the reserve"
 _HEALTHY, _LOW = State.HEALTHY, State.LOW
-_ARRIVED, _ASKED, _ALLOWED, _DENIED, _ENDED = Kind.ARRIVED, Kind.ASKED, Kind.ALLOWED, Kind.DENIED, Kind.ENDED
-_CHUNK = Kind.CHUNK
+_ARRIVED, _DENIED, _ENDED = Kind.ARRIVED, Kind.DENIED, Kind.ENDED
+_native = half("funcgate.stores.journal_files._intake")
+_Batch: type[Batch] = Batch if _native is None else _native.Batch
+_Intake: type[Intake] = Intake if _native is None else _native.Intake
 
 
 class FileJournal:
@@ -64,87 +66,27 @@ class FileJournal:
         self._relaxed = sync == "interval"
         self._lag_s = every_s if self._relaxed else NOTE_LAG_S
         self._max_queue = max_queue
-        self._max_queue_bytes = max_queue_bytes
         self._segment_bytes = segment_bytes
         self._min_free_bytes = min_free_bytes
         self._reserve = Reserve(folder, reserve_bytes)
         self._spent_at = ""  # when the reserve was given up, if it is missing
         self._at_least = at_least
         self._clock = Clock(now)
+        self._in = _Intake(self, self._clock, self._relaxed, max_queue, max_queue_bytes)
+        self.append, self.note = self._in.append, self._in.note
         self._status = Status(State.NEW, "not started")
         self._state = State.NEW
-        self._seq = 0
         self._durable_seq = 0
         self._number = 0  # of the last segment
         self._size = 0  # of that segment, with all that was handed over
-        self._next = Batch(1)
-        self._flying: Batch | None = None
-        self._flying_bytes = 0
-        self._depth = 0
-        self._lingering = False
         self._turns = 0  # of the loop, that the batch may still wait for company
         self._seen = 0  # entries that the batch had a turn ago
         self._alone = False  # nobody shared the last batch: waiting for company costs a turn and brings none
         self._overdue = False
         self._timer: asyncio.TimerHandle | None = None
-        self._open: set[str] = set()
         self._kept = Kept(max_queue, max_queue_bytes)
         self._failed_at = ""
         self._lock = -1
-
-    # -- the port
-
-    def append(self, *entries: Entry) -> Awaitable[None]:
-        """See `core.ports.Journal`. Refuses at once while the disk fails, is too full for new calls, or lags behind."""
-        if self._state is not _HEALTHY:
-            self._judge(entries)
-        batch = self._next
-        if (
-            self._depth + len(entries) > self._max_queue
-            or self._flying_bytes + len(batch.lines) > self._max_queue_bytes
-        ):
-            raise Refused(Code.JOURNAL_OVERLOADED, private_detail=f"{self._depth} entries wait for the disk")
-        self._add(batch, entries)
-        if self._relaxed:
-            batch.noted += entries
-            self._arm()
-            return TURN
-        batch.appended.append(entries)
-        waiter = self._loop.create_future()  # its own: cancelling one caller must not cancel another
-        batch.waiters.append(waiter)
-        if self._flying is None and not self._lingering:
-            if self._alone:
-                self._hand_over()
-            else:
-                self._linger(batch.count)
-        return waiter
-
-    def note(self, *entries: Entry) -> None:
-        """See `core.ports.Journal`. On the disk with the next batch, or 20 ms later if there is none."""
-        if self._state is not _HEALTHY and self._state is not _LOW:
-            self._keep(entries)
-            return
-        batch = self._next
-        if self._depth > self._max_queue or self._flying_bytes + len(batch.lines) > self._max_queue_bytes:
-            entries = self._thinned(entries)
-        self._add(batch, entries)
-        batch.noted += entries
-        if self._flying is None and not batch.waiters:
-            self._arm()
-
-    def _add(self, batch: Batch, entries: tuple[Entry, ...]) -> None:
-        self._seq = add_lines(batch.lines, entries, self._seq, self._clock.stamp())
-        many = len(entries)
-        batch.count += many
-        self._depth += many
-        for entry in entries:
-            kind = entry.kind
-            if kind is _CHUNK or kind is _ALLOWED:
-                continue
-            if kind is _ARRIVED or kind is _ASKED:
-                self._open.add(entry.call)
-            elif kind is _ENDED:
-                self._open.discard(entry.call)
 
     # -- what the operator sees
 
@@ -155,7 +97,7 @@ class FileJournal:
     @property
     def depth(self) -> int:
         """Entries that wait for the disk."""
-        return self._depth + len(self._kept)
+        return self._in.depth + len(self._kept)
 
     @property
     def durable_seq(self) -> int:
@@ -172,10 +114,11 @@ class FileJournal:
     async def start(self) -> Repaired:
         """Hold the folder, repair it, close the calls that a crash left open. Raises `Unusable`."""
         self._loop = asyncio.get_running_loop()
+        self._in.loop(self._loop.create_future)
         opened = await asyncio.to_thread(open_folder, self._folder, self._min_free_bytes, self._reserve, self._at_least)
         found, self._lock = opened.found, opened.lock
-        self._seq = self._durable_seq = found.last_seq
-        self._open = set(found.open)
+        self._in.seq = self._durable_seq = found.last_seq
+        self._in.open = set(found.open)
         self._clock.not_before(found.last_at)
         if found.length:
             self._number, self._size = found.number, found.length
@@ -192,9 +135,8 @@ class FileJournal:
             self._loop,
         )
         if self._reserve.missing:
-            self._spent_at = self._clock.stamp()
-        self._way = Way(self._loop)
-        self._next = self._begin(roll=opened.segment is None)
+            self._spent_at = self._in.stamp()
+        self._in.next = self._begin(roll=opened.segment is None)
         self._turn_by_space(opened.low)
         self._writer.start()
         try:
@@ -220,7 +162,7 @@ class FileJournal:
         """Wait until everything given so far is durable. Raises `Refused(journal.unavailable)` if the disk fails."""
         if self._state is State.FAILED:
             self._refuse()
-        batch = self._next if self._next.count else self._flying
+        batch = self._in.next if self._in.next.count else self._in.flying
         if batch is None:
             return
         waiter = self._loop.create_future()
@@ -249,20 +191,20 @@ class FileJournal:
 
     def _begin(self, *, roll: bool) -> Batch:
         """An empty batch; one that begins a segment opens with the segment's own line, which names the open calls."""
-        batch = Batch(self._seq + 1)
+        batch = _Batch(self._in.seq + 1)
         if roll:
             self._number += 1
             self._size = 0
             batch.roll = self._number
             change: dict[str, Any] = {"segment": self._number, "format": FORMAT}
-            if self._open:
-                change["open"] = sorted(self._open)
+            if self._in.open:
+                change["open"] = sorted(self._in.open)
             header = Entry(kind=Kind.ADMIN, call="", change=change)
-            self._seq = add_lines(batch.lines, (header,), self._seq, self._clock.stamp())
+            self._in.seq = add_lines(batch.lines, (header,), self._in.seq, self._in.stamp())
         return batch
 
     def _linger(self, seen: int) -> None:
-        self._lingering = True
+        self._in.lingering = True
         self._turns = LINGER_TURNS
         self._seen = seen
         self._loop.call_soon(self._turn_over)
@@ -272,64 +214,65 @@ class FileJournal:
 
         A turn with nothing to do takes no time, so nobody waits for company that does not come.
         """
-        count = self._next.count
+        count = self._in.next.count
         if count > self._seen and self._turns:
             self._turns -= 1
             self._seen = count
             self._loop.call_soon(self._turn_over)
         else:
-            self._lingering = False
+            self._in.lingering = False
             self._hand_over()
 
     def _hand_over(self) -> None:
         """Give the writer all that is queued, if it is idle."""
-        batch = self._next
-        if self._flying is not None or self._state is State.FAILED or not (batch.count or batch.waiters):
+        batch = self._in.next
+        if self._in.flying is not None or self._state is State.FAILED or not (batch.count or batch.waiters):
             return
         if self._clock.set_back_s:
             change = {"clock": {"set_back_s": round(self._clock.set_back_s, 3)}}
             self._clock.set_back_s = 0.0
-            self._add(batch, (Entry(kind=Kind.ADMIN, call="", change=change),))
+            self._in.add((Entry(kind=Kind.ADMIN, call="", change=change),))
         self._overdue = False
-        self._flying = batch
-        self._flying_bytes = len(batch.lines)
-        self._size += self._flying_bytes
-        self._next = self._begin(roll=self._size >= self._segment_bytes and self._state is not _LOW)
+        self._in.flying = batch
+        self._in.flying_bytes = len(batch.lines)
+        self._size += self._in.flying_bytes
+        self._in.next = self._begin(roll=self._size >= self._segment_bytes and self._state is not _LOW)
         self._writer.put(batch)
-        self._way.watch(batch)
 
-    def _arm(self) -> None:
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._lag_s, self._tick)
+    def arm(self) -> None:
+        self._in.armed = True
+        self._timer = self._loop.call_later(self._lag_s, self._tick)
+
+    def gather(self) -> None:
+        if self._alone:
+            self._hand_over()
+        else:
+            self._linger(self._in.next.count)
 
     def _tick(self) -> None:
-        self._timer = None
-        self._overdue = self._flying is not None
+        self._in.armed = False
+        self._overdue = self._in.flying is not None
         self._hand_over()
 
     # -- what the writer reports (on the loop)
 
     def on_written(self, batch: Batch, low: bool) -> None:
-        if self._writer.segment_removed():
-            self._writer.condemn(batch)
-            return
-        self._flying = None
-        self._way.done()
-        self._flying_bytes = 0
-        self._durable_seq = self._next.first_seq - 1
-        self._depth -= batch.count
+        self._in.flying = None
+        self._in.flying_bytes = 0
+        self._durable_seq = self._in.next.first_seq - 1
+        self._in.depth -= batch.count
         self._alone = len(batch.waiters) < 2
         if low is not (self._state is _LOW):
             self.on_space(low)
-        queued = self._next
+        queued = self._in.next
         if self._overdue or len(queued.lines) >= CHUNK_BYTES or (queued.waiters and self._alone):
             self._hand_over()  # first: the disk works while the callers are woken
-        elif queued.count and not queued.waiters:
-            self._arm()
+        elif queued.count and not queued.waiters and not self._in.armed:
+            self.arm()
         for waiter in batch.waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        if self._next.waiters and self._flying is None and not self._lingering:
+        if self._in.next.waiters and self._in.flying is None and not self._in.lingering:
             self._linger(0)
 
     def on_space(self, low: bool) -> None:
@@ -338,21 +281,20 @@ class FileJournal:
 
     def on_failed(self, batch: Batch | None, reason: str, recovered: Recovered | None = None) -> None:
         """`recovered`: into the reserve, at once. What is owed is then written there instead of being refused."""
-        if batch is None and self._flying is not None:
+        if batch is None and self._in.flying is not None:
             return  # it comes back too, refused
-        refused = [self._next] if batch is None else [batch, self._next]
-        self._flying = None
-        self._way.done()
-        self._flying_bytes = self._depth = 0
-        self._seq = refused[0].first_seq - 1
-        self._next = Batch(self._seq + 1)
-        self._failed_at = self._clock.stamp()
+        refused = [self._in.next] if batch is None else [batch, self._in.next]
+        self._in.flying = None
+        self._in.flying_bytes = self._in.depth = 0
+        self._in.seq = refused[0].first_seq - 1
+        self._in.next = _Batch(self._in.seq + 1)
+        self._failed_at = self._in.stamp()
         self._turn(State.FAILED, reason)
         owed: list[tuple[tuple[Entry, ...], asyncio.Future[None]]] = []
         for each in refused:
-            self._keep(each.noted)
+            self.keep(each.noted)
             for entries, waiter in zip(each.appended, each.waiters, strict=True):
-                self._open.difference_update([entry.call for entry in entries if entry.kind is _ARRIVED])
+                self._in.open.difference_update([entry.call for entry in entries if entry.kind is _ARRIVED])
                 if recovered is not None and _is_owed(entries):
                     owed.append((entries, waiter))
                 elif not waiter.done():
@@ -361,7 +303,7 @@ class FileJournal:
             self.on_recovered(recovered, owed)
 
     def on_spent(self) -> None:
-        self._spent_at = self._clock.stamp()
+        self._spent_at = self._in.stamp()
         if self._state is _LOW:
             self._status = Status(_LOW, IN_RESERVE)
 
@@ -376,16 +318,16 @@ class FileJournal:
         if self._kept.lost:
             outage["notes_lost"] = self._kept.lost
         if recovered.void:
-            outage["void"] = {"segment": recovered.void, "from_byte": recovered.void_from, "from_seq": self._seq + 1}
+            outage["void"] = {"segment": recovered.void, "from_byte": recovered.void_from, "from_seq": self._in.seq + 1}
         self._number = recovered.number
-        self._next = self._begin(roll=True)
+        self._in.next = self._begin(roll=True)
         entries = (Entry(kind=Kind.ADMIN, call="", change={"outage": outage}), *self._kept.take())
-        self._add(self._next, entries)
-        self._next.noted += entries
+        self._in.add(entries)
+        self._in.next.noted += entries
         for entries, waiter in owed:
-            self._add(self._next, entries)
-            self._next.appended.append(entries)
-            self._next.waiters.append(waiter)
+            self._in.add(entries)
+            self._in.next.appended.append(entries)
+            self._in.next.waiters.append(waiter)
         self._turn_by_space(recovered.low)
         self._hand_over()
 
@@ -394,22 +336,26 @@ class FileJournal:
 
     # -- refusals, and notes that must wait
 
-    def _judge(self, entries: tuple[Entry, ...]) -> None:
+    def judge(self, entries: tuple[Entry, ...]) -> None:
         """Raise `Refused` unless the entries may still be written in the present state."""
         if self._state is not _LOW or not _is_owed(entries):
             self._refuse()
 
+    def overloaded(self) -> None:
+        detail = f"{self._in.depth} entries wait for the disk"
+        raise Refused(Code.JOURNAL_OVERLOADED, private_detail=detail)
+
     def _refuse(self) -> None:
         raise Refused(Code.JOURNAL_UNAVAILABLE, private_detail=self._status.reason)
 
-    def _keep(self, entries: Iterable[Entry]) -> None:
+    def keep(self, entries: Iterable[Entry]) -> None:
         """Hold notes back until the disk works again. Their calls are still open for a reader of the disk."""
         self._kept.add(entries)
-        self._open.update([entry.call for entry in entries if entry.kind is _ENDED])
+        self._in.open.update([entry.call for entry in entries if entry.kind is _ENDED])
 
-    def _thinned(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    def thinned(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
         """The notes without their bodies while the queue is over its limits, none of them at twice the limits."""
-        if self._depth > 2 * self._max_queue:
+        if self._in.depth > 2 * self._max_queue:
             self._kept.lost += len(entries)
             return ()
         return tuple(thin(entry) for entry in entries)
@@ -417,6 +363,8 @@ class FileJournal:
     def _turn(self, state: State, why: str) -> None:
         if state in MOVES[self._state]:
             self._state = state
+            self._in.healthy = state is _HEALTHY
+            self._in.takes_notes = state is _HEALTHY or state is _LOW
             self._status = Status(state, why)
 
     def _turn_by_space(self, low: bool) -> None:

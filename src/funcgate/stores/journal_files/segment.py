@@ -15,6 +15,7 @@ CHUNK_BYTES = 1 << 20
 _ZEROS = bytes(AHEAD_BYTES)
 _DSYNC: int = getattr(os, "RWF_DSYNC", 0) if hasattr(os, "pwritev") else 0
 _datasync = getattr(os, "fdatasync", os.fsync)
+_NO_DSYNC = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class Segment:
@@ -50,6 +51,15 @@ class Segment:
         segment._end = max(length, os.fstat(descriptor).st_size)
         return segment
 
+    @property
+    def descriptor(self) -> int:
+        return self._descriptor
+
+    @property
+    def quick_bytes(self) -> int:
+        """So many may be appended in one synced write each, into zeros that are there, before zeros are due again."""
+        return min(self._end - self.length - AHEAD_BYTES // 8, CHUNK_BYTES) if self._dsync else 0
+
     def write(self, lines: bytearray) -> None:
         """Append the lines; durable on return. In pieces of at most a mebibyte, which bounds what a crash can tear."""
         at, length = 0, self.length
@@ -76,7 +86,7 @@ class Segment:
             try:
                 done = os.pwritev(self._descriptor, [piece], offset, self._dsync)
             except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                if error.errno not in _NO_DSYNC:
                     raise
                 self._dsync, done = 0, 0
             if done == len(piece):
@@ -84,6 +94,17 @@ class Segment:
             piece, offset = piece[done:], offset + done
         write_all(self._descriptor, piece, offset)
         _datasync(self._descriptor)
+
+    def go_on(self, lines: bytearray, done: int, trouble: int) -> None:
+        """Append lines of which a synced write has written the first `done` bytes, then met `trouble` (an errno, or 0)."""
+        if trouble in _NO_DSYNC:
+            self._dsync = 0
+        elif trouble:
+            raise OSError(trouble, os.strerror(trouble))
+        with memoryview(lines) as view, view[done:] as rest:
+            write_all(self._descriptor, rest, self.length + done)
+        _datasync(self._descriptor)
+        self.length += len(lines)
 
     def zero_ahead(self, room: int) -> None:
         """Write zeros where the next lines go, if the last ones are nearly used up, at most `room` bytes of them.

@@ -1,4 +1,4 @@
-"""The journal's one thread: batches to the disk, one at a time, in order, and nothing else.
+"""Batches to the disk, one at a time, in order, and nothing else: a thread of Python, and one of C for the plain ones.
 
 It knows no entry. It never tries a failed segment again: it withdraws what was not durable, waits until the disk works
 (or goes on in the reserve, if that is just full), and says so.
@@ -16,16 +16,20 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from funcgate.core.native import half
+
 from .batch import Batch
 from .folder import free_bytes, prove_writable, segment_name
 from .reserve import Reserve, is_full
 from .segment import Segment
+from .way import Way
 
 PROBE_BYTES = 64 << 10
 WEIGH_BYTES = 2 << 20
 WEIGH_S = 0.1
 FIRST_LOOK_S = 0.5
 LONGEST_LOOK_S = 2.0  # with the probe itself well under the five seconds in which the journal is back
+_native = half("funcgate.stores.journal_files._native")
 
 
 class Recovered(Struct, frozen=True):
@@ -50,11 +54,12 @@ class Reports(Protocol):
 
 
 class Writer:
-    """Owns the open segment. `put`, `segment_removed`, `condemn` and `stop` are called on the loop; everything else runs
-    in the thread.
+    """Owns the open segment. What comes before `_run` is called on the loop; everything else runs in Python's thread.
 
     Each system call in the thread gives up the interpreter's lock, and a busy loop gives it back late, after a dozen
-    futile wake-ups: between two batches the thread makes as few as it can.
+    futile wake-ups. So it lends the segment to the loop, for so many bytes, while nothing is due but to append: batches
+    then go to the disk in a thread of C (`_native.pyx`). With one that fails, is short, begins a segment, needs zeros
+    ahead, or finds little space free, the segment is the thread's again. Never both have it.
     """
 
     def __init__(
@@ -76,6 +81,13 @@ class Writer:
         self._segment_bytes = segment_bytes
         self._reports = reports
         self._loop = loop
+        self._way = Way(loop)
+        self._pen: Any = None
+        self._quick: Batch | None = None  # under way in C …
+        self._weighs = False  # … which then measures the free space
+        self._lent = 0
+        self._given = 0  # jobs, counted on the loop
+        self._taken = 0  # and in the thread
         self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._condemned: Batch | None = None
         self._failed = ""
@@ -90,25 +102,83 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="funcgate-journal", daemon=True)
 
     def start(self) -> None:
+        if _native is not None:
+            with contextlib.suppress(OSError, NotImplementedError):
+                pen = _native.Pen()
+                self._loop.add_reader(pen.report, self._come_back)
+                self._pen = pen
         self._thread.start()
 
     def put(self, batch: Batch) -> None:
-        self._jobs.put(batch)
-
-    def segment_removed(self) -> bool:
-        """Whether the batch that was reported last went to a file that nobody can find. Once for each report, here and
-        not in the thread: there it costs the loop many times as much."""
+        """Have it written; `on_written` or `on_failed` follows. None before that."""
+        size = len(batch.lines)
         segment = self._segment
-        return segment is not None and segment.removed
-
-    def condemn(self, batch: Batch) -> None:
-        """Fail a batch that was written to a removed segment; `on_failed` follows."""
-        self._condemned = batch
-        self._jobs.put(batch)
+        if 0 < size <= self._lent and not batch.roll and segment is not None:
+            self._lent -= size
+            self._unweighed += size
+            self._quick = batch
+            self._weighs = self._unweighed > WEIGH_BYTES or monotonic() > self._weigh_at
+            self._pen.write(batch.lines, segment.descriptor, segment.length, self._weighs)
+        else:
+            self._hand_over(batch)
 
     def stop(self) -> None:
         """End after what was put; `on_stopped` follows."""
+        if self._pen is not None:
+            self._loop.remove_reader(self._pen.report)
         self._jobs.put(None)
+
+    def _hand_over(self, batch: Batch) -> None:
+        self._lent = 0
+        self._given += 1
+        self._jobs.put(batch)
+        self._way.watch(batch)
+
+    def _come_back(self) -> None:
+        """The thread of C has something to tell."""
+        told, batch, segment = self._pen.take(), self._quick, self._segment
+        if told is None or batch is None or segment is None:
+            return
+        self._quick = None
+        size = len(batch.lines)
+        if told and not (self._weighs and self._is_short(self._pen.free_bytes)):
+            segment.length += size
+            self._reports.on_written(batch, False)
+        elif not told and self._pen.wrote == size:
+            self._condemn(batch)
+        else:
+            batch.begun = max(self._pen.wrote, 0), self._pen.trouble
+            self._hand_over(batch)
+
+    def _is_short(self, free: int) -> bool:
+        """Whether the thread has to look at the free space itself. It lends while none of the reserve is missing."""
+        if free < self._min_free_bytes:
+            return True
+        self._weighed(free, self._min_free_bytes)
+        return False
+
+    def _carried(self, batch: Batch, low: bool, lent: int) -> None:
+        self._way.done()
+        # Once for each report, here and not in the thread: there it costs the loop many times as much.
+        if self._segment is not None and self._segment.removed:
+            self._condemn(batch)
+            return
+        self._lent = lent
+        self._reports.on_written(batch, low)
+
+    def _condemn(self, batch: Batch) -> None:
+        """Fail a batch that was written where nobody can find it."""
+        self._condemned = batch
+        self._hand_over(batch)
+
+    def _refused(self, batch: Batch | None, text: str, recovered: Recovered | None = None) -> None:
+        if batch is not None:
+            self._way.done()
+        self._reports.on_failed(batch, text, recovered)
+
+    def _lend(self, taken: int, lent: int) -> None:
+        if taken == self._given:  # and not handed back since
+            self._lent = lent
 
     def _run(self) -> None:
         while True:
@@ -123,8 +193,9 @@ class Writer:
         self._finish()
 
     def _carry(self, batch: Batch) -> None:
+        self._taken += 1
         if self._failed:
-            self._tell(self._reports.on_failed, batch, self._failed)
+            self._tell(self._refused, batch, self._failed)
             return
         try:
             if batch is self._condemned:
@@ -134,18 +205,34 @@ class Writer:
                 self._roll(batch.roll)
             if self._segment is None:
                 raise self._cause  # the batch was put before the failure was heard of
-            self._segment.write(batch.lines)
-            self._unweighed += len(batch.lines)
+            if batch.begun is None:
+                self._segment.write(batch.lines)
+            else:
+                self._segment.go_on(batch.lines, *batch.begun)
+            self._unweighed += 0 if batch.begun else len(batch.lines)
             if self._low or self._unweighed > WEIGH_BYTES or monotonic() > self._weigh_at:
                 self._weigh()
         except Exception as error:
             self._fail(batch, error)
             return
-        self._tell(self._reports.on_written, batch, self._low)
+        lent = self._to_lend()
+        self._tell(self._carried, batch, self._low, lent)
+        if lent > 0:
+            return  # the segment is the loop's now
         try:
             self._segment.zero_ahead(self._room)
         except Exception as error:
             self._fail(None, error)
+            return
+        lent = self._to_lend()
+        if lent > 0 and self._jobs.empty():
+            self._tell(self._lend, self._taken, lent)
+
+    def _to_lend(self) -> int:
+        """The bytes that need nothing but to be appended; 0 or less if something is due, or out of the ordinary."""
+        if self._pen is None or self._look_s is not None or self._segment is None:
+            return 0
+        return self._segment.quick_bytes
 
     def _roll(self, number: int) -> None:
         if self._segment is not None:
@@ -162,15 +249,18 @@ class Writer:
     def _weigh(self) -> None:
         """Measure the free space. Low below what has to be free, and as long as the reserve is missing; no longer low at five
         quarters of both."""
-        self._unweighed = 0
-        self._weigh_at = monotonic() + WEIGH_S
         free = free_bytes(self._folder)
         wanted = self._min_free_bytes + self._reserve.missing
         self._low = free < (wanted + wanted // 4 if self._low else wanted)
         if self._reserve.missing and not self._low:
             self._low = not self._make_reserve()
-        self._room = min(free - wanted - self._min_free_bytes, self._segment_bytes)
+        self._weighed(free, wanted)
         self._look_s = FIRST_LOOK_S if self._low else None
+
+    def _weighed(self, free: int, wanted: int) -> None:
+        self._unweighed = 0
+        self._weigh_at = monotonic() + WEIGH_S
+        self._room = min(free - wanted - self._min_free_bytes, self._segment_bytes)
 
     def _make_reserve(self) -> bool:
         """Twice a second at most: there may be space that is not for us, by a quota say."""
@@ -187,7 +277,7 @@ class Writer:
         self._failed = text = reason(error)
         self._look_s = FIRST_LOOK_S
         self._withdraw()
-        self._tell(self._reports.on_failed, batch, text, self._recovered() if self._may_spend(error) else None)
+        self._tell(self._refused, batch, text, self._recovered() if self._may_spend(error) else None)
 
     def _may_spend(self, error: Exception) -> bool:
         """Whether the next segment may be the reserve. What is low stays low until there is a reserve again."""
@@ -242,6 +332,8 @@ class Writer:
         return Recovered(self._number, self._low, void, void_from)
 
     def _finish(self) -> None:
+        if self._pen is not None:
+            self._pen.end()
         if self._segment is not None:
             with contextlib.suppress(OSError):  # zeros after the last line hurt nobody
                 if not self._reserve.missing:

@@ -4,7 +4,7 @@ Refuses what two readers could read in two ways; what a message says is for cata
 """
 
 from .coding import CODINGS, UnknownCoding, opened, packed
-from .messages import Frames, Malformed, Message, TooLarge, frame
+from .messages import Frames, Malformed, Message, TooLarge, alone, frame
 from .metadata import check, is_binary, is_reserved, read_binary, write_binary
 from .refusals import refusal, status_of
 from .statuses import Status, from_http, read_message, read_status, write_message
@@ -21,6 +21,7 @@ __all__ = [
     "TooLarge",
     "UnknownCoding",
     "WebKind",
+    "alone",
     "check",
     "frame",
     "from_http",

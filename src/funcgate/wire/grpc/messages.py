@@ -30,6 +30,12 @@ def frame(data: bytes, compressed: bool = False) -> bytes:
     return _HEAD.pack(compressed, len(data)) + data
 
 
+def alone(data: bytes, max_bytes: int) -> bytes | None:
+    """The message, where all that came is one message, not compressed; None for whatever else it is."""
+    size = len(data) - _HEAD_SIZE
+    return data[_HEAD_SIZE:] if 0 <= size <= max_bytes and data.startswith(_HEAD.pack(0, size)) else None
+
+
 class Frames:
     """One direction of one stream. `max_bytes` is what one message may have on the wire."""
 

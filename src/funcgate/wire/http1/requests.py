@@ -4,10 +4,12 @@ llhttp finds the frames; the rules that it leaves to its user are here. Nothing 
 """
 
 from collections.abc import Callable
+from functools import lru_cache
+from typing import cast
 
 import httptools
 
-from funcgate.wire.compiled import native
+from funcgate.wire.compiled import native, reading
 
 from .fields import NEVER_FORWARDED, ONCE, ROLES, SINGLE, WITHHELD
 from .limits import HeadLimits, Malformed
@@ -74,6 +76,14 @@ if native is not None:
     sort_fields = native.sort_request_fields
 
 
+@lru_cache(maxsize=16)
+def _in_one_piece(limits: HeadLimits) -> Callable[[bytes], Request | None] | None:
+    """What reads a whole plain request in one pass, where that is compiled."""
+    if reading is None:
+        return None
+    return cast(Callable[[bytes], Request | None], reading.Requests(Request, ROLES, WITHHELD, limits).read)
+
+
 class RequestReader:
     """Feed it bytes; it calls `on_request` once a head is complete and fills the request's body afterwards.
 
@@ -84,6 +94,7 @@ class RequestReader:
         self._limits = limits
         self._max_fields = limits.max_fields
         self._announce = on_request
+        self._plain = _in_one_piece(limits)
         self._raw: list[tuple[bytes, bytes]] = []
         self._url = b""
         self._overhead = 0
@@ -98,6 +109,20 @@ class RequestReader:
     def mid_head(self) -> bool:
         """Whether a head has begun and is not complete: for the header timeout."""
         return self._in_head
+
+    def whole(self, data: bytes) -> Request | None:
+        """The next request, complete, if the next bytes of the connection are one plain request and nothing else. It is not
+        announced. Else None, and nothing was taken: `feed` them."""
+        current = self.current
+        if self._plain is None or self._in_head:
+            return None
+        if current is not None and not (current.complete and current.keep_alive):
+            return None
+        request = self._plain(data)  # llhttp stands between two messages, and knows nothing of this one
+        if request is not None:
+            self.current = request
+            self._overhead = 0
+        return request
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the connection. Raises `Malformed`."""

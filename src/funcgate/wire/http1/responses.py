@@ -3,9 +3,13 @@
 HEAD, 1xx, 204 and 304 have no body whatever their fields say (RFC 9112, 6.3).
 """
 
+from collections.abc import Callable
+from functools import lru_cache
+from typing import cast
+
 import httptools
 
-from funcgate.wire.compiled import native
+from funcgate.wire.compiled import native, reading
 
 from .fields import NOT_RETURNED
 from .limits import HeadLimits, Malformed
@@ -54,6 +58,15 @@ if native is not None:
     sort_fields = native.sort_response_fields
 
 
+_Read = Callable[[bytes], tuple[Response, bytes, int] | None]
+
+
+@lru_cache(maxsize=16)
+def _in_one_piece(limits: HeadLimits) -> _Read | None:
+    """What reads a whole plain answer in one pass, where that is compiled."""
+    return None if reading is None else cast(_Read, reading.Responses(Response, KNOWN, NOT_RETURNED, limits).read)
+
+
 class ResponseReader:
     """Feed it bytes. After each `feed` look at `response` (None until a final head is complete), `pieces` and `complete`.
 
@@ -66,7 +79,9 @@ class ResponseReader:
         self._raw: list[tuple[bytes, bytes]] = []
         self._head_only = False
         self._asked = False
+        self._untouched = False
         self._overhead = 0
+        self._plain = _in_one_piece(limits)
         self.response: Response | None = None
         self.pieces: list[bytes] = []
         self.size = 0
@@ -78,14 +93,31 @@ class ResponseReader:
             self._parser = httptools.HttpResponseParser(self)
         self._head_only = head_only
         self._asked = True
+        before = self.response
+        self._untouched = not head_only and (before is None or before.keep_alive)
         self._overhead = 0
         self.response = None
         self.pieces = []
         self.size = 0
         self.complete = False
 
+    def whole(self, data: bytes) -> bytes | None:
+        """The body of the answer that was asked for, if its first bytes are one plain answer and nothing else: then the reader
+        stands as after `feed`, but for its `pieces`. Else None, and nothing was taken: `feed` them."""
+        if not self._untouched or self._plain is None:
+            return None
+        self._untouched = False
+        found = self._plain(data)  # llhttp stands between two messages, and knows nothing of this one
+        if found is None:
+            return None
+        self.response, body, self._overhead = found
+        self.size = len(body)
+        self.complete = True
+        return body
+
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the connection. Raises `Malformed`."""
+        self._untouched = False
         if not self._asked or (self.complete and self._head_only):
             # Attack: an answer sent ahead is taken for the answer to the next caller's request (response desync).
             raise Malformed("the target sent bytes that nobody asked for")

@@ -7,6 +7,7 @@ import msgspec
 
 from funcgate.core.refusal import MEANINGS, Code, Refused
 from funcgate.wire.compiled import native
+from funcgate.wire.compiled import writing as _native
 
 _REASONS = {
     200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 206: "Partial Content", 301: "Moved Permanently",
@@ -76,7 +77,7 @@ CHALLENGES = {
 
 
 def refusal(
-    refused: Refused, call_id: str, *, keep_alive: bool, head_only: bool, spent_ms: float = 0.0, approval_url: str = ""
+    refused: Refused, call_id: str, *, keep_alive: bool, head_only: bool, spent_s: float = 0.0, approval_url: str = ""
 ) -> bytes:
     """A whole answer that says no (RFC 9457; RFC 6750, section 3, for the challenge)."""
     body = problem_body(refused, call_id, approval_url)
@@ -84,7 +85,7 @@ def refusal(
         status_line(refused.status),
         b"Content-Type: application/%bjson\r\nCache-Control: no-store\r\nContent-Length: %d\r\n"
         % (b"problem+" if refused.status >= 400 else b"", len(body)),
-        own_fields(call_id, spent_ms),
+        own_fields(call_id, spent_s),
     ]
     if refused.status == 401 and refused.code in CHALLENGES:
         parts.append(b"WWW-Authenticate: %b\r\n" % CHALLENGES[refused.code])
@@ -100,6 +101,60 @@ def refusal(
     return b"".join(parts)
 
 
-def own_fields(call_id: str, spent_ms: float) -> bytes:
-    """What every reply carries: the call's name, and the milliseconds that it spent in the gateway."""
-    return b"Funcgate-Call-Id: %b\r\nServer-Timing: funcgate;dur=%.3f\r\n" % (call_id.encode(), spent_ms)
+def own_fields(call_id: str, spent_s: float) -> bytes:
+    """What every reply carries: the call's name, and the time that it spent in the gateway, in milliseconds there."""
+    ms, us = divmod(int(spent_s * 1e6), 1000)
+    return b"Funcgate-Call-Id: %b\r\nServer-Timing: funcgate;dur=%d.%03d\r\n" % (call_id.encode(), ms, us)
+
+
+def whole_answer(status: int, fields: list[tuple[bytes, bytes]], call_id: str, spent_s: float, body: bytes) -> bytes:
+    """A whole answer, with a body, to a caller that speaks HTTP/1.1 and whose connection stays."""
+    if _native is not None:
+        written: bytes | None = _native.write_answer(status_line(status), fields, call_id, spent_s, body)
+        if written is not None:
+            return written
+    return pure_whole_answer(status, fields, call_id, spent_s, body)
+
+
+def pure_whole_answer(
+    status: int, fields: list[tuple[bytes, bytes]], call_id: str, spent_s: float, body: bytes
+) -> bytes:
+    head = (status_line(status), fields_block(fields), own_fields(call_id, spent_s))
+    return b"".join((*head, b"Content-Length: %d\r\n\r\n" % len(body), body))
+
+
+def has_length(method: bytes, body: bytes) -> bool:
+    """Whether the request says how long its body is (RFC 9110, 8.6)."""
+    return bool(body) or method in (b"POST", b"PUT", b"PATCH")
+
+
+def without(fields: list[tuple[bytes, bytes]], names: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+    """The fields that are none of these, whose own names have to be there in both spellings."""
+    if not names:
+        return fields
+    # Attack: send the credential's own field, in this spelling or with underscores.
+    return [field for field in fields if field[0] not in names and field[0].replace(b"_", b"-") not in names]
+
+
+def whole_request(
+    method: bytes, path: str, query: str, host_line: bytes, fields: list[tuple[bytes, bytes]], names: frozenset[bytes],
+    lines: bytes, call_id: str, traceparent: bytes, body: bytes,
+) -> bytes:  # fmt: skip
+    """A whole request: the `fields` that are none of `names`, then the `lines`, then the gateway's own."""
+    parts = [
+        b"%b %b HTTP/1.1\r\n" % (method, (f"{path}?{query}" if query else path).encode("ascii")),
+        host_line,
+        fields_block(without(fields, names)),
+        lines,
+        b"accept-encoding: identity\r\nfuncgate-call-id: %b\r\n" % call_id.encode(),
+    ]
+    if traceparent:
+        parts.append(b"traceparent: %b\r\n" % traceparent)
+    parts.append(b"content-length: %d\r\n\r\n" % len(body) if has_length(method, body) else b"\r\n")
+    parts.append(body)
+    return b"".join(parts)
+
+
+pure_whole_request = whole_request
+if _native is not None:
+    whole_request = _native.write_request

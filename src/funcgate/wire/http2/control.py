@@ -7,12 +7,12 @@ from struct import unpack_from
 
 from . import codes
 from .codes import ACK, HEADERS, RST_STREAM, WINDOW_UPDATE, Broken, ErrorCode
-from .events import Away, Event, Pong, Reset, Roomier, Settled
+from .events import Away, Pong, Reset, Roomier, Settled
 from .floods import PINGS, PRIORITIES, RESETS, SETTINGS, UPDATES
 from .frames import SETTING, SETTINGS_ACK, ping
 from .limits import Http2Limits
 from .sending import Sending
-from .streams import ABSENT, AFTER_THEIR_END, CLOSED, Stream, Then, Was
+from .streams import ABSENT, Stream, Then, Was
 
 _LEAST_RETURNED = 512  # bytes by which a window is given back without being counted
 _MOST_UNRETURNED = 64 << 20
@@ -24,13 +24,11 @@ def protocol_error(why: str) -> Broken:
 
 
 class Control(Sending):
-    """`_events` and `_now` are those of the bytes that are being read."""
+    """`_now` is that of the bytes that are being read."""
 
     def __init__(self, client: bool, limits: Http2Limits) -> None:
         super().__init__(client, limits)
-        self._events: list[Event] = []
         self._now = 0.0
-        self._settled = False
 
     def _on_rst_stream(self, flags: int, number: int, payload: bytes) -> None:
         if len(payload) != 4:
@@ -160,11 +158,6 @@ class Control(Sending):
         self._events.append(Away(last & 0x7FFFFFFF, code))
 
     # Ends.
-
-    def _ended_there(self, stream: Stream) -> None:
-        stream.state = AFTER_THEIR_END[stream.state]
-        if stream.state == CLOSED:
-            self._ended(stream)
 
     def _stream_error(self, stream: Stream, code: int) -> None:
         """RFC 9113, 5.4.2. Counted like a reset by the peer: it has the same cost, and the peer made it happen."""

@@ -3,6 +3,7 @@
 What passes can be written as HTTP/1.1 without meaning anything else there.
 """
 
+from .compiled import unpacking
 from .events import Fields
 
 _NAME = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"  # RFC 9110, 5.6.2, without upper case
@@ -108,3 +109,7 @@ def _check_host(fields: Fields, authority: bytes | None) -> None:
     named = authority if authority is not None else (hosts[0] if hosts else b"")
     if not named or b"@" in named:
         raise Wrong("the host is missing, or has a user in it")
+
+
+if unpacking is not None:
+    unpacking.allow(_NAME, _VALUE)

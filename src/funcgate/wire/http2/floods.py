@@ -4,6 +4,7 @@ It counts; it never waits, and never slows anybody down.
 """
 
 from .codes import Broken, ErrorCode
+from .compiled import native
 from .limits import Http2Limits
 
 RESETS, SETTINGS, PINGS, EMPTY, PRIORITIES, UPDATES, UNKNOWN = range(7)
@@ -36,3 +37,8 @@ class Budgets:
         """Work that was really done gives credit, within the present stretch: at most one more whole budget at a time."""
         left = self._left
         left[kind] = min(left[kind] + count, 2 * self._whole[kind])
+
+
+if native is not None:
+    native.name(_NAMES)
+    Budgets = native.Budgets  # type: ignore[misc]

@@ -10,6 +10,7 @@ from .codes import DATA, END_HEADERS, END_STREAM, HAS_PRIORITY, HEADERS, PADDED,
 from .codes import Broken as Broken
 from .codes import ErrorCode as ErrorCode
 from .codes import NoStream as NoStream
+from .compiled import native
 from .control import Control, protocol_error
 from .events import Data, Event, Fields, Head, Malformed, Trailers
 from .fields import Wrong, check_request, check_response, check_trailers
@@ -17,9 +18,9 @@ from .floods import EMPTY, RESETS, UNKNOWN
 from .frames import FRAME_HEAD, goaway
 from .limits import Http2Limits
 from .streams import ENDED_THERE, Stream
-from .unpacking import Unpacker
 
 _HEAD_SIZE = 9
+_COMPILED = native is not None
 
 
 class Link(Control):
@@ -27,16 +28,16 @@ class Link(Control):
 
     def __init__(self, client: bool, limits: Http2Limits) -> None:
         super().__init__(client, limits)
-        self._unpacker = Unpacker(limits.head)
+        self.unfinished = (
+            0  # no frame and no block of fields has begun without being whole; else a number that is this one's alone
+        )
         self._rest = bytearray()
         self._need = 0 if client else len(PREFACE)
         self._prefaced = client
         self._dead = False
-        self._block_stream = 0  # of the fields that CONTINUATION goes on with
         self._block_end = False
         self._block: list[bytes] = []
         self._block_size = 0
-        self._frames = 0
         self._on = (
             self._on_data, self._on_headers, self._on_priority, self._on_rst_stream, self._on_settings,
             self._on_push_promise, self._on_ping, self._on_goaway, self._on_window_update, self._on_continuation,
@@ -53,22 +54,21 @@ class Link(Control):
         events: list[Event] = []
         self._events = events
         try:
-            self._read(data)
+            at = self._plain(data, 0) if _COMPILED and self._prefaced and not self._rest else 0
+            if at < len(data):
+                self._read(data, at)
         except Broken as broken:
             self._dead = self.closing = True
             self._rest.clear()
             self._block.clear()
+            self.unfinished = self._frames + 1 if self._block_stream else 0
             self._out.append(goaway(self._last_taken, broken.code))
             broken.events = events
             raise
+        self.unfinished = self._frames + 1 if self._rest or self._block_stream else 0
         return events
 
-    @property
-    def unfinished(self) -> int:
-        """0 if no frame and no block of fields has begun without being whole; else a number that is this one's alone."""
-        return self._frames + 1 if self._rest or self._block_stream else 0
-
-    def _read(self, data: bytes) -> None:
+    def _read(self, data: bytes, at: int) -> None:
         rest = self._rest
         if rest:
             rest += data
@@ -76,7 +76,7 @@ class Link(Control):
                 return
             data = bytes(rest)
             rest.clear()
-        at, end = 0, len(data)
+        end = len(data)
         if not self._prefaced:
             if not PREFACE.startswith(data[: len(PREFACE)]):
                 raise protocol_error("the preface is none")  # RFC 9113, 3.4
@@ -87,6 +87,10 @@ class Link(Control):
             self._frames += 1
         most, self._need = self.limits.max_frame, _HEAD_SIZE
         while end - at >= _HEAD_SIZE:
+            if _COMPILED:
+                at = self._plain(data, at)
+                if end - at < _HEAD_SIZE:
+                    break
             high, low, kind, flags, stream = FRAME_HEAD.unpack_from(data, at)
             size = high << 8 | low
             if size > most:

@@ -6,6 +6,8 @@ No Huffman: it saves bytes that nobody pays for here, at the cost of time that a
 from collections import deque
 from collections.abc import Iterable
 
+from .compiled import packing
+from .frames import headers
 from .static_table import SIZE, STATIC
 from .unpacking import TABLE_BYTES
 
@@ -96,6 +98,12 @@ class Packer:
                 parts.append(_literal(name, value, 0x00))
         return b"".join(parts)
 
+    def framed(
+        self, fields: Iterable[tuple[bytes, bytes]], secret: frozenset[bytes], stream: int, end: bool, most: int
+    ) -> bytes:
+        """The block in HEADERS, with CONTINUATION if it is longer than `most` bytes."""
+        return headers(stream, self.pack(fields, secret), most, end=end)
+
     def _insert(self, field: tuple[bytes, bytes]) -> bool:
         if field[0] == b":path" and b"?" in field[1]:
             return False
@@ -126,3 +134,8 @@ def _literal(name: bytes, value: bytes, flags: int) -> bytes:
         index = _STATIC_NAMES.get(name)
         return (integer(index, 0x0F, flags) if index else b"\x10" + _text(name)) + _text(value)
     return (_PLAIN_NAMES.get(name) or b"\x00" + _text(name)) + _text(value)
+
+
+if packing is not None:
+    packing.keep(_KEPT, SECRETS)
+    Packer = packing.Packer  # type: ignore[misc]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 
 from .codes import DATA, HEADERS, RST_STREAM, WINDOW_UPDATE
+from .compiled import native
 
 OPEN, ENDED_HERE, ENDED_THERE, CLOSED = range(4)  # "half-closed (local)" is ENDED_HERE, "(remote)" ENDED_THERE
 
@@ -83,3 +84,9 @@ class Gone:
 
     def how(self, stream: int) -> Was:
         return self._newer.get(stream) or self._older.get(stream, Was.FORGOTTEN)
+
+
+if native is not None:
+    native.know(Was.ENDED, Was.FORGOTTEN)
+    Stream = native.Stream  # type: ignore[misc]
+    Gone = native.Gone  # type: ignore[misc]

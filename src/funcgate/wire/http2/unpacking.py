@@ -1,17 +1,15 @@
 """Blocks of fields, unpacked (RFC 7541): strict, and bounded before anything is built.
 
-The walk is ours: jh2's own decoder panics on a cut integer and takes table sizes and paddings that the RFC forbids. Its
-native code does the Huffman strings.
+The walk is ours: jh2's own decoder panics on a cut integer and takes table sizes that the RFC forbids. It exists twice: here,
+and compiled (`_packing.pyx`).
 """
-
-from functools import lru_cache
-
-from jh2._hazmat import Decoder, Encoder, HPACKError  # type: ignore[import-untyped,unused-ignore]
 
 from funcgate.wire.http1.limits import HeadLimits
 
 from .codes import Broken, ErrorCode
+from .compiled import unpacking
 from .events import Fields
+from .huffman import opened
 from .static_table import SIZE, STATIC
 
 TABLE_BYTES = 4096  # RFC 7541, 4.2: the default, and all we offer
@@ -146,7 +144,7 @@ def _integer(block: bytes, at: int, prefix: int) -> tuple[int, int]:
 
 
 def _string(block: bytes, at: int, *, secret: bool = False) -> tuple[bytes, int]:
-    """A string (RFC 7541, 5.2) and where it ends. What the peer wants never indexed (7.1.3) is kept in no cache either."""
+    """A string (RFC 7541, 5.2) and where it ends."""
     if at >= len(block):
         raise _wrong("a string that does not begin")
     first = block[at]
@@ -156,31 +154,9 @@ def _string(block: bytes, at: int, *, secret: bool = False) -> tuple[bytes, int]
         raise _wrong("a string longer than its block")
     text = block[at:end]
     if first >= 0x80 and size:
-        return (_short_huffman if size <= 32 and not secret else _huffman)(text), end
+        return opened(text, secret=secret), end
     return text, end
 
 
-def _huffman(coded: bytes) -> bytes:
-    size = len(coded)
-    head = b"\x10\x01x%c" % (0x80 | size) if size < 127 else b"\x10\x01x\xff" + _rest(size - 127)
-    try:
-        text = bytes(Decoder(1 << 24).decode(head + coded, True)[0][1])
-    except HPACKError:
-        raise _wrong("a Huffman string that is none") from None
-    # Attack: bits that are no padding behind the last symbol. There is one right coding of a text: compare with it.
-    if not Encoder().add((b"x", text), True, True).endswith(coded):
-        raise _wrong("a Huffman string with a wrong padding")
-    return text
-
-
-_short_huffman = lru_cache(maxsize=1024)(_huffman)
-
-
-def _rest(value: int) -> bytes:
-    """What of an integer does not go into its prefix (RFC 7541, 5.1)."""
-    parts = bytearray()
-    while value >= 0x80:
-        parts.append(0x80 | (value & 0x7F))
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
+if unpacking is not None:
+    Unpacker = unpacking.Unpacker  # type: ignore[misc]

@@ -19,6 +19,7 @@ TIMES = frozenset({1082, 1083, 1266, 1114, 1184, 1186})
 _UUID = 2950
 _JSONB = 3802
 FIXED = TIMES | {16, _UUID, 26, 27, 28, 29, 3220}  # no text fits into them
+SPELLED = TIMES | {_UUID}  # shown otherwise than the server writes them
 _MOST_GROUPS = 16  # of four zeros that a number is shown with
 _EPOCH = dt.datetime(2000, 1, 1)
 _ELEMENTS = frozenset({16, 18, 19, 20, 21, 23, 25, 26, 114, 700, 701, 1042, 1043, 1082, 1114, 1184, 1700, 2950, 3802})
@@ -54,6 +55,13 @@ def reader(kind: int, form: int) -> Callable[[bytes], Any]:
     if (form == 0 or (kind in TEXT_LIKE and kind != _JSONB)) and kind not in TIMES and kind != _UUID:
         return bytes.decode
     return partial(_shown, kind, form)
+
+
+def compiled_kind(kind: int, form: int) -> int:
+    """How the compiled half reads values of this type in this format; -1 if it does not."""
+    if form == 0 or (kind in TEXT_LIKE and kind != _JSONB):
+        return 1 if kind in TIMES else 2 if kind == _UUID else 0
+    return _COMPILED.get(kind, -1)
 
 
 def _shown(kind: int, form: int, value: bytes) -> Any:
@@ -153,6 +161,7 @@ def _array(value: bytes) -> list[Any]:
     return found
 
 
+_COMPILED: Mapping[int, int] = {21: 3, 23: 4, 20: 5}  # int2, int4 and int8 in binary, as numbered in _native.pyx
 _DIMENSIONS = frozenset(struct.pack("!i", count) for count in range(7))
 _BINARY: Mapping[int, Callable[[bytes], Any]] = {
     16: lambda value: value != b"\0",

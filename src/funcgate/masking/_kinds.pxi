@@ -1,0 +1,213 @@
+"""Bytes and short texts by kind: what the quick way of _native.pyx asks of them. Plain C, no object is made.
+
+The same answers as the detectors' own checks, whose names they bear.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.string cimport memchr, memcmp
+
+ctypedef const unsigned char* Place
+ctypedef unsigned long long Lanes
+
+cdef enum:
+    LETTER = 1  # classes of bytes
+    DIGIT = 2
+    UPPER = 4
+    SPACE = 8  # between the tokens of JSON
+    IN_RUN = 16  # as in stretches.py
+    LOCAL = 32  # of the part of an address before the @
+    HEX = 64
+    RUN = 7  # the shortest stretch
+    LONGEST_SHAPE = 64
+    CLEAN = -1
+    GIVE_WAY = 2048  # strings, a third of a millisecond
+    MOST_DEPTH = 60
+    MOST_NEEDS = 48
+    BLOCK = 63  # bytes after which no lane has overflown
+    OTHER = 0  # kinds of needs
+    DIGITS = 1
+    MAIL = 2
+    WANTS_VALUE = 0  # states of the grammar
+    WANTS_VALUE_OR_END = 1
+    WANTS_KEY = 2
+    WANTS_KEY_OR_END = 3
+    HAS_VALUE = 4
+
+# Eight counters in one number, seven bits each: digits, upper case, "_", "-", ".", ":", "@", and all that may be an escape or
+# lies beyond ASCII. The highest bit of all marks what ends a string, or may not be in one.
+cdef Lanes lanes_of[256]
+cdef unsigned char classes[256], shapes[256]
+cdef Lanes STOP = 0x8000_0000_0000_0000, HIGH = 0x8080_8080_8080_8080, FULL = 0x4040_4040_4040_4040
+COUNTED = (b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"_", b"-", b".", b":", b"@", b"%&" + bytes(range(128, 256)))
+
+
+cdef void _tell(bytes members, unsigned char kind) noexcept:
+    cdef unsigned char byte
+    for byte in members:
+        classes[byte] |= kind
+
+
+cdef void _make_tables() noexcept:
+    cdef unsigned char byte
+    cdef int at, lane
+    for at in range(256):
+        classes[at], shapes[at], lanes_of[at] = 0, c"x", STOP if at < 32 else 0
+    for lane in range(8):
+        for byte in <bytes> COUNTED[lane]:
+            lanes_of[byte] = <Lanes> 1 << 8 * lane
+    lanes_of[c'"'] = lanes_of[c"\\"] = STOP
+    _tell(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", LETTER | UPPER | LOCAL)
+    _tell(b"abcdefghijklmnopqrstuvwxyz", LETTER | LOCAL)
+    _tell(b"0123456789", DIGIT | IN_RUN | LOCAL)
+    _tell(b" -.+()/", IN_RUN)
+    _tell(b"_+.-", LOCAL)
+    _tell(b" \t\r\n", SPACE)
+    _tell(b"0123456789abcdefABCDEF", HEX)
+    for byte in b' -.+()/",}]':
+        shapes[byte] = byte
+    for byte in b"0123456789":
+        shapes[byte] = c"0"
+
+
+_make_tables()
+
+
+cdef bytes _shape(Place text, Py_ssize_t low, Py_ssize_t high):
+    """What stands from `low` to `high`, every digit a 0, every letter an x."""
+    cdef bytes shape = PyBytes_FromStringAndSize(NULL, high - low)
+    cdef char* into = PyBytes_AS_STRING(shape)
+    cdef Py_ssize_t at
+    for at in range(low, high):
+        into[at - low] = shapes[text[at]]
+    return shape
+
+
+cdef Place _word(Place at, Place end) noexcept:
+    """The end of ``true``, ``false`` or ``null``, if it is one."""
+    if end - at >= 4 and (memcmp(at, b"true", 4) == 0 or memcmp(at, b"null", 4) == 0):
+        return at + 4
+    return at + 5 if end - at >= 5 and memcmp(at, b"false", 5) == 0 else NULL
+
+
+cdef int _escapes(Place at, Place end) noexcept:
+    """-1 when a character may be spelled in another way (scanner.ESCAPES), 1 when there are some beyond ASCII."""
+    cdef int foreign = 0
+    while at < end:
+        if at[0] >= 128:
+            foreign = 1
+        elif at[0] == c"%":
+            if end - at > 2 and c"2" <= at[1] <= c"7" and classes[at[2]] & HEX:
+                return -1
+        elif at[0] == c"&" and end - at > 1 and at[1] == c"#":
+            return -1
+        at += 1
+    return foreign
+
+
+cdef Py_ssize_t _longest_word(Place at, Place end) noexcept:
+    """How many bytes without white space are in a row, at most."""
+    cdef Py_ssize_t longest = 0
+    cdef Place start = at
+    while at < end:
+        if at[0] == c" ":
+            longest = max(longest, at - start)
+            start = at + 1
+        at += 1
+    return max(longest, end - start)
+
+
+cdef inline bint _is_of(unsigned char byte, unsigned char wanted) noexcept:
+    """`wanted` is a byte, or one of detector.py's signs for a class of bytes."""
+    if wanted > 3:
+        return byte == wanted
+    return classes[byte] & (LETTER if wanted == 1 else DIGIT if wanted == 2 else UPPER) != 0
+
+
+cdef bint _has_trace(Place start, Place end, tuple traces) except -1:
+    """Whether one of the traces is in the text; those that begin with a letter only where a word begins."""
+    cdef Place trace, at
+    cdef Py_ssize_t size, place
+    if not traces:
+        return True
+    for one in traces:
+        trace, size = <Place> PyBytes_AS_STRING(<bytes?> one), len(<bytes> one)
+        at = start
+        while end - at >= size:
+            if trace[0] > 3:
+                at = <Place> memchr(at, trace[0], end - at - size + 1)
+                if at is NULL:
+                    break
+            if (trace[0] > 3 and not classes[trace[0]] & LETTER) or at == start or not classes[at[-1]] & (LETTER | DIGIT):
+                place = 0
+                while place < size and _is_of(at[place], trace[place]):
+                    place += 1
+                if place == size:
+                    return True
+            at += 1
+    return False
+
+
+cdef bint is_address(Place at, Place end) noexcept:
+    """Whether this is an e-mail address and nothing else: `email.STRING`, by hand."""
+    cdef Place begin
+    cdef int labels = 0
+    if end - at < 6 or not classes[at[0]] & LOCAL or at[0] == c"." or at[0] == c"-":
+        return False
+    while at < end and classes[at[0]] & LOCAL:
+        at += 1
+    if at == end or at[0] != c"@":
+        return False
+    at += 1
+    while True:
+        begin = at
+        while at < end and (classes[at[0]] & (LETTER | DIGIT) or at[0] == c"-"):
+            at += 1
+        if at == begin or begin[0] == c"-" or at[-1] == c"-":
+            return False
+        if at == end:
+            return labels > 0 and at - begin > 1 and classes[begin[0]] & LETTER != 0
+        if at[0] != c".":
+            return False
+        labels += 1
+        at += 1
+
+
+cdef bint _is_plain_card(Place at, Place end) noexcept:
+    """Sixteen digits, whatever is between them, that begin with 2 to 6: `credit_card.all_cards` for one."""
+    return c"2" <= at[0] <= c"6" and _is_sum(at, end)
+
+
+cdef bint _is_sum(Place at, Place end) noexcept:
+    """Whether the check digit is right (ISO/IEC 7812)."""
+    cdef int sum = 0, value, place = 0
+    while end > at:
+        end -= 1
+        if classes[end[0]] & DIGIT:
+            value = end[0] - 48
+            sum += 2 * value - 9 * (value > 4) if place & 1 else value
+            place += 1
+    return sum % 10 == 0
+
+
+cdef bint _is_card(Place at, Place end) noexcept:
+    """`credit_card.is_card`."""
+    cdef Py_ssize_t size = end - at
+    if c"2" <= at[0] <= c"6":
+        if size < 13 and (size != 12 or at[0] < c"5"):
+            return False
+    elif at[0] == c"1":
+        if size != 15:
+            return False
+    elif not (
+        (size == 12 and memcmp(at, b"0604", 4) == 0)
+        or (size == 16 and (memcmp(at, b"81", 2) == 0 or memcmp(at, b"82", 2) == 0 or memcmp(at, b"9792", 4) == 0))
+    ):
+        return False
+    return _is_sum(at, end)
+
+
+cdef bint _is_issued(Place at) noexcept:
+    """`us_ssn.all_issued` for one: eleven bytes, the separators known."""
+    if at[0] == c"9" or memcmp(at, b"000", 3) == 0 or memcmp(at, b"666", 3) == 0:
+        return False
+    return memcmp(at + 4, b"00", 2) != 0 and memcmp(at + 7, b"0000", 4) != 0

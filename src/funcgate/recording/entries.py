@@ -1,0 +1,68 @@
+"""The entries that a call's plain way consists of, made of what is known of the call. Four a call, so made quickly.
+
+What is unusual (a refusal, a stream's piece, an answer that is no JSON) is made where it comes up.
+"""
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Raw
+
+from funcgate.core.call import Call
+from funcgate.core.decision import Decision
+from funcgate.core.entry import Decided, Entry, Kind, who_is
+from funcgate.core.native import half
+from funcgate.core.reply import Outcome, Reply
+
+_native = half("funcgate.recording._native")
+
+
+def _arrival(call: Call, args: Raw) -> Entry:
+    return Entry(
+        kind=Kind.ARRIVED, call=call.id, session=call.session, principal=who_is(call.principal), function=call.function,
+        target=call.target, args=args, digest=call.digest, client=call.client, trace=call.trace, reason=call.reason,
+    )  # fmt: skip
+
+
+def _step(kind: Kind, call_id: str, call: Call | None, approval: str, decision: Decision | None, version: str) -> Entry:
+    return Entry(
+        kind=kind,
+        call=call_id,
+        session="" if call is None else call.session,
+        function="" if call is None else call.function,
+        approval=approval,
+        policy=None if decision is None else Decided(decision.policies, version),
+    )
+
+
+def _answer(
+    call: Call, reply: Reply, fields: tuple[tuple[str, str], ...], counts: Mapping[str, int], body: Raw | None
+) -> Entry:
+    return Entry(
+        kind=Kind.CHUNK, call=call.id, session=call.session, function=call.function, status=reply.status, fields=fields,
+        body=body, body_bytes=len(reply.body or b""), masked=counts,
+    )  # fmt: skip
+
+
+def _end(
+    step: Entry,
+    outcome: Outcome,
+    code: str,
+    times: Mapping[str, int],
+    status: int,
+    counts: Mapping[str, int],
+    recorded: int,
+) -> Entry:
+    step.outcome, step.code, step.timing_us = outcome, code, times
+    step.status, step.masked, step.body_bytes = status, counts, recorded
+    return step
+
+
+# By the place of their arguments, as the compiled half takes them.
+arrival: Callable[[Call, Raw], Entry] = _arrival if _native is None else _native.arrival
+step: Callable[[Kind, str, Call | None, str, Decision | None, str], Entry] = _step if _native is None else _native.step
+answer: Callable[[Call, Reply, tuple[tuple[str, str], ...], Mapping[str, int], Raw | None], Entry] = (
+    _answer if _native is None else _native.answer
+)
+end: Callable[[Entry, Outcome, str, Mapping[str, int], int, Mapping[str, int], int], Entry] = (
+    _end if _native is None else _native.end
+)

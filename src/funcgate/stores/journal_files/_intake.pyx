@@ -1,0 +1,169 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
+"""The compiled half of intake.py, with the batch that it fills and the time as clock.py writes it."""
+
+from cpython.bytearray cimport PyByteArray_GET_SIZE
+from cpython.set cimport PySet_Add, PySet_Discard
+from cpython.tuple cimport PyTuple_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeASCII
+from libc.string cimport memcpy
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+
+import time
+
+from funcgate.core.entry import Kind
+from funcgate.core.turn import TURN
+from funcgate.stores.lines import add_lines
+
+cdef object _TURN = TURN
+cdef object _add_lines = add_lines
+cdef object _ARRIVED = Kind.ARRIVED
+cdef object _ASKED = Kind.ASKED
+cdef object _ALLOWED = Kind.ALLOWED
+cdef object _ENDED = Kind.ENDED
+cdef object _CHUNK = Kind.CHUNK
+cdef enum:
+    PREFIX = 20  # of `2026-11-21T09:30:00.`
+
+
+cdef class Batch:
+    """See batch.py."""
+
+    cdef public object first_seq
+    cdef public object roll
+    cdef public bytearray lines
+    cdef public object begun
+    cdef public Py_ssize_t count
+    cdef public list waiters
+    cdef public list appended
+    cdef public list noted
+
+    def __init__(self, first_seq, roll=0):
+        self.first_seq = first_seq
+        self.roll = roll
+        self.lines = bytearray()
+        self.begun = None
+        self.count = 0
+        self.waiters = []
+        self.appended = []
+        self.noted = []
+
+
+cdef class Intake:
+    """See intake.py."""
+
+    cdef object _journal
+    cdef object _clock
+    cdef object _create_future
+    cdef bint _relaxed
+    cdef Py_ssize_t _max_queue
+    cdef Py_ssize_t _max_queue_bytes
+    cdef bint _systems_clock
+    cdef double _last
+    cdef long long _second
+    cdef char _text[PREFIX + 7]
+    cdef public bint healthy
+    cdef public bint takes_notes
+    cdef public bint armed
+    cdef public bint lingering
+    cdef public Py_ssize_t seq
+    cdef public Py_ssize_t depth
+    cdef public Py_ssize_t flying_bytes
+    cdef public set open
+    cdef public Batch next
+    cdef public Batch flying
+
+    def __init__(self, journal, clock, bint relaxed, Py_ssize_t max_queue, Py_ssize_t max_queue_bytes):
+        self._journal = journal
+        self._clock = clock
+        self._relaxed = relaxed
+        self._max_queue = max_queue
+        self._max_queue_bytes = max_queue_bytes
+        self._systems_clock = clock.now is time.time
+        self._last = -1.0
+        self._second = -1
+        self.open = set()
+        self.next = Batch(1)
+
+    def loop(self, create_future):
+        self._create_future = create_future
+
+    cpdef str stamp(self):
+        cdef timespec at
+        cdef double now
+        cdef int us, place
+        if not self._systems_clock or self._last < 0 or clock_gettime(CLOCK_REALTIME, &at) != 0:
+            return self._careful_stamp()
+        now = <double> at.tv_sec + <double> at.tv_nsec * 1e-9
+        if now < self._last:
+            return self._careful_stamp()
+        self._last = now
+        if at.tv_sec != self._second:
+            prefix = (<str> self._clock.prefix(at.tv_sec)).encode()
+            if len(prefix) != PREFIX:
+                return self._careful_stamp()
+            memcpy(self._text, <const char*> prefix, PREFIX)
+            self._text[PREFIX + 6] = c"Z"
+            self._second = at.tv_sec
+        us = <int> (at.tv_nsec // 1000)
+        for place in range(PREFIX + 5, PREFIX - 1, -1):
+            self._text[place] = c"0" + us % 10
+            us //= 10
+        return PyUnicode_DecodeASCII(self._text, PREFIX + 7, NULL)
+
+    cdef str _careful_stamp(self):
+        """By the clock, which knows what to do when it was set back: until it has caught up."""
+        if self._last > self._clock.last:
+            self._clock.last = self._last
+        at = self._clock.stamp()
+        self._last = -1.0 if self._clock.behind else self._clock.last
+        return at
+
+    def append(self, *entries):
+        cdef Batch batch = self.next
+        if not self.healthy:
+            self._journal.judge(entries)
+        if (
+            self.depth + PyTuple_GET_SIZE(entries) > self._max_queue
+            or self.flying_bytes + PyByteArray_GET_SIZE(batch.lines) > self._max_queue_bytes
+        ):
+            self._journal.overloaded()
+        self.add(entries)
+        if self._relaxed:
+            batch.noted.extend(entries)
+            if not self.armed:
+                self._journal.arm()
+            return _TURN
+        batch.appended.append(entries)
+        waiter = self._create_future()  # its own: cancelling one caller must not cancel another
+        batch.waiters.append(waiter)
+        if self.flying is None and not self.lingering:
+            self._journal.gather()
+        return waiter
+
+    def note(self, *entries):
+        cdef Batch batch = self.next
+        cdef tuple given = entries
+        if not self.takes_notes:
+            self._journal.keep(given)
+            return
+        if self.depth > self._max_queue or self.flying_bytes + PyByteArray_GET_SIZE(batch.lines) > self._max_queue_bytes:
+            given = self._journal.thinned(given)
+        self.add(given)
+        batch.noted.extend(given)
+        if not self.armed and self.flying is None and not batch.waiters:
+            self._journal.arm()
+
+    cpdef add(self, tuple entries):
+        cdef Batch batch = self.next
+        cdef Py_ssize_t many = PyTuple_GET_SIZE(entries)
+        self.seq = _add_lines(batch.lines, entries, self.seq, self.stamp())
+        batch.count += many
+        self.depth += many
+        for entry in entries:
+            kind = entry.kind
+            if kind is _CHUNK or kind is _ALLOWED:
+                continue
+            if kind is _ARRIVED or kind is _ASKED:
+                PySet_Add(self.open, entry.call)
+            elif kind is _ENDED:
+                PySet_Discard(self.open, entry.call)
