@@ -1,4 +1,4 @@
-"""The compiled halves beside the pure ones: what they accept is what is written anew, byte for byte; what they put back is the same."""
+"""The compiled halves beside the pure ones: what they accept is, byte for byte, what is written anew; what they put back, too."""
 
 import random
 import struct
@@ -210,7 +210,7 @@ def services() -> Iterator[tuple[str, str]]:
                 yield taken, each.function.name
 
 
-SERVICES = sorted({taken: name for taken, name in services()}.items())
+SERVICES = sorted(dict(services()).items())
 
 
 @pytest.mark.parametrize(("type_", "name"), SERVICES, ids=[taken for taken, _ in SERVICES])

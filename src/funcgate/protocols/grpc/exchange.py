@@ -166,7 +166,7 @@ class RpcExchange:
             check_readable(method, target, self.site.snapshot)
         if b"traceparent" in opening.known:
             self.traceparent = traceparent_of(opening.known)
-        raw = None if method.streams[0] else self._stream.whole()
+        raw = None if method.streams[0] or opening.web is not None else self._stream.whole()
         data = None if raw is None else alone(raw, target.limits.max_request)
         if data is None:
             messages = self._begin_reading(target, raw or b"")

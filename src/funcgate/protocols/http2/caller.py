@@ -134,6 +134,9 @@ class Http2Caller:
             if not stream.forgotten:
                 stream.close()
             self._over(stream)
+            # Attack: calls, one after the other. Stream and task would keep each other, and all of the call, until a collection
+            # that is rare.
+            stream.on_gone = caller.task = None
 
     async def _serve_http(self, caller: "CallerStream", stream: Stream) -> None:
         listener = self._listener
