@@ -22,6 +22,7 @@ from funcgate.policy import PolicySet, compile_policies
 
 from .channels import channels
 from .console import approval_url, sign_in
+from .cors import cors_of
 from .grpc import check_grpc, redacting_rules
 from .http2 import check_http2, speaks_http2, target_http2
 from .load import Loaded, load, version_now
@@ -30,6 +31,7 @@ from .postgres import (
     Oauth,
     budgets_of,
     check_postgres,
+    check_role,
     oauth_of,
     of_databases,
     postgres_address,
@@ -107,6 +109,7 @@ class _Assembly:
                 functions, targets, max((t.limits.max_response for t in targets.values()), default=1)
             ),
             "hosts": read_hosts(config, self.problems),
+            "cors": cors_of(config, self.problems),
         }
         self.problems += check_reach(config, self._broken)
         if any(made[name] is None for name in ("issuers", "broker", "policies", "masking")):
@@ -175,7 +178,7 @@ class _Assembly:
         budgets: tuple[Budget, ...] = ()
         oauth: Oauth | None = None
         if isinstance(spec, PostgresTargetSpec):
-            self.problems += check_postgres(spec, where)
+            self.problems += [*check_postgres(spec, where), *check_role(spec, where)]
             budgets = budgets_of(spec, where, self.problems)
             oauth = oauth_of(self._config, spec, where, self.problems)
         else:

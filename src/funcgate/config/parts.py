@@ -21,6 +21,7 @@ from funcgate.wire.http2.limits import Http2Limits, Times
 
 from .channels import ChannelSettings
 from .console import SignInSettings
+from .cors import CorsSettings
 from .grpc import Reflect
 from .load import Loaded
 from .postgres import Oauth
@@ -64,6 +65,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     calls: Address
     console: Address
     postgres: Address | None
+    cors: CorsSettings | None
     server_tls: ssl.SSLContext | None
     postgres_tls: ssl.SSLContext | None
     limits: ListenLimits

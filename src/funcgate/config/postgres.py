@@ -88,6 +88,25 @@ def budgets_of(spec: PostgresTargetSpec, where: Where, problems: list[Problem]) 
     return tuple(found)
 
 
+def check_role(spec: PostgresTargetSpec, where: Where) -> Iterator[Problem]:
+    """What is wrong with the roles of a target."""
+    role, at = spec.role, (*where, "role")
+    if role is None:
+        return
+    if spec.preset != "guarded":
+        # Attack: DO, or a function of one's own, in which SET ROLE NONE is said: no text of a statement would show it.
+        yield Problem(where=at, text="'role' needs 'preset: guarded': else callers may define what takes it off again")
+    if role.claim is None and role.among:
+        yield Problem(where=(*at, "among"), text="'among' is for 'claim'; it would do nothing")
+    if role.claim is not None and not role.among:
+        yield Problem(where=(*at, "claim"), text="say which roles the claim may name: 'among'")
+    if not (role.claim or role.groups or role.otherwise):
+        yield Problem(where=at, text="nobody has a role here: say 'claim', 'groups' or 'otherwise'")
+    for name in (*role.among, *role.groups.values(), *([] if role.otherwise is None else [role.otherwise])):
+        if not name.isprintable() or name.lower() in ("", "none") or len(name.encode()) > 63:
+            yield Problem(where=at, text=f"{name!r} is not the name of a role")
+
+
 class Oauth(Struct, frozen=True):
     """`OauthSpec`, and the address of the issuer's OpenID configuration."""
 

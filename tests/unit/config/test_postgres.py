@@ -143,3 +143,17 @@ def test_oauth_is_read(write: Write) -> None:
     assert (oauth.users, oauth.openid_configuration, oauth.scope) == (frozenset({"oauth"}), where, "openid shop")
     plain = read_parts(write(text=text.replace("issuer: https:", "issuer: http:")))
     assert any("no https:// address" in problem.text for problem in plain.warnings)
+
+
+@pytest.mark.parametrize(
+    ("role", "says"),
+    [
+        ("{}", "nobody has a role here"), ("{claim: r}", "'among'"), ("{groups: {a: x}, among: [y]}", "would do nothing"),
+        ("{groups: {a: none}}", "not the name of a role"), ("{otherwise: ''}", "not the name of a role"),
+        ("{groups: {a: x}}\n    preset: none", "needs 'preset: guarded'"),
+    ],
+)  # fmt: skip
+def test_roles_that_would_do_nothing_or_too_much(write: Write, role: str, says: str) -> None:
+    with pytest.raises(Faulty) as caught:
+        read_parts(write(text=TEXT.replace("    credential:", f"    role: {role}\n    credential:")))
+    assert says in str(caught.value)

@@ -105,7 +105,7 @@ class RpcExchange:
         self.service = service
         self.site = service.site
         self.opening = opening
-        self.answering = answering_on(stream, opening)
+        self.answering = answering_on(stream, opening, service.site.cors)
         self.call_id = new_id()
         self.client = client
         self.deadline = self._loop.time() + opening.timeout_s if opening.timeout_s else inf

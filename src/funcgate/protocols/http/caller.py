@@ -49,6 +49,8 @@ _IDLE, _HEAD, _CALL, _PROBE = Phase.IDLE, Phase.HEAD, Phase.CALL, Phase.PROBE
 class GrpcWeb(Protocol):
     """Who serves requests whose content is gRPC-Web (protocols/grpc)."""
 
+    def preflight(self, request: Request) -> list[tuple[bytes, bytes]] | None: ...
+
     async def serve_request(self, connection: "CallerConnection", request: Request) -> None: ...
 
 
@@ -305,9 +307,12 @@ class CallerConnection(asyncio.Protocol):
                     break
                 self._request = request = queue.popleft()
                 self._phase, self.deadline = _CALL, inf
-                site = listener.site
-                if listener.grpc is not None and request.known.get(b"content-type", b"").startswith(_GRPC_WEB):
-                    await listener.grpc.serve_request(self, request)
+                site, grpc = listener.site, listener.grpc
+                if grpc is not None and (
+                    request.known.get(b"content-type", b"").startswith(_GRPC_WEB)
+                    or (request.method == b"OPTIONS" and grpc.preflight(request) is not None)
+                ):
+                    await grpc.serve_request(self, request)
                 else:
                     await listener.gateway.carry(Http1Exchange(self, request, site, None), site.snapshot)
                 if not self.stays_after(request):

@@ -149,6 +149,10 @@ class Http2Caller:
                 request.pieces.append(whole)
                 request.size = len(whole)
                 request.complete = True
+            grpc = listener.grpc
+            if request.method == b"OPTIONS" and grpc is not None and (answer := grpc.preflight(request)) is not None:
+                stream.head(answer, end=True)
+                return
         except Malformed as malformed:
             # Refused through the same gate, so that it is recorded.
             request, broken = Request(b"GET", b"/"), broken_refusal(malformed)

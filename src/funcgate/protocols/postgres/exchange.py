@@ -57,6 +57,7 @@ class Speaker(Protocol):
     dirty: bool
     origins: Origins
     subject: str
+    role: str
 
     @property
     def site(self) -> PostgresSite: ...

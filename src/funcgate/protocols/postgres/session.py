@@ -62,6 +62,7 @@ class Session:
         self.target = target
         self.settings = ""
         self.subject = ""
+        self.role = ""
         self.awaiting_ready = False
         self.unsynced = False
         self.dirty = False

@@ -24,6 +24,7 @@ from .answer import MEDIA, Answer
 from .channel import Ended
 from .copying import copied_in
 from .exchange import PostgresExchange, Speaker
+from .roles import check_keeps_role
 from .shape import Hiding
 
 WHOLE = 64 << 10  # bytes of lines; a larger answer comes piece by piece
@@ -90,7 +91,15 @@ class StatementExchange(PostgresExchange):
 
     async def resolve(self, principal: Principal) -> Call:
         """See `core.ports.Exchange`. Which tables the names mean is asked before anything is judged."""
-        if self.session.origins.needed(self.prepared.statement):
+        statement = self.prepared.statement
+        target = self._site.targets.get(self.target)
+        if target is not None and (target.roles is not None or self.session.role):
+            # Attack: keep a session open from before another role was meant for its caller.
+            if self.session.role != (target.roles.of(principal) if target.roles is not None else ""):
+                raise Refused(Code.POLICY_DENIED, "The session began with another role; connect again.")
+            if statement is not None:
+                check_keeps_role(statement)
+        if self.session.origins.needed(statement):
             await self._refresh()
         return await super().resolve(principal)
 

@@ -12,6 +12,8 @@ from funcgate.core.function import Limits
 from funcgate.gateway import Snapshot
 from funcgate.masking.columns import ColumnRules
 
+from .roles import Roles
+
 DEFAULT_PORT = 5432
 
 
@@ -47,6 +49,7 @@ class PostgresTarget(Struct, frozen=True):
     columns: Callable[[str], ColumnRules]
     budgets: tuple[Budget, ...] = ()
     oauth: OauthLogin | None = None
+    roles: Roles | None = None
 
 
 class PostgresSite(Struct, frozen=True):
