@@ -270,7 +270,8 @@ class Passage:
         known_as = code or ("" if tape is not None else self.outcome)
         times = self._meter.over(self.exchange.target, decision, known_as, self._since, self.marks, counts)
         if self.open:
-            entry = self.entry(_ENDED)
+            version = self.snapshot.version
+            entry = entries.step(_ENDED, self.exchange.call_id, self.call, self.approval, self.decision, version)
             self._journal.note(entries.end(entry, self.outcome, code, times, status, counts, recorded))
 
 

@@ -62,15 +62,23 @@ cdef dict observe(tuple names, tuple counts, long long since, list marks):
     return times
 
 
-def over(
-    dict calls not None, tuple key not None, dict masked not None, dict more not None, tuple names not None,
-    tuple counts not None, long long since, list marks not None,
-):
-    """`Meter.over`: one more call of the key, what was masked in it, and its steps."""
-    add(calls, key, 1)
-    for name, number in more.items():
-        add(masked, name, number)
-    return observe(names, counts, since, marks)
+cdef class Tally:
+    """What `Meter.over` adds to, which is the meter's."""
+
+    cdef dict _calls
+    cdef dict _masked
+    cdef tuple _names
+    cdef tuple _counts
+
+    def __init__(self, dict calls not None, dict masked not None, tuple names not None, tuple counts not None):
+        self._calls, self._masked, self._names, self._counts = calls, masked, names, counts
+
+    def over(self, target, decision, code, long long since, list marks not None, masked, /):
+        """See `meter.Over`."""
+        add(self._calls, (target, decision, code), 1)
+        for name, number in masked.items():
+            add(self._masked, name, number)
+        return observe(self._names, self._counts, since, marks)
 
 
 cdef class Names:

@@ -5,6 +5,7 @@ It knows no metrics library; the console renders it for Prometheus.
 
 from array import array
 from collections.abc import Mapping
+from typing import Protocol
 
 from .native import half
 
@@ -37,6 +38,14 @@ class Durations:
         return [*sums, sum(self.counts[:_TOTAL])]
 
 
+class Over(Protocol):
+    """All of a call that is over: one more of its kind, what was masked in it, and the times of its steps, which it returns."""
+
+    def __call__(
+        self, target: str, decision: str, code: str, since: int, marks: list[int], masked: Mapping[str, int], /
+    ) -> dict[str, int]: ...
+
+
 class Meter:
     """What the gateway has done since it started.
 
@@ -49,18 +58,15 @@ class Meter:
         self.steps: dict[str, Durations] = {step: Durations() for step in STEPS}
         self._counts = tuple(self.steps[step].counts for step in STEPS)
         self.masked: dict[str, int] = {}
+        self.over: Over = (
+            self._over if _native is None else _native.Tally(self.calls, self.masked, STEPS, self._counts).over
+        )
         self.open_calls = 0
         self.open_connections = 0
 
-    def over(
-        self, target: str, decision: str, code: str, since: int, marks: list[int], masked: Mapping[str, int]
+    def _over(
+        self, target: str, decision: str, code: str, since: int, marks: list[int], masked: Mapping[str, int], /
     ) -> dict[str, int]:
-        """All of a call that is over: `count`, `count_masked` and `observe`."""
-        if _native is not None and type(masked) is dict:
-            compiled: dict[str, int] = _native.over(
-                self.calls, (target, decision, code), self.masked, masked, STEPS, self._counts, since, marks
-            )
-            return compiled
         self.count(target, decision, code)
         self.count_masked(masked)
         return self.observe(since, marks)

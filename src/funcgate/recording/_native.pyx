@@ -10,6 +10,7 @@ import msgspec
 
 from funcgate.core.call import Call
 from funcgate.core.entry import Decided, Entry, Kind, who_is
+from funcgate.core.principal import Principal
 from funcgate.core.reply import Reply
 
 cdef extern from *:
@@ -105,12 +106,12 @@ cdef inline int put(object into, Py_ssize_t offset, object value) except -1:
     return 0
 
 
-cdef Shape ENTRY = Shape(Entry), DECIDED = Shape(Decided), CALL = Shape(Call), REPLY = Shape(Reply)
+cdef Shape ENTRY = Shape(Entry), DECIDED = Shape(Decided), CALL = Shape(Call), REPLY = Shape(Reply), PRINCIPAL = Shape(Principal)
 cdef object RAW = msgspec.Raw, ARRIVED = Kind.ARRIVED, CHUNK = Kind.CHUNK
 cdef Py_ssize_t E_KIND, E_CALL, E_SESSION, E_PRINCIPAL, E_FUNCTION, E_TARGET, E_ARGS, E_DIGEST, E_CLIENT, E_TRACE, E_REASON
 cdef Py_ssize_t E_POLICY, E_APPROVAL, E_OUTCOME, E_CODE, E_TIMING, E_STATUS, E_MASKED, E_BODY, E_BODY_BYTES, E_FIELDS
 cdef Py_ssize_t C_ID, C_SESSION, C_PRINCIPAL, C_FUNCTION, C_TARGET, C_DIGEST, C_CLIENT, C_TRACE, C_REASON
-cdef Py_ssize_t D_NAMES, D_VERSION, R_STATUS, R_BODY
+cdef Py_ssize_t D_NAMES, D_VERSION, R_STATUS, R_BODY, P_WHO
 
 (E_KIND, E_CALL, E_SESSION, E_PRINCIPAL, E_FUNCTION, E_TARGET, E_ARGS, E_DIGEST, E_CLIENT, E_TRACE, E_REASON) = [
     ENTRY.places[name] for name in
@@ -125,6 +126,7 @@ cdef Py_ssize_t D_NAMES, D_VERSION, R_STATUS, R_BODY
     ("id", "session", "principal", "function", "target", "digest", "client", "trace", "reason")
 ]
 D_NAMES, D_VERSION = DECIDED.places["names"], DECIDED.places["version"]
+P_WHO = PRINCIPAL.places["who"]
 R_STATUS, R_BODY = REPLY.places["status"], REPLY.places["body"]
 
 
@@ -141,7 +143,9 @@ def arrival(call, args):
     put(entry, E_KIND, ARRIVED)
     put(entry, E_CALL, get(call, C_ID))
     put(entry, E_SESSION, get(call, C_SESSION))
-    put(entry, E_PRINCIPAL, who_is(get(call, C_PRINCIPAL)))
+    principal = get(call, C_PRINCIPAL)
+    who = get(principal, P_WHO) if type(principal) is PRINCIPAL.of else None
+    put(entry, E_PRINCIPAL, who_is(principal) if who is None else who)
     put(entry, E_FUNCTION, get(call, C_FUNCTION))
     put(entry, E_TARGET, get(call, C_TARGET))
     put(entry, E_ARGS, args)
@@ -212,8 +216,8 @@ def all_small(tuple entries not None, Py_ssize_t inline):
 
 
 def one_line(body):
-    """Whether the bytes are ASCII without a line break, so that JSON known to be JSON can stand in a line as it is."""
-    if not PyBytes_CheckExact(body):
+    """Whether there are bytes, all ASCII and no line break, so that JSON known to be JSON can stand in a line as it is."""
+    if not PyBytes_CheckExact(body) or PyBytes_GET_SIZE(body) == 0:
         return False
     cdef const char* data = PyBytes_AS_STRING(body)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(body)
@@ -241,8 +245,8 @@ cdef bint carries(const char* name, Py_ssize_t size):
     return size == 4 and memcmp(lower, b"date", 4) == 0
 
 
-def fields_of(pairs):
-    """`tape.fields_of`; None for what is no list of pairs of bytes."""
+cdef tuple quick_fields(pairs):
+    """None for what is no list of pairs of bytes."""
     cdef list found = None
     if type(pairs) is not list:
         return None
@@ -261,3 +265,17 @@ def fields_of(pairs):
             PyUnicode_DecodeLatin1(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value), NULL),
         ))
     return () if found is None else tuple(found)
+
+
+cdef class Fields:
+    """`tape.fields_of`: `slow` is for what is no list of pairs of bytes."""
+
+    cdef object _slow
+
+    def __init__(self, slow):
+        self._slow = slow
+
+    def of(self, pairs):
+        """See `tape.fields_of`."""
+        found = quick_fields(pairs)
+        return self._slow(pairs) if found is None else found

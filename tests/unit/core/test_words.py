@@ -6,7 +6,7 @@ import pytest
 
 from funcgate.core.entry import Entry, Kind, decode_line, encode_line
 from funcgate.core.ids import made_at, new_id
-from funcgate.core.meter import BOUNDS_S, Meter
+from funcgate.core.meter import BOUNDS_S, STEPS, Meter
 from funcgate.core.principal import RawToken, make_principal
 from funcgate.core.refusal import MEANINGS, Code, Refused
 from funcgate.core.secret import Secret
@@ -96,8 +96,9 @@ def test_a_line_reads_back_and_leaves_out_what_is_empty() -> None:
 
 def test_durations_and_counts() -> None:
     meter = Meter()
-    assert meter.observe(1000, {"identify": 1500, "resolve": 4_000_500}) == {"identify": 0, "resolve": 3999}
-    assert meter.observe(0, {"identify": 1 << 60})["identify"] == (1 << 60) // 1000
+    rest = [0] * (len(STEPS) - 2)
+    assert meter.observe(1000, [1500, 4_000_500, *rest]) == {"identify": 0, "resolve": 3999}
+    assert meter.observe(0, [1 << 60, 0, *rest]) == {"identify": (1 << 60) // 1000}
     identify, resolve = meter.steps["identify"], meter.steps["resolve"]
     assert (identify.within()[0], identify.within()[-2], identify.within()[-1]) == (1, 1, 2)
     assert BOUNDS_S[12] == pytest.approx(0.004096)
