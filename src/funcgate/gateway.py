@@ -40,6 +40,7 @@ from funcgate.streamed import Streamed
 
 _ALLOWED, _ASKED, _DENIED, _ENDED = Kind.ALLOWED, Kind.ASKED, Kind.DENIED, Kind.ENDED
 _IDENTIFY, _RESOLVE, _DECIDE, _HOLD, _RECORD, _LEASE, _SEND, _MASK, _DELIVER = range(len(STEPS))
+_UNMARKED = [0] * len(STEPS)
 _SMALL = 64 << 10  # bytes; a larger body is masked beside the loop
 
 
@@ -195,7 +196,7 @@ class Passage:
         self._journal = journal
         self._meter = meter
         self._since = perf_counter_ns()
-        self.marks = [0] * len(STEPS)  # the clock, in nanoseconds, at the end of each step that was taken
+        self.marks = _UNMARKED.copy()  # the clock, in nanoseconds, at the end of each step that was taken
         self.principal: Principal | None = None
         self.call: Call | None = None
         self.decision: Decision | None = None
@@ -261,18 +262,16 @@ class Passage:
 
     def end(self) -> None:
         """The last entry: outcome, timing, what was masked. Without waiting: nothing depends on it any more."""
-        meter, tape = self._meter, self.tape
-        decision = _DECISIONS[type(self.decision)]
-        meter.count(self.exchange.target, decision, self.code or ("" if tape is not None else self.outcome))
-        times = meter.observe(self._since, self.marks)
-        if not self.open:
-            return
-        status, counts, recorded = 0, _NOTHING, 0
-        if tape is not None:
+        decision, code, tape = _DECISIONS[type(self.decision)], self.code, self.tape
+        if tape is None:
+            status, counts, recorded = 0, _NOTHING, 0
+        else:
             status, counts, recorded = tape.reply.status, tape.masked.counts, tape.recorded
-            meter.count_masked(counts)
-        entry = self.entry(_ENDED)
-        self._journal.note(entries.end(entry, self.outcome, self.code, times, status, counts, recorded))
+        known_as = code or ("" if tape is not None else self.outcome)
+        times = self._meter.over(self.exchange.target, decision, known_as, self._since, self.marks, counts)
+        if self.open:
+            entry = self.entry(_ENDED)
+            self._journal.note(entries.end(entry, self.outcome, code, times, status, counts, recorded))
 
 
 _NOTHING: dict[str, int] = {}

@@ -29,7 +29,13 @@ cdef enum:
 cdef const char* ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
-def observe(tuple names not None, tuple counts not None, long long since, list marks not None):
+cdef int add(dict counts, key, number) except -1:
+    cdef PyObject* found = PyDict_GetItem(counts, key)
+    PyDict_SetItem(counts, key, number if found is NULL else <object> found + number)
+    return 0
+
+
+cdef dict observe(tuple names, tuple counts, long long since, list marks):
     """`Meter.observe`, given the names of the steps and the numbers of each."""
     cdef dict times = {}
     cdef long long took, mark
@@ -56,18 +62,15 @@ def observe(tuple names not None, tuple counts not None, long long since, list m
     return times
 
 
-def count(dict counts not None, key):
-    """One more of the key."""
-    cdef PyObject* found = PyDict_GetItem(counts, key)
-    counts[key] = 1 if found is NULL else <object> found + 1
-
-
-def count_all(dict counts not None, dict more not None):
-    """`Meter.count_masked`, for a plain dict."""
-    cdef PyObject* found
+def over(
+    dict calls not None, tuple key not None, dict masked not None, dict more not None, tuple names not None,
+    tuple counts not None, long long since, list marks not None,
+):
+    """`Meter.over`: one more call of the key, what was masked in it, and its steps."""
+    add(calls, key, 1)
     for name, number in more.items():
-        found = PyDict_GetItem(counts, name)
-        counts[name] = number if found is NULL else <object> found + number
+        add(masked, name, number)
+    return observe(names, counts, since, marks)
 
 
 cdef class Names:

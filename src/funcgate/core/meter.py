@@ -52,12 +52,22 @@ class Meter:
         self.open_calls = 0
         self.open_connections = 0
 
+    def over(
+        self, target: str, decision: str, code: str, since: int, marks: list[int], masked: Mapping[str, int]
+    ) -> dict[str, int]:
+        """All of a call that is over: `count`, `count_masked` and `observe`."""
+        if _native is not None and type(masked) is dict:
+            compiled: dict[str, int] = _native.over(
+                self.calls, (target, decision, code), self.masked, masked, STEPS, self._counts, since, marks
+            )
+            return compiled
+        self.count(target, decision, code)
+        self.count_masked(masked)
+        return self.observe(since, marks)
+
     def observe(self, since: int, marks: list[int]) -> dict[str, int]:
         """Take the times of a call's steps: `marks` hold the clock (nanoseconds) at the end of each of `STEPS`, 0 for one that
         the call did not take. Returns the microseconds by step."""
-        if _native is not None:
-            compiled: dict[str, int] = _native.observe(STEPS, self._counts, since, marks)
-            return compiled
         times: dict[str, int] = {}
         for name, counts, mark in zip(STEPS, self._counts, marks, strict=True):
             if not mark:
@@ -70,16 +80,10 @@ class Meter:
 
     def count(self, target: str, decision: str, code: str) -> None:
         key = (target, decision, code)
-        if _native is not None:
-            _native.count(self.calls, key)
-        else:
-            self.calls[key] = self.calls.get(key, 0) + 1
+        self.calls[key] = self.calls.get(key, 0) + 1
 
     def count_masked(self, counts: Mapping[str, int]) -> None:
         """What one answer held, by detector."""
         masked = self.masked
-        if _native is not None and type(counts) is dict:
-            _native.count_all(masked, counts)
-            return
         for name, count in counts.items():
             masked[name] = masked.get(name, 0) + count

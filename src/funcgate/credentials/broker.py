@@ -47,7 +47,8 @@ class Broker:
 
     async def lease(self, target: str) -> Lease:
         """See `core.ports.Broker`."""
-        return self.lend(target)
+        lease = self._fixed.get(target)
+        return self.lend(target) if lease is None else lease
 
     def lend(self, target: str) -> Lease:
         """The same for who cannot wait."""

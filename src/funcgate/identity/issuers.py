@@ -88,11 +88,11 @@ class Issuers:
         found = self._tokens.get(digest)
         if found is None:
             return None
-        verdict, now, revoked = found.verdict, self._now(), self.revoked
+        (verdict, _, marks), now, revoked = found, self._now(), self.revoked.marks
         # Attack: go on with a token whose key was withdrawn, or whose provider has been silent for longer than `keep`.
         if now < verdict.until and now < verdict.key.good_until:
-            if revoked.marks and not revoked.marks.isdisjoint(found.marks):
-                raise self._revoked(verdict.principal, found.marks)
+            if revoked and not revoked.isdisjoint(marks):
+                raise self._revoked(verdict.principal, marks)
             self._tokens.move_to_end(digest)
             return verdict.principal
         self._forget(digest)

@@ -200,6 +200,17 @@ def end(entry, outcome, code, times, status, counts, recorded):
     return entry
 
 
+def all_small(tuple entries not None, Py_ssize_t inline):
+    """`contents._all_small`."""
+    for entry in entries:
+        check(entry, ENTRY)
+        for offset in (E_ARGS, E_BODY):
+            part = get(entry, offset)
+            if part is not None and len(part) > inline:
+                return False
+    return True
+
+
 def one_line(body):
     """Whether the bytes are ASCII without a line break, so that JSON known to be JSON can stand in a line as it is."""
     if not PyBytes_CheckExact(body):

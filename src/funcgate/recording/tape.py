@@ -38,7 +38,9 @@ class Tape:
     fields or the body of an answer that is no stream.
     """
 
-    __slots__ = ("_append", "_call", "_counted", "_limit", "_pieces", "begun", "fields", "masked", "recorded", "reply", "size", "worth")  # fmt: skip
+    __slots__ = (
+        "_append", "_call", "_counted", "_limit", "_pieces", "begun", "fields", "masked", "recorded", "reply", "size", "worth",
+    )  # fmt: skip
 
     def __init__(self, masked: Masked, limit: int, call: Call, append: Callable[..., Awaitable[None]]) -> None:
         self._limit = limit
@@ -211,7 +213,7 @@ def encode_args(args: Mapping[str, Any]) -> bytes:
     """The arguments as one line of JSON, integers exact. Never raises: what JSON cannot hold becomes text."""
     try:
         encoded = _encode(args)
-        if b"null" not in encoded:
+        if encoded.find(b"null") < 0:
             return encoded
     except Exception:
         return _encode_slowly(args)

@@ -418,9 +418,8 @@ cdef int add(bytearray buffer, const char* line, Py_ssize_t size, unsigned int c
     return 0
 
 
-def add_plain_lines(bytearray buffer not None, entries not None, Py_ssize_t number, str at not None, encode):
-    """The quick way of `lines.add_lines`: the last number used; -1 when an entry has to be mended, with lines left in the
-    buffer that the caller takes out again."""
+cdef Py_ssize_t add_plain(bytearray buffer, entries, Py_ssize_t number, str at, encode) except -2:
+    """The last number used; -1 when an entry has to be mended, with lines left in the buffer."""
     cdef bytes line
     cdef Py_ssize_t size
     cdef char* done
@@ -444,6 +443,29 @@ def add_plain_lines(bytearray buffer not None, entries not None, Py_ssize_t numb
             return -1
         add(buffer, data, size - 1, crc_of(None if line is None else line[: size - 1], data, size - 1))
     return number
+
+
+cdef class Lines:
+    """`lines.add_lines`: `encode` is msgspec's, `mend` writes the entries that need it, and all that came with them."""
+
+    cdef object _encode
+    cdef object _mend
+
+    def __init__(self, encode, mend):
+        self._encode = encode
+        self._mend = mend
+
+    def add(self, bytearray buffer not None, entries not None, Py_ssize_t seq, str at not None):
+        """See `lines.add_lines`."""
+        cdef Py_ssize_t start = len(buffer), last = -1
+        try:
+            last = add_plain(buffer, entries, seq, at, self._encode)
+        except Exception:  # whatever it was, the slow way writes the entries
+            last = -1
+        if last >= 0:
+            return last
+        PyByteArray_Resize(buffer, start)
+        return self._mend(buffer, entries, seq, at)
 
 
 def crc_32(bytes data not None):

@@ -3,7 +3,7 @@
 It never refuses an entry: what is not JSON is written as text, because a record in another form beats none.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -19,19 +19,10 @@ _encode = msgspec.json.Encoder().encode
 _native = half("funcgate.stores._native")
 
 
-def add_lines(buffer: bytearray, entries: Sequence[Entry], seq: int, at: str) -> int:
-    """Append one line for each entry to `buffer`, numbered from `seq` + 1; returns the last number used.
-
-    Sets `seq` and `at` of the entries, which bring no `crc`. Whole or not at all: the buffer never ends inside a line.
-    """
+def _add_lines(buffer: bytearray, entries: Sequence[Entry], seq: int, at: str) -> int:
     start = len(buffer)
     number = seq
     try:
-        if _native is not None:
-            last: int = _native.add_plain_lines(buffer, entries, seq, at, _encode)
-            if last >= 0:
-                return last
-            del buffer[start:]
         for entry in entries:
             number += 1
             entry.seq = number
@@ -47,10 +38,21 @@ def add_lines(buffer: bytearray, entries: Sequence[Entry], seq: int, at: str) ->
     except Exception:  # noqa: S110  # whatever it was, the slow way below writes the entries
         pass
     del buffer[start:]
+    return _add_mended(buffer, entries, seq, at)
+
+
+def _add_mended(buffer: bytearray, entries: Sequence[Entry], seq: int, at: str) -> int:
     for number, entry in enumerate(entries, seq + 1):
         entry.seq, entry.at = number, at
         buffer += crc_added(_mended_line(entry)[:-1])
     return seq + len(entries)
+
+
+# Append one line for each entry to a buffer, numbered from the number given + 1; returns the last number used.
+# Sets `seq` and `at` of the entries, which bring no `crc`. Whole or not at all: the buffer never ends inside a line.
+add_lines: Callable[[bytearray, Sequence[Entry], int, str], int] = (
+    _add_lines if _native is None else _native.Lines(_encode, _add_mended).add
+)
 
 
 def _mended_line(entry: Entry) -> bytes:

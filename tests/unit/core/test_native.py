@@ -1,14 +1,18 @@
 """The compiled halves are an offer: left out when asked, missing without harm, and named."""
 
+import asyncio
+import os
 import subprocess
 import sys
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
 
-from funcgate.core import meter
+from funcgate.core import ids, meter, turn
 from funcgate.core.meter import STEPS, Meter
 from funcgate.core.native import HALVES, build, half
+from funcgate.core.refusal import Code
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,6 +31,16 @@ def test_one_that_was_never_built_is_none() -> None:
 def test_each_source_is_listed() -> None:
     sources = [path.relative_to(ROOT / "src").with_suffix("") for path in (ROOT / "src").rglob("*.pyx")]
     assert sorted(".".join(path.parts) for path in sources) == sorted(HALVES)
+
+
+def test_each_one_that_was_built_can_be_imported() -> None:
+    """One that cannot is left out without a word, and nothing gets quicker. Each in a process of its own: the order counts."""
+    if os.environ.get("FUNCGATE_PURE"):
+        pytest.skip("they are left out here")
+    built = [name for name in HALVES if any((ROOT / "src").glob(f"{name.replace('.', '/')}.*.so"))]
+    program = "import sys; from importlib import import_module; import_module(sys.argv[1])"
+    running = [(name, subprocess.Popen([sys.executable, "-c", program, name])) for name in built]
+    assert [name for name, process in running if process.wait(60)] == []
 
 
 @pytest.mark.parametrize(
@@ -52,13 +66,52 @@ def test_the_version_tells(monkeypatch: pytest.MonkeyPatch, pure: str) -> None:
 
 
 @pytest.mark.skipif(half("funcgate.core._native") is None, reason="not built, or FUNCGATE_PURE is set")
-def test_times_are_counted_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_are_counted_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     meters = (Meter(), Meter())
-    for took in (0, 1, 999, 1000, 1001, 1_023_999, 1_024_000, 10**9, 10**13):
+    for took in (-5, 0, 1, 999, 1000, 1001, 1_023_999, 1_024_000, 10**9, 10**13):
         marks = [5_000 + took, 5_000 + 2 * took, *[0] * (len(STEPS) - 3), 5_000 + 2 * took]
-        compiled = meters[0].observe(5_000, marks)
+        masked = {"card": took % 7, "ssn": 1} if took else {}
+        told = ("shop", "allow", "" if took % 2 else Code.POLICY_DENIED, 5_000, marks, masked)
+        compiled = meters[0].over(*told)
         with monkeypatch.context() as patch:
             patch.setattr(meter, "_native", None)
-            assert list(compiled.items()) == list(meters[1].observe(5_000, marks).items())
+            assert list(compiled.items()) == list(meters[1].over(*told).items())
     assert [d.counts for d in meters[0].steps.values()] == [d.counts for d in meters[1].steps.values()]
+    assert (meters[0].calls, meters[0].masked) == (meters[1].calls, meters[1].masked)
     assert meters[0].steps["resolve"].total_us > 0
+
+
+@pytest.mark.skipif(half("funcgate.core._native") is None, reason="not built, or FUNCGATE_PURE is set")
+@pytest.mark.parametrize("drawn", [b"\x00" * 10, b"\xff" * 10, b"0123456789"])
+def test_names_are_made_alike(monkeypatch: pytest.MonkeyPatch, drawn: bytes) -> None:
+    native = half("funcgate.core._native")
+    monkeypatch.setattr(native, "urandom", lambda _: drawn)
+    monkeypatch.setattr(os, "urandom", lambda _: drawn)
+    compiled, pure = native.Names(), ids._Names()
+    for millisecond in [0, 1, 1023, 1024, 1_795_000_000_000, 1_795_000_000_001, 1_795_000_001_100, (1 << 48) - 1]:
+        for _ in range(40):
+            assert compiled.next(millisecond) == pure.next(millisecond)
+    assert ids.made_at(compiled.new_id(1_795_000_000.5)) == 1_795_000_000.5
+    assert len({compiled.new_id() for _ in range(1000)}) == 1000
+
+
+@pytest.mark.parametrize("turn", [turn.Turn(), turn.TURN])
+def test_a_turn_gives_way_once(turn: Awaitable[None]) -> None:
+    seen: list[str] = []
+
+    async def first() -> None:
+        seen.append("first")
+        await turn
+        seen.append("after the turn")
+        await turn
+        seen.append("after another")
+
+    async def both() -> None:
+        task = asyncio.create_task(first())
+        seen.append("begun")
+        await asyncio.sleep(0)
+        seen.append("one turn later")
+        await task
+
+    asyncio.run(both())
+    assert seen == ["begun", "first", "one turn later", "after the turn", "after another"]

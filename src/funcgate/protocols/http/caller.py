@@ -227,9 +227,10 @@ class CallerConnection(asyncio.Protocol):
     def may_stay(self) -> bool:
         """Whether this connection can serve another request after the present one."""
         request = self._request
-        return request is not None and self._stays_after(request)
+        return request is not None and self.stays_after(request)
 
-    def _stays_after(self, request: Request) -> bool:
+    def stays_after(self, request: Request) -> bool:
+        """The same, where the present one is at hand."""
         return (
             request.keep_alive and request.complete and not self._eof
             and self._broken is None and not self._listener.draining
@@ -314,7 +315,7 @@ class CallerConnection(asyncio.Protocol):
                     await grpc.serve_request(self, request)
                 else:
                     await listener.gateway.carry(Http1Exchange(self, request, site, None), site.snapshot)
-                if not self._stays_after(request):
+                if not self.stays_after(request):
                     break
                 self._request = None
             if self._broken is not None and self._request is None and self.writable:

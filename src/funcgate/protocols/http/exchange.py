@@ -292,7 +292,8 @@ class HttpExchange(ABC):
 
     def _spent_s(self) -> float:
         """What the call has taken so far, without the target's part of it."""
-        return max(0.0, perf_counter() - self._started - self.target_s)
+        spent_s = perf_counter() - self._started - self.target_s
+        return spent_s if spent_s > 0.0 else 0.0
 
     def _spent_ms(self) -> float:
         return self._spent_s() * 1000.0

@@ -86,7 +86,8 @@ def _reply(exchange: Outgoing, target: HttpTarget, pool: Pool, answer: Answer) -
         exchange.unread = lambda: pool.discard(connection)
         reply.stream = _stream(exchange, target, pool, connection, reply, response)
     else:
-        reply.trailers = response.trailers
+        if response.trailers:
+            reply.trailers = response.trailers
         pool.release(connection)
     return reply
 
@@ -117,7 +118,7 @@ async def _stream(
     else:
         reply.trailers.extend(response.trailers)
     finally:
-        if reply.outcome is Outcome.COMPLETE and connection.usable:
+        if reply.outcome is Outcome.COMPLETE and connection.is_usable():
             pool.release(connection)
         else:
             pool.discard(connection)

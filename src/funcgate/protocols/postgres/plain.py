@@ -160,9 +160,8 @@ class Plain(StatementExchange):
         if channel.empty:
             await self.wait(channel.arrival)
         data = channel.whole(WHOLE)
-        found = (
-            _native.answer(data, self._asked, self._shape(), plan.hiding.known, TAGS, encode_value) if data else None
-        )
+        shape = self._shape() if self._asked == "2" else EMPTY
+        found = _native.answer(data, self._asked, shape, plan.hiding.known, TAGS, encode_value) if data else None
         if found is None:
             self._unplain()
             return await self._read(plan.hiding, strict=plan.strict)

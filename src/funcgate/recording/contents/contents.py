@@ -7,11 +7,12 @@ import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from funcgate.core.entry import Entry, Kind
+from funcgate.core.native import half
 from funcgate.core.ports import Journal
 from funcgate.core.refusal import Code, Refused
 
@@ -24,6 +25,7 @@ from .seal import emptied, is_open, seal, target_of
 
 THREADS = 4
 MAX_IN_FLIGHT_BYTES = 256 << 20
+_native = half("funcgate.recording._native")
 _ARRIVED, _DENIED, _ENDED = Kind.ARRIVED, Kind.DENIED, Kind.ENDED
 
 
@@ -69,13 +71,13 @@ class Contents:
 
     def append(self, *entries: Entry) -> Awaitable[None]:
         """See `core.ports.Journal`. Also raises `Refused(journal.unavailable)` when content or keys cannot be stored."""
-        if self._behind or not self._passes(entries):
+        if self._behind or self._ring is not None or self.elsewhere.by_target or not _small(entries, self._inline):
             return self._in_turn(entries)
         return self._inner.append(*entries)
 
     def note(self, *entries: Entry) -> None:
         """See `core.ports.Journal`. What cannot be sealed is noted without what would have to be."""
-        if self._behind or not self._passes(entries):
+        if self._behind or self._ring is not None or self.elsewhere.by_target or not _small(entries, self._inline):
             before = self._before(entries)
             if before or not self._passes(entries):
                 work = self._note_later(entries, before, before & self._arrivals)
@@ -92,13 +94,11 @@ class Contents:
 
     # -- at once
 
-    def _passes(self, entries: Sequence[Entry]) -> bool:
+    def _passes(self, entries: tuple[Entry, ...]) -> bool:
         """Whether the entries can go on now. They are sealed then, if they have to be."""
-        inline, ring = self._inline, self._ring
-        for entry in entries:
-            args, body = entry.args, entry.body
-            if (body is not None and len(body) > inline) or (args is not None and len(args) > inline):
-                return False
+        ring = self._ring
+        if not _small(entries, self._inline):
+            return False
         if self.elsewhere.by_target and any(self.elsewhere.depot_of(entry) for entry in entries):
             return False
         return ring is None or _sealed(entries, ring)
@@ -221,6 +221,18 @@ class Contents:
             if found.f_bavail * found.f_frsize < self._keep_free + len(data):
                 raise OSError(errno.ENOSPC, "less space is free than is reserved")
         return self._objects.write(data)
+
+
+def _all_small(entries: tuple[Entry, ...], inline: int) -> bool:
+    for entry in entries:
+        args, body = entry.args, entry.body
+        if (body is not None and len(body) > inline) or (args is not None and len(args) > inline):
+            return False
+    return True
+
+
+# Whether arguments and bodies of all the entries may stay in their lines.
+_small: Callable[[tuple[Entry, ...], int], bool] = _all_small if _native is None else _native.all_small
 
 
 def _large(value: bytes | str | None, inline: int) -> int:
