@@ -91,14 +91,14 @@ async def _parts(parts: Parts, principal: Principal, token: str) -> list[Part]:
         ("arguments: masked only", lambda: masker.mask_args(encoded)),
         ("answer: masked", lambda: masker.mask_reply(_reply(SENSITIVE), lease)),
         ("answer: nothing to mask", lambda: masker.mask_reply(_reply(CLEAN), lease)),
-        ("answer: as an entry", lambda: _chunk(masked)),
+        ("answer: as an entry", lambda: _chunk(masked, call)),
         *await _sealing(masker.mask_args(encoded)),
         ("an id", new_id),
     ]
 
 
-def _chunk(masked: Masked) -> Entry:
-    return Tape(masked, 1 << 25, lambda: Entry(kind=Kind.CHUNK, call="c", session="s", function="f"), _unused).chunk()
+def _chunk(masked: Masked, call: Call) -> Entry:
+    return Tape(masked, 1 << 25, call, _unused).chunk()
 
 
 async def _unused(entry: Entry) -> None:

@@ -6,6 +6,7 @@ lines, `memory` makes each and forgets it, `alone` has the journal as it is.
 
 import sys
 from collections.abc import Awaitable, Generator
+from typing import Any
 
 from funcgate import cli
 from funcgate.app import serving
@@ -33,22 +34,24 @@ _NEXT_TURN = _NextTurn()
 class Nothing(FileJournal):
     """Says "written" and writes nothing, not even in memory."""
 
-    def append(self, *entries: Entry) -> Awaitable[None]:
-        return _NEXT_TURN
+    def __init__(self, *about: Any, **settings: Any) -> None:
+        super().__init__(*about, **settings)
+        self.append, self.note = self._pass, self._forget
+        self._made = 0
 
-    def note(self, *entries: Entry) -> None:
-        return
-
-
-class Memory(FileJournal):
-    """Makes the lines and forgets them."""
-
-    def append(self, *entries: Entry) -> Awaitable[None]:
+    def _pass(self, *entries: Entry) -> Awaitable[None]:
         self.note(*entries)
         return _NEXT_TURN
 
-    def note(self, *entries: Entry) -> None:
-        self._seq = add_lines(bytearray(), entries, self._seq, self._clock.stamp())
+    def _forget(self, *entries: Entry) -> None:
+        return
+
+
+class Memory(Nothing):
+    """Makes the lines and forgets them."""
+
+    def _forget(self, *entries: Entry) -> None:
+        self._made = add_lines(bytearray(), entries, self._made, self._clock.stamp())
 
 
 def main() -> None:
