@@ -21,7 +21,7 @@ setup: .venv/run.stamp .venv/native.stamp .venv/dev.stamp
 	@touch $@
 
 # The compiled halves of some modules, if there is a C compiler. Without one everything works, and takes longer.
-.venv/native.stamp: .venv/run.stamp tools/native.py $(shell find src -name '*.pyx' -o -name '*.pxi')
+.venv/native.stamp: .venv/run.stamp tools/native.py $(shell find src -name '*.pyx' -o -name '*.px[id]')
 	$(BIN)/python tools/native.py
 	@touch $@
 

@@ -40,7 +40,7 @@ def build_all(root: Path = ROOT) -> list[Path]:
 
 def _is_fresh(source: Path) -> bool:
     built = built_file(source)
-    parts = [source, *source.parent.glob("*.pxi")]
+    parts = [source, *source.parent.glob("*.px[id]")]
     return built.exists() and built.stat().st_mtime >= max(part.stat().st_mtime for part in parts)
 
 

@@ -60,7 +60,7 @@ PLACES: dict[str, dict[str, Any]] = {
     "leaves": {},
     "dies": {},
     "kept": {"http2": {"stream_window": "200KiB"}},
-    "changed": {"http2": {"stream_window": "301KiB", "header_bytes": "20KiB"}},
+    "changed": PATIENT | {"http2": {"stream_window": "301KiB", "header_bytes": "20KiB"}},
 }
 SETTINGS_OF: dict[str, dict[int, int]] = {
     "one-of-five": {MAX_CONCURRENT_STREAMS: 5},

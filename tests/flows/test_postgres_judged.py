@@ -10,7 +10,7 @@ import pytest
 
 from support.leaks import LEAKS, PEOPLE, SHOWN
 from support.postgres import Database, SqlGate
-from support.statements import READING, TABLES, WRITES, state
+from support.statements import IN_THE_PLACE, READING, TABLES, WRITES, state
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_a_reader_changes_nothing(database: Database, make_sql_gate: Make, exten
         connection.execute("CREATE FUNCTION sweep(t) RETURNS int LANGUAGE sql AS 'DELETE FROM t; SELECT 1'")
     gate = as_admin(make_sql_gate, policies=policy(READING))
     before = state(database)
-    run_all(gate, [*WRITES, "SELECT * FROM trap", "SELECT t.sweep FROM t"], extended=extended)
+    run_all(gate, [*WRITES, *IN_THE_PLACE, "SELECT * FROM trap", "SELECT t.sweep FROM t"], extended=extended)
     assert state(database) == before
     with gate.connect() as connection:
         assert connection.execute("SELECT count(*) FROM t").fetchone() == (5,)

@@ -86,8 +86,9 @@ class Chromium:
             time.sleep(0.05)
         return True
 
-    def evaluate(self, script: str) -> Any:
-        return self._do("POST", "/execute/sync", script=script, args=[])
+    def evaluate(self, script: str, *args: Any) -> Any:
+        """What the script returns; of a promise, what it comes to."""
+        return self._do("POST", "/execute/sync", script=script, args=list(args))
 
     def complaints(self) -> list[str]:
         """What the browser logged: refused scripts and styles, failed loads."""

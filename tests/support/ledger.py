@@ -38,7 +38,13 @@ def pool() -> DescriptorPool:
 
 def new(name: str, /, **fields: Any) -> Any:
     """A message: ``new("Event", number=1)``."""
-    return GetMessageClass(pool().FindMessageTypeByName(name if "." in name else f"bank.v1.{name}"))(**fields)
+    return _class(name if "." in name else f"bank.v1.{name}")(**fields)
+
+
+@cache
+def _class(name: str) -> Any:
+    """Kept: made anew in several threads at a time, and dropped again, it brings protobuf down."""
+    return GetMessageClass(pool().FindMessageTypeByName(name))
 
 
 def _kind(name: str) -> Any:

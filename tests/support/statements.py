@@ -20,6 +20,8 @@ CREATE FUNCTION public.count(text) RETURNS int LANGUAGE sql AS 'DELETE FROM t; S
 CREATE PROCEDURE pr() LANGUAGE sql AS 'DELETE FROM t';
 CREATE ROLE bob; SELECT lo_create(4711);
 """
+# Functions of the database's own in the place of PostgreSQL's: no text shows them, its catalogue does.
+IN_THE_PLACE = ["SELECT lower(1)", "SELECT count('x'::text)", "SELECT x FROM t WHERE lower(id) = 'x'"]
 WRITES = """
 INSERT INTO t VALUES (10, 'a')
 INSERT INTO v VALUES (10, 'a')

@@ -11,17 +11,19 @@ from funcgate.catalog.proto import ProtoCatalog
 from funcgate.catalog.sql import SqlCatalog
 from funcgate.config.assemble import read
 from funcgate.config.grpc import reflecting
-from funcgate.config.parts import Options, Parts, Target, hash_key
+from funcgate.config.parts import CallableSpec, Options, Parts, Target, hash_key
 from funcgate.config.shape import GrpcTargetSpec, HttpTargetSpec, PostgresTargetSpec, UpstreamTlsSpec
 from funcgate.core.ports import Journal, Masker
 from funcgate.gateway import Snapshot
 from funcgate.identity.unrevoked import Unrevoked
 from funcgate.masking.columns import ColumnRules
+from funcgate.protocols.grpc.cors import Cors
 from funcgate.protocols.grpc.target import GrpcSite, GrpcTarget
 from funcgate.protocols.http.pool import Pool
 from funcgate.protocols.http.target import HttpPools, HttpSite, HttpTarget, UpstreamTls
 from funcgate.protocols.http2.upstream import Http2Pool
-from funcgate.protocols.postgres.target import PostgresSite, PostgresTarget, place_of
+from funcgate.protocols.postgres.roles import Roles
+from funcgate.protocols.postgres.target import OauthLogin, PostgresSite, PostgresTarget, place_of
 from funcgate.recording.contents import Contents
 from funcgate.recording.retention.rules import Rules
 from funcgate.registry import PROTOCOLS, ask_grpc
@@ -91,7 +93,7 @@ def build(parts: Parts, pools: HttpPools) -> Built:
     return Built(
         parts=parts,
         site=HttpSite(snapshot, http, parts.hosts, approval_url),
-        grpc=GrpcSite(snapshot, grpc, parts.hosts, approval_url),
+        grpc=GrpcSite(snapshot, grpc, parts.hosts, approval_url, _cors(parts)),
         postgres=PostgresSite(snapshot, postgres, approval_url),
     )
 
@@ -170,6 +172,7 @@ def _postgres_target(target: Target, columns: Callable[[str], ColumnRules]) -> P
     context = _trust(target.tls).context() if spec.tls is not None else None
     if context is not None:
         context.set_alpn_protocols(["postgresql"])
+    oauth = target.oauth
     place = place_of(spec.url, context, target.tls.server_name or "")
     return PostgresTarget(
         name=spec.name,
@@ -179,7 +182,21 @@ def _postgres_target(target: Target, columns: Callable[[str], ColumnRules]) -> P
         limits=target.limits,
         columns=columns,
         budgets=target.budgets,
+        roles=_roles(spec),
+        oauth=None if oauth is None else OauthLogin(oauth.users, oauth.openid_configuration, oauth.scope),
     )
+
+
+def _cors(parts: Parts) -> Cors | None:
+    cors = parts.cors
+    return None if cors is None else Cors.of(cors.origins, cors.headers, cors.expose, cors.max_age_s)
+
+
+def _roles(spec: CallableSpec) -> Roles | None:
+    role = spec.role if isinstance(spec, PostgresTargetSpec) else None
+    if role is None:
+        return None
+    return Roles(role.groups, role.claim or "", frozenset(role.among), role.otherwise or "")
 
 
 def _trust(tls: UpstreamTlsSpec) -> UpstreamTls:

@@ -73,6 +73,7 @@ class Serving:
         self._meter = Meter()
         self._log = logger()
         self._draining = False
+        self._accepts = False  # at every address of callers
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -143,6 +144,7 @@ class Serving:
         self._listening = self._listeners(self._built)
         ending.callback(self._listening.close)
         await self._listening.start()
+        self._accepts = True
         self._watch()
         gc.collect()
         gc.freeze()
@@ -298,6 +300,8 @@ class Serving:
             "keys": "ok" if len(failing) < len(self._parts.loaded.config.issuers) else "no issuer's keys can be had",
             "draining": "draining" if self._draining else "ok",
         }
+        if not self._accepts:
+            checks["listening"] = "callers cannot connect yet"
         warnings = ["the configuration file was refused; an older version serves"] if gauges.last_reload_failed else []
         if failing and checks["keys"] == "ok":
             warnings.append("the keys of some issuers cannot be had")

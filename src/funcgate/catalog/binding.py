@@ -3,7 +3,7 @@
 It changes nothing of the message: what it reads is what is forwarded. What it cannot read in one way only, it refuses.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from funcgate.core.function import Function
@@ -15,6 +15,8 @@ from .operation import Reader
 from .validate import Check
 
 ReadForm = Any
+Quick = Callable[[bytes], dict[str, Any] | None]
+Fits = Callable[[dict[str, Any]], bool]
 _UTF_8 = frozenset({"", "utf-8", "utf8"})
 _OVERRIDES = frozenset({"_method"})
 
@@ -48,13 +50,14 @@ _WRONG = object()
 
 
 class BodyPlan:
-    """How one kind of body is read. `slots` are a form's members; `merges` means that an object's members are arguments."""
+    """How one kind of body is read. `slots` are a form's members; `merges` means that an object's members are arguments. `quick`
+    reads and checks flat ones, or says None."""
 
-    __slots__ = ("check", "declared", "folded", "merges", "reader", "shape", "slots")
+    __slots__ = ("check", "declared", "folded", "merges", "quick", "reader", "shape", "slots")
 
     def __init__(
         self, reader: Reader, merges: bool, check: Check | None, declared: frozenset[str], folded: frozenset[str],
-        shape: Shape | None, slots: Mapping[str, Slot],
+        shape: Shape | None, slots: Mapping[str, Slot], quick: Quick | None = None,
     ) -> None:  # fmt: skip
         self.reader = reader
         self.merges = merges
@@ -63,13 +66,14 @@ class BodyPlan:
         self.folded = folded
         self.shape = shape
         self.slots = slots
+        self.quick = quick
 
 
 class Binding:
     """One function at its method and path. Made when the configuration is loaded; then only read."""
 
     __slots__ = (
-        "_bodies", "_body_required", "_check", "_headers", "_names", "_pass_unknown", "_path", "_query", "_read_form",
+        "_bodies", "_body_required", "_check", "_fits", "_headers", "_names", "_pass_unknown", "_path", "_query", "_read_form",
         "_read_json", "_wild", "function", "method", "path", "takes_body",
     )  # fmt: skip
 
@@ -86,6 +90,7 @@ class Binding:
         names: frozenset[str],
         read_json: ReadJson,
         read_form: ReadForm,
+        fits: Fits | None = None,
     ) -> None:
         self.function = function
         self.method = method
@@ -95,6 +100,7 @@ class Binding:
         self._query = {slot.name: slot for slot in slots["query"]}
         self._headers = {slot.name.lower().encode(): slot for slot in slots["header"]}
         self._check = check
+        self._fits = fits
         self._bodies = {media: plan for media, plan in bodies.items() if "*" not in media}
         self._wild = {media: plan for media, plan in bodies.items() if "*" in media}
         self._body_required = body_required
@@ -128,7 +134,7 @@ class Binding:
         if self._headers:
             self._take_headers(args, headers)
         check = self._check
-        if check is not None and not check.is_valid(args):
+        if check is not None and not (self._fits is not None and self._fits(args)) and not check.is_valid(args):
             raise check.explain(args)
         if not body:
             if self._body_required:
@@ -140,7 +146,9 @@ class Binding:
         if charset not in _UTF_8:
             # Attack: a charset that the target decodes with, and that turns harmless ASCII into other text.
             raise refused("The body is not in UTF-8.")
-        members = self._members(plan, body)
+        members = None if plan.quick is None else plan.quick(body)
+        if members is None:
+            members = self._members(plan, body)
         if not args:
             return members
         args.update(members)  # no name is in both: a declared one is a clash when loading, another was refused

@@ -12,9 +12,10 @@ from msgspec import Struct
 from funcgate.core.function import Function
 from funcgate.core.problem import Problem
 
-from .binding import Binding, BodyPlan, ReadForm, Slot
+from .binding import Binding, BodyPlan, Fits, ReadForm, Slot
 from .convert import ReadJson, for_schema, json_with
 from .facts import Members, Schema, Shapes, members, says_object
+from .flat import quick
 from .operation import Body, Operation, Parameter
 from .routes import Template, parse_template
 from .validate import Check, Checks
@@ -56,7 +57,7 @@ class Builder:
         names = frozenset(name.casefold() for name in function.args_schema["properties"])
         binding = Binding(
             function, operation.method, operation.path, slots, check, plans, operation.body_required,
-            operation.unknown_params == "pass", names, self._readers.json, self._readers.form,
+            operation.unknown_params == "pass", names, self._readers.json, self._readers.form, self._fits(check),
         )  # fmt: skip
         return template, binding
 
@@ -122,12 +123,15 @@ class Builder:
         params = self._operation.params
         if all(_is_plain_text(param) for param in params):
             return None
-        required = [param.name for param in params if param.required]
-        schema = {"type": "object", "properties": {param.name: param.schema for param in params}, "required": required}
         try:
-            return self._checks.compile(schema)
+            return self._checks.compile(self._params_schema())
         except ValueError:
             return None  # each schema was compiled by itself, and that is where the problem is told
+
+    def _params_schema(self) -> Schema:
+        params = self._operation.params
+        required = [param.name for param in params if param.required]
+        return {"type": "object", "properties": {param.name: param.schema for param in params}, "required": required}
 
     def _plan(self, body: Body) -> BodyPlan | None:
         if body.reader == "opaque":
@@ -149,7 +153,14 @@ class Builder:
         folded = params | frozenset(name.casefold() for name in found.schemas)
         names = self._shapes.of(body.schema)
         deep = names if names is not None and (names.is_deep or not merges) else None
-        return BodyPlan(body.reader, merges, check, frozenset(found.schemas), folded, deep, slots)
+        flat = quick(body.schema, defs) if body.reader == "json" and merges else None
+        declared = frozenset(found.schemas)
+        return BodyPlan(body.reader, merges, check, declared, folded, deep, slots, flat and flat.read)
+
+    def _fits(self, check: Check | None) -> Fits | None:
+        """The quick way of the parameters' check, where there is one."""
+        flat = None if check is None else quick(self._params_schema(), self._operation.defs)
+        return flat and flat.fits
 
     def _check_members(self, found: Members, where: tuple[str | int, ...]) -> None:
         for param in self._operation.params:

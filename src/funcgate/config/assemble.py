@@ -22,11 +22,22 @@ from funcgate.policy import PolicySet, compile_policies
 
 from .channels import channels
 from .console import approval_url, sign_in
+from .cors import cors_of
 from .grpc import check_grpc, redacting_rules
 from .http2 import check_http2, speaks_http2, target_http2
 from .load import Loaded, load, version_now
 from .parts import CallableSpec, Catalogue, LoadFunctions, Options, Parts, Target, Where
-from .postgres import budgets_of, check_postgres, of_databases, postgres_address, session_policies, session_rule
+from .postgres import (
+    Oauth,
+    budgets_of,
+    check_postgres,
+    check_role,
+    oauth_of,
+    of_databases,
+    postgres_address,
+    session_policies,
+    session_rule,
+)
 from .presets import preset_policies
 from .problems import Faulty, Located
 from .record import keeper_settings
@@ -98,6 +109,7 @@ class _Assembly:
                 functions, targets, max((t.limits.max_response for t in targets.values()), default=1)
             ),
             "hosts": read_hosts(config, self.problems),
+            "cors": cors_of(config, self.problems),
         }
         self.problems += check_reach(config, self._broken)
         if any(made[name] is None for name in ("issuers", "broker", "policies", "masking")):
@@ -164,9 +176,11 @@ class _Assembly:
             self._say((*where, "protocol"), f"protocol {protocol} is not supported yet")
             return None
         budgets: tuple[Budget, ...] = ()
+        oauth: Oauth | None = None
         if isinstance(spec, PostgresTargetSpec):
-            self.problems += check_postgres(spec, where)
+            self.problems += [*check_postgres(spec, where), *check_role(spec, where)]
             budgets = budgets_of(spec, where, self.problems)
+            oauth = oauth_of(self._config, spec, where, self.problems)
         else:
             self._check_web(spec, where)
         tls = UpstreamTlsSpec()
@@ -179,7 +193,7 @@ class _Assembly:
         if functions is None:
             return None
         self.problems += functions.warnings
-        return Target(spec=spec, catalogue=functions, limits=limits, tls=tls, budgets=budgets, http2=http2)
+        return Target(spec=spec, catalogue=functions, limits=limits, tls=tls, budgets=budgets, http2=http2, oauth=oauth)
 
     def _functions(self, spec: CallableSpec, load_functions: LoadFunctions, where: Where) -> Catalogue | None:
         if not isinstance(spec, GrpcTargetSpec):

@@ -21,8 +21,10 @@ from funcgate.wire.http2.limits import Http2Limits, Times
 
 from .channels import ChannelSettings
 from .console import SignInSettings
+from .cors import CorsSettings
 from .grpc import Reflect
 from .load import Loaded
+from .postgres import Oauth
 from .problems import Located
 from .settings import Address, JournalSettings, ListenLimits
 from .shape import GrpcTargetSpec, HttpTargetSpec, PostgresTargetSpec, UpstreamTlsSpec
@@ -51,6 +53,7 @@ class Target(Struct, frozen=True, kw_only=True):
     limits: Limits
     tls: UpstreamTlsSpec
     budgets: tuple[Budget, ...] = ()
+    oauth: Oauth | None = None
     http2: tuple[Http2Limits, Times] | None = None
 
 
@@ -62,6 +65,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     calls: Address
     console: Address
     postgres: Address | None
+    cors: CorsSettings | None
     server_tls: ssl.SSLContext | None
     postgres_tls: ssl.SSLContext | None
     limits: ListenLimits

@@ -1,9 +1,10 @@
 """What the configuration says of PostgreSQL: where callers connect, where a database is, and who may begin a session."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from funcgate.catalog.sql.session import session_functions
 from funcgate.core.budget import Budget
@@ -17,6 +18,7 @@ from .settings import Address, Reading, is_loopback
 from .shape import Config, PostgresTargetSpec, TargetSpec
 
 Where = tuple[str | int, ...]
+_SCOPE = re.compile(r"([!#-\[\]-~]+( [!#-\[\]-~]+)*)?")
 _ENDS = ("transaction", "cursor", "deallocate")
 _GIVING_BACK = 'args.command in ["RESET", "DISCARD", "UNLISTEN"]'
 
@@ -84,6 +86,56 @@ def budgets_of(spec: PostgresTargetSpec, where: Where, problems: list[Problem]) 
         size = None if one.bytes is None else read.size("bytes", one.bytes)
         found.append(Budget(frozenset(one.principals), rows, size, read.time("per", one.per)))
     return tuple(found)
+
+
+def check_role(spec: PostgresTargetSpec, where: Where) -> Iterator[Problem]:
+    """What is wrong with the roles of a target."""
+    role, at = spec.role, (*where, "role")
+    if role is None:
+        return
+    if spec.preset != "guarded":
+        # Attack: DO, or a function of one's own, in which SET ROLE NONE is said: no text of a statement would show it.
+        yield Problem(where=at, text="'role' needs 'preset: guarded': else callers may define what takes it off again")
+    if role.claim is None and role.among:
+        yield Problem(where=(*at, "among"), text="'among' is for 'claim'; it would do nothing")
+    if role.claim is not None and not role.among:
+        yield Problem(where=(*at, "claim"), text="say which roles the claim may name: 'among'")
+    if not (role.claim or role.groups or role.otherwise):
+        yield Problem(where=at, text="nobody has a role here: say 'claim', 'groups' or 'otherwise'")
+    for name in (*role.among, *role.groups.values(), *([] if role.otherwise is None else [role.otherwise])):
+        if not name.isprintable() or name.lower() in ("", "none") or len(name.encode()) > 63:
+            yield Problem(where=at, text=f"{name!r} is not the name of a role")
+
+
+class Oauth(Struct, frozen=True):
+    """`OauthSpec`, and the address of the issuer's OpenID configuration."""
+
+    users: frozenset[str]
+    openid_configuration: str
+    scope: str
+
+
+def oauth_of(config: Config, spec: PostgresTargetSpec, where: Where, problems: list[Problem]) -> Oauth | None:
+    """How callers of the target may log in beside the password."""
+    if spec.oauth is None:
+        return None
+    at = (*where, "oauth")
+    if not spec.oauth.users:
+        problems.append(Problem(where=(*at, "users"), text="'users': nobody is asked, so it would do nothing"))
+    if not _SCOPE.fullmatch(spec.oauth.scope):
+        problems.append(Problem(where=(*at, "scope"), text="'scope': words with a space between them (RFC 6749, 3.3)"))
+    named = [one for one in config.issuers if spec.oauth.issuer in (None, one.name)]
+    if len(named) != 1:
+        text = (
+            "'issuer': there is no issuer of that name" if spec.oauth.issuer else "say which of the issuers: 'issuer'"
+        )
+        problems.append(Problem(where=(*at, "issuer") if spec.oauth.issuer else at, text=text))
+        return None
+    url = named[0].issuer.rstrip("/")
+    if not url.startswith("https://"):
+        text = "the issuer is no https:// address, so no client would ask it for a token"
+        problems.append(Problem(where=at, text=text, warning=True))
+    return Oauth(frozenset(spec.oauth.users), f"{url}/.well-known/openid-configuration", spec.oauth.scope)
 
 
 def of_databases(targets: Sequence[TargetSpec]) -> frozenset[str]:

@@ -96,6 +96,16 @@ class ListenLimitsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     http2: Http2Spec = Http2Spec()
 
 
+class CorsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Pages of which origins may call gRPC-Web from a browser; `headers` that they may send and `expose` that they may read,
+    beside the usual ones."""
+
+    origins: list[str]
+    headers: list[str] = []
+    expose: list[str] = []
+    max_age: Time = "10m"
+
+
 class ListenSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the gateway listens: ``HOST:PORT``, ``[IPv6]:PORT``; port 0 takes any that is free."""
 
@@ -105,6 +115,7 @@ class ListenSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mysql: str | None = None
     tls: ServerTlsSpec | None = None
     limits: ListenLimitsSpec = ListenLimitsSpec()
+    cors: CorsSpec | None = None
 
 
 class EncryptionSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -279,6 +290,24 @@ class BudgetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     per: Time = "1h"
 
 
+class OauthSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which user names are asked for their token by OAUTHBEARER; `issuer` is one of `issuers`, the only one if there is one."""
+
+    users: list[str] = field(default_factory=lambda: ["oauth"])
+    issuer: str | None = None
+    scope: str = ""
+
+
+class RoleSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The database's role that a caller's statements run with: by a claim that names one of `among`, else by the first group of
+    the caller's in `groups`, else `otherwise`. Who has none does not get in."""
+
+    claim: str | None = None
+    among: list[str] = []
+    groups: dict[str, str] = {}
+    otherwise: str | None = None
+
+
 class PostgresTargetSpec(
     Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="protocol", tag="postgres"
 ):
@@ -292,6 +321,8 @@ class PostgresTargetSpec(
     budgets: list[BudgetSpec] = []
     tls: UpstreamTlsSpec | None = None
     preset: Literal["guarded", "none"] = "guarded"
+    oauth: OauthSpec | None = None
+    role: RoleSpec | None = None
 
 
 class MysqlTargetSpec(LaterTargetSpec, frozen=True, kw_only=True, tag_field="protocol", tag="mysql"):

@@ -8,11 +8,13 @@ from importlib import import_module
 from typing import Any
 
 HALVES = (
+    "funcgate.catalog._native",
     "funcgate.catalog.proto._lines",
     "funcgate.catalog.proto._native",
     "funcgate.catalog.sql._native",
     "funcgate.core._native",
     "funcgate.masking._native",
+    "funcgate.policy._native",
     "funcgate.recording._native",
     "funcgate.stores._native",
     "funcgate.stores.journal_files._intake",

@@ -121,9 +121,9 @@ cdef class Glance:
         for lane, count in enumerate(least):
             self._few |= <Lanes> (128 - count) << 8 * lane
 
-    def mask(self, bytes raw not None, dict counts not None, Words words=None):
+    def mask(self, bytes raw not None, dict counts not None, Words words=None, bint lines=False):
         """The masked bytes, the very object if nothing in it is hidden; None, and nothing counted, when unsure: also when one of
-        the words may be in it."""
+        the words may be in it. `lines`: each line is a text of its own, with nothing around it."""
         cdef Out out
         cdef list tally = []
         if words is not None and words.may_be_in(raw):
@@ -132,7 +132,7 @@ cdef class Glance:
             return None
         out.bytes, out.size, out.room = NULL, 0, 0
         try:
-            if not self._read(raw, &out, tally):
+            if not self._read(raw, &out, tally, lines):
                 return None
             if not tally:
                 return raw
@@ -143,8 +143,9 @@ cdef class Glance:
         finally:
             PyMem_Free(out.bytes)
 
-    cdef bint _read(self, bytes raw, Out* out, list tally) except -1:
-        """Whether this is one JSON text, all of which could be judged. What is hidden is in `out` and `tally` then."""
+    cdef bint _read(self, bytes raw, Out* out, list tally, bint lines) except -1:
+        """Whether this is one JSON text (or one on each line), all of which could be judged. What is hidden is in `out` and `tally`
+        then."""
         cdef Place begin = <Place> PyBytes_AS_STRING(raw)
         cdef Place at = begin, end = begin + len(raw), start, limit, copied = begin
         cdef Lanes lanes, here
@@ -155,6 +156,11 @@ cdef class Glance:
         while at < end:
             byte = at[0]
             if classes[byte] & SPACE:
+                if lines:
+                    # Attack: a text over two lines, or two on one: the reader of the lines would see others than were looked at.
+                    if byte != c"\n" or state != HAS_VALUE or depth:
+                        return False
+                    state = WANTS_VALUE
                 at += 1
             elif byte == c'"':
                 if state == HAS_VALUE:
@@ -197,7 +203,7 @@ cdef class Glance:
                 if not key:
                     state = HAS_VALUE
                     continue
-                while at < end and classes[at[0]] & SPACE:
+                while at < end and classes[at[0]] & SPACE and not lines:
                     at += 1
                 if at >= end or at[0] != c":":
                     return False
@@ -235,7 +241,7 @@ cdef class Glance:
                 if at is NULL:
                     return False
                 state = HAS_VALUE
-        if state != HAS_VALUE or depth:
+        if depth or not (state == HAS_VALUE or (lines and at > begin and state == WANTS_VALUE)):
             return False
         if foreign:
             try:

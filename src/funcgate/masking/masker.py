@@ -31,7 +31,7 @@ _OF_THE_BYTES = frozenset({
 })  # fmt: skip
 _OF_THE_UNREAD = _OF_THE_BYTES - {b"content-encoding"}
 _KEPT: frozenset[bytes] = frozenset()
-_JSON = "application/json"
+_JSON, _LINES = "application/json", "application/x-ndjson"
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -104,10 +104,12 @@ class Masker:
             gone, json = _KEPT, False
             if body and (status := reply.status) not in _NO_BODY:
                 seen = None
-                if reply.media == _JSON and not reply.charset and not reply.encoding and status != _PARTIAL_CONTENT:
-                    seen = None if sight.glance is None else sight.glance(body, counts, sight.needles.words)
+                lines = reply.media == _LINES
+                plain = lines or reply.media == _JSON
+                if plain and not reply.charset and not reply.encoding and status != _PARTIAL_CONTENT:
+                    seen = None if sight.glance is None else sight.glance(body, counts, sight.needles.words, lines)
                 if seen is not None:
-                    new, gone, json = seen, _OF_THE_BYTES, True
+                    new, gone, json = seen, _OF_THE_BYTES, not lines
                 else:
                     new, gone, json = self._body(reply, body, sight, counts)
             trailers = self._headers(reply.trailers, sight, counts) if reply.trailers else reply.trailers
@@ -177,6 +179,10 @@ class Masker:
         rules, needles = sight.rules, sight.needles
         if rules is None:
             return needles.scrub(body, counts, undo=kind is not Kind.UNREADABLE), False
+        if kind is Kind.LINES and sight.glance is not None:
+            seen = sight.glance(body, counts, needles.words, True)
+            if seen is not None:
+                return seen, False
         found = sight.gate(body, rules)
         gates: list[int] | None = found
         if (sight.credential in found or rules.scanner.escapes in found) and needles:

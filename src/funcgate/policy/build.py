@@ -16,10 +16,11 @@ from .index import Entry, Policy, Rule
 from .language.check import nearest
 from .language.compile import Program
 from .language.operators import constant
+from .language.plain import ALWAYS
 from .spec import PolicySpec
 
 Where = tuple[str | int, ...]
-_ALWAYS = Program(constant(True), 0, 0)
+_ALWAYS = Program(constant(True), 0, 0, ALWAYS)
 
 
 def build(
@@ -68,7 +69,8 @@ class _Builder:
             programs, reads, blind = found.programs, found.reads, found.blind
         allow = Allow((spec.name,), self._version)
         for function, program in programs.items():
-            self.rules[function].append(Rule(policy, program.run, program.cost, program.cells, allow, reads, blind))
+            rule = Rule(policy, program.run, program.cost, program.cells, allow, reads, blind, plain=program.plain)
+            self.rules[function].append(rule)
 
     def _wrong(self, where: Where, text: str) -> None:
         self.problems.append(Problem(where, text))

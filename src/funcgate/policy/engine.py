@@ -8,16 +8,19 @@ from collections.abc import Mapping, Sequence
 from funcgate.core.call import Call
 from funcgate.core.decision import Allow, Decision, Deny, RequireApproval
 from funcgate.core.function import Function
+from funcgate.core.native import half
 from funcgate.core.problem import Problem, Unusable
 from funcgate.core.refusal import Code
 
 from .build import build
 from .explain import Condition, Explanation, describe
-from .index import Entry, Plan, Policy, Rule
+from .index import Entry, Plan, Policy, Quick, Rule
 from .language.values import Failure, Frame, OverBudget
 from .spec import PolicySpec
 
 DEFAULT_BUDGET = 20_000
+_MOST_RULES = 40
+native = half("funcgate.policy._native")
 
 Trace = dict[int, tuple[Condition, str]]
 
@@ -62,6 +65,12 @@ class PolicySet:
     def decide(self, call: Call) -> Decision:
         """Judge the call. Never raises: whatever goes wrong is a Deny."""
         try:
+            entry = self._entries.get(call.function)
+            if entry is not None:
+                quick = entry.quick.get(entry.selectors & call.principal.selectors)
+                known = None if quick is None else quick(call.args)
+                if known is not None:
+                    return known
             return self._decide(call, None)
         except Exception:
             # Attack: arguments that make the judge stumble, in the hope that nobody says no.
@@ -89,6 +98,8 @@ class PolicySet:
         if not held:
             return self._nothing
         plan = entry.plans.get(held) or entry.plan(held)
+        if native is not None and held in entry.plans and held not in entry.quick:
+            entry.quick[held] = self._quick(plan)
         shared = call.shared
         if shared is None or plan.reads is None or trace is not None or not plan.reads <= shared.args.keys():
             return self._judge(plan, Frame(call, call.args, self._budget), trace)
@@ -98,6 +109,24 @@ class PolicySet:
             known = self._judge(plan, Frame(call, call.args, self._budget), trace)
             shared.remember(plan, known)
         return known
+
+    def _quick(self, plan: Plan) -> Quick:
+        """The compiled judge of a plan, where all its conditions are plain and their steps are within the budget."""
+        rules = (*plan.denies, *plan.asks, *plan.allows)
+        forms = [rule.plain for rule in rules if rule.plain is not None]
+        if len(forms) < len(rules) or len(rules) > _MOST_RULES or sum(rule.cost for rule in rules) > self._budget:
+            return _unsure
+        denied = [self._denied(rule) for rule in plan.denies]
+        first, second = len(plan.denies), len(plan.denies) + len(plan.asks)
+
+        def made(held: int) -> Decision:
+            holding = [rule for at, rule in enumerate((*plan.asks, *plan.allows)) if held >> at & 1]
+            asks = [rule for rule in holding if rule.policy.effect == "require_approval"]
+            return self._settled(asks, [rule for rule in holding if rule.policy.effect == "allow"])
+
+        judge = native.Judge(forms[:first], denied, forms[first:second], forms[second:], made)
+        quick: Quick = judge.decide
+        return quick
 
     def _judge(self, plan: Plan, frame: Frame, trace: Trace | None) -> Decision:
         failed: Deny | None = None
@@ -121,6 +150,10 @@ class PolicySet:
                 except Exception as error:
                     # P3: also when another policy would allow. Who cannot be judged by one policy is not let in by the next.
                     return self._failed(rule, _text(error), trace)
+        return self._settled(asking, allowing)
+
+    def _settled(self, asking: Sequence[Rule], allowing: Sequence[Rule]) -> Decision:
+        """What the rules that hold add up to, when no rule denies."""
         if asking:
             terms = tuple(rule.policy.terms for rule in asking if rule.policy.terms is not None)
             return RequireApproval(terms, _names(asking), self.version)
@@ -137,6 +170,10 @@ class PolicySet:
         if trace is not None:
             trace[rule.policy.order] = ("error", text)
         return Deny(Code.POLICY_ERROR, f"the policy {name!r} cannot be evaluated: {text}", (name,), self.version)
+
+
+def _unsure(args: object) -> None:
+    """For plans without a compiled judge."""
 
 
 def _holds(rule: Rule, frame: Frame, trace: Trace | None) -> bool:

@@ -3,16 +3,20 @@
 What 1,000 policies cost a call is what the policies that cover its function and its caller cost, and nothing more.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from msgspec import Struct
 
-from funcgate.core.decision import Allow, Terms
+from funcgate.core.decision import Allow, Decision, Terms
 
 from .language.operators import Run
+from .language.plain import Plain
 from .spec import Effect
 
 MAX_PLANS = 256
+Quick = Callable[[dict[str, Any]], Decision | None]
+"""Arguments -> what was decided, None when that is for others to say."""
 
 
 class Policy(Struct, frozen=True):
@@ -32,6 +36,7 @@ class Rule(Struct, frozen=True):
     """A policy for one function: its condition, what evaluating that costs, and what it gives when it decides alone.
 
     `reads` are the arguments that the condition reads, None when it may read anything else of a call. `blind`: it reads none.
+    `plain` is what `run` means, if that is plain.
     """
 
     policy: Policy
@@ -41,6 +46,7 @@ class Rule(Struct, frozen=True):
     allow: Allow
     reads: frozenset[str] | None = None
     blind: bool = False
+    plain: Plain | None = None
 
 
 class Plan(Struct, frozen=True):
@@ -72,12 +78,13 @@ def make_plan(rules: Iterable[Rule]) -> Plan:
 class Entry:
     """One function: the selectors that its policies name, and a plan for every combination of them that came by."""
 
-    __slots__ = ("_rules", "plans", "selectors")
+    __slots__ = ("_rules", "plans", "quick", "selectors")
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = rules
         self.selectors: frozenset[str] = frozenset().union(*(rule.policy.selectors for rule in rules))
         self.plans: dict[frozenset[str], Plan] = {}
+        self.quick: dict[frozenset[str], Quick] = {}  # for plans that are there and plain
 
     def plan(self, held: frozenset[str]) -> Plan:
         """The plan for a caller who holds these of the entry's selectors."""

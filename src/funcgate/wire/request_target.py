@@ -6,7 +6,6 @@ catalogue, and refuses to guess. The choices, with their sections, are listed in
 
 import re
 from contextlib import suppress
-from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
@@ -63,7 +62,13 @@ def split_request_target(raw: bytes, host: bytes | None) -> Parts:
     """The same, as its five parts."""
     if len(raw) > MAX_TARGET_BYTES:
         raise Refused(Code.REQUEST_INVALID, "The request target is too long.", status=414)
-    authority = _authority(host)
+    authority = None if host is None else _authorities.get(host)
+    if authority is None:
+        authority = _authority(host)
+        # Attack: a new one with each call, so that what is remembered grows without end.
+        if len(_authorities) >= _MOST_AUTHORITIES:
+            _authorities.clear()
+        _authorities[host or b""] = authority
     return _read_canonical(raw, authority, MAX_PAIRS) or _parse_carefully(raw, authority)
 
 
@@ -78,6 +83,8 @@ def pure_read_canonical(raw: bytes, authority: str, max_pairs: int) -> Parts | N
     return path, tuple(path[1:].split("/")), params, query, authority
 
 
+_MOST_AUTHORITIES = 256
+_authorities: dict[bytes, str] = {}
 _read_canonical = pure_read_canonical
 if native is not None:
     _read_canonical = native.read_target
@@ -94,7 +101,6 @@ def _plain_pairs(query: str) -> tuple[tuple[str, str], ...] | None:
     return tuple(pairs)
 
 
-@lru_cache(maxsize=256)
 def _authority(host: bytes | None) -> str:
     """RFC 9110, section 7.2; RFC 9112, section 3.2."""
     if host is None:

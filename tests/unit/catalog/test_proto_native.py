@@ -1,8 +1,9 @@
-"""The compiled halves beside the pure ones: what they accept is what is written anew, byte for byte; what they put back is the same."""
+"""The compiled halves beside the pure ones: what they accept is, byte for byte, what is written anew; what they put back, too."""
 
 import random
 import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from funcgate.catalog.proto import MessageLimits
+from funcgate.catalog.proto import MessageLimits, ProtoSpec, load_proto
 from funcgate.catalog.proto.method import Answers, Args
 from funcgate.catalog.proto.quick import args_reader, line_reader
 from funcgate.core.native import half
@@ -144,7 +145,7 @@ def in_order(value: Any) -> Any:
     return [in_order(one) for one in value] if isinstance(value, list) else value
 
 
-def same_line(gives: Answers, data: bytes) -> bool:
+def same_line(gives: Answers, data: bytes, salts: int = 6) -> bool:
     """The same for answers, masked in several ways and put back."""
     line = line_reader(gives._strict.table(), gives._limits, gives._restore)(data)
     if line is None:
@@ -154,7 +155,7 @@ def same_line(gives: Answers, data: bytes) -> bool:
     assert repr(in_order(shown)) == repr(in_order(pure_shown))
     assert sorted(line.line) == sorted(pure.line)
     assert line.restore(line.line) == data == pure.restore(pure.line)
-    for salt in range(6):
+    for salt in range(salts):
         line = line_reader(gives._strict.table(), gives._limits, gives._restore)(data)
         assert line is not None
         pure = gives.pure_read(data, strict=True)
@@ -210,7 +211,7 @@ def services() -> Iterator[tuple[str, str]]:
                 yield taken, each.function.name
 
 
-SERVICES = sorted({taken: name for taken, name in services()}.items())
+SERVICES = sorted(dict(services()).items())
 
 
 @pytest.mark.parametrize(("type_", "name"), SERVICES, ids=[taken for taken, _ in SERVICES])
@@ -342,6 +343,50 @@ def test_limits_are_the_same() -> None:
         assert (line is None) == isinstance(outcome(lambda: answers.pure_read(data, strict=True)), str)  # noqa: B023
         taken.add((quick is None, line is None))
     assert {(True, True), (False, False)} <= taken
+
+
+TREE = """
+syntax = "proto3";
+package deep;
+service Trees { rpc Grow(Tree) returns (Tree); }
+message Tree {
+  map<string, Tree> by_name = 1;
+  repeated Tree trees = 2;
+  Leaf leaf = 3;
+  map<int32, string> by_number = 4;
+}
+message Leaf { string text = 1; }
+"""
+
+
+def within(data: bytes, tag: bytes) -> bytes:
+    size, length = len(data), b""
+    while size > 127:
+        length += bytes([size & 127 | 128])
+        size >>= 7
+    return tag + length + bytes([size]) + data
+
+
+def test_nothing_deeper_than_protobuf_follows(tmp_path: Path) -> None:
+    """Entries of maps are a level, too: for protobuf, not for `max_depth`."""
+    (tmp_path / "tree.proto").write_text(TREE)
+    found = load_proto("t", ProtoSpec(proto=["tree.proto"]), tmp_path, ("t",)).find(b"/deep.Trees/Grow")
+    assert found is not None
+    assert found.takes is not None
+    assert found.gives is not None
+    taken = set()
+    for limits in (MessageLimits(depth=100), MessageLimits(depth=500), MessageLimits()):
+        takes, gives = Args(found.takes._reader, limits), Answers(found.gives._strict, found.gives._open, limits)
+        for ends, innermost in enumerate((b"", b"\x1a\x03\x0a\x01x", b"\x22\x05\x08\x05\x12\x01x")):
+            for by_map in range(3):  # never, every second time, always
+                data = innermost
+                for level in range(1, 130):
+                    map_too = by_map == 2 or (by_map and level % 2)
+                    data = within(b"\x0a\x01k" + within(data, b"\x12"), b"\x0a") if map_too else within(data, b"\x12")
+                    takes_it = same_args(takes, data)
+                    assert takes_it == same_line(gives, data, salts=1)
+                    taken.add((ends, by_map, takes_it))
+    assert len(taken) == 18
 
 
 def test_what_the_description_hides_is_left_to_the_pure_half() -> None:

@@ -120,3 +120,40 @@ def test_budgets_and_rows_are_read(write: Write) -> None:
     target = read_parts(write(text=text)).targets["shop"]
     assert target.limits.max_rows == 500
     assert target.budgets == (Budget(frozenset({"group:a"}), 10, 2048, 300.0),)
+
+
+@pytest.mark.parametrize(
+    ("oauth", "says"),
+    [
+        ("{users: []}", "'users': nobody is asked"), ('{scope: "a  b"}', "'scope': words"),
+        ("{issuer: nobody}", "'issuer': there is no issuer of that name"), ("{user: x}", "did you mean"),
+    ],
+)  # fmt: skip
+def test_oauth_that_would_do_nothing(write: Write, oauth: str, says: str) -> None:
+    with pytest.raises(Faulty) as caught:
+        read_parts(write(text=TEXT.replace("    credential:", f"    oauth: {oauth}\n    credential:")))
+    assert says in str(caught.value)
+
+
+def test_oauth_is_read(write: Write) -> None:
+    text = TEXT.replace("    credential:", '    oauth: {scope: "openid shop"}\n    credential:')
+    oauth = read_parts(write(text=text)).targets["shop"].oauth
+    assert oauth is not None
+    where = "https://idp.example/.well-known/openid-configuration"
+    assert (oauth.users, oauth.openid_configuration, oauth.scope) == (frozenset({"oauth"}), where, "openid shop")
+    plain = read_parts(write(text=text.replace("issuer: https:", "issuer: http:")))
+    assert any("no https:// address" in problem.text for problem in plain.warnings)
+
+
+@pytest.mark.parametrize(
+    ("role", "says"),
+    [
+        ("{}", "nobody has a role here"), ("{claim: r}", "'among'"), ("{groups: {a: x}, among: [y]}", "would do nothing"),
+        ("{groups: {a: none}}", "not the name of a role"), ("{otherwise: ''}", "not the name of a role"),
+        ("{groups: {a: x}}\n    preset: none", "needs 'preset: guarded'"),
+    ],
+)  # fmt: skip
+def test_roles_that_would_do_nothing_or_too_much(write: Write, role: str, says: str) -> None:
+    with pytest.raises(Faulty) as caught:
+        read_parts(write(text=TEXT.replace("    credential:", f"    role: {role}\n    credential:")))
+    assert says in str(caught.value)

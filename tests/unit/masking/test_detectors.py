@@ -193,3 +193,10 @@ def test_hash_keeps_equal_values_equal_and_others_apart() -> None:
     assert one.startswith(b"[credit_card:")
     assert len(one) == len(b"[credit_card:]") + 16
     assert b"4111" not in one
+
+
+@pytest.mark.parametrize("text", ["ab!@example.org", "ada.@example.org", "x~@example.org"])
+def test_what_an_address_is_does_not_depend_on_others(text: str) -> None:
+    rules = Rules([(DETECTORS["email"], replacement("redact", DETECTORS["email"], b"k" * 32))], NO_FIELDS)
+    assert rules.mask(text.encode(), {}) == b"[REDACTED:email]"
+    assert rules.mask(b"bob@example.org " + text.encode(), {}) == b"[REDACTED:email] [REDACTED:email]"

@@ -15,8 +15,11 @@ from funcgate.masking.detectors import DETECTORS
 from funcgate.masking.detectors.credit_card import is_card
 from funcgate.masking.detectors.email import STRING
 from funcgate.masking.fields import NO_FIELDS
+from funcgate.masking.lines import are_lines
 from funcgate.masking.rules import Rules
 from funcgate.masking.structured import check_json, mask_by_walk
+
+from .test_detectors import HITS, MISSES
 
 native: Any = half("funcgate.masking._native")
 pytestmark = pytest.mark.skipif(native is None, reason="not built, or FUNCGATE_PURE is set")
@@ -125,6 +128,26 @@ def test_no_string_with_a_value_is_passed_over_for_lack_of_a_need(data: st.DataO
             assert (got, counts) == (mask_by_walk(raw, chosen, walked), walked), raw
 
 
+@pytest.mark.parametrize("name", HITS)
+def test_hits_and_near_misses_of_each_detector_are_masked_alike(name: str) -> None:
+    """Alone, in a text, as a key, and beside what another detector finds; with all detectors and with this one only."""
+    alone = Rules([(DETECTORS[name], replacement("redact", DETECTORS[name], b"k" * 32))], NO_FIELDS)
+    for text in [*HITS[name], *MISSES.get(name, [])]:
+        for shown in (
+            text,
+            f"see {text}, please",
+            text[:-1],
+            text[1:],
+            text + "x",
+            "x" + text,
+            "_" + text,
+            text + "-1",
+        ):
+            for value in ([shown], {"a": shown, "b": 1}, {shown: 1}, [shown, "ada@example.com", "4111111111111111"]):
+                for chosen in (RULES[0], alone):
+                    both(json.dumps(value, ensure_ascii=False).encode(), chosen)
+
+
 BROKEN = [
     b"", b" ", b"[", b"]", b"{", b"[1,]", b"[,1]", b"{,}", b'{"a"}', b'{"a":}', b'{"a":1,}', b'{"a" 1}', b'{1:2}', b"[1 2]",
     b"01", b"-", b"-01", b"1.", b".5", b"+1", b"tru", b"nul", b"falsee", b"truefalse", b'"', b'"a', b'"a\n"', b'"\x00"', b'["a]',
@@ -220,3 +243,53 @@ def test_what_is_no_bytes_is_refused(wrong: Any) -> None:
     for function in (native.is_card, native.is_whole_address, lambda text: glance(text, {})):
         with pytest.raises(TypeError):
             function(wrong)
+
+
+LINES = st.lists(VALUES, min_size=1, max_size=5)
+BREAKS = st.lists(st.tuples(st.integers(0, 200), st.sampled_from([b"\n", b" ", b"\n\n", b"\x1e", b"\r"])), max_size=2)
+
+
+@settings(max_examples=600, deadline=None)
+@given(LINES, st.booleans(), BREAKS, st.sampled_from(RULES))
+@example([["ada@example.com"], {"a": "x"}, 4111], True, [], RULES[0])
+@example([[1, 2]], False, [(3, b"\n")], RULES[0])
+def test_lines_are_masked_one_by_one(
+    values: list[Any], ended: bool, breaks: list[tuple[int, bytes]], chosen: Rules
+) -> None:
+    """Attack: a text over two lines, or two on one: the reader of the lines would see others than were looked at."""
+    text = b"\n".join(json.dumps(value, ensure_ascii=False).replace(" ", "").encode() for value in values)
+    text += b"\n" if ended else b""
+    for at, byte in breaks:
+        text = text[: at % (len(text) + 1)] + byte + text[at % (len(text) + 1) :]
+    counts: dict[str, int] = {}
+    found = native.Glance(chosen).mask(text, counts, None, True)
+    if found is None:
+        assert not counts
+        return
+    assert are_lines(text)
+    wanted: dict[str, int] = {}
+    lines = text.removesuffix(b"\n").split(b"\n")
+    masked = b"\n".join([mask_by_walk(line, chosen, wanted) for line in lines])
+    assert found == masked + (b"\n" if text.endswith(b"\n") else b"")
+    assert counts == wanted
+    assert (found is text) == (found == text)
+
+
+def test_plain_lines_are_taken() -> None:
+    glance = native.Glance(RULES[0])
+    for text in (b'["a"]\n["ada@example.com",12]\n{"tag":"SELECT 1"}\n', b"[]", b"1\n2", b'"x"\n'):
+        assert glance.mask(text, {}, None, True) is not None
+    for text in (
+        b"",
+        b"\n",
+        b"[1]\n\n[2]",
+        b"[1,\n2]",
+        b"[1] [2]",
+        b" [1]",
+        b"[1] ",
+        b'{"a"\n:1}',
+        b'{"a" :1}',
+        b"[1][2]",
+        b"[\n",
+    ):
+        assert glance.mask(text, {}, None, True) is None

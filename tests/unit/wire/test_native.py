@@ -1,4 +1,4 @@
-"""The compiled loops over fields and members beside the pure ones."""
+"""The compiled loops over fields, members and characters beside the pure ones."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from funcgate.core.native import half
-from funcgate.wire import strict_json
+from funcgate.wire import request_target, strict_json
+from funcgate.wire.compiled import writing as native_writing
 from funcgate.wire.http1 import requests, responses, writing
 from funcgate.wire.http1.fields import NOT_RETURNED, ROLES
 
@@ -90,6 +91,119 @@ def test_what_is_no_field_is_no_crash(raw: Any) -> None:
         lambda: native.sort_request_fields(raw, {}, [], ROLES),
         lambda: native.sort_response_fields(raw, {}, [], frozenset(), frozenset()),
         lambda: native.fields_block(raw),
+    ):
+        with pytest.raises((TypeError, ValueError, IndexError)):
+            call()
+
+
+CALL_IDS = st.text("0123456789ABCDEFGHJKMNPQRSTVWXYZ", max_size=30)
+TIMES = st.floats(0, 4e9) | st.sampled_from([0.0, 1e-7, 0.001, 0.0099999, 1.0])
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.integers(200, 599), PAIRS, CALL_IDS, TIMES, st.binary(max_size=40))
+def test_answers_are_written_alike(
+    status: int, fields: list[tuple[bytes, bytes]], call_id: str, spent_s: float, body: bytes
+) -> None:
+    args = (status, fields, call_id, spent_s, body)
+    assert writing.whole_answer is not writing.pure_whole_answer
+    assert writing.whole_answer(*args) == writing.pure_whole_answer(*args)
+
+
+PATHS = st.text("/abc%20.?=&é\u20ac\U0001f600", max_size=8)
+SECRETS = [frozenset(), frozenset({b"x-api-key"}), frozenset({b"x_api_key", b"x-api-key", b"x-a"})]
+SENT = st.lists(
+    st.tuples(st.sampled_from([b"x_api_key", b"x-api_key", b"x-api-key", b"x-a", b"x_a", b"_"]) | NAMES, TEXTS)
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.sampled_from([b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE"]), PATHS, PATHS, SENT, st.sampled_from(SECRETS),
+    CALL_IDS, st.sampled_from([b"", b"00-x-y-01"]), st.binary(max_size=20),
+)  # fmt: skip
+def test_requests_are_written_alike(
+    method: bytes, path: str, query: str, fields: list[tuple[bytes, bytes]], names: frozenset[bytes], call_id: str,
+    traceparent: bytes, body: bytes,
+) -> None:  # fmt: skip
+    args = (method, path, query, b"host: a\r\n", fields, names, b"x-api-key: s\r\n", call_id, traceparent, body)
+    written: list[Any] = []
+    for write in (native_writing.write_request, writing.pure_whole_request):
+        try:
+            written.append(write(*args))
+        except ValueError:
+            written.append("not ASCII")
+    assert written[0] == written[1]
+    assert (written[0] == "not ASCII") is not (path + query).isascii()
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            "/",
+            "a",
+            "b.c",
+            "..",
+            "//",
+            "%2e",
+            "?",
+            "=",
+            "&",
+            "==",
+            "x=1",
+            "y=",
+            ";",
+            "#",
+            "~",
+            "+",
+            "@",
+            "é",
+            "[",
+            "<",
+            "\x00",
+        ]
+    ),
+    max_size=9,
+)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(PIECES)
+def test_targets_are_read_alike(pieces: list[str]) -> None:
+    for raw in ("".join(pieces).encode(), ("/" + "".join(pieces)).encode(), ("/a?" + "".join(pieces)).encode()):
+        found = native.read_target(raw, "h", 2)
+        assert found == request_target.pure_read_canonical(raw, "h", 2)
+
+
+@pytest.mark.parametrize("octet", range(256))
+def test_every_octet_of_a_target_is_taken_alike(octet: int) -> None:
+    one = bytes([octet])
+    for raw in (
+        one,
+        b"/" + one,
+        b"/a" + one + b"b",
+        b"/?" + one,
+        b"/?a=" + one + b"&c=d",
+        b"/?" + one + b"=",
+        b"/a/" + one + b"/",
+    ):
+        assert native.read_target(raw, "h", 9) == request_target.pure_read_canonical(raw, "h", 9)
+
+
+def test_plain_targets_are_read_by_the_compiled_half() -> None:
+    found = native.read_target(b"/a/b-c/?x=1&y=", "h:1", 2)
+    assert found == ("/a/b-c/", ("a", "b-c", ""), (("x", "1"), ("y", "")), "x=1&y=", "h:1")
+    assert native.read_target(b"/a?x=1&y=&z=", "h", 2) is None
+
+
+@pytest.mark.parametrize(
+    "fields", [[("name", b"x")], [(b"name", "x")], [b"ab"], [(b"name", None)], [(b"name",)], [()], None]
+)
+def test_what_is_no_field_is_not_written(fields: Any) -> None:
+    for call in (
+        lambda: writing.whole_answer(200, fields, "A", 0.0, b""),
+        lambda: native_writing.write_request(b"GET", "/", "", b"", fields, frozenset(), b"", "A", b"", b""),
+        lambda: native_writing.write_request(b"GET", "/", "", b"", fields, frozenset({b"x"}), b"", "A", b"", b""),
     ):
         with pytest.raises((TypeError, ValueError, IndexError)):
             call()

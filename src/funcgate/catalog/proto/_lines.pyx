@@ -14,7 +14,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from ._native cimport (
-    BOOL, BYTES, DOUBLE, ENUM, FLOAT, MESSAGE, OBJECT, STRING, TIME, WRAPPER, Field, Key, Limits, Span, Table,
+    BOOL, BYTES, DOUBLE, ENUM, FLOAT, LEVELS, MESSAGE, OBJECT, STRING, TIME, WRAPPER, Field, Key, Limits, Span, Table,
     comes_after, cut, decoded, follows, is_ascii, is_unsigned, key_of, raw_of, real_of, signed_of, time_of, varint,
 )
 
@@ -185,10 +185,14 @@ cdef class Line:
             if not cut(span, &inner):
                 return False
             if field.type == MESSAGE:
+                limits.levels -= 1
+                if limits.levels < 0:
+                    return False
                 self._spot(A_MESSAGE, before, &inner)
                 self._within = self._count - 1
                 done = self._message(field.table, &inner, limits)
                 self._within = within
+                limits.levels += 1
                 return done
             if implicit and inner.at == inner.end:
                 return False
@@ -310,8 +314,12 @@ cdef class Line:
             self._put_one(c":")
             self._within = self._count - 1
             limits.left -= 1
-            if limits.left < 0 or not self._value(field.value, &inner, limits, False) or inner.at != inner.end:
+            limits.levels -= 1
+            if limits.left < 0 or limits.levels < 0:
                 return False
+            if not self._value(field.value, &inner, limits, False) or inner.at != inner.end:
+                return False
+            limits.levels += 1
             self._within = within
             if not follows(span, field.tag):
                 return self._put_one(c"}")
@@ -435,7 +443,7 @@ def line_of(Table table not None, int64_t values, int depth, pure, bytes data no
         return None
     span.at = made._begin = <const uint8_t*> PyBytes_AS_STRING(data)
     span.end = span.at + len(data)
-    limits.left, limits.depth = values, depth
+    limits.left, limits.depth, limits.levels = values, depth, LEVELS
     made._data, made._pure = data, pure
     if not made._members(table, &span, &limits):
         return None

@@ -31,9 +31,12 @@ cdef struct Span:
     const uint8_t* at
     const uint8_t* end
 
+cdef enum:
+    LEVELS = 100  # of messages, and of entries of maps, within one another: as deep as protobuf itself follows
+
 cdef struct Limits:
     int64_t left
-    int depth
+    int depth, levels
 
 cdef struct Key:
     uint64_t raw

@@ -73,7 +73,7 @@ cdef class Table:
             return None
         span.at = <const uint8_t*> <const char*> data
         span.end = span.at + len(data)
-        limits.left, limits.depth = values, depth
+        limits.left, limits.depth, limits.levels = values, depth, LEVELS
         return members_of(self, &span, &limits)
 
     cdef Field find(self, uint64_t tag, Py_ssize_t* place):
@@ -270,7 +270,13 @@ cdef object value_of(Field field, Span* span, Limits* limits, bint implicit):
         if not cut(span, &inner):
             return None
         if field.type == MESSAGE:
-            return message_of(field.table, &inner, limits)
+            # Attack: messages within one another until the stack is full.
+            limits.levels -= 1
+            if limits.levels < 0:
+                return None
+            value = message_of(field.table, &inner, limits)
+            limits.levels += 1
+            return value
         if implicit and inner.at == inner.end:
             return None
         if field.type == STRING or is_ascii(inner.at, inner.end - inner.at):
@@ -370,9 +376,13 @@ cdef dict entries_of(Field field, Span* span, Limits* limits):
         name = key_text(field.key, &key)
         if name is None or not follows(&inner, field.value.tag):
             return None
-        value = value_of(field.value, &inner, limits, False)
         limits.left -= 1
-        if value is None or inner.at != inner.end or limits.left < 0:
+        limits.levels -= 1
+        if limits.left < 0 or limits.levels < 0:
+            return None
+        value = value_of(field.value, &inner, limits, False)
+        limits.levels += 1
+        if value is None or inner.at != inner.end:
             return None
         PyDict_SetItem(found, name, value)
         before, first = key, False

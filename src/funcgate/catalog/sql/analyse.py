@@ -10,6 +10,7 @@ from msgspec import structs
 
 from .facts import NOTHING, Facts, together
 from .handles import declared, ended, executed, fetched, named
+from .places import as_written
 from .queries import Queries
 from .scope import Scope
 from .statement import Control, Handle, Output, Statement
@@ -62,6 +63,9 @@ class Analysis:
             relations_change=function in CHANGING,
             fields=frozenset(self.facts.fields),
             handle=self._handle,
+            read_names=frozenset(self.facts.read_names),
+            written_names=frozenset(self.facts.written_names),
+            bare_calls=frozenset(self.facts.bare_calls),
         )
         return found if kind not in ("DeclareCursorStmt", "PrepareStmt") else self._making(found)
 
@@ -160,6 +164,7 @@ class Analysis:
         columns = strings(fields.get("attlist")) or ("*",)
         if into:
             self.facts.reads.clear()
+            self.facts.read_names.clear()
             self.facts.written(target.schema, target.table)
             self._queries.expression(fields.get("whereClause"), scope, filtering=True)
         targets = [{"ResTarget": {"val": {"ColumnRef": {"fields": [_field(name)]}}}} for name in columns]
@@ -256,6 +261,8 @@ class Analysis:
             "tables": sorted(facts.reads | facts.writes),
             "reads": sorted(facts.reads),
             "writes": sorted(facts.writes),
+            "relations_read": as_written(facts.read_names),
+            "relations_written": as_written(facts.written_names),
             "columns": sorted(map(str, facts.columns)),
             "written_columns": sorted(map(str, facts.written_columns)),
             "filter_columns": sorted(map(str, facts.filter_columns())),

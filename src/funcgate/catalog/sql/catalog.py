@@ -32,6 +32,8 @@ _ARGS: Mapping[str, Any] = {
     "tables": _LIST,
     "reads": _LIST,
     "writes": _LIST,
+    "relations_read": _LIST,
+    "relations_written": _LIST,
     "columns": _LIST,
     "written_columns": _LIST,
     "filter_columns": _LIST,

@@ -83,7 +83,8 @@ class Expressions:
     def _call(self, fields: Node, scope: Scope, filtering: bool) -> Sources:
         name = strings(fields.get("funcname"))
         # Attack: set_config('a.b', ssn, false), and ask for the setting in the next statement.
-        harmless = self._facts.called(name) and name[-1] != "current_setting"
+        given = len(fields.get("args", ())) + len(fields.get("agg_order", ())) * bool(fields.get("agg_within_group"))
+        harmless = self._facts.called(name, given) and name[-1] != "current_setting"
         sources = self._inside({name: value for name, value in fields.items() if name != "funcname"}, scope, filtering)
         return sources if harmless else None
 

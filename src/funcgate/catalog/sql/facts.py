@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from .functions import OPERATORS, is_dangerous, is_harmless, is_telling
+from .places import TEMPORARY, Name
 from .statement import Source
 from .tree import refused
 
@@ -39,11 +40,14 @@ class Facts:
         self.verbs: set[str] = set()
         self.reads: set[str] = set()
         self.writes: set[str] = set()
+        self.read_names: set[Name] = set()
+        self.written_names: set[Name] = set()
         self.columns: set[Source] = set()
         self.filters: set[Source] = set()
         self.written_columns: set[Source] = set()
         self.functions: set[str] = set()
         self.unknown: set[str] = set()
+        self.bare_calls: set[tuple[str, int]] = set()
         self.dangers: set[str] = set()
         self.copied: Sources = NOTHING
         self.fields: set[Source] = set()
@@ -59,13 +63,15 @@ class Facts:
         if self._steps > MAX_STEPS:
             raise refused("too much to be read in one statement")
 
-    def called(self, name: tuple[str, ...]) -> bool:
-        """Note a call; whether the function is harmless."""
+    def called(self, name: tuple[str, ...], given: int = -1) -> bool:
+        """Note a call, with so many arguments (-1: nobody counted them); whether the function is harmless."""
         written = ".".join(name)
         self.functions.add(written)
         harmless = is_harmless(name)
         if not harmless:
             self.unknown.add(written)
+        elif len(name) == 1:
+            self.bare_calls.add((name[0], given))
         if is_dangerous(name):
             self.dangers.add(f"function {written}")
         return harmless
@@ -80,11 +86,14 @@ class Facts:
 
     def read(self, schema: str, table: str) -> None:
         self.reads.add(f"{schema}.{table}" if schema else table)
+        self.read_names.add((schema, table))
         if is_telling(schema, table):
             self.dangers.add(f"table {table}")
 
-    def written(self, schema: str, table: str) -> None:
+    def written(self, schema: str, table: str, temporary: bool = False) -> None:
+        """`temporary`: what is made there goes with the session."""
         self.writes.add(f"{schema}.{table}" if schema else table)
+        self.written_names.add((schema or (TEMPORARY if temporary else ""), table))
         # Attack: UPDATE pg_settings is SET by another name; other tables of the catalogue are the database itself.
         if schema in ("pg_catalog", "information_schema") or table.startswith("pg_"):
             self.dangers.add(f"write to {table}")

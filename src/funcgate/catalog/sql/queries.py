@@ -103,7 +103,8 @@ class Queries:
     def _into(self, clause: Node) -> None:
         relation = clause.get("rel", {})
         self._facts.verbs.add("ddl")
-        self._facts.written(relation.get("schemaname", ""), relation.get("relname", ""))
+        temporary = relation.get("relpersistence") == "t"
+        self._facts.written(relation.get("schemaname", ""), relation.get("relname", ""), temporary)
 
     def _values(self, lists: list[Any], scope: Scope) -> list[Output]:
         rows = [[self.expression(item, scope) for item in node_of(row)[1].get("items", ())] for row in lists]

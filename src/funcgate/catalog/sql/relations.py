@@ -5,10 +5,13 @@ Pure: the SQL is sent by whoever has the connection, and its rows are handed in.
 
 from collections.abc import Iterable, Sequence
 
+from msgspec import Struct
+
 from funcgate.core.refusal import Refused
 
 from .facts import NOTHING, Sources, together
 from .functions import is_telling
+from .places import Places
 from .statement import Described, Output, Source, Statement
 
 RELATIONS_SQL = """
@@ -21,11 +24,23 @@ select 'system', c.oid::text, n.nspname::text, c.relname::text, '0', ''
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname in ('pg_catalog', 'information_schema')
 union all
+select 'empty', c.oid::text, n.nspname::text, c.relname::text, '0', ''
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+   and (c.relkind = 'S' or (c.relkind in ('r', 'p', 'v', 'm', 'f') and not exists (
+     select 1 from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)))
+union all
+select 'path', '0', u.s::text, '', u.o::text, ''
+  from pg_catalog.unnest(pg_catalog.current_schemas(true)) with ordinality u(s, o)
+union all
 select 'view', c.oid::text, n.nspname::text, c.relname::text, '0', pg_catalog.pg_get_viewdef(c.oid)
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')
 union all
-select 'function', '0', n.nspname::text, p.proname::text, '0', p.provolatile::text
+select 'function', (p.pronargs - p.pronargdefaults)::text, n.nspname::text, p.proname::text,
+  case when p.provariadic = 0 then p.pronargs else 9999 end::text,
+  p.provolatile::text || case when exists (select 1 from pg_catalog.pg_proc o where o.pronamespace = 'pg_catalog'::regnamespace
+    and o.proname = p.proname and o.proargtypes = p.proargtypes) then '=' else '' end
   from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
  where n.nspname not in ('pg_catalog', 'information_schema')
 union all
@@ -38,6 +53,15 @@ _NO_ROWS_OF_TABLES = frozenset(
 
 
 _NO_FUNCTIONS = frozenset({"*", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
+
+
+class _Writing(Struct, frozen=True):
+    """A function that may write and is not PostgreSQL's: how many arguments it takes, and whether one of these has the same."""
+
+    schema: str
+    least: int
+    most: int
+    alike: bool
 
 
 class Relation:
@@ -66,11 +90,19 @@ class Relations:
         self._by_name: dict[str, list[int]] = {}
         self._views: dict[int, Statement | None] = {}
         self._volatile: dict[tuple[str, str], bool] = {}  # by schema and name, and by ("", name) for any schema
+        self._writing: dict[str, list[_Writing]] = {}
+        path: dict[int, str] = {}
         for row in rows:
             what, number_of, schema, name, number, text = ["" if value is None else value for value in row]
             if what == "function":
                 for key in ((schema, name), ("", name)):
-                    self._volatile[key] = self._volatile.get(key, False) or text == "v"
+                    self._volatile[key] = self._volatile.get(key, False) or text[:1] == "v"
+                if text[:1] == "v":
+                    found = _Writing(schema, int(number_of), int(number), text[1:] == "=")
+                    self._writing.setdefault(name, []).append(found)
+                continue
+            if what == "path":
+                path[int(number)] = schema
                 continue
             relation = self._by_oid.setdefault(int(number_of), Relation(schema, name))
             if what == "part":
@@ -83,6 +115,8 @@ class Relations:
                 relation.definition = text
         for oid, relation in self._by_oid.items():
             self._by_name.setdefault(relation.name, []).append(oid)
+        schemas = {name: [self._by_oid[oid].schema for oid in oids] for name, oids in self._by_name.items()}
+        self.places = Places(schemas, [schema for _, schema in sorted(path.items())])
 
     def origin(self, oid: int, number: int) -> Sources:
         """What the column behind an OID and an attribute number comes from."""
@@ -159,7 +193,7 @@ class Relations:
             f"{source.column} as a column"
             for source in statement.fields
             if self.calls([source]) and self._writes(source.column)
-        }
+        } | {name for called, given in statement.bare_calls for name in self._in_its_place(called, given)}
         done: set[int] = set()
         while reads:
             *schema, name = reads.pop().split(".")
@@ -175,6 +209,20 @@ class Relations:
                 found |= {called for called in view.args["volatile_functions"] if self._writes(called)}
                 reads += view.args["reads"]
         return frozenset(found)
+
+    def _in_its_place(self, called: str, given: int) -> list[str]:
+        """Functions that may write, and may run where one of PostgreSQL's own is called without its schema.
+
+        Attack: lower(varchar) in public, which deletes: it fits better than lower(text). Or a search_path with pg_catalog last.
+        """
+        path = self.places.path
+        ahead = frozenset(path[: path.index("pg_catalog")]) if "pg_catalog" in path else frozenset(path)
+        return [
+            f"{other.schema}.{called}"
+            for other in self._writing.get(called, ())
+            if (given < 0 or other.least <= given <= other.most)
+            and (other.schema in ahead or (other.schema in path and not other.alike))
+        ]
 
     def _writes(self, name: str) -> bool:
         """Whether a function may write. Those of the owner's making that are declared STABLE or IMMUTABLE may not: PostgreSQL

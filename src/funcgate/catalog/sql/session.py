@@ -9,7 +9,7 @@ from typing import Any
 from funcgate.core.function import Function
 
 _TEXT: Mapping[str, Any] = {"type": "string"}
-_CONNECT = ("application_name", "client_encoding", "default_transaction_read_only", "timezone")
+_CONNECT = ("application_name", "client_encoding", "default_transaction_read_only", "timezone", "role")
 _SUMMARIES = {
     "connect": "Begins a session",
     "describe": "Asks which parameters and columns a statement has, without running it",

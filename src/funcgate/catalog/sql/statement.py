@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from funcgate.core.call import Shared
 
+from .places import Name
+
 Control = Literal["", "begin", "commit", "rollback", "savepoint", "release", "rollback_to"]
 
 
@@ -66,6 +68,8 @@ class Statement(Struct, frozen=True, kw_only=True):
     `relations_change` says that it may make or change tables and views: what is known of them is old after it. `fields` are
     the columns that it names together with a table. `handle` is a name that it makes or uses. `shared` holds the arguments
     that do not depend on the text's own numbers. Of a `template`, `sql` is the text of the first that came, and nobody's to send.
+    `read_names` and `written_names` are the tables and views, as they are written; `bare_calls` functions that
+    are called without a schema and taken for PostgreSQL's own, with their number of arguments, -1 if it is not known.
     """
 
     function: str
@@ -81,6 +85,9 @@ class Statement(Struct, frozen=True, kw_only=True):
     handle: Handle | None = None
     shared: Shared | None = None
     template: bool = False
+    read_names: frozenset[Name] = frozenset()
+    written_names: frozenset[Name] = frozenset()
+    bare_calls: frozenset[tuple[str, int]] = frozenset()
 
 
 class Described(Struct, frozen=True):

@@ -62,7 +62,8 @@ class _Sweep:
                 self._facts.saw(output.sources, filtering=False)
             return ""
         if kind == "RangeVar":
-            self._facts.written(fields.get("schemaname", ""), fields.get("relname", ""))
+            temporary = fields.get("relpersistence") == "t"
+            self._facts.written(fields.get("schemaname", ""), fields.get("relname", ""), temporary)
             return ""
         if kind == "FuncCall":
             self._facts.called(strings(fields.get("funcname")))

@@ -13,6 +13,7 @@ from . import operators as op
 from .check import EQUALITIES, ORDERINGS, Checked, dotted, spell
 from .functions import FUNCTIONS, OPERATORS, Overload, constant_operand, fits
 from .operators import Run
+from .plain import ALL, AMONG, ANY, COMPARE, RICH, Plain
 from .tree import Choice, Index, Invoke, ListOf, Literal, Logic, Loop, MapOf, Mistake, Name, Node, Select
 from .types import BY_NAME, NUMBERS
 from .values import Failure, Frame, TypeValue, kind_of
@@ -27,18 +28,20 @@ class Members(Struct, frozen=True):
 
 
 class Program(Struct, frozen=True):
-    """What runs, what it costs before any loop, and how many loop variables it needs in the frame."""
+    """What runs, what it costs before any loop, and how many loop variables it needs in the frame. `plain` means the same as
+    `run`, if that is plain."""
 
     run: Run
     cost: int
     cells: int
+    plain: Plain | None = None
 
 
 def compile_tree(checked: Checked, variables: Mapping[str, Members]) -> Program:
     """Compile a tree that has no mistakes. Raises `Mistake` for a bad constant pattern or zone."""
     compiler = _Compiler(checked, variables)
     run = compiler.value(checked.root)
-    return Program(run, compiler.cost, compiler.cells)
+    return Program(run, compiler.cost, compiler.cells, compiler.plain(run))
 
 
 class _Compiler:
@@ -46,6 +49,9 @@ class _Compiler:
         self._checked = checked
         self._variables = variables
         self._loops: list[str] = []
+        self._plain: dict[
+            int, tuple[Run, Plain]
+        ] = {}  # by the id of the closure, which is held so that no other gets it
         self.cost = 1
         self.cells = 0
 
@@ -79,7 +85,7 @@ class _Compiler:
             case Invoke():
                 return self._invoke(node)
             case Logic():
-                return op.every(tuple(self.truth(part) for part in node.parts), not node.every)
+                return self._every(tuple(self.truth(part) for part in node.parts), node.every)
             case Choice():
                 return op.choice(self.truth(node.test), self.value(node.yes, exact), self.value(node.no, exact))
             case ListOf(items=items) if all(isinstance(item, Literal) for item in items):
@@ -92,6 +98,18 @@ class _Compiler:
                 return op.map_of_runs(tuple((self.value(key), self.value(value)) for key, value in node.pairs))
             case Loop():
                 return self._loop(node)
+
+    def plain(self, run: Run) -> Plain | None:
+        """The plain form of a closure, if it has one."""
+        found = self._plain.get(id(run))
+        return None if found is None else found[1]
+
+    def _every(self, parts: tuple[Run, ...], every: bool) -> Run:
+        run = op.every(parts, not every)
+        plains = [found for part in parts if (found := self.plain(part)) is not None]
+        if len(plains) == len(parts):
+            self._plain[id(run)] = run, Plain(ALL if every else ANY, tuple(plains))
+        return run
 
     def _guard(self, node: Node, read: Run, exact: bool) -> Run:
         kind = self._checked.kind(node)
@@ -193,7 +211,13 @@ class _Compiler:
         if not self._is_variable(left.of, "args"):
             return None
         self.cost += 1
-        return op.argument_against(left.field, self._checked.kind(left), compare, value)
+        kind = self._checked.kind(left)
+        run = op.argument_against(left.field, kind, compare, value)
+        if run is not None and (compare is op.is_in or compare in RICH):
+            types = op.python_types(kind)
+            form, number = (AMONG, -1) if compare is op.is_in else (COMPARE, RICH[compare])
+            self._plain[id(run)] = run, Plain(form, (), left.field, types, number, value)
+        return run
 
     def _membership(self, value: Node, of: Node) -> Run:
         known = self._known(value)

@@ -114,6 +114,11 @@ def _nullable_double(read: Run) -> Run:
     return run
 
 
+def python_types(kind: Type) -> tuple[type, ...]:
+    """The Python types that `argument_against` lets through."""
+    return (int,) if kind.name == "int" else _PYTHON[kind.name]
+
+
 def argument_against(field: str, kind: Type, compare: Compare, value: Any) -> Run | None:
     """``args.FIELD op CONSTANT`` in one closure: what most conditions are made of."""
     absent, wrong = f"args.{field} is absent", f"args.{field} is not of type {kind}, as its schema says"

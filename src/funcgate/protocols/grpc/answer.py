@@ -44,6 +44,7 @@ _MOST_KEPT, _LONGEST_KEPT = 64, 512
 _GRPC = b"application/grpc"
 _PSEUDO = ord(":")
 _OF_THIS_SIDE = NOT_RETURNED | {b"content-type", b"content-encoding", b"accept-encoding", b"server-timing"}
+_SUCCEEDED = int(Status.OK)  # members of an enumeration are looked up slowly
 _SUCCESS: Fields = [(b"grpc-status", b"0")]
 _NO_DETAILS = Raw(b"null")
 _encode = msgspec.json.Encoder().encode
@@ -149,7 +150,7 @@ class Answer:
             self._begun = raw
             return None
         self.only = seen = gives.read(message, strict=self._strict)
-        self.status, self.trailers = Status.OK, trailers
+        self.status, self.trailers = _SUCCEEDED, trailers
         return seen.line
 
     async def line(self) -> bytes | None:
@@ -242,7 +243,7 @@ class Answer:
     def ending(self) -> Fields:
         """grpc-status and what goes with it, as masked."""
         if not self._failure:
-            return _SUCCESS if self.status == 0 else [(b"grpc-status", b"%d" % self.status)]
+            return _SUCCESS if self.status == _SUCCEEDED else [(b"grpc-status", b"%d" % self.status)]
         try:
             failure = msgspec.json.decode(self._failure, type=Failure)
         except msgspec.MsgspecError:

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from funcgate.core.refusal import Code, Refused
 from funcgate.wire.grpc import Status, WebKind, is_binary, refusal, text, trailer_frame, write_binary
 
+from .cors import Cors, without_cors
 from .opening import Opening
 
 Fields = list[tuple[bytes, bytes]]
@@ -67,11 +68,23 @@ class Answering:
 class WebAnswering(Answering):
     """gRPC-Web: trailers are the body's last message; in the text form everything is base64."""
 
-    __slots__ = ("_kind",)
+    __slots__ = ("_beside", "_kind")
 
-    def __init__(self, stream: Back, kind: WebKind) -> None:
+    def __init__(self, stream: Back, kind: WebKind, beside: Fields) -> None:
         super().__init__(stream, kind.content_type)
         self._kind = kind
+        self._beside = beside  # for the browser, which says what the page may read
+
+    def head(self, fields: Fields) -> None:
+        super().head([*without_cors(fields), *self._beside])
+
+    def whole(self, fields: Fields, frames: bytes, trailers: Fields) -> bool:
+        """Never: trailers are written otherwise."""
+        return False
+
+    async def refuse_http(self, status: int) -> None:
+        self.begun = True
+        self._stream.head([(b":status", b"%d" % status), (b"content-length", b"0"), *self._beside], end=True)
 
     async def messages(self, frames: bytes) -> None:
         await self._stream.write(text(frames) if self._kind.text else frames)
@@ -94,9 +107,10 @@ def written(fields: Fields) -> Fields:
     return fields
 
 
-def answering_on(stream: Back, opening: Opening) -> Answering:
+def answering_on(stream: Back, opening: Opening, cors: Cors | None) -> Answering:
     if opening.web is not None:
-        return WebAnswering(stream, opening.web)
+        beside = cors.beside(opening.known.get(b"origin", b"")) if cors is not None else []
+        return WebAnswering(stream, opening.web, beside)
     return Answering(stream, opening.known[b"content-type"] if opening.wrong is None else b"application/grpc")
 
 

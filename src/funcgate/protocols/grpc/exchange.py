@@ -105,7 +105,7 @@ class RpcExchange:
         self.service = service
         self.site = service.site
         self.opening = opening
-        self.answering = answering_on(stream, opening)
+        self.answering = answering_on(stream, opening, service.site.cors)
         self.call_id = new_id()
         self.client = client
         self.deadline = self._loop.time() + opening.timeout_s if opening.timeout_s else inf
@@ -166,7 +166,7 @@ class RpcExchange:
             check_readable(method, target, self.site.snapshot)
         if b"traceparent" in opening.known:
             self.traceparent = traceparent_of(opening.known)
-        raw = None if method.streams[0] else self._stream.whole()
+        raw = None if method.streams[0] or opening.web is not None else self._stream.whole()
         data = None if raw is None else alone(raw, target.limits.max_request)
         if data is None:
             messages = self._begin_reading(target, raw or b"")

@@ -40,7 +40,7 @@ class GrpcService:
     async def _serve(self, stream: CallerStream, opening: Opening, client: str) -> None:
         if opening.path in PATHS and self._asks_us(opening):
             stream.read_by = asyncio.get_running_loop().time() + self.first_message_timeout_s
-            await self._health.answer(stream, opening, answering_on(stream, opening))
+            await self._health.answer(stream, opening, answering_on(stream, opening, self.site.cors))
             return
         rpc = RpcExchange(self, stream, opening, client, self._follow)
         try:
@@ -50,10 +50,19 @@ class GrpcService:
 
     async def serve_request(self, connection: Connection, request: Request) -> None:
         """One RPC of gRPC-Web over HTTP/1.1."""
+        if request.method == b"OPTIONS" and (answer := self.preflight(request)) is not None:
+            WebStream(connection, request, 0).head(answer, end=True)
+            await connection.drain()
+            return
         opening = read_opening(fields_of(request), Tokens())
         # Attack: whoever asks for our health says not who it is, and has megabytes kept for it.
         most_bytes = HEALTH_BODY if self._asks_us(opening) else self._most_bytes()
         await self._serve(WebStream(connection, request, most_bytes), opening, connection.client)
+
+    def preflight(self, request: Request) -> list[tuple[bytes, bytes]] | None:
+        """The answer to a request that asks, before gRPC-Web, whether a page may call; None to any other."""
+        cors = self.site.cors
+        return None if cors is None else cors.preflight(fields_of(request))
 
     def _most_bytes(self) -> int:
         """Of a body, whatever its target; each message has its own limit. Base64 takes four bytes for three."""

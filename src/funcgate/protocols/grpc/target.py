@@ -11,6 +11,8 @@ from funcgate.core.lease import Lease
 from funcgate.gateway import Snapshot
 from funcgate.protocols.http2.upstream import Http2Pool
 
+from .cors import Cors
+
 
 class Injection(Struct, frozen=True):
     """A lease, ready to write: its fields, their names, and these with dashes only, as the names that they replace."""
@@ -71,6 +73,7 @@ class GrpcSite(Struct, frozen=True):
     targets: Mapping[str, GrpcTarget]
     hosts: Mapping[str, str] = {}
     approval_url: str = ""
+    cors: Cors | None = None
 
 
 def target_of_host(hosts: Mapping[str, str], authority: bytes) -> str:

@@ -8,6 +8,7 @@ from funcgate.core.ports import CallerGone
 from funcgate.core.refusal import Refused
 from funcgate.core.reply import Reply
 from funcgate.wire.http1 import writing
+from funcgate.wire.http1.requests import Request
 
 from .exchange import Caller, HttpExchange, pieces_of
 
@@ -20,6 +21,10 @@ class WrittenTo(Caller, Protocol):
     @property
     def may_stay(self) -> bool:
         """Whether the connection can serve another request after this one."""
+        ...
+
+    def stays_after(self, request: Request) -> bool:
+        """The same, for the request that is served now."""
         ...
 
     def write(self, data: bytes) -> None: ...
@@ -42,7 +47,7 @@ class Http1Exchange(HttpExchange):
         connection, request, body = self._connection, self.request, reply.body
         if (
             body is not None and not reply.trailers and request.version_1_1 and reply.status not in _BODILESS
-            and request.method != b"HEAD" and connection.may_stay
+            and request.method != b"HEAD" and connection.stays_after(request)
         ):  # fmt: skip
             self._began = True
             spent_s = self._spent_s()

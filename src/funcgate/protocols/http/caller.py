@@ -49,6 +49,8 @@ _IDLE, _HEAD, _CALL, _PROBE = Phase.IDLE, Phase.HEAD, Phase.CALL, Phase.PROBE
 class GrpcWeb(Protocol):
     """Who serves requests whose content is gRPC-Web (protocols/grpc)."""
 
+    def preflight(self, request: Request) -> list[tuple[bytes, bytes]] | None: ...
+
     async def serve_request(self, connection: "CallerConnection", request: Request) -> None: ...
 
 
@@ -225,9 +227,10 @@ class CallerConnection(asyncio.Protocol):
     def may_stay(self) -> bool:
         """Whether this connection can serve another request after the present one."""
         request = self._request
-        return request is not None and self._stays_after(request)
+        return request is not None and self.stays_after(request)
 
-    def _stays_after(self, request: Request) -> bool:
+    def stays_after(self, request: Request) -> bool:
+        """The same, where the present one is at hand."""
         return (
             request.keep_alive and request.complete and not self._eof
             and self._broken is None and not self._listener.draining
@@ -304,12 +307,15 @@ class CallerConnection(asyncio.Protocol):
                     break
                 self._request = request = queue.popleft()
                 self._phase, self.deadline = _CALL, inf
-                site = listener.site
-                if listener.grpc is not None and request.known.get(b"content-type", b"").startswith(_GRPC_WEB):
-                    await listener.grpc.serve_request(self, request)
+                site, grpc = listener.site, listener.grpc
+                if grpc is not None and (
+                    request.known.get(b"content-type", b"").startswith(_GRPC_WEB)
+                    or (request.method == b"OPTIONS" and grpc.preflight(request) is not None)
+                ):
+                    await grpc.serve_request(self, request)
                 else:
                     await listener.gateway.carry(Http1Exchange(self, request, site, None), site.snapshot)
-                if not self._stays_after(request):
+                if not self.stays_after(request):
                     break
                 self._request = None
             if self._broken is not None and self._request is None and self.writable:

@@ -152,9 +152,10 @@ class HttpExchange(ABC):
         request = self.request
         known = request.known
         whole, segments, params, self.query, authority = split_request_target(request.target, known.get(b"host", b""))
-        target, segments, self.path = self._locate(whole, segments, authority)
+        target, segments, path = self._locate(whole, segments, authority)
+        self.path = path
         method = _METHODS.get(request.method) or request.method.decode("ascii")
-        found = target.catalog.find(method, segments, self.path)
+        found = target.catalog.find(method, segments, path)
         if found is None:
             raise Refused(Code.FUNCTION_UNKNOWN, private_detail=f"no function for {method} {whole}")
         if not _CHECKED.isdisjoint(known):
@@ -292,7 +293,8 @@ class HttpExchange(ABC):
 
     def _spent_s(self) -> float:
         """What the call has taken so far, without the target's part of it."""
-        return max(0.0, perf_counter() - self._started - self.target_s)
+        spent_s = perf_counter() - self._started - self.target_s
+        return spent_s if spent_s > 0.0 else 0.0
 
     def _spent_ms(self) -> float:
         return self._spent_s() * 1000.0

@@ -57,10 +57,17 @@ async def forward(exchange: Outgoing, permit: Permit, lease: Lease) -> Reply:
             pool.discard(connection)  # also when the caller went away: nobody may get this answer later
             raise
         try:
-            return _reply(exchange, target, pool, answer)
+            reply = reply_of(target, answer.response, answer.body)
         except Refused:
             pool.discard(answer.connection)
             raise
+        if answer.body is None:
+            _stream_into(reply, exchange, target, pool, answer)
+        else:
+            if answer.response.trailers:
+                reply.trailers = answer.response.trailers
+            pool.release(answer.connection)
+        return reply
     finally:
         exchange.target_s += perf_counter() - started
 
@@ -78,17 +85,11 @@ async def _ask_again(target: HttpTarget, pool: Pool, data: bytes, method: bytes)
         raise
 
 
-def _reply(exchange: Outgoing, target: HttpTarget, pool: Pool, answer: Answer) -> Reply:
-    response, connection = answer.response, answer.connection
-    reply = reply_of(target, response, answer.body)
-    if answer.body is None:
-        # Attack: answers that are refused for their head alone, each keeping a connection, until the pool is empty.
-        exchange.unread = lambda: pool.discard(connection)
-        reply.stream = _stream(exchange, target, pool, connection, reply, response)
-    else:
-        reply.trailers = response.trailers
-        pool.release(connection)
-    return reply
+def _stream_into(reply: Reply, exchange: Outgoing, target: HttpTarget, pool: Pool, answer: Answer) -> None:
+    connection = answer.connection
+    # Attack: answers that are refused for their head alone, each keeping a connection, until the pool is empty.
+    exchange.unread = lambda: pool.discard(connection)
+    reply.stream = _stream(exchange, target, pool, connection, reply, answer.response)
 
 
 async def _stream(
@@ -117,7 +118,7 @@ async def _stream(
     else:
         reply.trailers.extend(response.trailers)
     finally:
-        if reply.outcome is Outcome.COMPLETE and connection.usable:
+        if reply.outcome is Outcome.COMPLETE and connection.is_usable():
             pool.release(connection)
         else:
             pool.discard(connection)

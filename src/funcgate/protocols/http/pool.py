@@ -59,7 +59,7 @@ class Pool:
         while idle:
             connection = idle.pop()
             if (
-                connection.usable
+                connection.is_usable()
                 and connection.used < _MAX_USES
                 and connection.idle_since >= connection.now() - _IDLE_S
             ):
@@ -81,7 +81,7 @@ class Pool:
 
     def release(self, connection: UpstreamConnection) -> None:
         """Give it back after an answer that was read to its end; it is closed if it cannot serve another."""
-        if connection.usable and not self._closed:
+        if connection.is_usable() and not self._closed:
             connection.idle_since = connection.now()
             self._idle.append(connection)
             if self._waiting:

@@ -63,12 +63,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     # What the pool and the exchange use.
 
-    @property
-    def usable(self) -> bool:
+    def is_usable(self) -> bool:
         """Whether another request may be sent on this connection."""
-        reader, transport = self._reader, self._transport
-        if transport is None or self._error is not None or transport.is_closing() or self._write_paused:
+        transport = self._transport
+        if transport is None or self._error is not None or self._write_paused or transport.is_closing():
             return False
+        reader = self._reader
         response = reader.response
         return response is None or (reader.complete and response.keep_alive)
 
@@ -90,9 +90,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._got_byte = False
         if self._pieces:
             self._pieces.clear()
-        self._buffered = 0
+            self._buffered = 0
         self.used += 1
-        self._reader.expect(head_only=head_only)
+        self._reader.expect(head_only)
         self._answer = answer = self._loop.create_future()
         transport.write(data)
         return answer

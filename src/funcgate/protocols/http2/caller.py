@@ -134,6 +134,9 @@ class Http2Caller:
             if not stream.forgotten:
                 stream.close()
             self._over(stream)
+            # Attack: calls, one after the other. Stream and task would keep each other, and all of the call, until a collection
+            # that is rare.
+            stream.on_gone = caller.task = None
 
     async def _serve_http(self, caller: "CallerStream", stream: Stream) -> None:
         listener = self._listener
@@ -146,6 +149,10 @@ class Http2Caller:
                 request.pieces.append(whole)
                 request.size = len(whole)
                 request.complete = True
+            grpc = listener.grpc
+            if request.method == b"OPTIONS" and grpc is not None and (answer := grpc.preflight(request)) is not None:
+                stream.head(answer, end=True)
+                return
         except Malformed as malformed:
             # Refused through the same gate, so that it is recorded.
             request, broken = Request(b"GET", b"/"), broken_refusal(malformed)

@@ -20,38 +20,17 @@ from funcgate.wire.postgres.copytext import line_of, read_line
 from funcgate.wire.postgres.frames import Frame, Malformed, frame
 from funcgate.wire.postgres.values import FIXED, TEXT_LIKE, Opaque, shown, unread
 
+from .batch import Batch, Said
 from .shape import EMPTY, Hiding
 
 _encode = encode_value = msgspec.json.Encoder(enc_hook=unread).encode
 _decode = msgspec.json.decode
 _encode_lines = msgspec.json.Encoder(enc_hook=unread).encode_lines
-_Said = tuple[bytes | None, bytes, bytes]  # the line, or None if it was changed; the type; the message
 MEDIA = "application/x-ndjson"
 _native = half("funcgate.wire.postgres._native")
 TAGS: dict[bytes, bytes] = {}  # the lines of command tags that came before
 _MOST_TAGS = 1000
 LEXICAL = {"standard_conforming_strings": "on", "client_encoding": "UTF8"}
-
-
-class _Batch:
-    """Rows that were taken together: their lines in one text, and which of them hide something."""
-
-    __slots__ = ("changed", "raw", "text")
-
-    def __init__(self, text: bytes, raw: bytes, changed: frozenset[int]) -> None:
-        self.text = text
-        self.raw = raw
-        self.changed = changed
-
-    def apart(self) -> list["_Said"]:
-        """Row by row."""
-        found: list[_Said] = []
-        at = 0
-        for number, line in enumerate(self.text.split(b"\n")[:-1]):
-            end = at + 1 + int.from_bytes(self.raw[at + 1 : at + 5], "big")
-            found.append((None if number in self.changed else line, backend.DATA_ROW, self.raw[at:end]))
-            at = end
-        return found
 
 
 class Answer:
@@ -81,7 +60,7 @@ class Answer:
         self._described = bool(columns)
         self._shape = hiding.of(columns)
         self._body = self._passing = b""
-        self._messages: deque[_Said | _Batch] = deque()
+        self._messages: deque[Said | Batch] = deque()
 
     def take(self, found: Frame) -> bytes:
         """The line for a message, "" for none. Raises `Malformed` for one that may not come here."""
@@ -134,7 +113,7 @@ class Answer:
     def _took_rows(self, text: bytes, raw: bytes, rows: int, changed: frozenset[int]) -> tuple[bytes, int]:
         self.rows += rows
         self.held += len(raw)
-        self._messages.append(_Batch(text, raw, changed))
+        self._messages.append(Batch(text, raw, changed))
         return text, len(raw)
 
     @property
@@ -145,7 +124,7 @@ class Answer:
     def latest(self) -> bytes:
         """The message that was taken last, to go on at once."""
         said = self._messages.pop()
-        raw = said.raw if isinstance(said, _Batch) else said[2]
+        raw = said.raw if isinstance(said, Batch) else said[2]
         self.held -= len(raw)
         return raw
 
@@ -163,12 +142,12 @@ class Answer:
         at = 0
         while at < len(lines):
             said = self._messages[0] if self._messages else None
-            if isinstance(said, _Batch) and not said.changed and lines.startswith(said.text, at):
+            if isinstance(said, Batch) and not said.changed and lines.startswith(said.text, at):
                 parts.append(said.raw)
                 self.held -= len(said.raw)
                 at += len(said.text)
                 self._messages.popleft()
-            elif isinstance(said, _Batch) and not said.changed and _native is not None:
+            elif isinstance(said, Batch) and not said.changed and _native is not None:
                 self._messages.popleft()
                 at = self._rewritten(said, lines, at, parts)
             else:
@@ -177,7 +156,7 @@ class Answer:
                 at = end + 1
         return b"".join(parts)
 
-    def _rewritten(self, batch: _Batch, lines: bytes, at: int, parts: list[bytes]) -> int:
+    def _rewritten(self, batch: Batch, lines: bytes, at: int, parts: list[bytes]) -> int:
         """The messages of a batch of which some lines were masked; where its masked lines end."""
         text, raw, begin, place = batch.text, batch.raw, 0, 0
         while begin < len(text) and at < len(lines):
@@ -192,15 +171,15 @@ class Answer:
                 begin, at, place = text.index(b"\n", begin) + 1, stop + 1, place + size
         self.held -= place
         if begin < len(text):
-            self._messages.appendleft(_Batch(text[begin:], raw[place:], frozenset()))
+            self._messages.appendleft(Batch(text[begin:], raw[place:], frozenset()))
         return at
 
     def messages(self, line: bytes) -> bytes:
         """The message for the next masked line. Raises `Refused(masking.refused)`."""
-        if isinstance(said := self._messages.popleft(), _Batch):
+        if isinstance(said := self._messages.popleft(), Batch):
             self._messages.extendleft(reversed(said.apart()))
             said = self._messages.popleft()
-        if isinstance(said, _Batch):
+        if isinstance(said, Batch):
             raise TypeError("a batch in a batch")
         before, kind, raw = said
         self.held -= len(raw)
@@ -226,7 +205,7 @@ class Answer:
     def _whole(self, data: bytes, size: int) -> bytes | None:
         at = 0
         shape = self._shape
-        said: list[_Said] = []
+        said: list[Said] = []
         lines: list[bytes] = []
         described: list[Sequence[Column]] = []
         heads: list[bytes] = []

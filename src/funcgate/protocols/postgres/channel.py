@@ -183,7 +183,12 @@ class Channel(asyncio.Protocol):
 
     def took(self, size: int) -> None:
         """So many bytes of what is there have been read."""
-        self._taken(self._at + size)
+        self._wanted = 0
+        if self._at + size == len(self._buffer):
+            self._buffer.clear()
+            self._at = 0
+        else:
+            self._taken(self._at + size)
 
     def expect(self, limits: Mapping[int, int]) -> None:
         """From here on other messages may come."""

@@ -46,6 +46,10 @@ class Connect(PostgresExchange):
         call = await super().resolve(principal)
         self.session.subject = principal.subject
         self._parameters["application_name"] = label(principal.subject, self._given.get("application_name", ""))
+        roles = self.session.target.roles
+        self.session.role = role = roles.of(principal) if roles is not None else ""
+        if role:
+            call.args["role"] = role
         return call
 
     def arguments(self) -> tuple[dict[str, Any], Shared | None]:
@@ -77,7 +81,7 @@ class Connect(PostgresExchange):
         permit.spend(call.digest)
         target = self.session.target
         fixed = {name: value for name, value in LEXICAL.items() if name != "client_encoding"}
-        upstream = await connect(target.place, self._parameters | fixed, lease, target.limits)
+        upstream = await connect(target.place, self._parameters | fixed, lease, target.limits, self.session.role)
         self.session.upstream = upstream
         try:
             body = b"".join([self._answer.take(found) for found in upstream.greeting])

@@ -26,8 +26,23 @@ from .upstream import Upstream
 _OF_THE_SESSION = frozenset({"connect", "describe", "notification"})  # see catalog/sql/session.py
 
 
+class Sites:
+    """What sessions ask of the listener."""
+
+    site: PostgresSite
+    limits: SessionLimits
+    draining: bool
+    accounts: Accounts
+
+    def detach(self, work: object) -> None:
+        """Let something that must not be cut off run on."""
+        raise NotImplementedError
+
+
 class Speaker(Protocol):
     """What an exchange asks of the caller's session."""
+
+    sites: Sites
 
     name: str
     client: str
@@ -42,6 +57,7 @@ class Speaker(Protocol):
     dirty: bool
     origins: Origins
     subject: str
+    role: str
 
     @property
     def site(self) -> PostgresSite: ...

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from msgspec import structs
 
-from funcgate.catalog.sql import Output, Statement, own_text
+from funcgate.catalog.sql import Statement
 from funcgate.core.refusal import Code, Refused
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.frames import Frame, Malformed, frame
@@ -18,6 +18,7 @@ from .exchange import PostgresExchange, Speaker
 from .formats import formatted
 from .handles import Handles
 from .labels import labelled
+from .names import Names
 from .plain import Plain, Plan, plan_of
 from .statement import Portal, Prepared, Sending, StatementExchange
 from .target import PostgresTarget
@@ -26,7 +27,6 @@ from .upstream import Upstream
 _BOUND, _DESCRIBED, _DESCRIBED_FOR_US = ("2",), ("2", "T"), ("2", "-T")
 _UNNAMED = (("P", ""),)
 _MAX_NAME = 63  # bytes; the server cuts longer names
-_ANYTHING = (Output("", None, star=True),)
 _MOST_WAITING = 1 << 20  # bytes of messages that are not part of a call yet
 
 
@@ -43,7 +43,7 @@ class Carrier(Speaker, Protocol):
 
     async def ready(self) -> None: ...
 
-    async def passed(self) -> None: ...
+    def passed(self) -> bool: ...
 
     def settled(self, found: Frame) -> None: ...
 
@@ -59,8 +59,9 @@ class Extended:
 
     def __init__(self, session: Carrier) -> None:
         self._session = session
-        self._statements: dict[str, Prepared] = {}
-        self._portals: dict[str, Portal] = {}
+        self.names = names = Names()
+        self._statements = names.statements
+        self._portals = names.portals
         self._failed = False
         self._held = 0  # bytes of named statements and portals, at most: none is taken off
         self._clear()
@@ -104,11 +105,20 @@ class Extended:
         else:
             asked = []
         if (plan := self._plan(prepared)) is not None:
-            plain = Plain(session, plan, "", data, "".join(expected)[:2], portal)
-            await self._follow(plain, portal, asked, _UNNAMED)
+            plain = Plain(session, plan, prepared.sql, data, "".join(expected)[:2], portal)
+            carried = False
+            try:
+                carried = await session.carry(plain)
+            finally:
+                if not plain.passed:
+                    self._forget(_UNNAMED)
             if plain.passed:
-                await session.passed()
+                if asked:
+                    portal.columns = plain.shape.columns
+                if session.passed():
+                    await session.flush()
                 return
+            await self._followed(plain, portal, asked, kept=carried and not plain.failed)
         else:
             await self._carry(statement.function, prepared, Sending(data, expected), portal, asked, _UNNAMED)
         if self._failed or session.unsynced:
@@ -118,7 +128,7 @@ class Extended:
 
     def _plan(self, prepared: Prepared) -> Plan | None:
         """What is known of it, if it is plain and can be told by now."""
-        plan = prepared.plan
+        plan: Plan | None = prepared.plan
         if plan is None or plan.types is not prepared.types or not plan.holds(self._session):
             prepared.plan = plan = plan_of(self._session, self._session.target, prepared.sql, prepared)
         return plan
@@ -340,11 +350,12 @@ class Extended:
             if not kept:
                 # Attack: a Parse that was cut short, so that a name means one statement here and another one there.
                 self._forget(new)
-        if exchange.passed and isinstance(exchange, Plain):
-            for about in asked:
-                about.columns = exchange.shape.columns
-            return
-        answer, prepared = exchange.answer, exchange.prepared
+        await self._followed(exchange, portal, asked, kept=kept)
+
+    async def _followed(
+        self, exchange: StatementExchange, portal: Portal | None, asked: Sequence[Prepared | Portal], *, kept: bool
+    ) -> None:
+        session, answer, prepared = self._session, exchange.answer, exchange.prepared
         if not kept or answer is None:
             await self._fail(aborted=exchange.refused is None)
             return
@@ -394,50 +405,6 @@ class Extended:
         self._statements.clear()
         self._portals.clear()
         del self._session
-
-    # What SQL does with the names (see handles.py).
-
-    def statement(self, name: str) -> Statement | None:
-        """What EXECUTE of that name runs."""
-        found = self._statements.get(name)
-        statement = found.statement if found is not None else None
-        if found is None or statement is None or not statement.template:
-            return statement
-        text = own_text(found.sql)  # a template's is another caller's
-        return structs.replace(statement, sql=text, args={**statement.args, "sql": text}, template=False, shared=None)
-
-    def prepared(self, name: str, statement: Statement) -> None:
-        """After PREPARE."""
-        self._statements[name] = Prepared(statement.sql, statement, ())
-
-    def deallocated(self, name: str) -> None:
-        """After DEALLOCATE, of all if `name` is "": names may be given anew."""
-        if name:
-            self._statements.pop(name, None)
-        else:
-            self._statements.clear()
-
-    def has_portal(self, name: str) -> bool:
-        return name in self._portals
-
-    def portals_ended(self, name: str = "") -> None:
-        """That one, or all."""
-        if name:
-            self._portals.pop(name, None)
-        else:
-            self._portals.clear()
-
-    def portals_shaken(self) -> None:
-        """Nobody can tell any more which columns they bring, nor of what."""
-        # Attack: a function that closes a portal, and opens a cursor on something hidden under its name.
-        for portal in self._portals.values():
-            statement = portal.prepared.statement
-            if statement is not None:
-                unknown = structs.replace(statement, outputs=_ANYTHING)
-                portal.prepared, portal.columns = (
-                    structs.replace(portal.prepared, statement=unknown, columns=None),
-                    None,
-                )
 
     async def _until(self, upstream: Upstream, kind: bytes) -> Frame:
         """Read up to a message of this type; what comes before it is passed on as what comes unasked."""

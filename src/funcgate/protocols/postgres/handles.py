@@ -98,7 +98,8 @@ class Handles:
     def transaction_ended(self) -> None:
         """Cursors and portals end with the transaction that they were made in, but for those WITH HOLD."""
         self._named.portals_ended()
-        self._cursors = {name: found for name, found in self._cursors.items() if found[1].hold}
+        if self._cursors:
+            self._cursors = {name: found for name, found in self._cursors.items() if found[1].hold}
 
     def cursor(self, name: str) -> Statement | None:
         """The query of the open cursor of that name."""

@@ -12,12 +12,13 @@ from funcgate.core.meter import Meter
 from funcgate.core.principal import RawToken
 from funcgate.core.refusal import Code
 from funcgate.gateway import Gateway
-from funcgate.wire.postgres import backend, frames, frontend
+from funcgate.wire.postgres import backend, frames, frontend, oauthbearer
 from funcgate.wire.postgres.frames import Malformed
 
 from .channel import Channel, Ended
-from .session import Session, Sites
-from .target import PostgresSite, PostgresTarget, SessionLimits
+from .exchange import Sites
+from .session import Session
+from .target import OauthLogin, PostgresSite, PostgresTarget, SessionLimits
 
 _MAX_TOKEN = 16 << 10
 _MOST_PACKETS = 3  # before the startup packet: TLS, GSSAPI
@@ -156,11 +157,13 @@ class PostgresListener(Sites):
             # Attack: read the token off the wire. On a loopback address there is no wire.
             raise Malformed("a token may only be sent over TLS; connect with sslmode=require")
         target = self.site.targets.get(parameters.get("database") or parameters.get("user", ""))
-        caller.write(backend.AUTH_CLEARTEXT)
-        found = await caller.next()
-        if found.kind != frontend.PASSWORD:
-            raise Malformed("a password was expected")
-        token = frontend.read_password(found.payload)
+        if target is not None and target.oauth is not None and target.oauth.asks(parameters.get("user", "")):
+            token = await self._bearer(caller, target.oauth)
+            if not token:
+                return None
+        else:
+            caller.write(backend.AUTH_CLEARTEXT)
+            token = frontend.read_password(await _response(caller))
         if target is None:
             caller.write(backend.error("FATAL", "3D000", "there is no such database"))
             self._meter.count("", "none", Code.FUNCTION_UNKNOWN)
@@ -173,6 +176,21 @@ class PostgresListener(Sites):
         caller.expect(frontend.limits_of(max(target.limits.max_request, 1 << 10)))
         return self._session(caller, target, token), parameters
 
+    async def _bearer(self, caller: Channel, login: OauthLogin) -> bytes:
+        """The token by OAUTHBEARER; b"" for a client that has none yet, and was told where to get one."""
+        caller.write(backend.sasl(oauthbearer.MECHANISM))
+        mechanism, data = frontend.read_sasl_initial(await _response(caller))
+        if mechanism != oauthbearer.MECHANISM:
+            raise Malformed("a way to log in that was not offered")
+        token = oauthbearer.read_token(data)
+        if not token:
+            caller.write(backend.sasl_continue(oauthbearer.failure(login.openid_configuration, login.scope)))
+            if await _response(caller) != oauthbearer.ABORTED:
+                raise Malformed("a message of OAUTHBEARER that cannot be read")
+            caller.write(backend.error("FATAL", "28000", "a token is needed"))
+            self._meter.count("", "none", Code.IDENTITY_MISSING)
+        return token
+
     def _session(self, caller: Channel, target: PostgresTarget, token: bytes) -> Session:
         session = Session(self._gateway, self, caller, _peer(caller), target, RawToken(token) if token else None)
         while session.key[0] in self._sessions:
@@ -184,6 +202,14 @@ class PostgresListener(Sites):
         session = self._sessions.get(pid)
         if session is not None and hmac.compare_digest(session.key[1], secret):
             session.cancel()
+
+
+async def _response(caller: Channel) -> bytes:
+    """What the caller answers to being asked who it is. Raises `Malformed`, `Ended`."""
+    found = await caller.next()
+    if found.kind != frontend.PASSWORD:
+        raise Malformed("a password was expected")
+    return found.payload
 
 
 def _peer(caller: Channel) -> str:

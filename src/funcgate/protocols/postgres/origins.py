@@ -3,12 +3,15 @@
 What cannot be told stays unknown: an unknown column is hidden, an unknown table is not read.
 """
 
+import asyncio
 from collections.abc import Sequence
 from time import monotonic
 
 from msgspec import Struct
 
 from funcgate.catalog.sql import RELATIONS_SQL, STATEMENTS, Described, Relations, Statement, origins
+from funcgate.core.call import Shared
+from funcgate.core.refusal import Code, Refused
 from funcgate.masking.columns import ColumnRules
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.backend import Column
@@ -22,6 +25,9 @@ _FRESH_S = 30.0
 _SEEN = frozenset(STATEMENTS) - {"call", "mixed", "ddl", "do"}
 _MOST_ROWS = 500_000
 _MOST_KNOWN = 1000
+_UNDOING = ("rollback", "rollback_to")
+# What changes which tables bare names mean. Without a name: RESET ALL. "all" and "temp" are DISCARD's.
+_MOVING = frozenset({"search_path", "role", "session_authorization", "all", "temp", ""})
 
 
 class _Known(Struct):
@@ -38,17 +44,30 @@ class Origins:
 
     def __init__(self) -> None:
         self.version = 0
+        self.until = 0.0  # of the monotonic clock: when what is known is too old
         self._known: dict[int, _Known] = {}
         self._relations: Relations | None = None
         self._last: Relations | None = None  # what was known before it grew stale
-        self._read_at = 0.0
         self._stale = True
+        self._moved = False  # the search path, in this transaction
+        self._placed: dict[tuple[int, bool], tuple[Statement, Shared]] = {}
+        self._reading = asyncio.Lock()
 
     def changed(self) -> None:
         """Tables or views may be others from here on."""
         self._stale = True
         self.version += 1
+        self.until = 0.0
         self._known.clear()
+        self._placed.clear()
+
+    def took_effect(self, statement: Statement) -> None:
+        """After a statement: tables, or what their names mean, may be others."""
+        control = statement.control
+        moves = moves_path(statement)
+        if moves or statement.relations_change or control in _UNDOING or (control == "commit" and self._moved):
+            self.changed()
+        self._moved = moves or (self._moved and control not in ("commit", "rollback"))
 
     def end(self) -> None:
         """Forget everything."""
@@ -57,20 +76,55 @@ class Origins:
 
     def fresh(self) -> bool:
         """Whether nothing has to be read before the next statement."""
-        return not self._stale and monotonic() - self._read_at < _FRESH_S
+        return monotonic() < self.until
+
+    def needed(self, statement: Statement | None) -> bool:
+        """Whether the database has to be asked before the statement is judged."""
+        if self.fresh():
+            return False
+        if self._last is None or statement is None:
+            return self._last is None
+        return bool(statement.read_names or statement.written_names or statement.bare_calls)
 
     async def refresh(self, upstream: Upstream, *, possible: bool) -> None:
         """Read the catalogue, unless it is known. `possible` False: no statement of ours can be sent now. Raises `Ended`,
         `Malformed`, `TimeoutError`."""
-        if self.fresh():
-            return
+        async with self._reading:
+            if not self.fresh():
+                await self._refresh(upstream, possible)
+
+    async def _refresh(self, upstream: Upstream, possible: bool) -> None:
         self.version += 1
         self._known.clear()
+        self._placed.clear()
         if not possible or upstream.state == b"E":
             self._relations = None if self._stale else self._relations
             return
         self._last = self._relations = await _read(upstream)
-        self._read_at, self._stale = monotonic(), False
+        self.until, self._stale = monotonic() + _FRESH_S, False
+
+    def placed(self, statement: Statement, shared: Shared, *, certain: bool) -> Shared:
+        """The arguments with the tables' full names, as the session has them now. Raises `Refused` when nobody knows them."""
+        certain = certain and not self._stale
+        found = self._placed.get((id(statement), certain))
+        if found is not None and found[0] is statement:
+            return found[1]
+        if self._last is None and not (statement.read_names or statement.written_names):
+            return shared
+        if self._last is None:
+            # Attack: have a name judged before anybody can tell which table it is.
+            raise Refused(
+                Code.POLICY_DENIED, private_detail="the database's tables are not known, and so not which are meant"
+            )
+        places, making = self._last.places, statement.function == "ddl"
+        full = {
+            "relations_read": places.full(statement.read_names, certain=certain, making=False),
+            "relations_written": places.full(statement.written_names, certain=certain, making=making),
+        }
+        if len(self._placed) >= _MOST_KNOWN:
+            self._placed.clear()
+        self._placed[id(statement), certain] = statement, (made := Shared({**shared.args, **full}))
+        return made
 
     def hidden_calls(self, statement: Statement) -> frozenset[str]:
         """What the statement calls without a word of it, see `Relations.hidden_calls`."""
@@ -92,7 +146,7 @@ class Origins:
         return known.hiding
 
     def _hidden_calls(self, statement: Statement) -> frozenset[str]:
-        if statement.function not in _SEEN or not (statement.args["reads"] or statement.fields):
+        if statement.function not in _SEEN or not (statement.read_names or statement.fields or statement.bare_calls):
             return frozenset()
         return (
             self._last.hidden_calls(statement) if self._last is not None else frozenset({"tables that are not known"})
@@ -105,6 +159,11 @@ class Origins:
         described = [Described(column.name, column.table, column.number) for column in columns]
         found = origins(statement, described, self._relations)
         return found if len(found) == len(columns) else [None] * len(columns)
+
+
+def moves_path(statement: Statement) -> bool:
+    """Whether bare names may mean other tables after the statement."""
+    return statement.function == "set" and statement.args["setting"] in _MOVING
 
 
 async def _read(upstream: Upstream) -> Relations | None:

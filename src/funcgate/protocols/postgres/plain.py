@@ -33,8 +33,8 @@ _EXPECTED: Mapping[str, Sequence[str]] = {"": (), "2": ("2",), "2T": ("2", "T"),
 
 
 class Plan(Struct):
-    """What is the same each time that a statement comes on a session. `head` is what its digest begins with, `known` the shapes of
-    its answers by their descriptions, `version` that of what is known of tables and views."""
+    """What is the same each time that a statement comes on a session. `head` is what its digest begins with, `version` that of
+    what is known of tables and views."""
 
     statement: Statement
     shared: Shared
@@ -49,7 +49,8 @@ class Plan(Struct):
 
     def holds(self, session: Speaker) -> bool:
         """Whether all that it was made of is still the same."""
-        return self.site is session.site and self.version == session.origins.version and session.origins.fresh()
+        origins = session.origins
+        return self.site is session.sites.site and self.version == origins.version and monotonic() < origins.until
 
 
 def plan_of(session: Speaker, target: PostgresTarget, sql: str, prepared: Prepared) -> Plan | None:
@@ -70,12 +71,16 @@ def plan_of(session: Speaker, target: PostgresTarget, sql: str, prepared: Prepar
         return None
     if not origins.fresh() or origins.hidden_calls(statement):
         return None
+    try:
+        shared = origins.placed(statement, statement.shared, certain=True)
+    except Refused:
+        return None
     function = f"{target.name}.{statement.function}"
     head = f"{target.url}\n{statement.function}\n("
     if sql:
         head += f"{sql!r}, {prepared.types!r}, "
     return Plan(
-        statement, statement.shared, site, target, function, head, origins.hiding(statement, target.columns(function)),
+        statement, shared, site, target, function, head, origins.hiding(statement, target.columns(function)),
         prepared.types, site.snapshot.maskers(function).collects, origins.version,
     )  # fmt: skip
 
@@ -83,7 +88,7 @@ def plan_of(session: Speaker, target: PostgresTarget, sql: str, prepared: Prepar
 class Plain(StatementExchange):
     """A statement with a plan. `passed`: the answer went to the caller as it came, the ReadyForQuery behind it.
 
-    `data` goes to the database, `asked` is what comes before the rows (see `_native.answer`), `sql` the text of a simple query.
+    `data` goes to the database, `asked` is what comes before the rows (see `_native.answer`), `sql` the text as it was sent.
     """
 
     def __init__(
@@ -95,6 +100,10 @@ class Plain(StatementExchange):
         self.target = plan.target.name
         self.portal = portal
         self.shape: Shape = EMPTY
+        self._function = plan.statement.function
+        self._site = plan.site
+        if portal is not None:
+            self.prepared = portal.prepared
         self._plan = plan
         self._sql = sql
         self._data = data
@@ -105,11 +114,9 @@ class Plain(StatementExchange):
 
     def _unplain(self) -> None:
         """From here on this is any statement."""
-        plan, portal = self._plan, self.portal
-        self.prepared = portal.prepared if portal is not None else Prepared(self._sql, plan.statement, ())
+        if self.portal is None:
+            self.prepared = Prepared(self._sql, self._plan.statement, ())
         self.sending = Sending(self._data, _EXPECTED[self._asked])
-        self._function = plan.statement.function
-        self._site = plan.site
 
     @property
     def failed(self) -> bool:
@@ -119,14 +126,14 @@ class Plain(StatementExchange):
         """See `core.ports.Exchange`."""
         session, plan, portal = self.session, self._plan, self.portal
         statement, shared = plan.statement, plan.shared
-        if plan.site is not session.site or (portal and len(portal.bind.values) < statement.parameters):
+        if not plan.holds(session) or (portal and len(portal.bind.values) < statement.parameters):
             self._unplain()
             return await super().resolve(principal)
         if portal is None:
             values: Sequence[object] = []
             content = f"{plan.head}{self._sql!r}, (), ())"
         else:
-            self.prepared, bind = portal.prepared, portal.bind
+            bind = portal.bind
             values = self.values()
             content = f"{plan.head}{(bind.formats, bind.values, bind.results)!r})"
         own = {"sql": own_text(self._sql) if statement.template else statement.args["sql"], "parameters": values}
@@ -155,9 +162,11 @@ class Plain(StatementExchange):
         if channel.empty:
             await self.wait(channel.arrival)
         data = channel.whole(WHOLE)
-        found = (
-            _native.answer(data, self._asked, self._shape(), plan.hiding.known, TAGS, encode_value) if data else None
-        )
+        shape = self._shape() if self._asked == "2" else EMPTY
+        try:
+            found = _native.answer(data, self._asked, shape, plan.hiding.known, TAGS, encode_value) if data else None
+        except ValueError:  # a text that is none: taken message by message it says what is wrong with it
+            found = None
         if found is None:
             self._unplain()
             return await self._read(plan.hiding, strict=plan.strict)
@@ -166,13 +175,14 @@ class Plain(StatementExchange):
         session.awaiting_ready = session.dirty = False
         self._lines, rows, self.shape, self._hidden = found
         self._came = data
-        self._count(rows, len(found[0]))
+        if len(found[0]) > limits.max_response or rows > limits.max_rows:
+            self._spend(rows, len(found[0]))
         return Reply(status=200, headers=[], media=MEDIA, body=self._lines)
 
     def _shape(self) -> Shape:
         """Of rows that the answer does not describe."""
         portal = self.portal
-        return self._plan.hiding.of(portal.columns or ()) if portal is not None and self._asked == "2" else EMPTY
+        return self._plan.hiding.of(portal.columns or ()) if portal is not None else EMPTY
 
     async def deliver(self, reply: Reply) -> None:
         """See `core.ports.Exchange`."""

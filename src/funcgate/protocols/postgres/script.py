@@ -64,13 +64,13 @@ class Part(StatementExchange):
     ) -> None:
         super().__init__(session, function, prepared, sending)
         self._script = script
-        self._at = at
+        self.at = at
         self.finished = False
 
     async def send(self, permit: Permit, lease: Lease) -> Reply:
         """See `core.ports.Exchange`."""
         await self._script.judged()
-        await self._script.turn(self._at)
+        await self._script.turn(self.at)
         return await super().send(permit, lease)
 
     def write(self) -> None:
@@ -101,7 +101,7 @@ class Part(StatementExchange):
             self._script.told = True
             self._script.give_up()
         self.finished = True
-        self._script.done(self._at)
+        self._script.done(self.at)
 
     async def refuse(self, refused: Refused) -> None:
         """See `core.ports.Exchange`. The first refusal is told; the others follow from it."""

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from funcgate.catalog.sql import Statement
-from funcgate.core.budget import Accounts
 from funcgate.core.ids import new_id
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.refusal import Code, Refused
@@ -21,12 +20,12 @@ from funcgate.wire.postgres.frames import Frame, Malformed
 
 from .channel import Alarm, Channel, Ended
 from .connecting import Connect
-from .exchange import PostgresExchange, Refusal
+from .exchange import PostgresExchange, Refusal, Sites
 from .extended import Extended
 from .handles import Handles
 from .labels import labelled
 from .notifying import Notification
-from .origins import Origins
+from .origins import Origins, moves_path
 from .plain import Plain, Plan, plan_of
 from .script import Part, Script
 from .statement import Prepared, Sending, StatementExchange
@@ -48,7 +47,7 @@ class Session:
     def __init__(
         self,
         gateway: Gateway,
-        sites: "Sites",
+        sites: Sites,
         caller: Channel,
         client: str,
         target: PostgresTarget,
@@ -63,6 +62,7 @@ class Session:
         self.target = target
         self.settings = ""
         self.subject = ""
+        self.role = ""
         self.awaiting_ready = False
         self.unsynced = False
         self.dirty = False
@@ -70,13 +70,14 @@ class Session:
         self.accounts = sites.accounts
         self.renew_key()
         self._gateway = gateway
-        self._sites = sites
+        self.sites = sites
         self._extended = Extended(self)
-        self.handles = Handles(self._extended)
+        self.handles = Handles(self._extended.names)
         self._task: asyncio.Task[Any] | None = None  # the session's own
         self._script_task: asyncio.Task[None] | None = None
         self._carrying = False
-        self._alarm = Alarm(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        self._alarm = Alarm(self._loop)
         self._named: tuple[Principal, str] | None = None
         self.held: list[bytes] = []  # for the caller, with what comes next
         self._cancelling: set[asyncio.Task[None]] = set()
@@ -85,7 +86,7 @@ class Session:
 
     @property
     def site(self) -> PostgresSite:
-        return self._sites.site
+        return self.sites.site
 
     def renew_key(self) -> None:
         """Another key to cancel with: a number that looks like a process id, and a secret."""
@@ -121,7 +122,7 @@ class Session:
         """One call through the gateway. False when it was refused, or cancelled by its caller."""
         self._carrying = True
         try:
-            await self._gateway.carry(exchange, self._sites.site.snapshot)
+            await self._gateway.carry(exchange, self.sites.site.snapshot)
         except asyncio.CancelledError:
             self._carrying = False
             await self._cancelled_by_caller()
@@ -238,9 +239,8 @@ class Session:
             self.settings = hashlib.sha256(f"{self.settings}\n{statement.sql}".encode()).hexdigest()
         self.handles.took_effect(statement, values=values, failed=failed)
         if statement.control == "rollback_to":
-            self._extended.portals_ended()
-        if statement.relations_change or statement.control in ("rollback", "rollback_to"):
-            self.origins.changed()
+            self._extended.names.portals_ended()
+        self.origins.took_effect(statement)
 
     async def unasked(self, found: Frame) -> None:
         """Something that no statement asked for. Raises `Ended`, `Malformed`."""
@@ -269,7 +269,15 @@ class Session:
             target = self.target_now()
             statements = target.catalog.analyse(sql)
             if len(statements) == 1 and (plan := self._plan(statements[0], target)) is not None:
-                await self._plain(Plain(self, plan, sql, raw))
+                plain = Plain(self, plan, sql, raw)
+                carried = await self.carry(plain)
+                if plain.passed:
+                    if self.passed():
+                        await self.flush()
+                    return
+                if not carried:
+                    await self._after_refusal()
+                await self.ready()
                 return
             if len(statements) > _MOST_STATEMENTS:
                 raise Refused(Code.REQUEST_TOO_LARGE, f"A text may hold {_MOST_STATEMENTS} statements.")
@@ -307,21 +315,11 @@ class Session:
             self._plans[id(statement)] = plan
         return plan
 
-    async def _plain(self, exchange: Plain) -> None:
-        carried = await self.carry(exchange)
-        if exchange.passed:
-            await self.passed()
-            return
-        if not carried:
-            await self._after_refusal()
-        await self.ready()
-
-    async def passed(self) -> None:
-        """After an answer that went to the caller with the ReadyForQuery behind it."""
+    def passed(self) -> bool:
+        """After an answer that went to the caller with the ReadyForQuery behind it. Whether there is something to `flush`."""
         if self.upstream is not None and self.upstream.state == b"I":
             self.handles.transaction_ended()
-        if self.caller.full or self.held:
-            await self.flush()
+        return self.caller.full or bool(self.held)
 
     def _resolved(self, statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
         """With what FETCH and EXECUTE come to, each after those before it. Raises `Refused`."""
@@ -347,6 +345,8 @@ class Session:
             )
             for at, each in enumerate(statements)
         ]
+        for before, part in zip(statements, parts[1:], strict=False):
+            part.certain = parts[part.at - 1].certain and not (before.relations_change or moves_path(before))
         snapshot = self.site.snapshot
 
         async def carry(part: Part) -> None:
@@ -397,14 +397,13 @@ class Session:
             raise Ended
         if self.held:
             await self.flush()
-        loop = asyncio.get_running_loop()
         while (found := caller.poll()) is None:
             if not self.unsynced and (unasked := upstream.channel.poll()) is not None:
                 await self.unasked(unasked)
                 continue
-            if caller.ended or upstream.channel.ended or (self._sites.draining and upstream.state == b"I"):
+            if caller.ended or upstream.channel.ended or (self.sites.draining and upstream.state == b"I"):
                 await self._farewell(upstream)
-            waiter: asyncio.Future[None] = loop.create_future()
+            waiter: asyncio.Future[None] = self._loop.create_future()
             caller.waiter = upstream.channel.waiter = waiter
             self._alarm.watch(waiter, self.limits.idle_timeout_s)
             await waiter
@@ -432,22 +431,9 @@ class Session:
             return
         if self.dirty or self.awaiting_ready:
             # The caller is gone and its statement still runs: nobody would read what it finds.
-            self._sites.detach(_cancel_and_close(upstream))
+            self.sites.detach(_cancel_and_close(upstream))
         else:
             upstream.close()
-
-
-class Sites:
-    """What sessions ask of the listener."""
-
-    site: PostgresSite
-    limits: SessionLimits
-    draining: bool
-    accounts: Accounts
-
-    def detach(self, work: object) -> None:
-        """Let something that must not be cut off run on."""
-        raise NotImplementedError
 
 
 async def _cancel_and_close(upstream: Upstream) -> None:

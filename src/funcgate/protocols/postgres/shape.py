@@ -25,8 +25,8 @@ _MOST_SHAPES = 16
 
 
 class Shape:
-    """`hidden` are the labels, None for a column that is shown; `line` names the columns. `plain` are the kinds of the columns and
-    their readers, where rows can be read by the compiled half (wire/postgres/_native.pyx): nothing in them is hidden whole."""
+    """`hidden` are the labels, None for a column that is shown; `line` names the columns. `plain` are the kinds and
+    the readers of the columns, where rows can be read by the compiled half: then none is hidden whole."""
 
     __slots__ = ("_checked", "columns", "hidden", "hides", "line", "plain", "readers")
 

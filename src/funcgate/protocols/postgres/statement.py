@@ -8,21 +8,23 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from funcgate.catalog.sql import Statement, own_text
-from funcgate.core.call import Permit, Shared
+from funcgate.core.call import Call, Permit, Shared
 from funcgate.core.lease import Lease
 from funcgate.core.ports import CallerGone
+from funcgate.core.principal import Principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
 from funcgate.core.turn import TURN
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Frame, Malformed
-from funcgate.wire.postgres.values import Opaque, shown
+from funcgate.wire.postgres.values import SPELLED, Opaque, shown
 
 from .answer import MEDIA, Answer
 from .channel import Ended
 from .copying import copied_in
 from .exchange import PostgresExchange, Speaker
+from .roles import check_keeps_role
 from .shape import Hiding
 
 WHOLE = 64 << 10  # bytes of lines; a larger answer comes piece by piece
@@ -74,6 +76,7 @@ class StatementExchange(PostgresExchange):
 
     answer: Answer | None = None
     passed = False
+    certain = True  # that names mean what they mean now when the statement runs
     _sent = 0
     _size = _counted = 0  # bytes of lines and rows that have been counted
     _until = 0.0
@@ -85,6 +88,20 @@ class StatementExchange(PostgresExchange):
         self.prepared = prepared
         self.portal = portal
         self.sending = sending
+
+    async def resolve(self, principal: Principal) -> Call:
+        """See `core.ports.Exchange`. Which tables the names mean is asked before anything is judged."""
+        statement = self.prepared.statement
+        target = self._site.targets.get(self.target)
+        if target is not None and (target.roles is not None or self.session.role):
+            # Attack: keep a session open from before another role was meant for its caller.
+            if self.session.role != (target.roles.of(principal) if target.roles is not None else ""):
+                raise Refused(Code.POLICY_DENIED, "The session began with another role; connect again.")
+            if statement is not None:
+                check_keeps_role(statement)
+        if self.session.origins.needed(statement):
+            await self._refresh()
+        return await super().resolve(principal)
 
     @property
     def failed(self) -> bool:
@@ -98,7 +115,10 @@ class StatementExchange(PostgresExchange):
             return {"sql": sql[:1000]}, None
         if self._function == "describe":
             return {**statement.args, "sql": own_text(sql) if statement.template else statement.sql}, None
-        return self.session.target.catalog.parts(statement, self.values(), sql)
+        own, shared = self.session.target.catalog.parts(statement, self.values(), sql)
+        if shared is not None:
+            shared = self.session.origins.placed(statement, shared, certain=self.certain)
+        return own, shared
 
     def content(self) -> bytes:
         bind = self.portal.bind if self.portal is not None else None
@@ -121,7 +141,7 @@ class StatementExchange(PostgresExchange):
         rules = self.session.target.columns(call.function)
         statement = self.prepared.statement
         origins = self.session.origins
-        if not origins.fresh() and (rules or (statement is not None and statement.args["reads"])):
+        if not origins.fresh() and (rules or origins.needed(statement)):
             await self._refresh()
         hiding = origins.hiding(statement, rules)
         if statement is not None and (calls := origins.hidden_calls(statement)):
@@ -187,12 +207,6 @@ class StatementExchange(PostgresExchange):
             self.session.awaiting_ready = self.session.dirty = False
             self._spend(self._known().rows, len(body))
         return body
-
-    def _count(self, rows: int, size: int) -> None:
-        """As `_spend`, where there are no budgets."""
-        limits = self.session.target.limits
-        if size > limits.max_response or rows > limits.max_rows:
-            self._spend(rows, size)
 
     async def wait(self, what: Callable[[float], Awaitable[_T]]) -> _T:
         """For the database, as long as it may take. Raises `Refused(target.…)`."""
@@ -377,10 +391,11 @@ class StatementExchange(PostgresExchange):
         session, upstream = self.session, self.session.upstream
         if upstream is None:
             raise lost()
+        possible = not session.unsynced and not session.awaiting_ready
         session.dirty = True
         try:
             async with asyncio.timeout(session.target.limits.first_byte_timeout_s):
-                await session.origins.refresh(upstream, possible=not session.unsynced)
+                await session.origins.refresh(upstream, possible=possible)
         except (Ended, Malformed, TimeoutError, ValueError):
             upstream.channel.abort()
             raise lost() from None
@@ -391,8 +406,10 @@ def _bound(kind: int, form: int, value: bytes | None) -> Any:
     if value is None:
         return None
     try:
+        if form == 0 and kind not in SPELLED:
+            return value.decode()
         found = shown(kind, form, value)
-    except Malformed:
+    except (Malformed, UnicodeDecodeError):
         raise Refused(Code.REQUEST_INVALID, "A bound value is not UTF-8.") from None
     if isinstance(found, Opaque):
         return {"hex": value.hex()}

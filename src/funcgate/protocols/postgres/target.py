@@ -12,6 +12,8 @@ from funcgate.core.function import Limits
 from funcgate.gateway import Snapshot
 from funcgate.masking.columns import ColumnRules
 
+from .roles import Roles
+
 DEFAULT_PORT = 5432
 
 
@@ -25,6 +27,17 @@ class Place(Struct, frozen=True):
     server_name: str = ""
 
 
+class OauthLogin(Struct, frozen=True):
+    """Who is asked for a token by OAUTHBEARER (user names, ``*`` for all), and where clients without one are sent."""
+
+    users: frozenset[str]
+    openid_configuration: str
+    scope: str = ""
+
+    def asks(self, user: str) -> bool:
+        return user in self.users or "*" in self.users
+
+
 class PostgresTarget(Struct, frozen=True):
     """One target. `url` is as configured: a session ends when it changes. `columns` gives the rules of a function."""
 
@@ -35,6 +48,8 @@ class PostgresTarget(Struct, frozen=True):
     limits: Limits
     columns: Callable[[str], ColumnRules]
     budgets: tuple[Budget, ...] = ()
+    oauth: OauthLogin | None = None
+    roles: Roles | None = None
 
 
 class PostgresSite(Struct, frozen=True):

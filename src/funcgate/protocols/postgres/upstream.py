@@ -29,19 +29,23 @@ class Upstream:
         self._place = place
         self._key: tuple[int, bytes] | None = None
 
-    async def log_in(self, parameters: Mapping[str, str], lease: Lease) -> None:
-        """Raises `Refused(target.unreachable)`, `Ended`, `Malformed`."""
+    async def log_in(self, parameters: Mapping[str, str], lease: Lease, role: str) -> None:
+        """With `role`, if it is not "", statements run with it. Raises `Refused(target.unreachable)`, `Ended`, `Malformed`."""
         given = {name.lower(): secret for name, secret in lease.headers}
         user = given.get("user")
         if user is None:
             raise _unreachable("the target has no credential of the type password")
         wanted = {"user": user.reveal(), "database": self._place.database, "client_encoding": "UTF8", **parameters}
+        if role:
+            wanted["role"] = role  # what RESET ROLE goes back to
         self.channel.write(frames.startup(wanted))
         await _Login(self.channel, given.get("password") or Secret("")).run(clear=self._place.tls is None)
         for _ in range(_MAX_LOGIN):
             found = await self.channel.next()
             if found.kind == backend.READY:
                 self.state = backend.read_ready(found.payload)
+                if role:
+                    await self._take_role(role)
                 return
             if found.kind == backend.KEY_DATA and len(found.payload) == 8:
                 self._key = int.from_bytes(found.payload[:4], "big"), found.payload[4:]
@@ -52,6 +56,19 @@ class Upstream:
             else:
                 raise Malformed("an unexpected message at the beginning of a session")
         raise Malformed("a session that does not begin")
+
+    async def _take_role(self, role: str) -> None:
+        """Attack: a server, or a pooler, that does not know what it was asked for at the beginning, and runs all as the owner."""
+        name = role.replace('"', '""')
+        self.channel.write(frontend.query(f'SET ROLE "{name}"'))
+        done = False
+        while (found := await self.channel.next()).kind != backend.READY:
+            done = done or (found.kind == backend.COMPLETE and found.payload == b"SET\0")
+            if found.kind == backend.ERROR:
+                raise _unreachable(f"the database does not let us have the role: {_sqlstate(found)}")
+        self.state = backend.read_ready(found.payload)
+        if not done:
+            raise Malformed("a role that was not taken")
 
     async def cancel(self) -> None:
         """Ask the server to cancel what runs on this connection. Never raises."""
@@ -76,14 +93,16 @@ class Upstream:
         self.channel.close()
 
 
-async def connect(place: Place, parameters: Mapping[str, str], lease: Lease, limits: Limits) -> Upstream:
+async def connect(
+    place: Place, parameters: Mapping[str, str], lease: Lease, limits: Limits, role: str = ""
+) -> Upstream:
     """A new connection, ready for its first statement. Raises `Refused(target.…)`."""
     channel: Channel | None = None
     try:
         async with asyncio.timeout(limits.connect_timeout_s):
             channel = await _connect(place, limits.connect_timeout_s, limits.max_response)
             upstream = Upstream(place, channel)
-            await upstream.log_in(parameters, lease)
+            await upstream.log_in(parameters, lease, role)
             return upstream
     except TimeoutError:
         why: Refused = Refused(Code.TARGET_TIMEOUT, private_detail="the database did not let us in in time")

@@ -90,21 +90,23 @@ cdef class Intake:
     cpdef str stamp(self):
         cdef timespec at
         cdef double now
+        cdef long long second
         cdef int us, place
         if not self._systems_clock or self._last < 0 or clock_gettime(CLOCK_REALTIME, &at) != 0:
             return self._careful_stamp()
-        now = <double> at.tv_sec + <double> at.tv_nsec * 1e-9
+        now = <double> (<long long> at.tv_sec * 1000000000 + at.tv_nsec) / 1e9  # as Python's, to the last bit
         if now < self._last:
             return self._careful_stamp()
         self._last = now
-        if at.tv_sec != self._second:
-            prefix = (<str> self._clock.prefix(at.tv_sec)).encode()
+        second = <long long> now
+        if second != self._second:
+            prefix = (<str> self._clock.prefix(second)).encode()
             if len(prefix) != PREFIX:
                 return self._careful_stamp()
             memcpy(self._text, <const char*> prefix, PREFIX)
             self._text[PREFIX + 6] = c"Z"
-            self._second = at.tv_sec
-        us = <int> (at.tv_nsec // 1000)
+            self._second = second
+        us = <int> ((now - <double> second) * 1e6)
         for place in range(PREFIX + 5, PREFIX - 1, -1):
             self._text[place] = c"0" + us % 10
             us //= 10

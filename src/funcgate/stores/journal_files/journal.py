@@ -41,7 +41,7 @@ _Intake: type[Intake] = Intake if _native is None else _native.Intake
 
 
 class FileJournal:
-    """`core.ports.Journal` over a folder. `start` first; `close` last.
+    """`core.ports.Journal` over a folder; its `append` and `note` are the intake's. `start` first; `close` last.
 
     `sync` is ``always`` (an append is done when it is on the disk) or ``interval`` (an append is done at once, and on the
     disk `every_s` seconds later). `at_least` is an entry that is known to be durable, by a signed checkpoint say: a journal

@@ -1,8 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The compiled half of writing.py: a whole answer, or a whole request, in one buffer of the right size.
-
-What it cannot write goes back (None), and the pure module writes it.
-"""
+"""The compiled half of writing.py: a whole answer, or a whole request, in one buffer of the right size."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr, memcpy
@@ -57,13 +54,24 @@ cdef Py_ssize_t size_of(list fields) except -1:
     return size
 
 
-def write_answer(
-    bytes line not None, list fields not None, str call_id not None, double spent_s, bytes body not None
-):
-    """`writing.whole_answer`, behind its status line."""
-    cdef long long spent_us = <long long> (spent_s * 1e6)
-    if spent_us < 0 or not PyUnicode_IS_COMPACT_ASCII(call_id):
-        return None
+cdef class Answers:
+    """`lines` are the status lines by status; `pure` writes what has another one."""
+
+    cdef dict lines
+    cdef object pure
+
+    def __init__(self, dict lines not None, pure not None):
+        self.lines, self.pure = lines, pure
+
+    def write(self, status, list fields not None, str call_id not None, double spent_s, bytes body not None):
+        """`writing.whole_answer`."""
+        line = self.lines.get(status)
+        if line is None or not 0 <= spent_s < 1e9 or not PyUnicode_IS_COMPACT_ASCII(call_id):
+            return self.pure(status, fields, call_id, spent_s, body)
+        return write_answer(<bytes?> line, fields, call_id, <long long> (spent_s * 1e6), body)
+
+
+cdef bytes write_answer(bytes line, list fields, str call_id, long long spent_us, bytes body):
     cdef bytes whole_ms = decimal(spent_us // 1000, 1), part_ms = decimal(spent_us % 1000, 3)
     cdef bytes length = decimal(PyBytes_GET_SIZE(body), 1)
     cdef Py_ssize_t size = (
@@ -92,9 +100,10 @@ def write_request(
     cdef list crossing = fields
     if not (PyUnicode_IS_COMPACT_ASCII(path) and PyUnicode_IS_COMPACT_ASCII(query) and PyUnicode_IS_COMPACT_ASCII(call_id)):
         raise ValueError("a request's path, query and name are ASCII")  # as UnicodeEncodeError is one
+    size_of(fields)  # each is a pair of bytes
     if names:
         # Attack: send the credential's own field, in this spelling or with underscores.
-        crossing = [field for field in fields if not is_one_of(<bytes?> (<tuple?> field)[0], names)]
+        crossing = [field for field in fields if not is_one_of(<bytes> (<tuple> field)[0], names)]
     cdef bint has_length = len(body) > 0 or method in _WITH_LENGTH
     cdef bytes length = decimal(PyBytes_GET_SIZE(body), 1)
     cdef Py_ssize_t size = (

@@ -1,7 +1,5 @@
 """Which header fields mean something to the gateway, and which never cross it. Names are in lower case, as bytes."""
 
-from functools import lru_cache
-
 # RFC 9110, 7.6.1: these belong to one connection. Passing them on lets a caller steer the next hop.
 HOP_BY_HOP = frozenset(
     {
@@ -95,9 +93,22 @@ ROLES: dict[bytes, int] = {
 NOT_RETURNED = HOP_BY_HOP | {b"content-length", b"set-cookie", b"set-cookie2", b"alt-svc", b"funcgate-call-id"}
 
 
-@lru_cache(maxsize=512)
+_MOST = 512
+_media_types: dict[bytes, tuple[str, str]] = {}
+
+
 def media_type(value: bytes) -> tuple[str, str]:
     """The bare media type and the charset of a Content-Type, both in lower case (RFC 9110, 8.3)."""
+    found = _media_types.get(value)
+    if found is None:
+        # Attack: a new one with each call, so that what is remembered grows without end.
+        if len(_media_types) >= _MOST:
+            _media_types.clear()
+        found = _media_types[value] = _read_media_type(value)
+    return found
+
+
+def _read_media_type(value: bytes) -> tuple[str, str]:
     media, _, parameters = value.decode("latin-1").partition(";")
     charset = ""
     for parameter in parameters.split(";"):

@@ -88,7 +88,7 @@ class ResponseReader:
         self.complete = False
         self._parser = httptools.HttpResponseParser(self)
 
-    def expect(self, *, head_only: bool) -> None:
+    def expect(self, head_only: bool) -> None:
         if self._head_only:  # llhttp still waits for the body of the answer to a HEAD
             self._parser = httptools.HttpResponseParser(self)
         self._head_only = head_only

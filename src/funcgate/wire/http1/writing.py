@@ -109,16 +109,6 @@ def own_fields(call_id: str, spent_s: float) -> bytes:
 
 def whole_answer(status: int, fields: list[tuple[bytes, bytes]], call_id: str, spent_s: float, body: bytes) -> bytes:
     """A whole answer, with a body, to a caller that speaks HTTP/1.1 and whose connection stays."""
-    if _native is not None:
-        written: bytes | None = _native.write_answer(status_line(status), fields, call_id, spent_s, body)
-        if written is not None:
-            return written
-    return pure_whole_answer(status, fields, call_id, spent_s, body)
-
-
-def pure_whole_answer(
-    status: int, fields: list[tuple[bytes, bytes]], call_id: str, spent_s: float, body: bytes
-) -> bytes:
     head = (status_line(status), fields_block(fields), own_fields(call_id, spent_s))
     return b"".join((*head, b"Content-Length: %d\r\n\r\n" % len(body), body))
 
@@ -155,6 +145,7 @@ def whole_request(
     return b"".join(parts)
 
 
-pure_whole_request = whole_request
+pure_whole_answer, pure_whole_request = whole_answer, whole_request
 if _native is not None:
+    whole_answer = _native.Answers(_STATUS_LINES, pure_whole_answer).write
     whole_request = _native.write_request

@@ -210,6 +210,15 @@ def ready(state: bytes) -> bytes:
     return frame(READY, state)
 
 
+def sasl(*mechanisms: str) -> bytes:
+    """AuthenticationSASL: the ways that a client may take."""
+    return frame(AUTHENTICATION, _LONG.pack(10) + b"".join(each.encode() + b"\0" for each in mechanisms) + b"\0")
+
+
+def sasl_continue(data: bytes) -> bytes:
+    return frame(AUTHENTICATION, _LONG.pack(11) + data)
+
+
 AUTH_OK = frame(AUTHENTICATION, _LONG.pack(0))
 AUTH_CLEARTEXT = frame(AUTHENTICATION, _LONG.pack(3))
 EMPTY_QUERY = frame(EMPTY)

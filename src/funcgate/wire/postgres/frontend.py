@@ -190,6 +190,15 @@ def read_password(payload: bytes) -> bytes:
     return payload[:-1]
 
 
+def read_sasl_initial(payload: bytes) -> tuple[str, bytes]:
+    """SASLInitialResponse: the mechanism, and the client's first message, which has to be there."""
+    reader = _Reader(payload)
+    mechanism = reader.text()
+    data = reader.take(reader.long())
+    reader.end()
+    return mechanism, data
+
+
 def query(sql: str) -> bytes:
     return frame(QUERY, sql.encode() + b"\0")
 

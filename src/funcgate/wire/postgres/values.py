@@ -19,6 +19,7 @@ TIMES = frozenset({1082, 1083, 1266, 1114, 1184, 1186})
 _UUID = 2950
 _JSONB = 3802
 FIXED = TIMES | {16, _UUID, 26, 27, 28, 29, 3220}  # no text fits into them
+SPELLED = TIMES | {_UUID}  # shown otherwise than the server writes them
 _MOST_GROUPS = 16  # of four zeros that a number is shown with
 _EPOCH = dt.datetime(2000, 1, 1)
 _ELEMENTS = frozenset({16, 18, 19, 20, 21, 23, 25, 26, 114, 700, 701, 1042, 1043, 1082, 1114, 1184, 1700, 2950, 3802})
