@@ -116,6 +116,24 @@ def test_silence_on_both_sides_ends_a_stream(gate: GrpcGate, ledger: LedgerTarge
     assert ended[0]["outcome"] == "cut"
 
 
+def test_a_stream_that_is_never_silent_ends_when_its_time_is_over(
+    make_shared: Callable[..., GrpcGate], events: LedgerTarget
+) -> None:
+    """Attack: streams for ever, until all that there may be are taken."""
+    gate = make_shared(stream_timeout="2s")
+    began = time.monotonic()
+    stream, channel = listen(gate)
+    got = []
+    with channel, pytest.raises(grpc.RpcError) as caught:
+        got.extend(event.text for event in stream)
+    assert time.monotonic() > began + 1.5
+    assert set(got) == {"tick"}
+    code, _, info, _ = said(caught.value)
+    assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert info.reason in ("target.timeout", "")  # the target knows the deadline, and may say it first
+    until(lambda: events.ledger[0].over)
+
+
 def test_a_call_keeps_its_limits(gate: GrpcGate, ledger: LedgerTarget) -> None:
     def behave(request: Any, context: grpc.ServicerContext, seen: Any) -> Any:
         ledger.release.wait(10)

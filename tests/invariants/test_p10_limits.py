@@ -51,6 +51,9 @@ SHOWN_BY: dict[type, dict[str, str]] = {
         "max_connections": "test_connections_to_a_target_are_bounded",
         # Nothing waits until there is a desk; then this needs a test that passes the limit itself.
         "max_rows": "test_a_statement_has_so_many_rows_and_no_more",
+        "stream_timeout_s": "test_a_stream_that_is_never_silent_ends_when_its_time_is_over",
+        "stream_idle_timeout_s": "test_silence_on_both_sides_ends_a_stream",
+        "end_with_token": "test_a_stream_ends_with_the_token_of_its_caller",
         "max_wait_s": "test_what_waits_for_an_approval_is_told_so_at_once",
     },
 }
