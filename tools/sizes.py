@@ -27,6 +27,9 @@ def main() -> int:
                 functions.append(length)
                 if length > MAX_FUNCTION:
                     complaints.append(f"{path}:{node.lineno} {node.name}: {length} lines, at most {MAX_FUNCTION}")
+    for path in sorted(Path("src").rglob("*.px[yid]")):
+        if (lines := path.read_text().count("\n")) > MAX_FILE:
+            complaints.append(f"{path}: {lines} lines, at most {MAX_FILE}")
     median, p90 = statistics.median(files), statistics.quantiles(functions, n=10)[-1]
     if median > MEDIAN_FILE:
         complaints.append(f"the median file has {median:.0f} lines, at most {MEDIAN_FILE}")
