@@ -193,7 +193,8 @@ def test_a_refused_message_ends_the_stream(client: Ledger, gate: GrpcGate, ledge
 def test_a_refused_first_message_opens_nothing(client: Ledger, gate: GrpcGate, ledger: LedgerTarget) -> None:
     code, *_ = refused(client.import_, iter([new("Event", text="rude")]), metadata=gate.metadata(), timeout=TIMEOUT_S)
     assert code is grpc.StatusCode.PERMISSION_DENIED
-    assert not ledger.ledger
+    # A stream of a test before, which ended at once, may come to the target's own code as late as now.
+    assert [seen.method for seen in ledger.ledger if seen.method != "Chat"] == []
 
 
 def test_a_token_that_expires_ends_the_stream(client: Ledger, gate: GrpcGate, ledger: LedgerTarget) -> None:
