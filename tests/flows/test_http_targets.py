@@ -97,6 +97,20 @@ def test_a_length_that_lies_is_refused(gate: Gate, target: Target, token: str, d
     assert gate.ended(reply.headers["funcgate-call-id"])["code"] == "masking.refused"
 
 
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_an_answer_in_one_piece_without_a_length_has_a_limit_too(
+    make_gate: Callable[..., Gate], target: Target, token: str, beyond: int
+) -> None:
+    body = b'"' + b"x" * (1022 + beyond) + b'"'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    target.answers["/read"] = head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    reply = call(make_gate(target={"limits": {"max_response": "1KiB"}}).start(), token)
+    if beyond:
+        assert (reply.status_code, code(reply)) == (502, "masking.refused")
+    else:
+        assert (reply.status_code, reply.content) == (200, body)
+
+
 def test_an_answer_that_ends_with_the_connection(gate: Gate, target: Target, token: str) -> None:
     target.answers["/read"] = closing(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"a":1}')
     assert call(gate, token).json() == {"a": 1}

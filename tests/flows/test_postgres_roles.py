@@ -121,9 +121,12 @@ def test_what_pools_send_leaves_the_role(gate: SqlGate) -> None:
             assert session.execute(WHO).fetchone() == ("reader", "owner")
 
 
-def test_a_session_does_not_outlive_its_role(gate: SqlGate) -> None:
+@pytest.mark.parametrize("prepare", [False, True])
+def test_a_session_does_not_outlive_its_role(gate: SqlGate, prepare: bool) -> None:
     """Attack: keep a session open from before another role was meant for its caller."""
     session = login(gate, subject="late")
+    for _ in range(2):  # from here on it is a plain one
+        assert session.execute(WHO, prepare=prepare).fetchone() == ("reader", "owner")
     before = gate.file.read_text()
     assert "agents: reader" in before
     try:
@@ -131,7 +134,7 @@ def test_a_session_does_not_outlive_its_role(gate: SqlGate) -> None:
         gate.file.write_text(before.replace("agents: reader", "agents: writer"))
         until(lambda: len(gate.logged("configuration reloaded")) > reloaded)
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="connect again"):
-            session.execute(WHO)
+            session.execute(WHO, prepare=prepare)
         with login(gate) as another:
             assert another.execute(WHO).fetchone() == ("writer", "owner")
     finally:

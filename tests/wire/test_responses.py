@@ -67,6 +67,13 @@ def test_trailers_are_kept_apart() -> None:
     assert reader.response.trailers == [(b"digest", b"x")]
 
 
+@pytest.mark.parametrize("name", [b"Set-Cookie", b"Connection", b"Transfer-Encoding", b"Upgrade", b"Funcgate-Call-Id"])
+def test_a_trailer_brings_nothing_that_a_head_may_not(name: bytes) -> None:
+    reader = read(OK + CHUNKED + b"\r\n3\r\nabc\r\n0\r\n%b: x\r\nX-Sum: 1 \r\n\r\n" % name)
+    assert reader.response is not None
+    assert reader.response.trailers == [(b"x-sum", b"1")]
+
+
 REFUSED = {
     "length and coding": OK + b"Content-Length: 3\r\n" + CHUNKED + b"\r\n0\r\n\r\n",
     "two lengths": OK + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc",

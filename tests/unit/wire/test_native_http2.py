@@ -2,6 +2,7 @@
 
 import os
 import random
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -75,6 +76,24 @@ BOTH = (CompiledLink, PURE.link.Link)
 def test_they_are_two() -> None:
     assert CompiledLink.__mro__[3].__module__ == "funcgate.wire.http2._native"
     assert PURE.link.Link.__mro__[3].__module__ == "funcgate.wire.http2.flow"
+
+
+_IN_PART = """
+import sys
+sys.modules[sys.argv[1]] = None  # as if it had not been built
+from funcgate.wire.http2.codes import PREFACE
+from funcgate.wire.http2.limits import Http2Limits
+from funcgate.wire.http2.link import Link
+link = Link(False, Http2Limits())
+settings, head = bytes.fromhex("000000040000000000"), bytes.fromhex("0000060105000000018287844101") + b"h"
+print([type(event).__name__ for event in link.feed(PREFACE + settings + head, 0.0)])
+"""
+
+
+@pytest.mark.parametrize("missing", ["_packing", "_unpacking", "_native"])
+def test_each_does_without_the_others(missing: str) -> None:
+    run = [sys.executable, "-c", _IN_PART, f"{_PACKAGE}.{missing}"]
+    assert subprocess.run(run, capture_output=True, text=True, timeout=60).stdout == "['Settled', 'Head']\n"
 
 
 def outcome(act: Callable[..., Any], *given: Any) -> Any:

@@ -15,7 +15,8 @@ _ABSOLUTE = re.compile(rb"(?i)https?://")
 def reply_of(target: HttpTarget, response: Response, body: bytes | None) -> Reply:
     """The reply; with no body, its `stream` is still to be set. Raises `Refused` for a head that says too much."""
     limit = target.limits.max_response
-    if response.length > limit and not response.head_only:
+    # Attack: a chunked answer that names no length, and is all there before it would be a stream that is counted.
+    if (response.length if body is None else len(body)) > limit and not response.head_only:
         raise Refused(Code.MASKING_REFUSED, private_detail=f"the answer is larger than max_response ({limit} bytes)")
     if response.status == 206 and not target.unmaskable_pass:
         raise Refused(Code.MASKING_REFUSED, private_detail="the answer is a part that was not asked for (206)")

@@ -15,7 +15,7 @@ from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.frames import Frame, Malformed, frame
 
 from .exchange import PostgresExchange, Speaker
-from .formats import formatted
+from .formats import describe, formatted
 from .handles import Handles
 from .labels import labelled
 from .names import Names
@@ -93,7 +93,7 @@ class Extended:
         session = self._session
         session.caller.took(len(found.raw))
         bind = found.bind
-        self._portals[""] = portal = Portal(prepared, bind, formatted(prepared, bind.results))
+        self._portals[""] = portal = Portal(prepared, bind, formatted(prepared, bind.results, session.origins))
         data, asked = found.raw, [portal]
         expected: Sequence[str] = _BOUND
         if found.described:
@@ -114,7 +114,7 @@ class Extended:
                     self._forget(_UNNAMED)
             if plain.passed:
                 if asked:
-                    portal.columns = plain.shape.columns
+                    self._described(portal, plain.shape.columns)
                 if session.passed():
                     await session.flush()
                 return
@@ -202,7 +202,7 @@ class Extended:
         self._new.append(("P", bind.portal))
         # Attack: describe FETCH or EXECUTE, then give its name to a statement with other columns.
         named = prepared.statement is not None and prepared.statement.handle is not None
-        columns = None if named else formatted(prepared, bind.results)
+        columns = None if named else formatted(prepared, bind.results, self._session.origins)
         portal = Portal(prepared, bind, columns, handles.behind(prepared.statement))
         self._bound = self._portals[bind.portal] = portal
         self._about = prepared
@@ -361,15 +361,21 @@ class Extended:
             return
         parameters = iter(answer.parameters)
         for about, columns in zip(asked, answer.descriptions, strict=True):
-            about.columns = columns
+            self._described(about, columns)
             if isinstance(about, Prepared):
-                about.formatted.clear()
                 about.types = next(parameters)
         if exchange.sending.executes and prepared.statement is not None:
             running = (prepared, portal.columns) if portal is not None else None
             session.took_effect(prepared.statement, values=exchange.values(), failed=answer.failed)
             if portal is not None and running is not None and answer.suspended:
                 portal.prepared, portal.columns = running  # which nothing that it does can close
+
+    def _described(self, about: Prepared | Portal, columns: Sequence[backend.Column]) -> None:
+        about.columns = columns
+        prepared = about if isinstance(about, Prepared) else about.prepared
+        named = prepared.statement is not None and prepared.statement.handle is not None
+        if prepared is about or (prepared.columns is not None and not named):
+            describe(prepared, columns, self._session.origins.version)
 
     async def _fail(self, *, aborted: bool = False) -> None:
         """A refusal is to the session what an error of the server is. `aborted`: it was one."""

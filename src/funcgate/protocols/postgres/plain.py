@@ -129,6 +129,7 @@ class Plain(StatementExchange):
         if not plan.holds(session) or (portal and len(portal.bind.values) < statement.parameters):
             self._unplain()
             return await super().resolve(principal)
+        self.check_role(plan.target, principal, statement)
         if portal is None:
             values: Sequence[object] = []
             content = f"{plan.head}{self._sql!r}, (), ())"

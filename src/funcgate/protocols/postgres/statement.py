@@ -26,6 +26,7 @@ from .copying import copied_in
 from .exchange import PostgresExchange, Speaker
 from .roles import check_keeps_role
 from .shape import Hiding
+from .target import PostgresTarget
 
 WHOLE = 64 << 10  # bytes of lines; a larger answer comes piece by piece
 _PIECE = 160 << 10  # what is made durable, and leaves, together
@@ -41,13 +42,15 @@ _T = TypeVar("_T")
 
 class Prepared(Struct):
     """A statement that was parsed. `statement` None: an empty one. `types` are known from Parse, or once it was described, as
-    are `columns`; `formatted` are these in the formats that were asked for; `plan` is plain.py's."""
+    are `columns`; `formatted` are these in the formats that were asked for; `version` is that of what was known of tables (see
+    origins.py); `plan` is plain.py's."""
 
     sql: str
     statement: Statement | None
     types: tuple[int, ...]
     columns: Sequence[Column] | None = None
     formatted: dict[tuple[int, ...], Sequence[Column]] = {}
+    version: int = -1
     plan: Any = None
 
 
@@ -92,16 +95,30 @@ class StatementExchange(PostgresExchange):
     async def resolve(self, principal: Principal) -> Call:
         """See `core.ports.Exchange`. Which tables the names mean is asked before anything is judged."""
         statement = self.prepared.statement
-        target = self._site.targets.get(self.target)
-        if target is not None and (target.roles is not None or self.session.role):
-            # Attack: keep a session open from before another role was meant for its caller.
-            if self.session.role != (target.roles.of(principal) if target.roles is not None else ""):
-                raise Refused(Code.POLICY_DENIED, "The session began with another role; connect again.")
-            if statement is not None:
-                check_keeps_role(statement)
+        self.check_role(self._site.targets.get(self.target), principal, statement)
         if self.session.origins.needed(statement):
             await self._refresh()
         return await super().resolve(principal)
+
+    def check_role(self, target: PostgresTarget | None, principal: Principal, statement: Statement | None) -> None:
+        """Raises `Refused(policy.denied)` where the session's role is not the caller's by now, or would not be any more."""
+        role = self.session.role
+        if target is None or (target.roles is None and not role):
+            return
+        # Attack: keep a session open from before another role was meant for its caller.
+        if role != (target.roles.of(principal) if target.roles is not None else ""):
+            raise Refused(Code.POLICY_DENIED, "The session began with another role; connect again.")
+        if statement is not None:
+            check_keeps_role(statement)
+
+    def renew(self) -> bool:
+        """See `core.ports.Exchange`."""
+        if not super().renew():
+            return False
+        if self.call is not None:
+            # Attack: have a statement approved, and the role that it would run with taken away meanwhile.
+            self.check_role(self._site.targets.get(self.target), self.call.principal, None)
+        return True
 
     @property
     def failed(self) -> bool:

@@ -183,7 +183,9 @@ class ResponseReader:
     def on_message_complete(self) -> None:
         if self.response is not None:
             if self._raw:
-                self.response.trailers = [(name.lower(), value) for name, value in self._raw]
+                # Attack: send as a trailer what may not cross in the head: a cookie, or a field of the next connection.
+                trailers = [(name.lower(), value.strip(b" \t")) for name, value in self._raw]
+                self.response.trailers = [field for field in trailers if field[0] not in NOT_RETURNED]
             self.complete = True
 
     def _sort_fields(self, response: Response) -> None:

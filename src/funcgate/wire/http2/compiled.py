@@ -4,4 +4,4 @@ from funcgate.core.native import half
 
 packing = half("funcgate.wire.http2._packing")
 unpacking = half("funcgate.wire.http2._unpacking")
-native = half("funcgate.wire.http2._native")
+native = None if unpacking is None else half("funcgate.wire.http2._native")  # reads by its `message`
