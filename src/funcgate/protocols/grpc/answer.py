@@ -41,6 +41,10 @@ MEDIA = "application/x-ndjson"
 _LARGE = 64 << 10  # bytes of one message; larger ones are read beside the loop
 _OK = 200
 _MOST_KEPT, _LONGEST_KEPT = 64, 512
+# Fields that say nothing of anybody: of heads and trailers with no others, a few are remembered.
+_OF_NOBODY = frozenset({
+    b":status", b"content-type", b"grpc-encoding", b"grpc-accept-encoding", b"accept-encoding", b"grpc-status", b"server",
+})  # fmt: skip
 _GRPC = b"application/grpc"
 _PSEUDO = ord(":")
 _OF_THIS_SIDE = NOT_RETURNED | {b"content-type", b"content-encoding", b"accept-encoding", b"server-timing"}
@@ -302,8 +306,12 @@ def success(trailers: Fields) -> Fields | None:
 
 
 def _keep(kept: dict[tuple[tuple[bytes, bytes], ...], Any], key: tuple[tuple[bytes, bytes], ...], found: Any) -> None:
-    # Attack: a target that answers each call with another head, so that the memory of them grows.
-    if sum(len(name) + len(value) for name, value in key) <= _LONGEST_KEPT:
+    # Attack: a target that answers each call with another head, so that the memory of them grows; or with a secret in it, which
+    # would stay here, unmasked, when the call is long over.
+    if (
+        all(not value or name in _OF_NOBODY for name, value in key)
+        and sum(len(name) + len(value) for name, value in key) <= _LONGEST_KEPT
+    ):
         if len(kept) >= _MOST_KEPT:
             kept.clear()
         kept[key] = found
