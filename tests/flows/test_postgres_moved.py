@@ -47,3 +47,31 @@ def test_what_was_described_before_the_path_moved(
                     caller.until(b"Z")
     finally:
         database.fill("DROP SCHEMA IF EXISTS hr CASCADE; DROP TABLE IF EXISTS public.people, public.others")
+
+
+def test_what_was_described_before_another_session_moved_it(
+    make_sql_gate: Callable[..., SqlGate], database: Database
+) -> None:
+    """Attack: the same, with a second session that takes the first table away: nobody has read the catalogue since."""
+    database.fill(TABLES)
+    gate = make_sql_gate(policies=POLICIES, masking=MASKING, target={"preset": "none"}).start()
+    try:
+        with Raw(gate.port) as caller, gate.connect() as other:
+            caller.log_in(gate.authority.token())
+            caller.send(b"Q", b"SET search_path = public, hr\0")
+            caller.until(b"Z")
+            caller.parse("p", "SELECT note FROM people")
+            caller.send(b"D", b"Sp\0")
+            caller.send(b"S")
+            caller.until(b"Z")
+            for at, wanted in enumerate((b"open", b"open", b"[REDACTED:field]")):
+                if at == 2:
+                    other.execute("ALTER TABLE public.people RENAME TO others")
+                caller.bind("", "p")
+                caller.execute()
+                caller.send(b"S")
+                heard = b"".join(found.raw for found in caller.until(b"Z"))
+                assert b"secret" not in heard
+                assert wanted in heard
+    finally:
+        database.fill("DROP SCHEMA IF EXISTS hr CASCADE; DROP TABLE IF EXISTS public.people, public.others")

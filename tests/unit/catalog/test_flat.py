@@ -173,3 +173,13 @@ def test_a_member_that_says_more_is_the_validators(member: Any) -> None:
     found = flat({"type": "object", "properties": {"a": member}}, DEFS)
     assert found is not None
     assert found[0][0].kind == OTHERS
+
+
+@needs_native
+@pytest.mark.parametrize("word", ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"])
+@pytest.mark.parametrize("bound", [at + sign * (1 << 63) for at in range(-2, 3) for sign in (-1, 1)])
+def test_a_bound_at_the_edge_of_64_bits_loads_and_holds(word: str, bound: int) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer", word: bound}}}
+    check, quickly = Checks(DEFS).compile(schema), quick(schema, DEFS)
+    for value in (bound - 1, bound, bound + 1, 0):
+        assert check.is_valid({"a": value}) or not quickly.fits({"a": value})

@@ -134,7 +134,12 @@ class Pool:
         try:
             async with asyncio.timeout_at(deadline):
                 await turn
-        except TimeoutError:
+        except (TimeoutError, asyncio.CancelledError) as error:
+            if turn.done() and not turn.cancelled():
+                # Attack: hang up just as one's turn comes, so that a free connection stays where it is and others wait for it.
+                self._wake_one()
+            if isinstance(error, asyncio.CancelledError):
+                raise
             raise _unreachable("all connections to the target are in use") from None
         finally:
             if turn in self._waiting:

@@ -93,7 +93,7 @@ class Extended:
         session = self._session
         session.caller.took(len(found.raw))
         bind = found.bind
-        self._portals[""] = portal = Portal(prepared, bind, formatted(prepared, bind.results, session.origins))
+        self._portals[""] = portal = Portal(prepared, bind, self._columns(prepared, bind.results))
         data, asked = found.raw, [portal]
         expected: Sequence[str] = _BOUND
         if found.described:
@@ -125,6 +125,14 @@ class Extended:
             await self._sync()
         else:
             await session.ready()
+
+    def _columns(self, prepared: Prepared, formats: tuple[int, ...]) -> Sequence[backend.Column] | None:
+        """The columns that a Bind will bring; None where the database has to be asked."""
+        statement, target = prepared.statement, self._session.target
+        if prepared.columns and statement is not None and target.columns(f"{target.name}.{statement.function}"):
+            # Attack: have a statement described, and another session take its table away: it runs on the next one of that name.
+            return None
+        return formatted(prepared, formats, self._session.origins)
 
     def _plan(self, prepared: Prepared) -> Plan | None:
         """What is known of it, if it is plain and can be told by now."""
@@ -202,7 +210,7 @@ class Extended:
         self._new.append(("P", bind.portal))
         # Attack: describe FETCH or EXECUTE, then give its name to a statement with other columns.
         named = prepared.statement is not None and prepared.statement.handle is not None
-        columns = None if named else formatted(prepared, bind.results, self._session.origins)
+        columns = None if named else self._columns(prepared, bind.results)
         portal = Portal(prepared, bind, columns, handles.behind(prepared.statement))
         self._bound = self._portals[bind.portal] = portal
         self._about = prepared
