@@ -4,6 +4,8 @@ import random
 
 import hpack
 import pytest
+from hpack.huffman import HuffmanEncoder
+from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -224,3 +226,13 @@ def test_what_the_peer_never_wants_indexed_is_kept_nowhere() -> None:
     assert unpacker.unpack(packed) == [(b"x-key", b"canary-huffman")]
     assert unpacker.never == {b"x-key"}
     assert huffman._remembered.cache_info().currsize == 1  # the name
+
+
+@pytest.mark.parametrize(("name", "kept"), [(b"x-plain", 1), (b"authorization", 0), (b"funcgate-token", 0)])
+def test_a_secret_that_is_not_marked_is_in_no_cache_that_all_share(name: bytes, kept: int) -> None:
+    value = b"Basic for-" + name  # nothing else asks for it
+    coded = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode(value)
+    before = huffman._remembered.cache_info().misses
+    block = b"\x40%c%b%c%b" % (len(name), name, 0x80 | len(coded), coded)
+    assert Unpacker(HeadLimits()).unpack(block) == [(name, value)]
+    assert huffman._remembered.cache_info().misses - before == kept

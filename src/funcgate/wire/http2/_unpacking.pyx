@@ -11,9 +11,11 @@ from libc.string cimport memchr, memcmp
 
 from .codes import Broken, ErrorCode
 from .huffman import opened
+from .static_table import SECRETS as _SECRETS
 from .static_table import STATIC as _STATIC
 
 cdef list STATIC = _STATIC
+cdef frozenset SECRETS = _SECRETS
 cdef enum:
     SIZE = 61  # of the static table
     OVERHEAD = 32  # RFC 7541, 4.1
@@ -171,7 +173,7 @@ cdef class Unpacker:
             name = (<tuple> table[len(table) + SIZE - index])[0]
         else:
             raise wrong("an index beyond the table")
-        return name, string(block, end, at, first & 0xF0 == 0x10)
+        return name, string(block, end, at, first & 0xF0 == 0x10 or name in SECRETS)
 
     cdef int _insert(self, tuple field) except -1:
         cdef long long size = PyBytes_GET_SIZE(field[0]) + PyBytes_GET_SIZE(field[1]) + OVERHEAD

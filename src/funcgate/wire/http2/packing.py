@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from .compiled import packing
 from .frames import headers
+from .static_table import SECRETS as SECRETS
 from .static_table import SIZE, STATIC
 from .unpacking import TABLE_BYTES
 
@@ -21,9 +22,6 @@ _KEPT = frozenset(
         b"content-type", b"grpc-accept-encoding", b"grpc-encoding", b"grpc-status", b"server", b"te", b"user-agent", b"vary",
     }
 )  # fmt: skip
-SECRETS = frozenset(
-    {b"authorization", b"cookie", b"set-cookie", b"proxy-authorization", b"funcgate-token", b"x-api-key"}
-)
 _LONGEST_KEPT = 256
 
 _STATIC_FIELDS = {field: bytes((0x80 | index,)) for index, field in reversed([*enumerate(STATIC)][1:])}

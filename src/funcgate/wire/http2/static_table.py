@@ -17,3 +17,8 @@ _NAMES = (
 # By index; 0 is none.
 STATIC: list[tuple[bytes, bytes]] = [(b"", b""), *_FIRST, *[(name, b"") for name in _NAMES.split()]]
 SIZE = len(STATIC) - 1
+
+# Names whose values are kept in no table and no cache of ours, whether or not the peer asks for that (RFC 7541, 7.1.3).
+SECRETS = frozenset(
+    {b"authorization", b"cookie", b"set-cookie", b"proxy-authorization", b"funcgate-token", b"x-api-key"}
+)
