@@ -360,6 +360,10 @@ cdef Py_ssize_t add_plain(bytearray buffer, entries, Py_ssize_t number, str at, 
             done = put_struct(page, page + PAGE, <PyObject*> entry, &shapes[0], 0)
         if done is not NULL:
             line, data, size = None, page, done - page
+            if not folds:
+                # Attack: zlib lets other threads go on while it reads, and they write on the same page: another's line.
+                line = page[:size]
+                data = line
         else:
             entry.seq = number
             entry.at = at

@@ -1,6 +1,8 @@
 """Compiled and pure: the same lines, or none and the same mending."""
 
 import os
+import sys
+from threading import Thread
 from typing import Any
 from zlib import crc32
 
@@ -134,3 +136,25 @@ def test_a_field_that_is_missing_is_no_line() -> None:
         except AttributeError as error:
             told.append((str(error), bytes(buffer)))
     assert told[0] == told[1]
+
+
+def test_lines_of_several_threads_are_each_their_own(request: pytest.FixtureRequest) -> None:
+    """Fails where zlib, which lets other threads go on, reads the one page: on processors that do not fold (ARM)."""
+    before = sys.getswitchinterval()
+    request.addfinalizer(lambda: sys.setswitchinterval(before))
+    sys.setswitchinterval(1e-6)
+    told: list[bool] = []
+
+    def write(letter: bytes) -> None:
+        body = b'"' + letter * 60_000 + b'"'
+        for _ in range(200):
+            buffer = bytearray()
+            lines.add_lines(buffer, [Entry(kind=Kind.CHUNK, call="c", body=Raw(body))], 1, AT)
+            told.append(body in buffer and crc_holds(bytes(buffer[:-1])))
+
+    threads = [Thread(target=write, args=(letter,)) for letter in (b"a", b"b", b"c")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert told == [True] * 600
