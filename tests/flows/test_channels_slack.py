@@ -287,6 +287,7 @@ def test_a_message_that_slack_does_not_take_holds_up_no_other(room: Room, slack:
     assert room.gate.logged("approvers cannot be told")[-1]["problem"].endswith("invalid_blocks")
 
 
+@pytest.mark.slow
 def test_slack_is_down_and_the_gateway_is_restarted_meanwhile(
     make_gate: Callable[..., Gate], authority: Authority, target: Target, tmp_path: Path
 ) -> None:

@@ -240,6 +240,7 @@ def test_what_microsoft_refuses_is_told_in_the_end(room: Room, teams: Teams) -> 
     assert problems & {"Teams answered 429 Throttled", "Teams answered 401 Unauthorized"}
 
 
+@pytest.mark.slow
 def test_restarted_while_microsoft_is_away_and_its_keys_have_changed(
     make_gate: Callable[..., Gate], authority: Authority, target: Target, tmp_path: Path
 ) -> None:

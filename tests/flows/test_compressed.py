@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from support.gate import Gate, until
 from support.load import Load
 
@@ -21,6 +23,7 @@ def audit(gate: Gate, *arguments: str) -> tuple[int, Any]:
     return ran.returncode, json.loads(said[0] if len(said) == 1 else ran.stdout) if said else ran.stderr
 
 
+@pytest.mark.slow
 def test_compressed_segments_are_read_by_every_command(make_gate: Callable[..., Gate], token: str) -> None:
     gate = make_gate(journal={"segment": "64KiB"}).start()
     journal = gate.data / "journal"
@@ -45,6 +48,7 @@ def test_compressed_segments_are_read_by_every_command(make_gate: Callable[..., 
     assert gate.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_start_after_compression_goes_on_with_the_numbers(make_gate: Callable[..., Gate], token: str) -> None:
     gate = make_gate(journal={"segment": "64KiB"})
     journal = gate.data / "journal"

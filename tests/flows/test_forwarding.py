@@ -50,6 +50,7 @@ def calls(gate: Gate, token: str, count: int) -> list[str]:
     return made
 
 
+@pytest.mark.slow
 def test_every_call_reaches_every_destination_that_lives(
     make_gate: Callable[..., Gate], target: Target, token: str, tmp_path: Path, hook: Hook, collector: Collector
 ) -> None:

@@ -168,6 +168,7 @@ def test_a_stream_ends_with_the_token_of_its_caller(gate: GrpcGate, events: Ledg
     assert (entries[-2]["code"], entries[-1]["code"], entries[-1]["outcome"]) == (*["identity.expired"] * 2, "cut")
 
 
+@pytest.mark.slow
 def test_a_stream_may_be_let_go_on(make_shared: Callable[..., GrpcGate], events: LedgerTarget) -> None:
     gate = make_shared(end_with_token=False)
     expires_at = int(time.time()) + 2

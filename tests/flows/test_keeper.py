@@ -82,6 +82,7 @@ def test_it_follows_and_shows_no_secret(gate: Gate, token: str) -> None:
     assert CANARY.encode() not in Path(f"/proc/{keeper}/environ").read_bytes()
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_no_call_notices(gate: Gate, token: str) -> None:
     for _ in range(2):
         (keeper,) = until(lambda: keepers(gate))

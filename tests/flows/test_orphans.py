@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import pytest
 
 from funcgate.recording.contents import ContentStore
 from support.gate import Gate
@@ -61,6 +62,7 @@ def test_orphans_are_removed_as_the_journal_says(make_gate: Make, target: Target
     assert gate.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_record_of_which_something_is_lost_may_name_any(make_gate: Make, target: Target, token: str) -> None:
     """A disk that lost a segment: what its lines name looks like nobody's."""
     target.answers["/read"] = answer(b'"' + b"x" * 100_000 + b'"')
@@ -84,6 +86,7 @@ def test_a_record_of_which_something_is_lost_may_name_any(make_gate: Make, targe
     assert "nothing is removed" in ran.stderr
 
 
+@pytest.mark.slow
 def test_without_a_gateway_nothing_is_removed(make_gate: Make, token: str) -> None:
     gate = make_gate().start()
     assert gate.stop() == 0

@@ -51,6 +51,7 @@ def test_errors_end_transactions_and_leave_the_session(sql_gate: SqlGate, prepar
             assert connection.execute("SELECT 6 / 3", prepare=prepare).fetchone() == (2,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prepare", [False, True])
 def test_a_token_that_runs_out_ends_what_was_plain(sql_gate: SqlGate, prepare: bool) -> None:
     """Attack: a plan that outlives the right to it."""

@@ -187,6 +187,7 @@ def test_it_is_sealed_there_with_the_same_keys(
     assert gate.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_rule_that_is_gone_leaves_everything_findable(
     make_gate: Make, config: Callable[..., dict[str, Any]], token: str, tmp_path: Path
 ) -> None:
@@ -303,6 +304,7 @@ def reloaded(gate: Gate, *rules: dict[str, Any]) -> None:
     until(lambda: len(gate.logged("configuration reloaded")) > count)
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_moved_and_moved_back(
     make_gate: Make, config: Callable[..., dict[str, Any]], token: str, tmp_path: Path
 ) -> None:

@@ -180,6 +180,7 @@ def test_a_held_call_is_refused_when_its_caller_is_revoked_while_it_waits(
     assert target.ledger == []
 
 
+@pytest.mark.slow
 def test_two_gateways_on_one_state(make_gate: Make, people: People, tmp_path: Path) -> None:
     shared = {**CHANGES, "state": str(tmp_path / "shared.db")}
     one, other = make_gate(**shared).start(), make_gate(**shared).start()
@@ -235,6 +236,7 @@ def test_what_is_not_understood_revokes_nothing(make_gate: Make, people: People)
     assert admin(gate, "revoke") == []
 
 
+@pytest.mark.slow
 def test_a_state_that_cannot_be_read(make_gate: Make, people: People) -> None:
     gate = make_gate(**CHANGES).start()
     revoke(gate, people.ada, issuer="corp", subject="agent-7")

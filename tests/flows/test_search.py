@@ -29,6 +29,7 @@ def funcgate(gate: Gate, *arguments: str) -> Any:
     return json.loads(ran.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("journal", [{}, {"encryption": {"key": "env:RECORD_KEY"}}], ids=["plain", "encrypted"])
 def test_calls_are_found_while_the_gateway_runs(
     make_gate: Callable[..., Gate], target: Target, token: str, monkeypatch: pytest.MonkeyPatch, journal: dict[str, Any]

@@ -62,6 +62,7 @@ def refused(gate: Gate) -> str:
     return ended.stderr
 
 
+@pytest.mark.slow
 def test_from_clear_to_sealed_to_another_key(gate: Gate, authority: Authority, target: Target) -> None:
     agent, bob, ada = (
         authority.token("agent-7"),

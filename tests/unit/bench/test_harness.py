@@ -62,6 +62,7 @@ def test_a_peer_that_does_not_do_what_its_row_says_is_not_timed(upstream: int) -
         preflight(Peer("liar", "", upstream, [], PATH, judges=False, guards=True), work, upstream)
 
 
+@pytest.mark.slow
 def test_a_run_writes_its_samples_and_removes_its_folder(tmp_path: Path) -> None:
     data, result = tmp_path / "data", tmp_path / "result.json"
     command = [sys.executable, "-m", "bench", "compare", "--quick", "--only", "aiohttp", "--connections", "2"]

@@ -367,6 +367,7 @@ def within(data: bytes, tag: bytes) -> bytes:
     return tag + length + bytes([size]) + data
 
 
+@pytest.mark.slow
 def test_nothing_deeper_than_protobuf_follows(tmp_path: Path) -> None:
     """Entries of maps are a level, too: for protobuf, not for `max_depth`."""
     (tmp_path / "tree.proto").write_text(TREE)

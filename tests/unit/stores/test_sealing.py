@@ -182,6 +182,7 @@ def forgotten_by_an_older_funcgate(path: Path) -> None:
     connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["1", "650", "704", "unwritten", "written", "truncated"])
 def test_killed_in_the_middle_it_is_sealed_at_the_next_start(path: Path, where: str) -> None:
     kept = within(path, None, lambda database: fill(database, 700))

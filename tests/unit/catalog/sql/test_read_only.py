@@ -79,6 +79,7 @@ def test_nothing_that_a_reader_may_do_changes_the_database(
     assert state(server) == before
 
 
+@pytest.mark.slow
 def test_the_same_statements_do_change_it_when_nobody_judges(server: Database) -> None:
     """Or the test above would prove nothing."""
     digests = [hashlib.sha256(state(server).encode()).digest()]

@@ -43,6 +43,7 @@ def indexed(history: History, path: Path, size: Callable[[], int], secret: bytes
     return {"calls": calls, "texts": texts, "sets": sets, "said": said, "names": names, "admin": admin}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("secret", [b"", SECRET], ids=["clear", "keyed"])
 def test_whole_or_entry_by_entry(make_history: Make, tmp_path: Path, secret: bytes) -> None:
     history, cast, dice = make_history(), Cast(), random.Random(5)
@@ -79,6 +80,7 @@ def test_a_call_that_arrives_twice_is_one_call(make_history: Make) -> None:
     assert (history.data_dir / NAME).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("secret", [b"", SECRET], ids=["clear", "keyed"])
 def test_texts_are_kept_together_and_change_one_by_one(secret: bytes) -> None:
     db = sqlite3.connect(":memory:")
