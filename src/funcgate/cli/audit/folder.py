@@ -24,11 +24,6 @@ def data_of(config: Path, data_dir: Path | None, as_json: bool) -> Path:
     return data_dir
 
 
-def journal_of(config: Path, data_dir: Path | None, as_json: bool) -> Path:
-    """The journal's folder."""
-    return data_of(config, data_dir, as_json) / "journal"
-
-
 @contextmanager
 def readable(folder: Path, as_json: bool) -> Generator[list[str]]:
     """Gives a list for the segments with lines that cannot be read, and tells of them at the end."""

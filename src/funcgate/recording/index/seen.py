@@ -39,11 +39,6 @@ decode_who = msgspec.json.Decoder(Who).decode
 decode_decided = msgspec.json.Decoder(Decided).decode
 
 
-def is_elsewhere(seen: Seen) -> bool:
-    """Whether a part of the entry is encrypted, or kept beside the journal."""
-    return bool(seen.sealed or seen.object or seen.args_object)
-
-
 def filled(seen: Seen, entry: Entry) -> Seen:
     """The same with what was elsewhere."""
     seen.principal = _NOTHING if entry.principal is None else Raw(msgspec.json.encode(entry.principal))
