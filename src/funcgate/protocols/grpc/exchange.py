@@ -47,6 +47,7 @@ from .replying import framed, streamed, whole
 from .target import GrpcSite, GrpcTarget, target_of_host
 from .watching import Watch
 
+_NEITHER = (False, False)  # streams
 _MARGIN_S = 1.0  # before the caller's deadline: what is told then still arrives
 
 
@@ -188,9 +189,9 @@ class RpcExchange:
         started = perf_counter()
         try:
             answer = await self._ask(call, message, lease)
-            # Piece for piece?
-            if answer.method.streams[1] or answer.method.opaque:
-                return streamed(answer, self._gone)
+            method = answer.method
+            if method.streams != _NEITHER or method.opaque:  # its head goes on before its message comes
+                return streamed(answer, self._gone, only=not (method.streams[1] or method.opaque))
             return await whole(answer)
         except Gone as gone:
             raise self._gone(gone) from None
@@ -328,7 +329,7 @@ class RpcExchange:
         if target is None or method is None:
             raise RuntimeError("a call is sent before it is resolved")
         now = self._loop.time()
-        long = method.streams != (False, False)
+        long = method.streams != _NEITHER
         if long:
             self._watch = Watch(self, target.limits.end_with_token)
         left_s = min(target.limits.stream_timeout_s if long else target.limits.timeout_s, self.deadline - now)
