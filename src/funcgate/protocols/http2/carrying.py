@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 from funcgate.wire.http2.events import Fields
 
 if TYPE_CHECKING:
+    from .incoming import Incoming
     from .stream import Stream
 
 
@@ -41,4 +42,4 @@ class Carrier(Protocol):
 
     def flush_soon(self) -> None: ...
 
-    def forget(self, stream: "Stream") -> None: ...
+    def forget(self, stream: "Incoming") -> None: ...

@@ -14,6 +14,7 @@ from funcgate.wire.http2.limits import Http2Limits
 from funcgate.wire.http2.limits import Times as Times
 from funcgate.wire.http2.link import Link
 
+from .incoming import Incoming
 from .owner import Owner as Owner
 from .stream import NOTHING, Gone, Stream, Why
 
@@ -122,7 +123,7 @@ class Http2Connection(asyncio.Protocol):
             self.flushing = True
             self._loop.call_soon(self.flush)
 
-    def forget(self, stream: Stream) -> None:
+    def forget(self, stream: Incoming) -> None:
         """The stream is over."""
         if self.streams.pop(stream.number, None) is not None:
             if not self.streams:
