@@ -66,6 +66,7 @@ class CallerStream(Readable, Back, Protocol):
 
     write_timeout_s: float
     read_by: float
+    loop: asyncio.AbstractEventLoop
 
     def whole(self) -> bytes | None:
         """All of it, when all of it is here; None when it has to be read."""
@@ -97,7 +98,7 @@ class RpcExchange:
         client: str,
         follow: Callable[["RpcExchange"], Coroutine[Any, Any, None]],
     ) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop = stream.loop
         self._stream = stream
         stream.write_timeout_s = service.write_timeout_s
         self._follow = follow

@@ -31,6 +31,7 @@ class Carrier(Protocol):
     """What a stream asks of its connection (link.py)."""
 
     client: bool
+    streams: dict[int, "Stream"]
     full: bool  # the transport has taken what it may; nothing is to be written
     flushing: bool  # at the end of this turn of the loop
     unsent: int

@@ -20,8 +20,8 @@ class Incoming:
     """
 
     __slots__ = (
-        "_held", "_loop", "_pieces", "_read_until", "_reader", "_wire", "carrier", "ended", "error", "fields", "forgotten",
-        "number", "read_by", "read_timeout_s", "sent_end", "trailers",
+        "_held", "_pieces", "_read_until", "_reader", "_wire", "carrier", "ended", "error", "fields", "forgotten",
+        "loop", "number", "read_by", "read_timeout_s", "sent_end", "trailers",
     )  # fmt: skip
 
     carrier: Carrier
@@ -34,8 +34,8 @@ class Incoming:
     error: Gone | None
     read_by: float
     read_timeout_s: float
+    loop: asyncio.AbstractEventLoop
     _wire: Wire
-    _loop: asyncio.AbstractEventLoop
     _pieces: list[bytes]
     _held: int
     _reader: asyncio.Future[None] | None
@@ -46,8 +46,8 @@ class Incoming:
         if self.error is not None:
             raise self.error
         while self.fields is None:
-            self._reader = waiter = self._loop.create_future()
-            self._read_until = min(self.read_by, self._loop.time() + self.read_timeout_s)
+            self._reader = waiter = self.loop.create_future()
+            self._read_until = min(self.read_by, self.loop.time() + self.read_timeout_s)
             try:
                 await waiter
             finally:
@@ -104,15 +104,15 @@ class Incoming:
     def stir(self) -> None:
         """Something went the other way: the wait for the peer begins anew."""
         if self._reader is not None:
-            self._read_until = min(self.read_by, self._loop.time() + self.read_timeout_s)
+            self._read_until = min(self.read_by, self.loop.time() + self.read_timeout_s)
 
     # Inside.
 
     async def _wait_for_more(self) -> None:
         if self.error is not None:
             raise self.error
-        self._reader = waiter = self._loop.create_future()
-        self._read_until = min(self.read_by, self._loop.time() + self.read_timeout_s)
+        self._reader = waiter = self.loop.create_future()
+        self._read_until = min(self.read_by, self.loop.time() + self.read_timeout_s)
         try:
             await waiter
         finally:

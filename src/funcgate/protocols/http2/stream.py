@@ -48,7 +48,7 @@ class Stream(Incoming):
         self.on_gone: Callable[[], None] | None = None
         self.deadline = self.read_by = self.read_timeout_s = self.write_timeout_s = inf
         self._wire = wire
-        self._loop = loop
+        self.loop = loop
         self._pieces: list[bytes] = []
         self._held = 0
         self._reader: asyncio.Future[None] | None = None
@@ -85,7 +85,9 @@ class Stream(Incoming):
             return False
         carrier.unsent += len(data)
         self._sent_all()
-        if carrier.unsent > _PIECE:
+        if (
+            carrier.unsent > _PIECE or not carrier.streams
+        ):  # where nothing else is under way there is nothing to wait for
             carrier.flush()
         elif not carrier.flushing:
             carrier.flush_soon()
@@ -238,8 +240,8 @@ class Stream(Incoming):
     async def _wait_for_room(self) -> None:
         # Attack: take one byte now and then, so that the time never ends. It begins anew only with some progress.
         if self._write_until == inf:
-            self._write_until = self._loop.time() + self.write_timeout_s
-        self._writer = waiter = self._loop.create_future()
+            self._write_until = self.loop.time() + self.write_timeout_s
+        self._writer = waiter = self.loop.create_future()
         writers = self.carrier.writers
         writers.add(self)
         try:
