@@ -17,16 +17,18 @@ cdef enum:
     IN_RUN = 16  # as in stretches.py
     LOCAL = 32  # of the part of an address before the @
     HEX = 64
+    SPELLS = 128  # may begin a spelling
     RUN = 7  # the shortest stretch
     LONGEST_SHAPE = 64
     CLEAN = -1
     GIVE_WAY = 2048  # strings, a third of a millisecond
     MOST_DEPTH = 60
     MOST_NEEDS = 48
+    MOST_DETECTORS = 64
+    GIVE_UP = -2
     BLOCK = 63  # bytes after which no lane has overflown
     OTHER = 0  # kinds of needs
     DIGITS = 1
-    MAIL = 2
     WANTS_VALUE = 0  # states of the grammar
     WANTS_VALUE_OR_END = 1
     WANTS_KEY = 2
@@ -36,7 +38,7 @@ cdef enum:
 # Eight counters in one number, seven bits each: digits, upper case, "_", "-", ".", ":", "@", and all that may be an escape or
 # lies beyond ASCII. The highest bit of all marks what ends a string, or may not be in one.
 cdef Lanes lanes_of[256]
-cdef unsigned char classes[256], shapes[256]
+cdef unsigned char classes[256], shapes[256], plain_escapes[256]
 cdef Lanes STOP = 0x8000_0000_0000_0000, HIGH = 0x8080_8080_8080_8080, FULL = 0x4040_4040_4040_4040
 COUNTED = (b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"_", b"-", b".", b":", b"@", b"%&" + bytes(range(128, 256)))
 
@@ -51,7 +53,7 @@ cdef void _make_tables() noexcept:
     cdef unsigned char byte
     cdef int at, lane
     for at in range(256):
-        classes[at], shapes[at], lanes_of[at] = 0, c"x", STOP if at < 32 else 0
+        classes[at], shapes[at], lanes_of[at], plain_escapes[at] = 0, c"x", STOP if at < 32 else 0, 0
     for lane in range(8):
         for byte in <bytes> COUNTED[lane]:
             lanes_of[byte] = <Lanes> 1 << 8 * lane
@@ -63,6 +65,9 @@ cdef void _make_tables() noexcept:
     _tell(b"_+.-", LOCAL)
     _tell(b" \t\r\n", SPACE)
     _tell(b"0123456789abcdefABCDEF", HEX)
+    _tell(b"\\%&", SPELLS)
+    for at in range(8):
+        plain_escapes[<unsigned char> (<bytes> b'"\\/bfnrt')[at]] = (<bytes> b'"\\/\b\f\n\r\t')[at]
     for byte in b' -.+()/",}]':
         shapes[byte] = byte
     for byte in b"0123456789":
@@ -72,13 +77,14 @@ cdef void _make_tables() noexcept:
 _make_tables()
 
 
-cdef bytes _shape(Place text, Py_ssize_t low, Py_ssize_t high):
-    """What stands from `low` to `high`, every digit a 0, every letter an x."""
-    cdef bytes shape = PyBytes_FromStringAndSize(NULL, high - low)
+cdef bytes _shape(Place at, Place end):
+    """A stretch with every digit a 0."""
+    cdef bytes shape = PyBytes_FromStringAndSize(NULL, end - at)
     cdef char* into = PyBytes_AS_STRING(shape)
-    cdef Py_ssize_t at
-    for at in range(low, high):
-        into[at - low] = shapes[text[at]]
+    while at < end:
+        into[0] = shapes[at[0]]
+        into += 1
+        at += 1
     return shape
 
 
@@ -89,27 +95,12 @@ cdef Place _word(Place at, Place end) noexcept:
     return at + 5 if end - at >= 5 and memcmp(at, b"false", 5) == 0 else NULL
 
 
-cdef int _escapes(Place at, Place end) noexcept:
-    """-1 when a character may be spelled in another way (scanner.ESCAPES), 1 when there are some beyond ASCII."""
-    cdef int foreign = 0
-    while at < end:
-        if at[0] >= 128:
-            foreign = 1
-        elif at[0] == c"%":
-            if end - at > 2 and c"2" <= at[1] <= c"7" and classes[at[2]] & HEX:
-                return -1
-        elif at[0] == c"&" and end - at > 1 and at[1] == c"#":
-            return -1
-        at += 1
-    return foreign
-
-
 cdef Py_ssize_t _longest_word(Place at, Place end) noexcept:
-    """How many bytes without white space are in a row, at most."""
+    """How many bytes without white space are in a row, at most. No value that is a word has any in it."""
     cdef Py_ssize_t longest = 0
     cdef Place start = at
     while at < end:
-        if at[0] == c" ":
+        if classes[at[0]] & SPACE:
             longest = max(longest, at - start)
             start = at + 1
         at += 1

@@ -51,13 +51,13 @@ class Step(Struct, frozen=True):
 
 
 class Stretches:
-    """The digit detectors of one scanner."""
+    """The digit detectors of one scanner. `plans` are those that `plan` has made, by shape."""
 
-    __slots__ = ("_kinds", "_plans")
+    __slots__ = ("_kinds", "plans")
 
     def __init__(self, detectors: Sequence[tuple[int, Detector]]) -> None:
         self._kinds = [kind_of(index, detector) for index, detector in detectors]
-        self._plans: dict[bytes, list[Step]] = {}
+        self.plans: dict[bytes, list[Step]] = {}
 
     def find(self, text: bytes, hits: list[Hit]) -> None:
         folded = text.translate(RUNS)
@@ -91,12 +91,12 @@ class Stretches:
 
     def plan(self, shape: bytes) -> list[Step]:
         """What to try on stretches of this shape."""
-        plan = self._plans.get(shape)
+        plan = self.plans.get(shape)
         if plan is None:
             plan = [step for kind in self._kinds if (step := step_of(kind, shape)) is not None]
             # Attack: a text of ever new shapes must not fill the memory.
-            if len(shape) <= LONGEST_KEPT and len(self._plans) < KEPT_SHAPES:
-                self._plans[shape] = plan
+            if len(shape) <= LONGEST_KEPT and len(self.plans) < KEPT_SHAPES:
+                self.plans[shape] = plan
         return plan
 
 
