@@ -15,12 +15,11 @@ cdef enum:
     UPPER = 4
     SPACE = 8  # between the tokens of JSON
     IN_RUN = 16  # as in stretches.py
-    LOCAL = 32  # of the part of an address before the @
     HEX = 64
     SPELLS = 128  # may begin a spelling
     RUN = 7  # the shortest stretch
     LONGEST_SHAPE = 64
-    CLEAN = -1
+    KEPT_SHAPES = 4096
     GIVE_WAY = 2048  # strings, a third of a millisecond
     MOST_DEPTH = 60
     MOST_NEEDS = 48
@@ -58,11 +57,10 @@ cdef void _make_tables() noexcept:
         for byte in <bytes> COUNTED[lane]:
             lanes_of[byte] = <Lanes> 1 << 8 * lane
     lanes_of[c'"'] = lanes_of[c"\\"] = STOP
-    _tell(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", LETTER | UPPER | LOCAL)
-    _tell(b"abcdefghijklmnopqrstuvwxyz", LETTER | LOCAL)
-    _tell(b"0123456789", DIGIT | IN_RUN | LOCAL)
+    _tell(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", LETTER | UPPER)
+    _tell(b"abcdefghijklmnopqrstuvwxyz", LETTER)
+    _tell(b"0123456789", DIGIT | IN_RUN)
     _tell(b" -.+()/", IN_RUN)
-    _tell(b"_+.-", LOCAL)
     _tell(b" \t\r\n", SPACE)
     _tell(b"0123456789abcdefABCDEF", HEX)
     _tell(b"\\%&", SPELLS)
@@ -136,31 +134,6 @@ cdef bint _has_trace(Place start, Place end, tuple traces) except -1:
                     return True
             at += 1
     return False
-
-
-cdef bint is_address(Place at, Place end) noexcept:
-    """Whether this is an e-mail address and nothing else: `email.STRING`, by hand."""
-    cdef Place begin
-    cdef int labels = 0
-    if end - at < 6 or not classes[at[0]] & LOCAL or at[0] == c"." or at[0] == c"-":
-        return False
-    while at < end and classes[at[0]] & LOCAL:
-        at += 1
-    if at == end or at[0] != c"@":
-        return False
-    at += 1
-    while True:
-        begin = at
-        while at < end and (classes[at[0]] & (LETTER | DIGIT) or at[0] == c"-"):
-            at += 1
-        if at == begin or begin[0] == c"-" or at[-1] == c"-":
-            return False
-        if at == end:
-            return labels > 0 and at - begin > 1 and classes[begin[0]] & LETTER != 0
-        if at[0] != c".":
-            return False
-        labels += 1
-        at += 1
 
 
 cdef bint _is_plain_card(Place at, Place end) noexcept:

@@ -4,81 +4,32 @@ A string or number that it is not sure of it gives to the Python code, one at a 
 halves of characters, for nesting too deep. It takes less than the walk does, never more; tests hold the two side by side.
 """
 
-from cpython.dict cimport PyDict_GetItem
-from cpython.object cimport PyObject
-
 include "_kinds.pxi"
+include "_mail.pxi"
 include "_spelling.pxi"
 include "_words.pxi"
 include "_paths.pxi"
 include "_numbers.pxi"
+include "_sieve.pxi"
 
-cdef struct Need:
-    Lanes lanes
-    Py_ssize_t size, word
-    int kind, detector
-
-cdef class Glance:
+cdef class Glance(Sieve):
     """One set of rules. `mask` is `mask_json` for what it is sure of."""
 
-    cdef object _rules, _fields, _spans, _judged, _may_hide
+    cdef object _rules, _fields, _spans, _may_hide
     cdef Paths _paths
-    cdef dict _plans
-    cdef object _plan
     cdef frozenset _hidden
-    cdef tuple _labels, _names, _replaces, _traces
-    cdef Need _needs[MOST_NEEDS]
-    cdef int _many
-    cdef Lanes _few, _mail_alone, _card_alone
-    cdef Py_ssize_t _mail, _card, _ssn
-    cdef bint _cards[3]
-    cdef bint _ssns[2]
+    cdef tuple _labels, _names, _replaces
 
     def __init__(self, rules):
         values = rules.values
+        Sieve.__init__(self, rules.scanner, rules.names, values)
         self._rules, self._fields = rules, rules.fields
         self._spans = rules.scanner.spans
-        self._plans, self._plan = rules.scanner.stretches.plans, rules.scanner.stretches.plan
         self._paths, self._hidden = None, frozenset()
         if rules.walks:
             self._paths, self._hidden = Paths(rules.fields), rules.fields.last_names
         self._may_hide = rules.fields.named_in if rules.walks else None
-        self._judged = values._judged
         self._labels, self._replaces, self._names = values._labels, values._replaces, rules.names
-        self._mail = values._mail
-        self._card, self._ssn = _index(rules.names, "credit_card"), _index(rules.names, "us_ssn")
-        self._mail_alone = <Lanes> 1 << self._mail if self._mail >= 0 else 0
-        self._card_alone = <Lanes> 1 << self._card if self._card >= 0 else 0
-        for at, shape in enumerate((b'"0000 0000 0000 0000",', b'"0000-0000-0000-0000",', b'"0000000000000000",')):
-            self._cards[at] = self._card >= 0 and self._judged(shape) == self._card
-        for at, shape in enumerate((b'"000-00-0000",', b'"000 00 0000",')):
-            self._ssns[at] = self._ssn >= 0 and self._judged(shape) == self._ssn
-        self._take_needs(rules.scanner.detectors)
-
-    def _take_needs(self, detectors):
-        least, traces = [128] * 7 + [1], []
-        if len(detectors) > MOST_DETECTORS:
-            raise ValueError("too many detectors")
-        for at, detector in enumerate(detectors):
-            for need in detector.needs:
-                if len(traces) == MOST_NEEDS:
-                    raise ValueError("too many needs")
-                counts = (need.digits, need.upper, need.underscores, need.hyphens, need.points, need.colons, need.ats, 0)
-                if not any(counts):
-                    raise ValueError(f"{detector.name}: a need that every string meets")
-                mine = &self._needs[len(traces)]
-                mine.lanes, mine.size, mine.word, mine.detector = 0, max(need.size, need.word), need.word, at
-                mine.kind = DIGITS if detector.digits else OTHER
-                for lane, count in enumerate(counts):
-                    mine.lanes |= <Lanes> count << 8 * lane
-                    if count:
-                        least[lane] = min(least[lane], count)
-                traces.append(need.traces)
-            if not detector.needs:
-                raise ValueError(f"{detector.name}: no needs")
-        self._many, self._traces, self._few = len(traces), tuple(traces), 0
-        for lane, count in enumerate(least):
-            self._few |= <Lanes> (128 - count) << 8 * lane
 
     def mask(self, bytes raw not None, dict counts not None, Words words=None, bint lines=False):
         """The masked bytes, the very object if nothing in it is hidden; None, and nothing counted, when unsure: also when one of
@@ -245,20 +196,19 @@ cdef class Glance:
             # Attack: 4.111111111111111e15 is a card to whoever reads the number.
             if _is_short(&number):
                 return after
+        elif self._may_be_card(number.digits, number.digits + number.whole):
+            digits = _bytes(number.digits, number.digits + number.whole)
+            self._put(work, at, after, b'"' + <bytes?> (self._labels[self._card] or self._replaces[self._card](digits)) + b'"')
+            tally.append(self._names[self._card])
+            return after
         # A fraction that is no longer than a double is written is no card (credit_card.py).
-        elif not self._may_be_card(number.digits, number.digits + number.whole) and (
-            number.parts < 12 or number.whole + number.parts <= 18
-        ):
+        elif number.parts < 12 or number.whole + number.parts <= 18:
             return after
         found = self._rules.number(_bytes(at, after))
         if found is not None:
             self._put(work, at, after, <bytes?> found[0])
             tally.append(found[1])
         return after
-
-    cdef inline bint _may_be_card(self, Place at, Place end) noexcept:
-        """Whether digits that stand alone are one. No other detector takes digits without anything between them."""
-        return 12 <= end - at <= 19 and self._card >= 0 and _is_card(at, end)
 
     cdef bint _string(self, Work* work, Place start, Place end, Lanes lanes, bint key, list tally) except -1:
         """Judges one string without escapes that may hold something. False when unsure."""
@@ -276,45 +226,29 @@ cdef class Glance:
         wanted = self._wanted(start, end, lanes, kinds)
         if not wanted:
             return True
-        if wanted == self._mail_alone and not key and is_address(start, end):
-            return self._replaced(work, self._mail, start, end, tally)
+        if wanted == self._mail_alone:
+            return self._mailed(work, start, end, key, tally)
         hits = self._spans(_bytes(start, end), _members(wanted))
         return not (key and hits) and self._all_replaced(work, start, end, hits, tally)
 
-    cdef Lanes _wanted(self, Place start, Place end, Lanes lanes, int kinds) except? 0:
-        """The detectors, bit by bit, that may find something in a text."""
-        cdef Py_ssize_t size = end - start, word = -1
-        cdef Lanes wanted = 0, digits = 0
-        cdef Need* need
-        cdef int at
-        for at in range(self._many):
-            need = &self._needs[at]
-            if size < need.size or ((lanes | HIGH) - need.lanes) & HIGH != HIGH:
-                continue
-            if need.kind == DIGITS:
-                digits |= <Lanes> 1 << need.detector
-                continue
-            if not _has_trace(start, end, <tuple> self._traces[at]):
-                continue
-            if word < 0:
-                word = _longest_word(start, end)
-            if word >= need.word:
-                wanted |= <Lanes> 1 << need.detector
-        if not digits:
-            return wanted
-        if kinds & APART:
-            return wanted | digits
-        if lanes & 255 == size:
-            return wanted | (digits & self._card_alone if self._may_be_card(start, end) else 0)
-        return wanted | digits if self._in_runs(start, end) else wanted
+    cdef bint _mailed(self, Work* work, Place at, Place end, bint key, list tally) except -1:
+        """The same where nothing but addresses may be in it."""
+        cdef Place first, last
+        while _find_address(at, end, &first, &last):
+            if key:
+                return False
+            self._replaced(work, self._mail, first, last, tally)
+            at = last
+        return True
 
     cdef bint _spelled(self, Work* work, Place start, Place end, bint key, bint escaped, list tally) except -1:
         """The same for a string in which characters stand in other spellings: it is judged as it is read, and as those read it who
         undo more (`Rules.find`)."""
         cdef Place text = <Place> work.said.bytes if escaped else start
         cdef Place last = text + work.said.size if escaped else end
-        cdef Lanes lanes
+        cdef Lanes lanes, wanted
         cdef int layer = 0, kinds
+        cdef bint more
         while True:
             lanes, kinds = _counted(text, last), 0
             if lanes >> 56:
@@ -322,9 +256,11 @@ cdef class Glance:
                 if kinds < 0:
                     return False
             # Attack: \u0040 for @, %34111… for 4111…, and these in one another.
-            if (lanes + self._few) & HIGH and self._wanted(text, last, lanes, kinds):
+            wanted = self._wanted(text, last, lanes, kinds) if (lanes + self._few) & HIGH else 0
+            more = kinds & SPELLED or memchr(text, c"\\", last - text) is not NULL
+            if wanted:
                 break
-            if layer == LAYERS or not (kinds & SPELLED or memchr(text, c"\\", last - text)):
+            if layer == LAYERS or not more:
                 return True
             if not _undone(text, last, &work.undone[layer & 1]):
                 return True
@@ -332,7 +268,12 @@ cdef class Glance:
             last = text + work.undone[layer & 1].size
             layer += 1
         content = _said(work) if escaped else _bytes(start, end)
-        hits = self._rules.find(content)
+        if layer or more:
+            hits = self._rules.find(content)
+        elif wanted == self._mail_alone:
+            hits = _addresses(text, last, self._mail)
+        else:
+            hits = self._spans(content, _members(wanted))
         if not hits:
             return True
         if key:
@@ -342,22 +283,6 @@ cdef class Glance:
         self._put(work, start - 1, end + 1, <bytes?> self._rules.rewritten(content, hits))
         tally.extend([self._names[hit[2]] for hit in hits])
         return True
-
-    cdef inline Py_ssize_t _whole(self, Place at, Py_ssize_t size, Py_ssize_t digits) noexcept:
-        """The detector of which a whole string is a value, if it is one of the commonest shapes; else -1.
-
-        Nothing else finds a value in digits and separators; that no earlier detector does was asked when the rules were made.
-        """
-        if digits == 16:
-            if size == 16:
-                return self._card if self._cards[2] and _is_plain_card(at, at + 16) else -1
-            if size == 19 and at[4] == at[9] == at[14]:
-                if (at[4] == c" " and self._cards[0]) or (at[4] == c"-" and self._cards[1]):
-                    return self._card if _is_plain_card(at, at + 19) else -1
-        elif digits == 9 and size == 11 and at[3] == at[6]:
-            if (at[3] == c"-" and self._ssns[0]) or (at[3] == c" " and self._ssns[1]):
-                return self._ssn if _is_issued(at) else -1
-        return -1
 
     cdef bint _all_replaced(self, Work* work, Place start, Place end, list hits, list tally) except -1:
         cdef Py_ssize_t first, last
@@ -384,47 +309,16 @@ cdef class Glance:
         work.copied = end
         return 0
 
-    cdef bint _in_runs(self, Place at, Place end) except -1:
-        """Whether a stretch of the text has a shape that can hold something (stretches.py)."""
-        cdef Place start
-        cdef bytes shape
-        cdef PyObject* plan
-        while at < end:
-            start = at
-            while at < end and classes[at[0]] & IN_RUN:
-                at += 1
-            if at - start >= RUN:
-                if at - start > LONGEST_SHAPE:
-                    return True
-                shape = _shape(start, at)
-                plan = PyDict_GetItem(self._plans, shape)
-                if plan is NULL:
-                    if self._plan(shape):
-                        return True
-                elif <list> plan:
-                    return True
-            at += 1
-        return False
-
-
-cdef list _members(Lanes wanted):
-    return [at for at in range(MOST_DETECTORS) if wanted >> at & 1]
-
-
-cdef Py_ssize_t _index(names, name):
-    return names.index(name) if name in names else -1
-
-
 cdef void _give_way() noexcept:
     # Attack: megabytes dense with hits are masked in a thread of their own, and must not keep the interpreter from the others.
     with nogil:
         pass
 
 
-def is_whole_address(bytes text not None):
-    """`is_address`, for tests."""
+def addresses(bytes text not None):
+    """`_addresses`, for tests."""
     cdef Place at = <Place> PyBytes_AS_STRING(text)
-    return is_address(at, at + len(text))
+    return _addresses(at, at + len(text), 0)
 
 
 def is_card(bytes text not None):
