@@ -50,15 +50,21 @@ def answers() -> dict[str, tuple[str, bytes]]:
         "prose with line ends, a text alone": _compact((_PROSE + "\n") * 13),
         "German, UTF-8": _compact({"lines": [_GERMAN] * 14}),
         "German, \\u00fc": _compact({"lines": [_GERMAN] * 11}, ascii_only=True),
-        "links with %20 and &amp;": _compact([f"https://shop.example/find?q=a%20b&amp;page={at}&#38;x" for at in range(25)]),
+        "links with %20 and &amp;": _compact(
+            [f"https://shop.example/find?q=a%20b&amp;page={at}&#38;x" for at in range(25)]
+        ),
         "numbers with exponents": _compact([{"x": 1.5e-7 * at, "y": 6.02e23, "z": 0.1 * at} for at in range(1, 24)]),
         "JSON in JSON": _compact({"event": json.dumps({"orders": _orders(5)}), "sent": True}),
         "JSON in JSON in JSON": _compact({"event": json.dumps({"body": json.dumps(_orders(4))})}),
         "8 e-mail addresses in texts": _compact(_people(8, text="write to ada@example.com, please; or call. " * 2)),
         "20 e-mail addresses, line ends": _compact(_people(20, mail="ada@example.com\n")),
-        "8 cards in texts": _compact(_people(8, text="paid with 4111 1111 1111 1111, on Monday; thank you for that. " * 2)),
+        "8 cards in texts": _compact(
+            _people(8, text="paid with 4111 1111 1111 1111, on Monday; thank you for that. " * 2)
+        ),
         "20 cards as numbers": _compact(_people(20, card=4111111111111111)),
-        "an IBAN and an address of IPv4": _compact([*orders, {"iban": "GB82WEST12345698765432", "from": "192.168.10.21"}]),
+        "an IBAN and an address of IPv4": _compact(
+            [*orders, {"iban": "GB82WEST12345698765432", "from": "192.168.10.21"}]
+        ),
         "telephone numbers": _compact(_people(16, phone="+1 (202) 555-0143")),
         "a hidden field": _compact([*orders[:5], {"user": "ada", "password": "swordfish"}]),
         "hidden fields in all": _compact(_people(20, password="swordfish")),

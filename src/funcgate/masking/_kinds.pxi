@@ -37,7 +37,8 @@ cdef enum:
 # Eight counters in one number, seven bits each: digits, upper case, "_", "-", ".", ":", "@", and all that may be an escape or
 # lies beyond ASCII. The highest bit of all marks what ends a string, or may not be in one.
 cdef Lanes lanes_of[256]
-cdef unsigned char classes[256], shapes[256], plain_escapes[256]
+cdef unsigned char classes[256], shapes[256], plain_escapes[256], short_escapes[256]
+cdef const char* hexadecimal = "0123456789abcdef"
 cdef Lanes STOP = 0x8000_0000_0000_0000, HIGH = 0x8080_8080_8080_8080, FULL = 0x4040_4040_4040_4040
 COUNTED = (b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"_", b"-", b".", b":", b"@", b"%&" + bytes(range(128, 256)))
 
@@ -52,7 +53,7 @@ cdef void _make_tables() noexcept:
     cdef unsigned char byte
     cdef int at, lane
     for at in range(256):
-        classes[at], shapes[at], lanes_of[at], plain_escapes[at] = 0, c"x", STOP if at < 32 else 0, 0
+        classes[at], shapes[at], lanes_of[at], plain_escapes[at], short_escapes[at] = 0, c"x", STOP if at < 32 else 0, 0, 0
     for lane in range(8):
         for byte in <bytes> COUNTED[lane]:
             lanes_of[byte] = <Lanes> 1 << 8 * lane
@@ -65,7 +66,10 @@ cdef void _make_tables() noexcept:
     _tell(b"0123456789abcdefABCDEF", HEX)
     _tell(b"\\%&", SPELLS)
     for at in range(8):
-        plain_escapes[<unsigned char> (<bytes> b'"\\/bfnrt')[at]] = (<bytes> b'"\\/\b\f\n\r\t')[at]
+        byte = (<bytes> b'"\\/bfnrt')[at]
+        plain_escapes[byte] = (<bytes> b'"\\/\b\f\n\r\t')[at]
+        if byte != c"/":
+            short_escapes[plain_escapes[byte]] = byte
     for byte in b' -.+()/",}]':
         shapes[byte] = byte
     for byte in b"0123456789":

@@ -280,9 +280,23 @@ cdef class Glance(Sieve):
             return False
         if not escaped:
             return self._all_replaced(work, start, end, hits, tally)
-        self._put(work, start - 1, end + 1, <bytes?> self._rules.rewritten(content, hits))
-        tally.extend([self._names[hit[2]] for hit in hits])
-        return True
+        return self._rewritten(work, start, end, content, hits, tally)
+
+    cdef bint _rewritten(self, Work* work, Place start, Place end, bytes content, list hits, list tally) except -1:
+        """A string with escapes that has hits is written anew (`structured.leaf_edits`)."""
+        cdef Place text = <Place> PyBytes_AS_STRING(content), at = text, last = text + len(content), first, after
+        cdef bytes new
+        self._put(work, start, end, b"")
+        for hit in hits:
+            first, after = text + <Py_ssize_t> hit[0], text + <Py_ssize_t> hit[1]
+            if not at <= first <= after <= last:
+                raise IndexError
+            new = self._labels[hit[2]] or self._replaces[hit[2]](_bytes(first, after))
+            _add_encoded(&work.out, at, first)
+            _add_encoded(&work.out, <Place> PyBytes_AS_STRING(new), <Place> PyBytes_AS_STRING(new) + len(new))
+            tally.append(self._names[hit[2]])
+            at = after
+        return _add_encoded(&work.out, at, last) == 0
 
     cdef bint _all_replaced(self, Work* work, Place start, Place end, list hits, list tally) except -1:
         cdef Py_ssize_t first, last
@@ -325,3 +339,48 @@ def is_card(bytes text not None):
     """`_is_card` of some digits, for tests."""
     cdef Place at = <Place> PyBytes_AS_STRING(text)
     return 12 <= len(text) <= 19 and _is_card(at, at + len(text))
+
+
+def decoded(bytes token not None):
+    """What a JSON string says (`tokens.decoded`), None for what is none; for tests."""
+    cdef Work work
+    cdef Place begin = <Place> PyBytes_AS_STRING(token), end = begin + len(token), last
+    _begin(&work, begin)
+    try:
+        if begin == end or begin[0] != c'"':
+            return None
+        last = _decoded(begin + 1, end, &work.said)
+        if last is NULL or end - last != 1 or _peculiar(begin, end) < 0:
+            return None
+        return _said(&work)
+    finally:
+        _free(&work)
+
+
+def undone(bytes text not None):
+    """The text with its spellings undone once (`spelling.View`), None where there are none; for tests."""
+    cdef Work work
+    cdef Place begin = <Place> PyBytes_AS_STRING(text)
+    _begin(&work, begin)
+    try:
+        return _said(&work) if _undone(begin, begin + len(text), &work.said) else None
+    finally:
+        _free(&work)
+
+
+def encoded(bytes text not None):
+    """`tokens.encoded` without its quotes, for tests."""
+    cdef Work work
+    cdef Place begin = <Place> PyBytes_AS_STRING(text)
+    _begin(&work, begin)
+    try:
+        _add_encoded(&work.said, begin, begin + len(text))
+        return _said(&work)
+    finally:
+        _free(&work)
+
+
+def is_utf8(bytes text not None):
+    """For tests."""
+    cdef Place begin = <Place> PyBytes_AS_STRING(text)
+    return _peculiar(begin, begin + len(text)) >= 0

@@ -46,11 +46,13 @@ cdef bint _is_short(Number* number) noexcept:
     """Whether a number with an exponent, written without it (`tokens.expanded`), is no card for sure: too few digits in a row, or
     too many."""
     cdef Py_ssize_t whole = number.whole, parts = number.parts, power = number.power
+    if number.less and whole < power < 20 and whole + parts < 20 and number.exponent < 4:
+        # All after the point begins with a 0. No card does that is longer than 12 digits, and 12 digits after "0." are no longer than
+        # a double is written (credit_card.py).
+        return True
     if whole > 11 or parts > 11 or number.exponent > 11:
         return False
     if number.less:
-        # All after the point begins with a 0 if the exponent is beyond the first case. No card does that is longer than 12 digits,
-        # and 12 digits after "0." are no longer than a double is written.
-        return power > whole or parts + power < 12 or whole + parts < 18
+        return power <= whole and (parts + power < 12 or whole + parts < 18)
     # So many digits stand before the point; after a 0, at most.
     return whole + power < 12 or (whole + power > 19 and number.digits[0] != c"0")

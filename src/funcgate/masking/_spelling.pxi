@@ -179,6 +179,27 @@ cdef char* _put_utf8(char* new, int code) noexcept:
     return new + 4
 
 
+cdef int _add_encoded(Out* out, Place at, Place end) except -1:
+    """The text as it stands in a JSON string, without the quotes: as `tokens.encoded` spells it."""
+    cdef Place start
+    cdef char unit[6]
+    while True:
+        start = at
+        while at < end and not lanes_of[at[0]] & STOP:
+            at += 1
+        _add(out, start, at - start)
+        if at >= end:
+            return 0
+        unit[0], unit[1] = c"\\", short_escapes[at[0]]
+        if unit[1]:
+            _add(out, unit, 2)
+        else:
+            unit[1], unit[2], unit[3] = c"u", c"0", c"0"
+            unit[4], unit[5] = hexadecimal[at[0] >> 4], hexadecimal[at[0] & 15]
+            _add(out, unit, 6)
+        at += 1
+
+
 cdef bint _undone(Place at, Place end, Out* into) except -1:
     """Whether there is a spelling in the text (`spelling.View`); the text without is in `into`."""
     cdef Place start = at, after
@@ -279,5 +300,5 @@ cdef Place _numbered(Place at, Place end, int* code) noexcept:
             digits += 1
         if digits < 2:
             return NULL
-        code[0] = value
+        code[0] = value if value != NEWLINE else 0
     return at + 1 if at < end and at[0] == c";" else at

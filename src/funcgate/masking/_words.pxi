@@ -1,23 +1,23 @@
-"""Texts to look for in what a target answers: the spellings of the credential. It errs to the safe side only."""
+"""Texts to look for in what a target answers: the spellings of the credential."""
 
 
 cdef class Words:
-    """Texts to look for, each of seven bytes or more. `may_be_in` is False only where none of them is: for those that are
-    left, a look at every fourth byte."""
+    """Texts to look for, each of seven bytes or more, so that a look at every fourth byte is enough."""
 
     cdef unsigned char _marks[4096]
-    cdef set _words
+    cdef dict _places  # of four bytes: in which texts they are, and where
 
     def __init__(self, texts):
-        self._words = set()
-        for at in range(4096):
-            self._marks[at] = 0
+        places = {}
         for text in texts:
             if len(text) < 7:
                 raise ValueError("too short to be looked for at every fourth byte")
             for at in range(4):
-                self._words.add(int.from_bytes(text[at : at + 4], "little"))
-        for word in self._words:
+                places.setdefault(int.from_bytes(text[at : at + 4], "little"), []).append((bytes(text), at))
+        self._places = {word: tuple(found) for word, found in places.items()}
+        for at in range(4096):
+            self._marks[at] = 0
+        for word in places:
             self._marks[_mark(word)] = 1
 
     def may_be_in(self, bytes text not None):
@@ -25,12 +25,25 @@ cdef class Words:
         return self._may_be(at, at + len(text))
 
     cdef bint _may_be(self, Place at, Place end) except -1:
+        cdef Place begin = at
         cdef unsigned int word
         while end - at >= 4:
             word = at[0] | at[1] << 8 | at[2] << 16 | <unsigned int> at[3] << 24
-            if self._marks[_mark(word)] and word in self._words:
+            if self._marks[_mark(word)] and self._is_at(word, begin, at, end):
                 return True
             at += 4
+        return False
+
+    cdef bint _is_at(self, unsigned int word, Place begin, Place at, Place end) except -1:
+        cdef Py_ssize_t before, size
+        found = self._places.get(word)
+        if found is None:
+            return False
+        for text, before in <tuple> found:
+            size = len(<bytes> text)
+            if at - begin >= before and end - at >= size - before:
+                if memcmp(at - before, PyBytes_AS_STRING(<bytes> text), size) == 0:
+                    return True
         return False
 
     cdef bint _may_be_spelled(self, Place at, Place end, Out* one, Out* other) except -1:

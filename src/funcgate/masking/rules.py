@@ -72,10 +72,6 @@ class Rules:
         pieces.append(text[at:])
         return b"".join(pieces)
 
-    def rewritten(self, content: bytes, hits: Sequence[Hit]) -> bytes:
-        """The JSON string that says `content` without its hits."""
-        return encoded(self.splice(content, hits, {}))
-
     def number(self, token: bytes) -> tuple[bytes, str] | None:
         """What stands in place of a JSON number, and for what; None when it stays. Raises `ScanFailed`."""
         content = expanded(token)

@@ -132,7 +132,11 @@ def step_of(kind: Kind, shape: bytes) -> Step | None:
     if kind.by_digits(UNANCHORED, shape.replace(b"0", b"2"), 0, len(shape))[0][0] >= 0:
         return Step(kind, ())
     # With ordinary digits the pattern finds nothing, so a value here begins with a 0 (dates do not).
-    starts = {start for start, _ in candidates if not start or (shape[start - 1] != _ZERO and not _follows(kind, shape, start))}
+    starts = {
+        start
+        for start, _ in candidates
+        if not start or (shape[start - 1] != _ZERO and not _follows(kind, shape, start))
+    }
     return Step(kind, (), tuple(sorted(starts))) if starts else None
 
 
