@@ -124,13 +124,13 @@ class CallerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._discarding or self._broken is not None:
             return
-        request = self._reader.whole(data)
+        request = self._reader.first(data)
         if request is None:
             self._take(data)
             return
         queue = self._queue
         queue.append(request)
-        if len(queue) >= self._limits.max_pipelined:
+        if len(queue) >= self._limits.max_pipelined or (not request.complete and request.size > self._allowance):
             self._pause_reading()
         waiter = self._waiter
         if waiter is not None:
@@ -139,7 +139,7 @@ class CallerConnection(asyncio.Protocol):
                 waiter.set_result(None)
 
     def _take(self, data: bytes) -> None:
-        """Bytes that are anything but one whole plain request."""
+        """Bytes that are anything but a plain request from its beginning."""
         reader = self._reader
         try:
             reader.feed(data)

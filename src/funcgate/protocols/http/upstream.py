@@ -127,20 +127,19 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._got_byte = True
-        answer, reader = self._answer, self._reader
-        if answer is not None and (body := reader.whole(data)) is not None:
-            self._answer = None
-            self.deadline = inf
-            if not answer.done():
-                answer.set_result(Answer(cast(Response, reader.response), body, self))
-            return
         try:
-            reader.feed(data)
+            body = self._reader.feed(data)
         except Malformed as malformed:
             self._fail(_unreadable(malformed))
             self._abort()
             return
-        self._advance()
+        if body is None:
+            self._advance()
+            return
+        answer, self._answer = self._answer, None
+        self.deadline = inf
+        if answer is not None and not answer.done():
+            answer.set_result(Answer(cast(Response, self._reader.response), body, self))
 
     def eof_received(self) -> bool:
         self._ended()
