@@ -203,18 +203,22 @@ async def _carry(folder: Path, calls: int, form: Form) -> None:
 class _Loop(uvloop.Loop):
     """Connects to nothing: whoever is asked answers each request as the bench's upstream would."""
 
-    form: Form
+    answer: Pieces
 
     async def create_connection(self, make: Callable[[], asyncio.Protocol], *_: Any, **__: Any) -> Any:  # type: ignore[override]
-        body = sensitive_answer().body
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
-        pieces = self.form.answer(head, body)
-        wire = _wired(make(), lambda _: wire.arrive(pieces), lambda: None)
+        wire = _wired(make(), lambda _: wire.arrive(self.answer), lambda: None)
         return wire, wire.end
+
+
+def _answer(form: Form) -> Pieces:
+    body = sensitive_answer().body
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    return form.answer(head, body)
 
 
 if __name__ == "__main__":
     Path(sys.argv[1]).mkdir()
-    _Loop.form = FORMS[sys.argv[3]]
+    asked = FORMS[sys.argv[3]]
+    _Loop.answer = _answer(asked)
     with asyncio.Runner(loop_factory=_Loop) as runner:
-        runner.run(_carry(Path(sys.argv[1]), int(sys.argv[2]), _Loop.form))
+        runner.run(_carry(Path(sys.argv[1]), int(sys.argv[2]), asked))

@@ -129,6 +129,12 @@ class HttpExchange(ABC):
         patient_s = limit_s if wait_s is None else min(float(wait_s), limit_s)
         return Patience(patient_s, detached, named, also, fields, digest)
 
+    @property
+    def collects(self) -> bool:
+        """Whether an answer of JSON is masked as a whole: then nobody waits for its first piece."""
+        call = self.call
+        return call is not None and self._site.snapshot.maskers(call.function).collects
+
     def renew(self) -> bool:
         """See `core.ports.Exchange`."""
         old, call = self.http_target, self.call

@@ -47,12 +47,14 @@ async def forward(exchange: Outgoing, permit: Permit, lease: Lease) -> Reply:
         connection = pool.idle() or await pool.acquire()
         again = connection.used > 0 and method in IDEMPOTENT
         try:
-            answer = await connection.ask(data, method == b"HEAD", target.limits.timeout_s, target.whole_up_to)
+            answer = await connection.ask(
+                data, method == b"HEAD", target.limits.timeout_s, target.whole_up_to, exchange
+            )
         except Died:
             pool.discard(connection)
             if not again:
                 raise Refused(_UNREACHABLE, private_detail=_UNANSWERED) from None
-            answer = await _ask_again(target, pool, data, method)
+            answer = await _ask_again(exchange, target, pool, data)
         except BaseException:
             pool.discard(connection)  # also when the caller went away: nobody may get this answer later
             raise
@@ -72,11 +74,12 @@ async def forward(exchange: Outgoing, permit: Permit, lease: Lease) -> Reply:
         exchange.target_s += perf_counter() - started
 
 
-async def _ask_again(target: HttpTarget, pool: Pool, data: bytes, method: bytes) -> Answer:
+async def _ask_again(exchange: Outgoing, target: HttpTarget, pool: Pool, data: bytes) -> Answer:
     """On a new connection, once."""
     connection = await pool.acquire(fresh=True)
+    head_only = exchange.request.method == b"HEAD"
     try:
-        return await connection.ask(data, method == b"HEAD", target.limits.timeout_s, target.whole_up_to)
+        return await connection.ask(data, head_only, target.limits.timeout_s, target.whole_up_to, exchange)
     except Died:
         pool.discard(connection)
         raise Refused(_UNREACHABLE, private_detail="the target closed two connections unanswered") from None

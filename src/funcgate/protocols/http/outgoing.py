@@ -39,6 +39,9 @@ class Outgoing(Protocol):
     unread: Unread | None
     target_s: float
 
+    @property
+    def collects(self) -> bool: ...
+
 
 def injection(target: HttpTarget, lease: Lease) -> Injection:
     """The lease as bytes; worked out once for each lease object."""

@@ -9,11 +9,12 @@ from funcgate.wire.compiled import reading
 AFTER_CHUNK = {0: b"", 1: b"1\r\nx\r", 2: b"1\r\nx"}
 
 
-def go_on(data: bytes, left: int, *, chunked: bool) -> tuple[bytes, int, int]:
+def go_on(data: bytes, left: int, chunked: bool) -> tuple[bytes, int, int]:
     """The bytes of the body in `data`, how many of `data` were taken, and what is left then: -1 when the body is complete."""
     if chunked:
         body, taken, left = reading.chunks(data, left)
         return body, taken, left
-    if len(data) < left:
-        return data, len(data), left - len(data)
-    return data[:left], left, -1
+    size = len(data)
+    if size == left:
+        return data, size, -1
+    return (data, size, left - size) if size < left else (data[:left], left, -1)

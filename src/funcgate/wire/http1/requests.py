@@ -27,8 +27,8 @@ class Request:
     """One request: its head at once, its body as it comes.
 
     `fields` are the end-to-end fields in order, names in lower case, those that must not cross already gone; `known` holds
-    the fields that the gateway reads itself. `pieces` collect the body; `complete` says that all of it is there, and `left`, where
-    llhttp does not read it, what is not (`_reading.pyx`).
+    the fields that the gateway reads itself. `pieces` collect the body; `complete` says that all of it is there, `left` what
+    is not, where llhttp does not read it (`_reading.pyx`).
     """
 
     __slots__ = (
@@ -119,23 +119,18 @@ class RequestReader:
         self._overhead = 0
         self._began = False
         self._large = False
-        self._in_head = False
+        self.mid_head = False  # a head has begun and is not complete: for the header timeout
         self._skip = 0
         self._apart = False  # the body of `current` is read without llhttp, which stands before the message
         self._silent = False
         self.current: Request | None = None
         self._parser = httptools.HttpRequestParser(self)
 
-    @property
-    def mid_head(self) -> bool:
-        """Whether a head has begun and is not complete: for the header timeout."""
-        return self._in_head
-
     def first(self, data: bytes) -> Request | None:
         """The next request, if the next bytes of the connection are one plain head, what there is of its body, and nothing else.
         It is not announced; if it is not complete, `feed` what comes. Else None, and nothing was taken: `feed` them."""
         current = self.current
-        if self._plain is None or self._in_head:
+        if self._plain is None or self.mid_head:
             return None
         if current is not None and not (current.complete and current.keep_alive):
             return None
@@ -155,7 +150,7 @@ class RequestReader:
         if not data or self._ended():
             return
         self._began = False
-        self._large = self._in_head or len(data) > self._limits.max_bytes  # else a head in it cannot be too large
+        self._large = self.mid_head or len(data) > self._limits.max_bytes  # else a head in it cannot be too large
         before = 0 if self.current is None else self.current.size
         self._parse(data)
         if not self._began:
@@ -179,19 +174,22 @@ class RequestReader:
         request = self.current
         if request is None:
             raise TypeError("a body without a request")
-        before, taken = request.size, len(data)
-        piece, taken, request.left = go_on(data, request.left, chunked=b"transfer-encoding" in request.known)
+        before = request.size
+        piece, taken, left = go_on(data, request.left, b"transfer-encoding" in request.known)
+        request.left = left
         if piece:
             request.pieces.append(piece)
-            request.size += len(piece)
-        if request.left < 0:
+            request.size = before + len(piece)
+        if left < 0:
             request.complete, self._apart = True, False
-            self._count_overhead(taken if request.keep_alive else len(data), before)
-            return data[taken:]
-        self._count_overhead(taken, before)
-        if taken < len(data):
+            if not request.keep_alive:
+                self._count_overhead(len(data), before)
+                return b""
+        if taken != len(piece):
+            self._count_overhead(taken, before)
+        if left >= 0 and taken < len(data):
             self._apart, self._silent = False, True
-            self._parser.feed_data(_STANDING[request.keep_alive] + AFTER_CHUNK[request.left])
+            self._parser.feed_data(_STANDING[request.keep_alive] + AFTER_CHUNK[left])
             self._silent = False
         return data[taken:]
 
@@ -201,7 +199,7 @@ class RequestReader:
 
     def _count_overhead(self, taken: int, before: int) -> None:
         """Bytes that are no body: of the head, of chunk framing, of trailers."""
-        size = 0 if self.current is None or self._in_head else self.current.size
+        size = 0 if self.current is None or self.mid_head else self.current.size
         self._overhead += taken - max(0, size - before)
         # Attack: a header line, a chunk extension or a trailer that never ends, in small pieces.
         if self._overhead > self._limits.max_bytes + self._limits.max_line + 8 * size:
@@ -212,7 +210,7 @@ class RequestReader:
     def on_message_begin(self) -> None:
         if self._silent:
             return
-        self._in_head = self._began = True
+        self.mid_head = self._began = True
         self._overhead = 0
         self._url = b""
         self._raw = []
@@ -232,7 +230,7 @@ class RequestReader:
         if self._silent:
             self._raw = []
             return
-        self._in_head = False
+        self.mid_head = False
         parser = self._parser
         request = Request(parser.get_method(), self._url)
         version = parser.get_http_version()

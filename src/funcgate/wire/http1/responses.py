@@ -143,12 +143,13 @@ class ResponseReader:
         response = self.response
         if response is None:
             raise TypeError("a body without an answer")
-        piece, taken, left = go_on(data, self._left, chunked=response.length < 0)
+        piece, taken, left = go_on(data, self._left, response.length < 0)
         if piece:
             self.pieces.append(piece)
             self.size += len(piece)
         self._left = left
-        self._count_overhead(taken - len(piece))
+        if taken != len(piece):
+            self._count_overhead(taken - len(piece))
         if left < 0:
             self.complete, self._apart = True, False
         elif taken < len(data):
