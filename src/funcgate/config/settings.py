@@ -17,12 +17,12 @@ from funcgate.core.units import parse_size, parse_time
 from funcgate.wire.http2.limits import Http2Limits
 
 from .shape import (
-    GrpcLimitsSpec,
     Http2FramesSpec,
     Http2Spec,
     JournalSpec,
     ListenLimitsSpec,
     PostgresLimitsSpec,
+    StreamLimitsSpec,
     TargetLimitsSpec,
     UpstreamTlsSpec,
 )
@@ -145,7 +145,7 @@ def target_limits(spec: TargetLimitsSpec, where: Where, problems: list[Problem])
     more: dict[str, Any] = {}
     if isinstance(spec, PostgresLimitsSpec):
         more["max_rows"] = read.count("max_rows", spec.max_rows)
-    elif isinstance(spec, GrpcLimitsSpec):
+    elif isinstance(spec, StreamLimitsSpec):
         more |= {
             "stream_timeout_s": read.time("stream_timeout", spec.stream_timeout),
             "stream_idle_timeout_s": read.time("stream_idle_timeout", spec.stream_idle_timeout),

@@ -225,6 +225,14 @@ class TargetLimitsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_wait: Time = "30s"
 
 
+class StreamLimitsSpec(TargetLimitsSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one call may use. A stream has `stream_timeout` for `timeout`, and `stream_idle_timeout` for `idle_timeout`."""
+
+    stream_timeout: Time = "24h"
+    stream_idle_timeout: Time = "10m"
+    end_with_token: bool = True
+
+
 class HttpTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="protocol", tag="http"):
     """A target that speaks HTTP/1.1, or with `http2` HTTP/2: over TLS by ALPN, else with prior knowledge."""
 
@@ -233,7 +241,7 @@ class HttpTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     http2: bool = False
     functions: OpenApiSpec | list[FunctionSpec]
     credential: CredentialSpec | None = None
-    limits: TargetLimitsSpec = TargetLimitsSpec()
+    limits: StreamLimitsSpec = StreamLimitsSpec()
     tls: UpstreamTlsSpec | None = None
     hosts: list[str] = []
     forward_headers: list[str] = []
@@ -253,14 +261,6 @@ class LaterTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     unmaskable: Literal["refuse", "pass"] = "refuse"
 
 
-class GrpcLimitsSpec(TargetLimitsSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one RPC may use. A stream has `stream_timeout` for `timeout`, and `stream_idle_timeout` for `idle_timeout`."""
-
-    stream_timeout: Time = "24h"
-    stream_idle_timeout: Time = "10m"
-    end_with_token: bool = True
-
-
 class GrpcTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="protocol", tag="grpc"):
     """A target that speaks gRPC: over HTTP/2 in clear (``http://``) or over TLS."""
 
@@ -268,7 +268,7 @@ class GrpcTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     url: str
     functions: ProtoSpec
     credential: CredentialSpec | None = None
-    limits: GrpcLimitsSpec = GrpcLimitsSpec()
+    limits: StreamLimitsSpec = StreamLimitsSpec()
     tls: UpstreamTlsSpec | None = None
     hosts: list[str] = []
     forward_headers: list[str] = []

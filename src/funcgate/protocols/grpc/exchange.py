@@ -23,6 +23,7 @@ from funcgate.core.reply import Reply
 from funcgate.protocols.calling import reason_of, session, told, traceparent_of
 from funcgate.protocols.http2.stream import Gone, Stream
 from funcgate.protocols.http2.upstream import refusal as refused_by_target
+from funcgate.protocols.watching import Watch
 from funcgate.wire.grpc import TextReader, alone, frame
 from funcgate.wire.http1.fields import INCIDENTAL
 from funcgate.wire.http1.prefer import read_prefer
@@ -45,7 +46,6 @@ from .messages import Messages, Readable
 from .opening import Opening
 from .replying import framed, streamed, whole
 from .target import GrpcSite, GrpcTarget, target_of_host
-from .watching import Watch
 
 _MARGIN_S = 1.0  # before the caller's deadline: what is told then still arrives
 

@@ -131,9 +131,14 @@ class HttpExchange(ABC):
 
     @property
     def collects(self) -> bool:
-        """Whether an answer of JSON is masked as a whole: then nobody waits for its first piece."""
+        """See `Outgoing`."""
         call = self.call
         return call is not None and self._site.snapshot.maskers(call.function).collects
+
+    @property
+    def serving(self) -> HttpSite:
+        """See `Outgoing`."""
+        return self._connection.site
 
     def renew(self) -> bool:
         """See `core.ports.Exchange`."""

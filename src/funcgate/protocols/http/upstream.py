@@ -53,7 +53,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._sweeper = sweeper
         self._reader = ResponseReader(limits)
         self._first_byte_timeout_s = first_byte_timeout_s
-        self._idle_timeout_s = idle_timeout_s
+        self._idle_timeout_s = self._silence_s = idle_timeout_s
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Answer] | None = None
         self._more: asyncio.Future[None] | None = None
@@ -98,6 +98,7 @@ class UpstreamConnection(asyncio.Protocol):
         first = now + self._first_byte_timeout_s
         self.deadline = first if first < total else total
         self._whole_up_to, self._asker = whole_up_to, asker
+        self._silence_s = self._idle_timeout_s
         self._got_byte = False
         if self._pieces:
             self._pieces.clear()
@@ -107,6 +108,18 @@ class UpstreamConnection(asyncio.Protocol):
         self._answer = answer = self._loop.create_future()
         transport.write(data)
         return answer
+
+    def lasts(self, timeout_s: float, idle_timeout_s: float) -> None:
+        """The rest of this answer may take as long, and be silent for as long."""
+        self._total_deadline, self._silence_s = self.now() + timeout_s, idle_timeout_s
+        if self.deadline != inf:  # it is not over yet
+            self._touch()
+
+    def cut(self, refused: Refused) -> None:
+        """The answer ends here, for this reason; nothing of it goes out any more."""
+        self._pieces.clear()
+        self._fail(refused)
+        self._abort()
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The body, piece by piece. Raises `Refused` when the target fails on the way."""
@@ -231,7 +244,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _touch(self) -> None:
         # While reading is paused it is the caller who is slow, and the caller's side has a timeout of its own.
-        self.deadline = min(self._total_deadline, inf if self._paused else self._loop.time() + self._idle_timeout_s)
+        self.deadline = min(self._total_deadline, inf if self._paused else self._loop.time() + self._silence_s)
 
     def _ended(self) -> None:
         reader = self._reader
