@@ -28,3 +28,11 @@ class TargetLimitsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_streams: int | None = None
     http2: TargetHttp2Spec | None = None
     max_wait: Time = "30s"
+
+
+class StreamLimitsSpec(TargetLimitsSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one call may use. A stream has `stream_timeout` for `timeout`, and `stream_idle_timeout` for `idle_timeout`."""
+
+    stream_timeout: Time = "24h"
+    stream_idle_timeout: Time = "10m"
+    end_with_token: bool = True

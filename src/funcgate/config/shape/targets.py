@@ -8,9 +8,8 @@ from funcgate.catalog import FunctionSpec, OpenApiSpec
 from funcgate.catalog.proto import ProtoSpec
 from funcgate.credentials import CredentialSpec
 
-from .limits import TargetLimitsSpec, UpstreamTlsSpec
+from .limits import StreamLimitsSpec, TargetLimitsSpec, UpstreamTlsSpec
 from .postgres import PostgresTargetSpec
-from .units import Time
 
 
 class HttpTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="protocol", tag="http"):
@@ -21,19 +20,11 @@ class HttpTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     http2: bool = False
     functions: OpenApiSpec | list[FunctionSpec]
     credential: CredentialSpec | None = None
-    limits: TargetLimitsSpec = TargetLimitsSpec()
+    limits: StreamLimitsSpec = StreamLimitsSpec()
     tls: UpstreamTlsSpec | None = None
     hosts: list[str] = []
     forward_headers: list[str] = []
     unmaskable: Literal["refuse", "pass"] = "refuse"
-
-
-class GrpcLimitsSpec(TargetLimitsSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one RPC may use. A stream has `stream_timeout` for `timeout`, and `stream_idle_timeout` for `idle_timeout`."""
-
-    stream_timeout: Time = "24h"
-    stream_idle_timeout: Time = "10m"
-    end_with_token: bool = True
 
 
 class GrpcTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="protocol", tag="grpc"):
@@ -43,7 +34,7 @@ class GrpcTargetSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     url: str
     functions: ProtoSpec
     credential: CredentialSpec | None = None
-    limits: GrpcLimitsSpec = GrpcLimitsSpec()
+    limits: StreamLimitsSpec = StreamLimitsSpec()
     tls: UpstreamTlsSpec | None = None
     hosts: list[str] = []
     forward_headers: list[str] = []

@@ -22,6 +22,7 @@ from funcgate.core.reply import Reply
 from funcgate.protocols.calling import traceparent_of
 from funcgate.protocols.http2.stream import Gone, Stream
 from funcgate.protocols.http2.upstream import refusal as refused_by_target
+from funcgate.protocols.watching import Watch
 from funcgate.wire.grpc import TextReader, alone, frame
 
 from .answer import Answer
@@ -44,7 +45,6 @@ from .messages import Messages, Readable
 from .opening import Opening
 from .replying import streamed, whole
 from .target import GrpcSite, GrpcTarget, target_of_host
-from .watching import Watch
 
 _NEITHER = (False, False)  # streams
 
