@@ -67,13 +67,15 @@ LETTER, DIGIT, UPPER = b"\x01", b"\x02", b"\x03"  # in a trace: any of these. No
 
 class Need(Struct, frozen=True, kw_only=True):
     """What a string has in it for sure if a value is in it: so many bytes (`size`), so many of them in a row without a space
-    (`word`), so many of a kind (at most 64), and one of the `traces`.
+    (`word`), so many in a row that are one of `of` (`run`), so many of a kind (at most 64), and one of the `traces`.
 
     A trace that begins with a letter or a sign for one stands where a word begins. At least one kind has to be given.
     """
 
     size: int = 0
     word: int = 0
+    run: int = 0
+    of: bytes = b""
     digits: int = 0
     upper: int = 0
     underscores: int = 0
