@@ -76,12 +76,7 @@ class Stretches:
         for step in self.plan(text[start:end].translate(_SHAPE)):
             kind = step.kind
             if kind.search is None:
-                free = 0
-                for first, last in step.candidates:
-                    if first >= free:
-                        for found in kind.refine(text, start + first, start + last):
-                            hits.append((*found, kind.index))
-                            free = found[1] - start
+                candidates_of(step, text, start, end, hits)
             elif not step.zeros:
                 searched(kind, text, start, end, hits)
             else:
@@ -148,6 +143,32 @@ def candidates_in(kind: Kind, shape: bytes) -> list[Span]:
             return out
         out.append((start, end))
         at = start + 1 if kind.retry else end
+
+
+def candidates_of(step: Step, text: bytes, start: int, end: int, hits: list[Hit]) -> None:
+    kind, free = step.kind, 0
+    for first, last in step.candidates:
+        if first < free:
+            continue
+        for found in kind.refine(text, start + first, start + last):
+            hits.append((*found, kind.index))
+            free = found[1] - start
+        if first < free < last:
+            # Attack: a card in front, so that the next one, in the same run of digits, has no shape of its own.
+            resumed(kind, text, start + free, end, hits)
+            return
+
+
+def resumed(kind: Kind, text: bytes, at: int, end: int, hits: list[Hit]) -> None:
+    """What the pattern finds from a place within a stretch on, as the scanner does."""
+    while True:
+        start, stop = kind.by_digits(UNANCHORED, text, at, end)[0]
+        if start < 0:
+            return
+        at = start + 1 if kind.retry else stop
+        for found in kind.refine(text, start, stop):
+            hits.append((*found, kind.index))
+            at = max(found[1], start + 1)
 
 
 def searched(kind: Kind, text: bytes, at: int, end: int, hits: list[Hit]) -> None:

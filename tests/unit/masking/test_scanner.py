@@ -30,6 +30,7 @@ def by_patterns(text: bytes) -> list[Hit]:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join))
+@example("4111111111111111 4111 1111 1111 111100")
 def test_shapes_find_what_the_patterns_find(text: str) -> None:
     raw = text.encode()
     assert all_plain(raw)
@@ -45,7 +46,19 @@ def test_shapes_find_what_the_patterns_find_in_long_soups() -> None:
 
 ALL = [*DETECTORS.values(), *(detector.twin for detector in DETECTORS.values() if detector.twin)]
 WHOLE = Scanner(ALL)
-MORE = [*PIECES, *"0123456789", "\u00a0", "\u2011", "ada@x.com", "GB82WEST12345698765432", "::1", "sk-", "a:b@", "1:2:3:4:5:6:", "77.2.3.4"]
+MORE = [
+    *PIECES,
+    *"0123456789",
+    "\u00a0",
+    "\u2011",
+    "ada@x.com",
+    "GB82WEST12345698765432",
+    "::1",
+    "sk-",
+    "a:b@",
+    "1:2:3:4:5:6:",
+    "77.2.3.4",
+]
 
 
 @settings(max_examples=300, deadline=None)
