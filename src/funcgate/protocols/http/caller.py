@@ -97,9 +97,13 @@ class CallerConnection(CallerEnd):
                 self._enter(_HEAD, self._limits.header_timeout_s)
             self._early = self._early + data if self._is_preface(data) else b""
         current = reader.current
-        unasked = current is not None and not current.complete and current.size > self._allowance
-        if unasked or len(self._queue) >= self._limits.max_pipelined:
+        if len(self._queue) >= self._limits.max_pipelined:
             self._pause_reading()
+        if current is not None and not current.complete:
+            if current.size > self._allowance:
+                self._pause_reading()
+            elif self._phase is _BODY and self._broken is None:
+                return  # who waits for the body waits for all of it
         self._wake()
 
     def _is_preface(self, data: bytes) -> bool:
@@ -130,6 +134,8 @@ class CallerConnection(CallerEnd):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        # Attack: connections, one after the other, each of which stays in memory until a collection that is rare.
+        self._reader.forget()
         self._listener.dismiss(self)
         if self._task is not None and not self._task.done():
             self._task.cancel()  # an open call is cancelled, its request to the target with it
