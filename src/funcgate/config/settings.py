@@ -16,16 +16,11 @@ from funcgate.core.secret import Secret
 from funcgate.core.units import parse_size, parse_time
 from funcgate.wire.http2.limits import Http2Limits
 
-from .shape import (
-    Http2FramesSpec,
-    Http2Spec,
-    JournalSpec,
-    ListenLimitsSpec,
-    PostgresLimitsSpec,
-    StreamLimitsSpec,
-    TargetLimitsSpec,
-    UpstreamTlsSpec,
-)
+from .shape.http2 import Http2FramesSpec, Http2Spec
+from .shape.limits import StreamLimitsSpec, TargetLimitsSpec, UpstreamTlsSpec
+from .shape.listen import ListenLimitsSpec
+from .shape.postgres import PostgresLimitsSpec
+from .shape.record import JournalSpec
 
 MAX_RESERVE_BYTES = 64 << 20
 LEAST_S = 1e-6
