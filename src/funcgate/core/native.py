@@ -16,6 +16,7 @@ HALVES = (
     "funcgate.masking._native",
     "funcgate.policy._native",
     "funcgate.recording._native",
+    "funcgate.recording.index._native",
     "funcgate.stores._native",
     "funcgate.stores.journal_files._intake",
     "funcgate.stores.journal_files._native",
