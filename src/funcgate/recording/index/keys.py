@@ -69,6 +69,7 @@ class Keys:
 
     def __init__(self, secret: bytes = b"") -> None:
         self._secret = secret
+        self._begun = blake2b(digest_size=8, key=secret)
         self._known: dict[tuple[int, str], int] = {}
         self._words: dict[str, str] = {}
 
@@ -111,7 +112,9 @@ class Keys:
 
     def _digest(self, value: bytes) -> bytes:
         """8 bytes. BLAKE2b (RFC 7693) is keyed of itself, and takes a third of the time of an HMAC."""
-        return blake2b(value, digest_size=8, key=self._secret).digest()
+        begun = self._begun.copy()  # half the time of a new one
+        begun.update(value)
+        return begun.digest()
 
     def who(self, who: Who) -> Iterator[int]:
         yield self.key(Fact.WHO, f"{who.issuer}/{who.subject}")
