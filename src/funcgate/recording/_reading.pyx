@@ -33,7 +33,7 @@ cdef bint is_crc(const char* at, unsigned int crc) noexcept nogil:
 def whole_lines(bytes block not None, str segment not None, long long offset, long long last, long long up_to, Py_ssize_t most, Py_ssize_t room, list found not None):
     """Append the lines that the block begins with, the number of each above `last` and at most `up_to`, to `found`: at most
     so many, of so many bytes in all. How many bytes of the block they take with their newlines, and whether more may follow
-    in the next block. `offset` is that of the block in its segment.
+    in the next block; -1 if a number does not rise. `offset` is that of the block in its segment.
     """
     cdef const char* begin = PyBytes_AS_STRING(block)
     cdef const char* end = begin + PyBytes_GET_SIZE(block)
@@ -56,8 +56,10 @@ def whole_lines(bytes block not None, str segment not None, long long offset, lo
         while at - p < 7 + DIGITS and c'0' <= at[0] <= c'9':
             seq = 10 * seq + (at[0] - c'0')
             at += 1
-        if at == p + 7 or memcmp(at, b',"at":"', 7) != 0 or seq <= last or seq > up_to:
+        if at == p + 7 or memcmp(at, b',"at":"', 7) != 0 or seq > up_to:
             break
+        if seq <= last:
+            return -1, False
         at += 7
         time = at
         while at < q and at - time < LONGEST_TIME and timely(at[0]):
