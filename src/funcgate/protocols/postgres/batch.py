@@ -1,7 +1,5 @@
 """Messages that wait for their masked lines, rows many at once."""
 
-from funcgate.wire.postgres import backend
-
 Said = tuple[bytes | None, bytes, bytes]  # the line, or None if it was changed; the type; the message
 
 
@@ -21,6 +19,6 @@ class Batch:
         at = 0
         for number, line in enumerate(self.text.split(b"\n")[:-1]):
             end = at + 1 + int.from_bytes(self.raw[at + 1 : at + 5], "big")
-            found.append((None if number in self.changed else line, backend.DATA_ROW, self.raw[at:end]))
+            found.append((None if number in self.changed else line, self.raw[at : at + 1], self.raw[at:end]))
             at = end
         return found
