@@ -3,7 +3,6 @@
 Here it is read; what is in no table here ends the call. pending.py turns masked lines into messages again.
 """
 
-import re
 import struct
 from collections import deque
 from collections.abc import Sequence
@@ -12,14 +11,13 @@ from typing import Any
 import msgspec
 
 from funcgate.core.native import half
-from funcgate.core.refusal import Code, Refused
 from funcgate.wire.postgres import backend
 from funcgate.wire.postgres.backend import Column
-from funcgate.wire.postgres.copytext import line_of, read_line
 from funcgate.wire.postgres.frames import Frame, Malformed
 from funcgate.wire.postgres.values import unread
 
 from .batch import Batch, Said
+from .copied import NONE, CopiedOut, Copying, lines_in
 from .pending import Pending
 from .shape import EMPTY, Hiding
 
@@ -36,13 +34,11 @@ class Answer:
     """One statement's answer. `heads` are messages without content, to go first; `failed` that it ended in an error.
 
     `expected` are the types of the messages that answer what was sent before the statement itself; those in lower case after
-    a ``-`` are not for the caller. `strict`: what cannot be read is not shown.
-    `copy` is the way in which the statement copies: in, out, or "".
+    a ``-`` are not for the caller. `strict`: what cannot be read is not shown. `copy` is how the statement copies.
     """
 
     def __init__(
-        self, expected: Sequence[str], hiding: Hiding, *, strict: bool, columns: Sequence[Column] = (), sql: str = "",
-        copy: str = "",
+        self, expected: Sequence[str], hiding: Hiding, *, strict: bool, columns: Sequence[Column] = (), copy: Copying = NONE,
     ) -> None:  # fmt: skip
         self.heads: list[bytes] = []
         self.done = self.failed = self.suspended = False
@@ -53,8 +49,9 @@ class Answer:
         self._expected = deque(expected)
         self._hiding = hiding
         self._strict = strict
-        self._sql = sql
-        self._may_copy = _COPIES.get(copy, b"")
+        self.copy = copy
+        self._may_copy = _COPIES.get(copy.way, b"")
+        self._out: CopiedOut | None = None
         self._described = bool(columns)
         self._shape = hiding.of(columns)
         self._body = self._passing = b""
@@ -89,11 +86,21 @@ class Answer:
 
     @property
     def in_rows(self) -> bool:
-        """Whether rows may come next, and their columns are known."""
+        """Whether rows may come next, and can be read many at once."""
+        if self._out is not None:
+            return self._out.plain and self.copying == backend.COPY_OUT
         return not self._expected and not self.copying and bool(self._shape.columns)
+
+    @property
+    def row_kind(self) -> int:
+        """The type of the messages that rows come in."""
+        return backend.DATA_ROW[0] if self._out is None else backend.COPY_DATA[0]
 
     def take_rows(self, data: bytes) -> tuple[bytes, int]:
         """The lines of all rows that the data begins with, and how many bytes they are. Raises `Malformed`."""
+        if self._out is not None:
+            copied = self._out.bulk(data)
+            return (b"", 0) if copied is None else self._took_rows(copied[0], data[: copied[1]], copied[2], frozenset())
         shape, strict = self._shape, self._strict
         try:
             if _native is not None and shape.plain is not None:
@@ -127,13 +134,11 @@ class Answer:
         """The message that was taken last, to go on at once."""
         return self._pending.latest()
 
-    def line_in(self, data: bytes) -> bytes:
-        """The line of what a caller copies in."""
-        try:
-            text: Any = data.decode()
-        except UnicodeDecodeError:
-            text = {"base64": data}
-        return self._add({"copied": text}, b"", b"")
+    def lines_in(self, data: bytes) -> bytes:
+        """The lines of rows that a caller copies in: they are recorded, and no messages."""
+        lines, count = lines_in(data, self.copy.layout)
+        self._pending.add_silent(count)
+        return lines
 
     def written(self, lines: bytes) -> bytes:
         """The messages for the next masked lines. Raises `Refused(masking.refused)`."""
@@ -251,11 +256,13 @@ class Answer:
             return self._line(found, {"suspended": self.rows} if self.suspended else {"tag": ""})
         # Attack: a COPY that nobody asked for, so that the caller waits, or sends what it has.
         if kind == self._may_copy and not self.copying:
-            return self._copy(found)
-        if self.copying == backend.COPY_OUT and kind == backend.COPY_DATA:
-            return self._copied(found)
-        if self.copying == backend.COPY_OUT and kind == backend.COPY_DONE:
-            return self._line(found, {"copied": self.rows})
+            return self._copies(found)
+        if self._out is not None and self.copying == backend.COPY_OUT and kind == backend.COPY_DATA:
+            return self._copied(*self._out.take(found.payload, found.raw, self._pending))
+        if self._out is not None and self.copying == backend.COPY_OUT and kind == backend.COPY_DONE:
+            left = self._copied(*self._out.end(self._pending))
+            self.copying = _COPIED
+            return left + self._line(found, {"copied": self.rows})
         raise Malformed("the database sends a message that may not come here")
 
     def _fields(self, found: Frame, name: str) -> bytes:
@@ -272,34 +279,17 @@ class Answer:
         changed = self._shape.conceal(line, strict=self._strict)
         return self._add(line, found.kind, found.raw, changed=changed)
 
-    def _copy(self, found: Frame) -> bytes:
+    def _copies(self, found: Frame) -> bytes:
         response = backend.read_copy(found.payload)
         self.copying = found.kind
         if found.kind == backend.COPY_OUT:
-            if response.binary and self._strict:
-                raise Refused(Code.MASKING_REFUSED, "A binary COPY cannot be looked at; copy as text.")
-            self._shape = self._hiding.of([Column("", 0, 0, 25, 0)] * response.columns)
+            self._out = CopiedOut(self.copy, response, self._hiding, strict=self._strict)
+            self._pending.layout = self._out.layout
         return self._line(found, {"copy": "out" if found.kind == backend.COPY_OUT else "in"})
 
-    def _copied(self, found: Frame) -> bytes:
-        self.rows += 1
-        data = found.payload
-        try:
-            text = data.decode()
-        except UnicodeDecodeError:
-            if self._strict or self._shape.hides:
-                raise Refused(Code.MASKING_REFUSED, private_detail="COPY data that are not UTF-8") from None
-            return self._line(found, {"data": data})
-        hidden = self._shape.hidden
-        if not self._shape.hides:
-            return self._add([text], found.kind, found.raw)
-        fields = [None if field is None else field.decode() for field in read_line(data.rstrip(b"\n"))]
-        # Attack: a tab inside a CSV value, so that it is taken for two columns, one of which may be shown.
-        if len(fields) != len(hidden) or _COPY_OPTIONS.search(self._sql):
-            raise Refused(Code.MASKING_REFUSED, private_detail="COPY in a format whose columns cannot be told apart")
-        changed = [f if f is None or h is None else h for f, h in zip(fields, hidden, strict=True)]
-        whole = line_of([None if field is None else field.encode() for field in changed]).decode() + "\n"
-        return self._add([whole], found.kind, found.raw, changed=True)
+    def _copied(self, lines: bytes, rows: int) -> bytes:
+        self.rows += rows
+        return lines
 
     def _line(self, found: Frame, value: Any) -> bytes:
         return self._add(value, found.kind, found.raw)
@@ -312,10 +302,8 @@ class Answer:
         return line + b"\n"
 
 
-_COPY_OPTIONS = re.compile(
-    r"\b(csv|binary|delimiters?|null|header|format|quote|escape|encoding|force\w*)\b", re.IGNORECASE
-)
 _READY = backend.ready(b"I")
+_COPIED = backend.COPY_DONE  # a COPY that is over: no more of it may come
 _COPIES = {"in": backend.COPY_IN, "out": backend.COPY_OUT}
 # What may answer a message before the statement, when the whole answer is read at once.
 _HEADS = {"1": b"1", "2": b"2", "T": b"Tn", "-T": b"Tn"}

@@ -22,3 +22,22 @@ class Batch:
             found.append((None if number in self.changed else line, self.raw[at : at + 1], self.raw[at:end]))
             at = end
         return found
+
+
+class Silent:
+    """Lines that are recorded, and no message: so many of them."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def behind(self, lines: bytes, at: int) -> int:
+        """Where what is behind them begins, as far as they are there."""
+        if self.left == lines.count(b"\n", at):
+            self.left = 0
+            return len(lines)
+        while self.left and at < len(lines):
+            at = lines.index(b"\n", at) + 1
+            self.left -= 1
+        return at

@@ -6,8 +6,9 @@ A line that masking left as it was goes on as the very message that it came from
 from collections import deque
 
 from funcgate.core.native import half
+from funcgate.wire.postgres.copytext import Layout
 
-from .batch import Batch, Said
+from .batch import Batch, Said, Silent
 from .shape import Shape
 from .writing import message_of
 
@@ -15,13 +16,14 @@ _native = half("funcgate.wire.postgres._native")
 
 
 class Pending:
-    """`held` is how many bytes of messages wait."""
+    """`held` is how many bytes of messages wait; `layout` that of COPY data among them."""
 
-    __slots__ = ("_messages", "held")
+    __slots__ = ("_messages", "held", "layout")
 
     def __init__(self) -> None:
         self.held = 0
-        self._messages: deque[Said | Batch] = deque()
+        self.layout: Layout | None = None
+        self._messages: deque[Said | Batch | Silent] = deque()
 
     def add(self, line: bytes | None, kind: bytes, raw: bytes) -> None:
         """A message; `line` None if what goes on is not what came."""
@@ -37,10 +39,14 @@ class Pending:
         self._messages.extend(said)
         self.held = size
 
+    def add_silent(self, lines: int) -> None:
+        """Lines that are recorded, and go nowhere."""
+        self._messages.append(Silent(lines))
+
     def latest(self) -> bytes:
         """The message that was added last, to go on at once."""
         said = self._messages.pop()
-        raw = said.raw if isinstance(said, Batch) else said[2]
+        raw = b"" if isinstance(said, Silent) else said.raw if isinstance(said, Batch) else said[2]
         self.held -= len(raw)
         return raw
 
@@ -50,7 +56,11 @@ class Pending:
         at = 0
         while at < len(lines):
             said = self._messages[0] if self._messages else None
-            if isinstance(said, Batch) and not said.changed and lines.startswith(said.text, at):
+            if isinstance(said, Silent):
+                at = said.behind(lines, at)
+                if not said.left:
+                    self._messages.popleft()
+            elif isinstance(said, Batch) and not said.changed and lines.startswith(said.text, at):
                 parts.append(said.raw)
                 self.held -= len(said.raw)
                 at += len(said.text)
@@ -76,7 +86,7 @@ class Pending:
                 stop = lines.index(b"\n", at)
                 size = 1 + int.from_bytes(raw[place + 1 : place + 5], "big")
                 found = raw[place : place + size]
-                parts.append(message_of(found[:1], found, lines[at:stop], shape))
+                parts.append(message_of(found[:1], found, lines[at:stop], shape, self.layout))
                 begin, at, place = text.index(b"\n", begin) + 1, stop + 1, place + size
         self.held -= place
         if begin < len(text):
@@ -88,8 +98,8 @@ class Pending:
         if isinstance(said := self._messages.popleft(), Batch):
             self._messages.extendleft(reversed(said.apart()))
             said = self._messages.popleft()
-        if isinstance(said, Batch):
-            raise TypeError("a batch in a batch")
+        if not isinstance(said, tuple):
+            raise TypeError("lines that are no message")
         before, kind, raw = said
         self.held -= len(raw)
-        return raw if line == before else message_of(kind, raw, line, shape)
+        return raw if line == before else message_of(kind, raw, line, shape, self.layout)

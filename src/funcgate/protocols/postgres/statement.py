@@ -22,6 +22,7 @@ from funcgate.wire.postgres.values import SPELLED, Opaque, shown
 
 from .answer import MEDIA, Answer
 from .channel import Ended
+from .copied import Copying
 from .copying import copied_in
 from .exchange import PostgresExchange, Speaker
 from .roles import check_keeps_role
@@ -176,7 +177,7 @@ class StatementExchange(PostgresExchange):
         portal, statement = self.portal, self.prepared.statement
         self.answer = Answer(
             self.sending.expected, hiding, strict=strict, columns=(portal.columns if portal is not None else None) or (),
-            sql=self.prepared.sql, copy=statement.copy if statement is not None else "",
+            copy=Copying.by(statement, max(self.session.target.limits.max_response, _HELD)),
         )  # fmt: skip
         if self.sending.ready and (body := await self._whole()) is not None:
             return Reply(status=200, headers=[], media=MEDIA, body=body)
@@ -279,7 +280,7 @@ class StatementExchange(PostgresExchange):
         if upstream is None or not answer.in_rows:
             return b""
         try:
-            if not (data := upstream.channel.rows(most)):
+            if not (data := upstream.channel.rows(most, answer.row_kind)):
                 return b""
             lines, size = answer.take_rows(data)
         except Malformed as malformed:

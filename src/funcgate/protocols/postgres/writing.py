@@ -7,6 +7,7 @@ import msgspec
 
 from funcgate.core.refusal import Code, Refused
 from funcgate.wire.postgres import backend
+from funcgate.wire.postgres.copytext import Layout, with_fields
 from funcgate.wire.postgres.frames import Malformed, frame
 from funcgate.wire.postgres.values import FIXED, TEXT_LIKE, Opaque, shown
 
@@ -23,21 +24,22 @@ _NO_VALUES = frozenset({
 })  # fmt: skip
 
 
-def message_of(kind: bytes, raw: bytes, line: bytes, shape: Shape) -> bytes:
-    """The message that was `raw`, by its masked line. Raises `Refused(masking.refused)`."""
+def message_of(kind: bytes, raw: bytes, line: bytes, shape: Shape, layout: Layout | None) -> bytes:
+    """The message that was `raw`, by its masked line; `layout` is that of COPY data. Raises `Refused(masking.refused)`."""
     try:
-        return _written(kind, raw, _decode(line), shape)
+        return _written(kind, raw, _decode(line), shape, layout)
     except (msgspec.MsgspecError, KeyError, IndexError, TypeError, ValueError, AttributeError, Malformed):
         raise Refused(Code.MASKING_REFUSED, private_detail="a masked row that cannot be written") from None
 
 
-def _written(kind: bytes, raw: bytes, value: Any, shape: Shape) -> bytes:
+def _written(kind: bytes, raw: bytes, value: Any, shape: Shape, layout: Layout | None) -> bytes:
     if not raw or kind in _NO_VALUES:
         return raw
     if kind == backend.DATA_ROW:
         return _row(raw, value, shape)
-    if kind == backend.COPY_DATA:
-        return frame(kind, value[0].encode())
+    if kind == backend.COPY_DATA and layout is not None:
+        fields = value["columns"] if isinstance(value, dict) else value
+        return frame(kind, with_fields(raw[5:], fields, layout))
     if kind in (backend.ERROR, backend.NOTICE):
         return backend.fields(kind, {str(k)[:1]: str(v) for k, v in value[_NAMES[kind]].items()})
     if kind == backend.PARAMETER_STATUS:
