@@ -29,6 +29,7 @@ VERBS = {
     "leaving": (leaving.run,),
     "keeper": (keeping.run,),
     "whole": (whole.run,),
+    "everyday": (whole.everyday,),
     "all": (compare.run, growth.run),
 }
 

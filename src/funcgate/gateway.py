@@ -324,6 +324,8 @@ async def _mask_large(masker: Masker, reply: Reply, lease: Lease) -> Masked:
         if not masker.collecting(reply):
             return masker.mask_reply(reply, lease)
         reply.body, reply.stream = b"".join([piece async for piece in reply.stream]), None
+        if len(reply.body) <= _SMALL:
+            return masker.mask_reply(reply, lease)
     return await asyncio.to_thread(masker.mask_reply, reply, lease)
 
 

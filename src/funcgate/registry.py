@@ -14,7 +14,8 @@ from funcgate.catalog import Readers, load_http
 from funcgate.catalog.proto import Asking, NotReflected, load_proto, reflect
 from funcgate.catalog.sql import load_sql
 from funcgate.config.parts import LoadFunctions
-from funcgate.config.shape import GrpcTargetSpec, UpstreamTlsSpec
+from funcgate.config.shape.limits import UpstreamTlsSpec
+from funcgate.config.shape.targets import GrpcTargetSpec
 from funcgate.core.lease import NO_LEASE
 from funcgate.core.problem import Problem, Unusable
 from funcgate.core.refusal import Refused

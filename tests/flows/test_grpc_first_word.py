@@ -1,4 +1,5 @@
-"""Who has the first word in a stream of the caller's: its target, where no policy looks at messages; else the caller."""
+"""Who has the first word in a stream of the caller's: its target, where no policy looks at messages; else the caller. The head
+of the target's answer comes at once, also where its message is the last word."""
 
 import threading
 from collections.abc import Iterator
@@ -13,10 +14,14 @@ from support.grpc_gate import GrpcGate, refused, said
 from support.ledger import SERVICE, Ledger, LedgerTarget, new
 
 TIMEOUT_S = 20
+MAIL = "jane.roe@example.com"
 CHAT = [f"ledger.{SERVICE}/Chat", f"ledger.{SERVICE}/Import"]
 POLICIES = [
     {"name": "talk", "effect": "allow", "functions": CHAT, "principals": ["group:agents", "group:careful", "group:asked"]},
-    {"name": "calls", "effect": "allow", "functions": [f"ledger.{SERVICE}/Transfer"], "principals": ["*"]},
+    {
+        "name": "calls", "effect": "allow", "functions": [f"ledger.{SERVICE}/Transfer", f"ledger.{SERVICE}/History"],
+        "principals": ["*"],
+    },
     {
         "name": "hours", "effect": "deny", "functions": CHAT, "principals": ["group:agents"],
         "when": "call.reason == 'none' || principal.subject == 'mallory'",
@@ -36,7 +41,8 @@ POLICIES = [
 def shared(
     authority: Authority, shared_ledger: LedgerTarget, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GrpcGate]:
-    gate = GrpcGate(tmp_path_factory.mktemp("gate"), authority, shared_ledger, policies=POLICIES)
+    masking = [{"functions": ["ledger.*"], "detect": ["email"]}]
+    gate = GrpcGate(tmp_path_factory.mktemp("gate"), authority, shared_ledger, policies=POLICIES, masking=masking)
     gate.start()
     yield gate
     assert gate.stop() == 0
@@ -136,3 +142,67 @@ def test_a_first_message_that_cannot_be_read(gate: GrpcGate, ledger: LedgerTarge
 def test_a_stream_without_a_message_is_one_call(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
     assert list(client.chat(iter([]), metadata=gate.metadata(), timeout=TIMEOUT_S)) == []
     ended(gate, "Chat", 1)
+
+
+def test_the_head_comes_before_the_only_message(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
+    """Masked, and on the disk by then; the message follows when the caller has said all."""
+    head = threading.Event()
+
+    def behave(requests: Iterator[Any], context: grpc.ServicerContext, seen: Any) -> Any:
+        first = next(requests)
+        context.send_initial_metadata((("x-offer", "a-7"), ("x-mail", MAIL)))
+        return new("Imported", text=",".join([first.text, *[one.text for one in requests]]))
+
+    def requests() -> Iterator[Any]:
+        yield new("Event", text="one")
+        assert head.wait(TIMEOUT_S)  # says nothing more before it knows the target's head
+        yield new("Event", text="two")
+
+    ledger.behave["Import"] = behave
+    call = client.import_.future(requests(), metadata=gate.metadata(), timeout=TIMEOUT_S)
+    told = {key: value for key, value in call.initial_metadata() if key.startswith("x-")}
+    recorded = [dict(entry["fields"]) for entry in gate.of("Import") if entry["kind"] == "chunk"]
+    assert told["x-offer"] == "a-7"
+    assert told["x-mail"] != MAIL
+    assert recorded == [told]
+    assert not call.done()
+    head.set()
+    assert call.result().text == "one,two"
+    entries = ended(gate, "Import", 2)
+    pieces = [entry for entry in entries if entry["kind"] == "chunk"]
+    assert [(entry["piece"], "two" in entry["body"]) for entry in pieces] == [(1, False), (2, True)]
+    assert "fields" not in pieces[1]
+
+
+def test_p1_a_streams_head_is_recorded_before_it_leaves(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
+    def behave(request: Any, context: grpc.ServicerContext, seen: Any) -> Iterator[Any]:
+        context.send_initial_metadata((("x-offer", "a-8"),))
+        ledger.release.wait(TIMEOUT_S)
+        yield new("Event", text="late")
+
+    ledger.behave["History"] = behave
+    replies = client.history(new("HistoryRequest"), metadata=gate.metadata(), timeout=TIMEOUT_S)
+    assert dict(replies.initial_metadata())["x-offer"] == "a-8"
+    recorded = [entry["fields"] for entry in gate.of("History") if entry["kind"] == "chunk"]
+    ledger.release.set()
+    assert [event.text for event in replies] == ["late"]
+    assert recorded == [[["x-offer", "a-8"]]]
+    assert [entry.get("fields") for entry in ended(gate, "History", 1) if entry["kind"] == "chunk"] == [
+        [["x-offer", "a-8"]],
+        None,
+    ]
+
+
+def test_the_head_of_an_answer_that_fails_later(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
+    def behave(requests: Iterator[Any], context: grpc.ServicerContext, seen: Any) -> Any:
+        context.send_initial_metadata((("x-offer", "a-9"),))
+        list(requests)
+        context.abort(grpc.StatusCode.OUT_OF_RANGE, f"ask {MAIL}")
+
+    ledger.behave["Import"] = behave
+    call = client.import_.future(iter([new("Event", text="one")]), metadata=gate.metadata(), timeout=TIMEOUT_S)
+    assert dict(call.initial_metadata())["x-offer"] == "a-9"
+    assert call.code() is grpc.StatusCode.OUT_OF_RANGE
+    assert "ask" in call.details()
+    assert MAIL not in call.details()
+    ended(gate, "Import", 1)

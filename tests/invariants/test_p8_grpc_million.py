@@ -2,23 +2,29 @@
 memory growth, nothing forwarded that was not parsed and allowed, nothing handed out that is hidden.
 
 Callers' frames all go through real sockets into a real gateway in front of a real target, whose own ledger is the witness.
-A target's go without sockets into what reads them: connection, stream, message, mask.
+A target's go without sockets into what reads them: connection, stream, message, mask; and some over real sockets, from a target
+that lies to a real gateway, whose callers have a client of their own.
 """
 
 import multiprocessing
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
+from support.authority import Authority
+from support.gate import CANARY as CREDENTIAL
 from support.gate import until
 from support.grpc_gate import GrpcGate
-from support.grpclied import CANARY, deceived
+from support.grpcliar import LyingTarget, told
+from support.grpclied import deceived
+from support.grpclies import CANARY
 from support.grpcnoise import assault
-from support.ledger import SERVICE, Ledger, LedgerTarget, new
+from support.ledger import SERVICE, Ledger, LedgerTarget, descriptors, new
 
 MANY = 500_000
 PROCESSES, CALLERS = 2, 8
@@ -138,3 +144,81 @@ def test_half_a_million_from_a_target(many: int) -> None:
 def test_a_value_that_is_not_hidden_is_noticed() -> None:
     assert deceived(1, 2_000, hide=False)[1]
     assert CANARY
+
+
+LIES = 300_000
+HIDDEN = ["id", "note", "text", "name", "email", "notes", "nickname", "raw", "number", "holder"]
+
+
+@pytest.fixture
+def liar() -> Iterator[LyingTarget]:
+    running = LyingTarget(31, CREDENTIAL).start()
+    yield running
+    running.stop()
+
+
+@pytest.mark.parametrize("many", [4_000, pytest.param(LIES, marks=pytest.mark.slow)])
+def test_a_target_that_lies_over_sockets(authority: Authority, liar: LyingTarget, tmp_path: Path, many: int) -> None:
+    (tmp_path / "ledger.binpb").write_bytes(descriptors())
+    limits = {
+        "max_response": "64KiB", "timeout": "5s", "first_byte_timeout": "2s", "idle_timeout": "2s", "stream_timeout": "5s",
+        "stream_idle_timeout": "2s",
+    }  # fmt: skip
+    gate = GrpcGate(
+        tmp_path, authority, liar,  # type: ignore[arg-type]
+        target={"url": liar.url, "functions": {"descriptors": str(tmp_path / "ledger.binpb")}, "limits": limits},
+        masking=[{"functions": ["ledger.*"], "fields": [f"**.{name}" for name in HIDDEN]}],
+    )  # fmt: skip
+    gate.start()
+    try:
+        counts, early = lied_to(gate, liar, many // 5), resident(gate)
+        counts += lied_to(gate, liar, many * 3 // 5)
+        half = resident(gate)
+        counts += lied_to(gate, liar, many)
+        late = resident(gate)
+        liar.honest = True
+        liar.hang_up()
+        with gate.channel() as channel:  # an honest target is asked as ever
+            call = channel.unary_unary(f"/{SERVICE}/Transfer")
+            until(lambda: answers(call, gate))
+    finally:
+        status = gate.stop()
+    assert status == 0
+    memory = [resident_bytes >> 20 for resident_bytes in (early, half, late)]
+    print(f"\nlying target: {dict(liar.counts)}; callers {dict(counts)}; MB {memory}")
+    log = gate.log.read_text()
+    assert "Traceback" not in log
+    assert "bug" not in log
+    kept = b"".join(segment.read_bytes() for segment in (gate.data / "journal").glob("*.jsonl"))
+    assert not [needle for needle in (CANARY, CREDENTIAL) if needle in log or needle.encode() in kept]
+    kinds, _, _ = journal(gate)
+    assert kinds
+    assert not [name for name in kinds if name.count("arrived") != 1 or name.count("ended") != 1]
+    assert counts["OK"] > many // 100
+    if many == LIES:
+        assert late - half < 16 << 20
+
+
+def lied_to(gate: GrpcGate, liar: LyingTarget, frames: int) -> Counter[str]:
+    """Calls, until the target has sent so many frames in all."""
+    token, found = gate.authority.token(), Counter[str]()
+    with ProcessPoolExecutor(PROCESSES, mp_context=multiprocessing.get_context("spawn")) as processes:
+        while liar.counts["frames"] < frames:
+            calls = min(2_000, (frames - liar.counts["frames"]) // 8 + CALLERS)
+            futures = [
+                processes.submit(told, gate.calls, token, liar.counts["frames"] + number, calls, CALLERS, CREDENTIAL)
+                for number in range(PROCESSES)
+            ]
+            for future in futures:
+                counts, trouble = future.result()
+                assert trouble == []
+                found += counts
+    return found
+
+
+def answers(call: Any, gate: GrpcGate) -> bool:
+    try:
+        call(b"", metadata=gate.metadata(), timeout=20)
+    except grpc.RpcError:
+        return False
+    return True

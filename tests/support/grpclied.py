@@ -27,13 +27,12 @@ from funcgate.streamed import Streamed
 from funcgate.wire.http2.codes import NoStream
 from funcgate.wire.http2.limits import Http2Limits, Times
 from support import h2frames as h2
-from support.grpcnoise import Frame, between, changed, framed, muddled
+from support.grpclies import CANARY, answer
+from support.grpcnoise import muddled
 from support.ledger import METHODS, PROTO, SERVICE, new
 
-CANARY = "canary-31b5"
 _STREAMS = 6  # at a time, on one connection
 _HANGS_S = 20.0
-_FIELDS = {"TransferReply": ("id", "note"), "Event": ("text",), "Imported": ("text",), "Person": ()}
 
 
 class _Transport:
@@ -115,7 +114,7 @@ class Lied:
             method = self._target.catalog.find(f"/{SERVICE}/{name}".encode())
             assert method is not None
             tasks.append(asyncio.create_task(self._read(stream, method, METHODS[name][1])))
-            frames += self._answer(name, stream.number)
+            frames += answer(noise, name, stream.number)
         frames = muddled(noise, frames, noise.choice((0.0, 0.003, 0.02, 0.2)))
         self.counts["frames"] += len(frames)
         data = b"".join(h2.frame(*each) for each in frames)
@@ -133,45 +132,6 @@ class Lied:
                 await asyncio.gather(*tasks)
         except TimeoutError:
             self.trouble.append("an answer that never ends")
-
-    def _answer(self, name: str, stream: int) -> list[Frame]:
-        noise, (_, kind, _, many) = self._noise, METHODS[name]
-        head = [(b":status", noise.choice((b"200",) * 12 + (b"503", b"100"))), (b"content-type", b"application/grpc")]
-        if noise.random() < 0.2:
-            head.append(
-                noise.choice(
-                    [
-                        (b"grpc-encoding", b"gzip"),
-                        (b"x-bin", b"%%"),
-                        (b"grpc-status", b"0"),
-                        (b"x-a", b"b"),
-                        (b"A", b""),
-                    ]
-                )
-            )
-        found: list[Frame] = [(h2.HEADERS, h2.END_HEADERS, stream, h2.block(head))]
-        for _ in range(noise.choice((0, 1, 3, 8)) if many else 1):
-            data = bytes(new(kind, **dict.fromkeys(_FIELDS[kind], f"it is {CANARY}")).SerializeToString())
-            if noise.random() < 0.2:
-                data = changed(noise, data)
-            body = framed(noise, data)
-            at = noise.randrange(len(body) + 1)
-            found += [(h2.DATA, 0, stream, body[:at]), *between(noise, stream), (h2.DATA, 0, stream, body[at:])]
-        status = noise.choice((b"0",) * 8 + (b"5", b"16", b"99", b"x", b"-1"))
-        tail = [(b"grpc-status", status)]
-        if noise.random() < 0.2:
-            tail.append(
-                noise.choice(
-                    [
-                        (b"grpc-message", b"%zz"),
-                        (b"grpc-status", b"0"),
-                        (b"grpc-status-details-bin", b"CAUSAXg"),
-                        (b"x-bin", b"AAA"),
-                    ]
-                )
-            )
-        found.append((h2.HEADERS, h2.END_HEADERS | h2.END_STREAM, stream, h2.block(tail)))
-        return found
 
     async def _read(self, stream: Stream, method: Method, kind: str) -> None:
         """The way of an answer: exchange.send, the mask, exchange.deliver."""

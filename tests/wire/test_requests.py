@@ -16,7 +16,7 @@ def read(data: bytes, *, limits: HeadLimits | None = None, cut: int = 0) -> list
     reader = RequestReader(limits or HeadLimits(), requests.append)
     for at in range(0, len(data), cut or len(data)):
         piece = data[at : at + (cut or len(data))]
-        request = reader.whole(piece)
+        request = reader.first(piece)
         if request is None:
             reader.feed(piece)
         else:

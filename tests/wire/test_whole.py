@@ -1,114 +1,50 @@
 """Messages that are read in one compiled pass, beside what llhttp makes of the same bytes: never another, never one more."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from funcgate.wire.compiled import reading
-from funcgate.wire.http1.limits import HeadLimits, Malformed
-from funcgate.wire.http1.requests import Request, RequestReader
-from funcgate.wire.http1.responses import Response, ResponseReader
+from funcgate.wire.http1.limits import HeadLimits
+from funcgate.wire.http1.requests import RequestReader
+from funcgate.wire.http1.responses import ResponseReader
+from support.h1read import (
+    BARE,
+    EMPTY,
+    GET,
+    IN_CHUNKS,
+    LAST,
+    NAMES,
+    ODD,
+    OK,
+    OK_CHUNKS,
+    PLAIN,
+    POST,
+    TIGHT,
+    Read,
+    answers,
+    is_alike,
+    requests,
+)  # fmt: skip
 
 pytestmark = pytest.mark.skipif(reading is None, reason="not built, or FUNCGATE_PURE is set")
 
-TIGHT = HeadLimits(max_line=40, max_fields=6, max_bytes=160)
-POST = (
-    b"POST /a?b=c%20 HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer a.b\r\nX-A: 1\t2 \r\nContent-Length: 3\r\n\r\nabc"
-)
-GET = b"GET /a/b HTTP/1.1\r\nHost: gate\r\nConnection: Keep-Alive\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nSet-Cookie: a=b\r\nX-A:  1 2\t\r\nContent-Length: 3\r\n\r\nabc"
-EMPTY = b"HTTP/1.1 404 Not Found\r\nKeep-Alive: 5\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n"
-ODD = [
-    b"",
-    b"\r",
-    b"\n",
-    b"\r\n",
-    b" ",
-    b"\t",
-    b"\x00",
-    b"\x0b",
-    b"\x1f",
-    b"\x7f",
-    b"\x80",
-    b"\xff",
-    b":",
-    b"_",
-    b"0",
-    b"9",
-    b"A",
-    b"/",
-    b"#",
-]
-ODD += [b"\r\n\r\n", b"\r\nX: y\r\n", b"\r\n y", b"\r\nContent-Length: 3\r\n", b"\r\nTransfer-Encoding: chunked\r\n"]
 
-
-def state(one: Request | Response | None) -> list[Any]:
-    return [] if one is None else [getattr(one, name) for name in sorted(type(one).__slots__)]
-
-
-def requests(pieces: list[bytes], limits: HeadLimits, whole: bool) -> list[Any]:
-    """What is known after each piece."""
-    came: list[Request] = []
-    reader = RequestReader(limits, came.append)
-    seen: list[Any] = []
-    for piece in pieces:
-        try:
-            request = reader.whole(piece) if whole else None
-            if request is not None:
-                came.append(request)
-            else:
-                reader.feed(piece)
-        except Malformed as malformed:
-            return [*seen, malformed.reason, malformed.status]
-        seen.append((reader.mid_head, reader.current is (came[-1] if came else None), [state(one) for one in came]))
-    return seen
-
-
-def answers(pieces: list[bytes], limits: HeadLimits, whole: bool, *, head_only: bool = False) -> list[Any]:
-    """The same of two answers, the second of which is asked for once the first is there."""
-    reader = ResponseReader(limits)
-    reader.expect(head_only=head_only)
-    seen: list[Any] = []
-    for piece in pieces:
-        if reader.complete and len(seen) < 2:
-            reader.expect(head_only=False)
-        try:
-            body = reader.whole(piece) if whole else None
-            if body is None:
-                reader.feed(piece)
-                body = b"".join(reader.pieces)
-                reader.pieces.clear()
-        except Malformed as malformed:
-            return [*seen, malformed.reason]
-        seen.append((reader.complete, reader.size, reader._overhead, body, state(reader.response)))
-    return seen
-
-
-Read = Callable[[list[bytes], HeadLimits, bool], list[Any]]
-
-
-def is_alike(read: Read, pieces: list[bytes], limits: HeadLimits) -> bool:
-    return read(pieces, limits, True) == read(pieces, limits, False)
-
-
-PLAIN: list[tuple[Read, bytes]] = [(requests, POST), (requests, GET), (answers, OK), (answers, EMPTY)]
-NAMES = ["post", "get", "ok", "empty"]
-
-
-@pytest.mark.parametrize("data", [POST, GET])
+@pytest.mark.parametrize("data", [POST, GET, IN_CHUNKS, LAST])
 def test_a_plain_request_is_read_in_one_pass(data: bytes) -> None:
-    assert RequestReader(HeadLimits(), lambda _: None).whole(data) is not None
+    request = RequestReader(HeadLimits(), lambda _: None).first(data)
+    assert request is not None
+    assert request.complete
     assert is_alike(requests, [data, data], HeadLimits())
 
 
-@pytest.mark.parametrize(("data", "body"), [(OK, b"abc"), (EMPTY, b"")])
+@pytest.mark.parametrize(("data", "body"), [(OK, b"abc"), (EMPTY, b""), (OK_CHUNKS, b"0123456789x"), (BARE, b"")])
 def test_a_plain_answer_is_read_in_one_pass(data: bytes, body: bytes) -> None:
     reader = ResponseReader(HeadLimits())
     reader.expect(head_only=False)
-    assert reader.whole(data) == body
+    assert reader.feed(data) == body
     assert is_alike(answers, [data, data], HeadLimits())
 
 
@@ -140,7 +76,7 @@ BETWEEN = [b"\r", b"\n", b"\r\n", b"\r\n" * 300, b"x", b"\r\nx", b"GET", b"HTTP/
 
 
 @pytest.mark.parametrize(("read", "data"), PLAIN, ids=NAMES)
-@pytest.mark.parametrize("first", range(4))
+@pytest.mark.parametrize("first", range(len(PLAIN)))
 def test_what_comes_between_two_messages_changes_nothing(read: Read, data: bytes, first: int) -> None:
     other = PLAIN[first][1]
     for between in BETWEEN:
@@ -172,7 +108,7 @@ def test_after_the_last_request_of_a_connection_nothing_is_read() -> None:
     last = POST.replace(b"Host:", b"Connection: close\r\nHost:")
     reader = RequestReader(HeadLimits(), lambda _: None)
     reader.feed(last)
-    assert reader.whole(GET) is None
+    assert reader.first(GET) is None
     assert is_alike(requests, [last, GET], HeadLimits())
 
 

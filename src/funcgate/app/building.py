@@ -12,7 +12,9 @@ from funcgate.catalog.sql import SqlCatalog
 from funcgate.config.assemble import read
 from funcgate.config.grpc import reflecting
 from funcgate.config.parts import CallableSpec, Options, Parts, Target, hash_key
-from funcgate.config.shape import GrpcTargetSpec, HttpTargetSpec, PostgresTargetSpec, UpstreamTlsSpec
+from funcgate.config.shape.limits import UpstreamTlsSpec
+from funcgate.config.shape.postgres import PostgresTargetSpec
+from funcgate.config.shape.targets import GrpcTargetSpec, HttpTargetSpec
 from funcgate.core.ports import Journal, Masker
 from funcgate.gateway import Snapshot
 from funcgate.identity.unrevoked import Unrevoked

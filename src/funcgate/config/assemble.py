@@ -43,7 +43,9 @@ from .problems import Faulty, Located
 from .record import keeper_settings
 from .secrets import Secrets
 from .settings import Address, Reading, journal_settings, listen_limits, server_tls, target_limits, upstream_tls
-from .shape import GrpcTargetSpec, HttpTargetSpec, PostgresTargetSpec, TargetSpec, UpstreamTlsSpec
+from .shape.limits import UpstreamTlsSpec
+from .shape.postgres import PostgresTargetSpec
+from .shape.targets import GrpcTargetSpec, HttpTargetSpec, TargetSpec
 from .whole import check_approval_url, check_effect, check_forwarded, check_reach, check_roles, read_hosts
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")

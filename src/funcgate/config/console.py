@@ -13,7 +13,8 @@ from funcgate.identity.address import fault_of_url
 
 from .problems import did_you_mean
 from .secrets import Secrets
-from .shape import Config, SignInSpec
+from .shape import Config
+from .shape.console import SignInSpec
 
 WHERE = ("console", "sign_in")
 

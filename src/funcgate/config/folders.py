@@ -8,7 +8,7 @@ from pathlib import Path
 
 from funcgate.core.problem import Problem
 
-from .shape import KeepSpec, WhereSpec
+from .shape.record import KeepSpec, WhereSpec
 
 Where = tuple[str | int, ...]
 

@@ -16,7 +16,8 @@ from funcgate.catalog.proto import ProtoCatalog
 from funcgate.core.problem import Problem, Unusable
 from funcgate.masking import RuleSpec
 
-from .shape import Config, GrpcTargetSpec
+from .shape import Config
+from .shape.targets import GrpcTargetSpec
 
 Where = tuple[str | int, ...]
 Ask = Callable[[GrpcTargetSpec, Path], bytes]  # the target's FileDescriptorSet; raises `Unusable`

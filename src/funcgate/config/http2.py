@@ -8,7 +8,10 @@ from funcgate.wire.http1.limits import HeadLimits
 from funcgate.wire.http2.limits import Http2Limits, Times
 
 from .settings import Reading, Where, http2_frames
-from .shape import GrpcTargetSpec, HttpTargetSpec, PostgresTargetSpec, TargetHttp2Spec, TargetLimitsSpec
+from .shape.http2 import TargetHttp2Spec
+from .shape.limits import TargetLimitsSpec
+from .shape.postgres import PostgresTargetSpec
+from .shape.targets import GrpcTargetSpec, HttpTargetSpec
 
 MAX_STREAMS = 100
 _LARGEST_WINDOW = (1 << 31) - 1  # RFC 9113, 6.9.1

@@ -16,7 +16,8 @@ from .fitting import LOST, Fitting
 from .glance import read_file
 from .grpc import NOTHING_REFLECTED, Reflect, Reflected, described_files, kept_file
 from .problems import Faulty, Located
-from .shape import Config, GrpcTargetSpec, HttpTargetSpec
+from .shape import Config
+from .shape.targets import GrpcTargetSpec, HttpTargetSpec
 from .source import Source, Where
 
 

@@ -27,7 +27,9 @@ from .load import Loaded
 from .postgres import Oauth
 from .problems import Located
 from .settings import Address, JournalSettings, ListenLimits
-from .shape import GrpcTargetSpec, HttpTargetSpec, PostgresTargetSpec, UpstreamTlsSpec
+from .shape.limits import UpstreamTlsSpec
+from .shape.postgres import PostgresTargetSpec
+from .shape.targets import GrpcTargetSpec, HttpTargetSpec
 
 Where = tuple[str | int, ...]
 

@@ -15,7 +15,9 @@ from funcgate.masking import RuleSpec
 from funcgate.policy import PolicySpec
 
 from .settings import Address, Reading, is_loopback
-from .shape import Config, PostgresTargetSpec, TargetSpec
+from .shape import Config
+from .shape.postgres import PostgresTargetSpec
+from .shape.targets import TargetSpec
 
 Where = tuple[str | int, ...]
 _SCOPE = re.compile(r"([!#-\[\]-~]+( [!#-\[\]-~]+)*)?")

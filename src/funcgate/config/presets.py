@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from funcgate.catalog.sql import STATEMENTS
 from funcgate.policy import PolicySpec
 
-from .shape import PostgresTargetSpec, TargetSpec
+from .shape.postgres import PostgresTargetSpec
+from .shape.targets import TargetSpec
 
 
 def preset_policies(targets: Sequence[TargetSpec]) -> Iterator[PolicySpec]:

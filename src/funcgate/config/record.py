@@ -26,7 +26,8 @@ from .load import Loaded
 from .problems import did_you_mean
 from .secrets import Secrets
 from .settings import Address, JournalSettings, Reading, upstream_tls
-from .shape import ForwardSpec, KeepSpec, OtlpSpec, ProofSpec, SyslogSpec, UpstreamTlsSpec, WebhookSpec
+from .shape.limits import UpstreamTlsSpec
+from .shape.record import ForwardSpec, KeepSpec, OtlpSpec, ProofSpec, SyslogSpec, WebhookSpec
 
 Where = tuple[str | int, ...]
 

@@ -16,16 +16,11 @@ from funcgate.core.secret import Secret
 from funcgate.core.units import parse_size, parse_time
 from funcgate.wire.http2.limits import Http2Limits
 
-from .shape import (
-    GrpcLimitsSpec,
-    Http2FramesSpec,
-    Http2Spec,
-    JournalSpec,
-    ListenLimitsSpec,
-    PostgresLimitsSpec,
-    TargetLimitsSpec,
-    UpstreamTlsSpec,
-)
+from .shape.http2 import Http2FramesSpec, Http2Spec
+from .shape.limits import StreamLimitsSpec, TargetLimitsSpec, UpstreamTlsSpec
+from .shape.listen import ListenLimitsSpec
+from .shape.postgres import PostgresLimitsSpec
+from .shape.record import JournalSpec
 
 MAX_RESERVE_BYTES = 64 << 20
 LEAST_S = 1e-6
@@ -145,7 +140,7 @@ def target_limits(spec: TargetLimitsSpec, where: Where, problems: list[Problem])
     more: dict[str, Any] = {}
     if isinstance(spec, PostgresLimitsSpec):
         more["max_rows"] = read.count("max_rows", spec.max_rows)
-    elif isinstance(spec, GrpcLimitsSpec):
+    elif isinstance(spec, StreamLimitsSpec):
         more |= {
             "stream_timeout_s": read.time("stream_timeout", spec.stream_timeout),
             "stream_idle_timeout_s": read.time("stream_idle_timeout", spec.stream_idle_timeout),

@@ -9,8 +9,8 @@ from msgspec import Struct
 class Limits(Struct, frozen=True, kw_only=True):
     """What one call of a target may use. Sizes in bytes, times in seconds. `max_rows` is of an answer, 0 where there are none.
 
-    A stream of messages has `stream_timeout_s` for `timeout_s`, and `stream_idle_timeout_s` for every wait for its target;
-    with `end_with_token` it ends when the caller's token does.
+    A stream of messages, events or lines has `stream_timeout_s` for `timeout_s`, and `stream_idle_timeout_s` for every wait for
+    its target; with `end_with_token` it ends when the caller's token does.
     """
 
     max_request: int = 1 << 20

@@ -15,18 +15,19 @@ cdef enum:
     UPPER = 4
     SPACE = 8  # between the tokens of JSON
     IN_RUN = 16  # as in stretches.py
-    LOCAL = 32  # of the part of an address before the @
     HEX = 64
+    SPELLS = 128  # may begin a spelling
     RUN = 7  # the shortest stretch
     LONGEST_SHAPE = 64
-    CLEAN = -1
+    KEPT_SHAPES = 4096
     GIVE_WAY = 2048  # strings, a third of a millisecond
     MOST_DEPTH = 60
     MOST_NEEDS = 48
+    MOST_DETECTORS = 64
+    GIVE_UP = -2
     BLOCK = 63  # bytes after which no lane has overflown
     OTHER = 0  # kinds of needs
     DIGITS = 1
-    MAIL = 2
     WANTS_VALUE = 0  # states of the grammar
     WANTS_VALUE_OR_END = 1
     WANTS_KEY = 2
@@ -36,7 +37,8 @@ cdef enum:
 # Eight counters in one number, seven bits each: digits, upper case, "_", "-", ".", ":", "@", and all that may be an escape or
 # lies beyond ASCII. The highest bit of all marks what ends a string, or may not be in one.
 cdef Lanes lanes_of[256]
-cdef unsigned char classes[256], shapes[256]
+cdef unsigned char classes[256], shapes[256], plain_escapes[256], short_escapes[256]
+cdef const char* hexadecimal = "0123456789abcdef"
 cdef Lanes STOP = 0x8000_0000_0000_0000, HIGH = 0x8080_8080_8080_8080, FULL = 0x4040_4040_4040_4040
 COUNTED = (b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"_", b"-", b".", b":", b"@", b"%&" + bytes(range(128, 256)))
 
@@ -51,18 +53,23 @@ cdef void _make_tables() noexcept:
     cdef unsigned char byte
     cdef int at, lane
     for at in range(256):
-        classes[at], shapes[at], lanes_of[at] = 0, c"x", STOP if at < 32 else 0
+        classes[at], shapes[at], lanes_of[at], plain_escapes[at], short_escapes[at] = 0, c"x", STOP if at < 32 else 0, 0, 0
     for lane in range(8):
         for byte in <bytes> COUNTED[lane]:
             lanes_of[byte] = <Lanes> 1 << 8 * lane
     lanes_of[c'"'] = lanes_of[c"\\"] = STOP
-    _tell(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", LETTER | UPPER | LOCAL)
-    _tell(b"abcdefghijklmnopqrstuvwxyz", LETTER | LOCAL)
-    _tell(b"0123456789", DIGIT | IN_RUN | LOCAL)
+    _tell(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", LETTER | UPPER)
+    _tell(b"abcdefghijklmnopqrstuvwxyz", LETTER)
+    _tell(b"0123456789", DIGIT | IN_RUN)
     _tell(b" -.+()/", IN_RUN)
-    _tell(b"_+.-", LOCAL)
     _tell(b" \t\r\n", SPACE)
     _tell(b"0123456789abcdefABCDEF", HEX)
+    _tell(b"\\%&", SPELLS)
+    for at in range(8):
+        byte = (<bytes> b'"\\/bfnrt')[at]
+        plain_escapes[byte] = (<bytes> b'"\\/\b\f\n\r\t')[at]
+        if byte != c"/":
+            short_escapes[plain_escapes[byte]] = byte
     for byte in b' -.+()/",}]':
         shapes[byte] = byte
     for byte in b"0123456789":
@@ -72,13 +79,14 @@ cdef void _make_tables() noexcept:
 _make_tables()
 
 
-cdef bytes _shape(Place text, Py_ssize_t low, Py_ssize_t high):
-    """What stands from `low` to `high`, every digit a 0, every letter an x."""
-    cdef bytes shape = PyBytes_FromStringAndSize(NULL, high - low)
+cdef bytes _shape(Place at, Place end):
+    """A stretch with every digit a 0."""
+    cdef bytes shape = PyBytes_FromStringAndSize(NULL, end - at)
     cdef char* into = PyBytes_AS_STRING(shape)
-    cdef Py_ssize_t at
-    for at in range(low, high):
-        into[at - low] = shapes[text[at]]
+    while at < end:
+        into[0] = shapes[at[0]]
+        into += 1
+        at += 1
     return shape
 
 
@@ -89,27 +97,12 @@ cdef Place _word(Place at, Place end) noexcept:
     return at + 5 if end - at >= 5 and memcmp(at, b"false", 5) == 0 else NULL
 
 
-cdef int _escapes(Place at, Place end) noexcept:
-    """-1 when a character may be spelled in another way (scanner.ESCAPES), 1 when there are some beyond ASCII."""
-    cdef int foreign = 0
-    while at < end:
-        if at[0] >= 128:
-            foreign = 1
-        elif at[0] == c"%":
-            if end - at > 2 and c"2" <= at[1] <= c"7" and classes[at[2]] & HEX:
-                return -1
-        elif at[0] == c"&" and end - at > 1 and at[1] == c"#":
-            return -1
-        at += 1
-    return foreign
-
-
 cdef Py_ssize_t _longest_word(Place at, Place end) noexcept:
-    """How many bytes without white space are in a row, at most."""
+    """How many bytes without white space are in a row, at most. No value that is a word has any in it."""
     cdef Py_ssize_t longest = 0
     cdef Place start = at
     while at < end:
-        if at[0] == c" ":
+        if classes[at[0]] & SPACE:
             longest = max(longest, at - start)
             start = at + 1
         at += 1
@@ -145,31 +138,6 @@ cdef bint _has_trace(Place start, Place end, tuple traces) except -1:
                     return True
             at += 1
     return False
-
-
-cdef bint is_address(Place at, Place end) noexcept:
-    """Whether this is an e-mail address and nothing else: `email.STRING`, by hand."""
-    cdef Place begin
-    cdef int labels = 0
-    if end - at < 6 or not classes[at[0]] & LOCAL or at[0] == c"." or at[0] == c"-":
-        return False
-    while at < end and classes[at[0]] & LOCAL:
-        at += 1
-    if at == end or at[0] != c"@":
-        return False
-    at += 1
-    while True:
-        begin = at
-        while at < end and (classes[at[0]] & (LETTER | DIGIT) or at[0] == c"-"):
-            at += 1
-        if at == begin or begin[0] == c"-" or at[-1] == c"-":
-            return False
-        if at == end:
-            return labels > 0 and at - begin > 1 and classes[begin[0]] & LETTER != 0
-        if at[0] != c".":
-            return False
-        labels += 1
-        at += 1
 
 
 cdef bint _is_plain_card(Place at, Place end) noexcept:

@@ -1,158 +1,73 @@
-# cython: language_level=3, boundscheck=True, wraparound=False, embedsignature=True
 """The quick way for JSON: one pass over the bytes checks the grammar, tells which strings can hold a value, and replaces what it knows.
 
-It refuses (None) whatever it is not sure of: escapes, exponents, values in keys and numbers. Those are for the Python code
-to judge. It takes less than the slow way does, never more; tests hold the two side by side.
+A string or number that it is not sure of it gives to the Python code, one at a time; the whole text (None) for values in keys, for
+halves of characters, for nesting too deep. It takes less than the walk does, never more; tests hold the two side by side.
 """
 
-from cpython.dict cimport PyDict_GetItem
-from cpython.mem cimport PyMem_Free, PyMem_Realloc
-from cpython.object cimport PyObject
-from libc.string cimport memcpy
-
 include "_kinds.pxi"
+include "_mail.pxi"
+include "_spelling.pxi"
+include "_words.pxi"
+include "_paths.pxi"
+include "_numbers.pxi"
+include "_sieve.pxi"
 
-cdef struct Need:
-    Lanes lanes
-    Py_ssize_t size, word
-    int kind
-
-cdef struct Out:
-    char* bytes
-    Py_ssize_t size, room
-
-
-cdef int _add(Out* out, const void* text, Py_ssize_t more) except -1:
-    cdef Py_ssize_t room = 2 * (out.size + more) + 256
-    cdef char* grown
-    if out.size + more > out.room:
-        grown = <char*> PyMem_Realloc(out.bytes, room)
-        if grown is NULL:
-            raise MemoryError
-        out.bytes, out.room = grown, room
-    memcpy(out.bytes + out.size, text, more)
-    out.size += more
-    return 0
-
-
-cdef class Words:
-    """Texts to look for, each of seven bytes or more. `may_be_in` is False only where none of them is: for those that are
-    left, a look at every fourth byte."""
-
-    cdef unsigned char _marks[4096]
-    cdef set _words
-
-    def __init__(self, texts):
-        self._words = set()
-        for at in range(4096):
-            self._marks[at] = 0
-        for text in texts:
-            if len(text) < 7:
-                raise ValueError("too short to be looked for at every fourth byte")
-            for at in range(4):
-                self._words.add(int.from_bytes(text[at : at + 4], "little"))
-        for word in self._words:
-            self._marks[_mark(word)] = 1
-
-    cpdef bint may_be_in(self, bytes text) except -1:
-        cdef Place at = <Place> PyBytes_AS_STRING(text)
-        cdef Place end = at + len(text)
-        cdef unsigned int word
-        while end - at >= 4:
-            word = at[0] | at[1] << 8 | at[2] << 16 | <unsigned int> at[3] << 24
-            if self._marks[_mark(word)] and word in self._words:
-                return True
-            at += 4
-        return False
-
-
-cdef inline unsigned int _mark(unsigned int word) noexcept:
-    return (word * 2654435761u) >> 20
-
-
-cdef class Glance:
+cdef class Glance(Sieve):
     """One set of rules. `mask` is `mask_json` for what it is sure of."""
 
-    cdef object _closer, _may_hide
-    cdef object _judged
-    cdef dict _verdicts
-    cdef tuple _labels, _names, _replaces, _traces
-    cdef Need _needs[MOST_NEEDS]
-    cdef int _many
-    cdef Lanes _few
-    cdef Py_ssize_t _mail, _card, _ssn
-    cdef bint _cards[3]
-    cdef bint _ssns[2]
+    cdef object _rules, _fields, _spans, _may_hide
+    cdef Paths _paths
+    cdef frozenset _hidden
+    cdef tuple _labels, _names, _replaces
 
     def __init__(self, rules):
         values = rules.values
-        self._closer = values.closer
-        self._may_hide = rules.fields.may_be_in if rules.walks else None
-        self._judged, self._verdicts = values._judged, values._verdicts
+        Sieve.__init__(self, rules.scanner, rules.names, values)
+        self._rules, self._fields = rules, rules.fields
+        self._spans = rules.scanner.spans
+        self._paths, self._hidden = None, frozenset()
+        if rules.walks:
+            self._paths, self._hidden = Paths(rules.fields), rules.fields.last_names
+        self._may_hide = rules.fields.named_in if rules.walks else None
         self._labels, self._replaces, self._names = values._labels, values._replaces, rules.names
-        self._mail = values._mail
-        self._card, self._ssn = _index(rules.names, "credit_card"), _index(rules.names, "us_ssn")
-        for at, shape in enumerate((b'"0000 0000 0000 0000",', b'"0000-0000-0000-0000",', b'"0000000000000000",')):
-            self._cards[at] = self._card >= 0 and self._judged(shape) == self._card
-        for at, shape in enumerate((b'"000-00-0000",', b'"000 00 0000",')):
-            self._ssns[at] = self._ssn >= 0 and self._judged(shape) == self._ssn
-        self._take_needs(rules.scanner.detectors)
-
-    def _take_needs(self, detectors):
-        least, traces = [128] * 7 + [1], []
-        for at, detector in enumerate(detectors):
-            for need in detector.needs:
-                if len(traces) == MOST_NEEDS:
-                    raise ValueError("too many needs")
-                counts = (need.digits, need.upper, need.underscores, need.hyphens, need.points, need.colons, need.ats, 0)
-                if not any(counts):
-                    raise ValueError(f"{detector.name}: a need that every string meets")
-                mine = &self._needs[len(traces)]
-                mine.lanes, mine.size, mine.word = 0, max(need.size, need.word), need.word
-                mine.kind = DIGITS if detector.digits else MAIL if at == self._mail else OTHER
-                for lane, count in enumerate(counts):
-                    mine.lanes |= <Lanes> count << 8 * lane
-                    if count:
-                        least[lane] = min(least[lane], count)
-                traces.append(need.traces)
-            if not detector.needs:
-                raise ValueError(f"{detector.name}: no needs")
-        self._many, self._traces, self._few = len(traces), tuple(traces), 0
-        for lane, count in enumerate(least):
-            self._few |= <Lanes> (128 - count) << 8 * lane
 
     def mask(self, bytes raw not None, dict counts not None, Words words=None, bint lines=False):
         """The masked bytes, the very object if nothing in it is hidden; None, and nothing counted, when unsure: also when one of
         the words may be in it. `lines`: each line is a text of its own, with nothing around it."""
-        cdef Out out
+        cdef Work work
+        cdef Place begin = <Place> PyBytes_AS_STRING(raw)
         cdef list tally = []
-        if words is not None and words.may_be_in(raw):
-            return None
-        if self._may_hide is not None and self._may_hide(raw):
-            return None
-        out.bytes, out.size, out.room = NULL, 0, 0
+        cdef Paths paths = None
+        _begin(&work, begin)
         try:
-            if not self._read(raw, &out, tally, lines):
+            if words is not None and words._may_be_spelled(begin, begin + len(raw), &work.undone[0], &work.undone[1]):
+                return None
+            if self._may_hide is not None and self._may_hide(raw):
+                if self._paths.full():
+                    self._paths = Paths(self._fields)
+                paths = self._paths
+            if not self._read(&work, begin, begin + len(raw), paths, tally, lines):
                 return None
             if not tally:
                 return raw
-            for index in tally:
-                name = self._names[index]
+            for name in tally:
                 counts[name] = counts.get(name, 0) + 1
-            return PyBytes_FromStringAndSize(out.bytes, out.size)
+            return PyBytes_FromStringAndSize(work.out.bytes, work.out.size)
         finally:
-            PyMem_Free(out.bytes)
+            _free(&work)
 
-    cdef bint _read(self, bytes raw, Out* out, list tally, bint lines) except -1:
-        """Whether this is one JSON text (or one on each line), all of which could be judged. What is hidden is in `out` and `tally`
+    cdef bint _read(self, Work* work, Place at, Place end, Paths paths, list tally, bint lines) except -1:
+        """Whether this is one JSON text (or one on each line), all of which could be judged. What is hidden is in `work` and `tally`
         then."""
-        cdef Place begin = <Place> PyBytes_AS_STRING(raw)
-        cdef Place at = begin, end = begin + len(raw), start, limit, copied = begin
+        cdef Place begin = at, start, limit, hidden = NULL
         cdef Lanes lanes, here
-        cdef int state = WANTS_VALUE, depth = 0, steps = 0, done
+        cdef int state = WANTS_VALUE, depth = 0, steps = 0, skips = 0, value = 0
+        cdef int inside[MOST_DEPTH + 1]  # where the paths are in what is open
         cdef Lanes objects = 0  # bit by bit, what is open: 1 = an object
-        cdef bint foreign = False, key
+        cdef bint key, escaped, judged
         cdef unsigned char byte
+        cdef object replace = None
+        inside[0] = value = paths.start if paths is not None else 0
         while at < end:
             byte = at[0]
             if classes[byte] & SPACE:
@@ -160,12 +75,12 @@ cdef class Glance:
                     # Attack: a text over two lines, or two on one: the reader of the lines would see others than were looked at.
                     if byte != c"\n" or state != HAS_VALUE or depth:
                         return False
-                    state = WANTS_VALUE
+                    state, value = WANTS_VALUE, inside[0]
                 at += 1
             elif byte == c'"':
                 if state == HAS_VALUE:
                     return False
-                key = state >= WANTS_KEY
+                key, escaped, judged = state >= WANTS_KEY, False, True
                 at += 1
                 start, lanes = at, 0
                 while True:
@@ -183,18 +98,32 @@ cdef class Glance:
                         return False
                     here = lanes & FULL
                     lanes = lanes & ~((here >> 6) * 127) | here
-                if at[0] != c'"':  # an escape, or what JSON does not have
-                    return False
-                if (lanes + self._few) & HIGH:
-                    if lanes >> 56:
-                        done = _escapes(start, at)
-                        if done < 0:
+                if at[0] != c'"':
+                    if at[0] != c"\\":  # what JSON does not have in a string
+                        return False
+                    at = _decoded(start, end, &work.said)
+                    if at is NULL:
+                        return False
+                    escaped = True
+                if paths is not None:
+                    if (escaped or lanes >> 56) and _peculiar(start, at) < 0:
+                        return False
+                    judged = not skips
+                    if key and judged:
+                        value = paths.member(inside[depth], _said(work) if escaped else _bytes(start, at))
+                        if value == GIVE_UP:
                             return False
-                        foreign |= done
-                    else:
-                        done = False
-                    done = self._string(raw, start, at, lanes, done, key, begin, &copied, out, tally)
-                    if not done:
+                    elif judged and (replace := paths.hides(value)) is not None:
+                        judged = False
+                        self._hide(work, start - 1, at + 1, replace, tally)
+                # Attack: "pass\u0077ord" is the same key.
+                elif escaped and key and self._hidden and _said(work) in self._hidden:
+                    return False
+                if judged and (escaped or (lanes + self._few) & HIGH):
+                    if not (
+                        self._spelled(work, start, at, key, True, tally) if escaped
+                        else self._string(work, start, at, lanes, key, tally)
+                    ):
                         return False
                     steps += 1
                     if steps % GIVE_WAY == 0:
@@ -209,22 +138,24 @@ cdef class Glance:
                     return False
                 at += 1
                 state = WANTS_VALUE
-            elif state == HAS_VALUE:
-                if depth == 0:
+            elif byte == c",":
+                if state != HAS_VALUE or depth == 0:
                     return False
-                if byte == c",":
-                    state = WANTS_KEY if objects & 1 else WANTS_VALUE
-                elif byte == (c"}" if objects & 1 else c"]"):
-                    objects >>= 1
-                    depth -= 1
-                else:
+                state = WANTS_KEY if objects & 1 else WANTS_VALUE
+                value = inside[depth]
+                at += 1
+            elif byte == c"}" or byte == c"]":
+                if depth == 0 or (objects & 1) != (byte == c"}"):
+                    return False
+                if state != HAS_VALUE and state != (WANTS_KEY_OR_END if byte == c"}" else WANTS_VALUE_OR_END):
                     return False
                 at += 1
-            elif byte == c"}" if state == WANTS_KEY_OR_END else byte == c"]" and state == WANTS_VALUE_OR_END:
+                if skips == depth:
+                    skips = 0
+                    self._hide(work, hidden, at, replace, tally)
                 objects >>= 1
                 depth -= 1
                 state = HAS_VALUE
-                at += 1
             elif state >= WANTS_KEY:
                 return False
             elif byte == c"{" or byte == c"[":
@@ -234,152 +165,163 @@ cdef class Glance:
                 depth += 1
                 objects = objects << 1 | (byte == c"{")
                 state = WANTS_KEY_OR_END if byte == c"{" else WANTS_VALUE_OR_END
+                if value and not skips:
+                    if (replace := paths.hides(value)) is not None:
+                        skips, hidden = depth, at
+                    elif byte == c"[" and (value := paths.element(value)) == GIVE_UP:
+                        return False
+                inside[depth] = value
                 at += 1
             else:
-                start = at
-                at = _word(at, end) if byte >= c"a" else self._number(at, end)
+                start, judged = at, not skips
+                if value and judged and (replace := paths.hides(value)) is not None:
+                    judged = False
+                at = _word(at, end) if byte >= c"a" else self._number(work, at, end, judged, tally)
                 if at is NULL:
                     return False
+                if not judged and not skips:
+                    self._hide(work, start, at, replace, tally)
                 state = HAS_VALUE
         if depth or not (state == HAS_VALUE or (lines and at > begin and state == WANTS_VALUE)):
             return False
-        if foreign:
-            try:
-                raw.decode()
-            except UnicodeDecodeError:
-                return False
-        return _add(out, copied, end - copied) == 0 if tally else True
+        return _add(&work.out, work.copied, end - work.copied) == 0 if tally else True
 
-    cdef Place _number(self, Place at, Place end) except? NULL:
-        """The end of the number at this place; NULL if it is none, or one to be looked at."""
-        cdef Place begin = at, digits
-        if at < end and at[0] == c"-":
-            at += 1
-        digits = at
-        while at < end and classes[at[0]] & DIGIT:
-            at += 1
-        if at == digits or (digits[0] == c"0" and at - digits > 1) or self._may_be_card(digits, at):
-            return NULL
-        if at < end and at[0] == c".":
-            at += 1
-            digits = at
-            while at < end and classes[at[0]] & DIGIT:
-                at += 1
-            if at == digits or (at - digits >= 12 and self._closer(PyBytes_FromStringAndSize(<char*> begin, at - begin)) != []):
-                return NULL
-        # Attack: 4.111111111111111e15 is a card to whoever reads the number.
-        return NULL if at < end and (at[0] == c"e" or at[0] == c"E") else at
+    cdef Place _number(self, Work* work, Place at, Place end, bint judge, list tally) except? NULL:
+        """The end of the number at this place, NULL if it is none. What is a value for sure is replaced."""
+        cdef Number number
+        cdef Place after = _read_number(at, end, &number)
+        if after is NULL or not judge:
+            return after
+        if number.exponent:
+            # Attack: 4.111111111111111e15 is a card to whoever reads the number.
+            if _is_short(&number):
+                return after
+        elif self._may_be_card(number.digits, number.digits + number.whole):
+            digits = _bytes(number.digits, number.digits + number.whole)
+            self._put(work, at, after, b'"' + <bytes?> (self._labels[self._card] or self._replaces[self._card](digits)) + b'"')
+            tally.append(self._names[self._card])
+            return after
+        # A fraction that is no longer than a double is written is no card (credit_card.py).
+        elif number.parts < 12 or number.whole + number.parts <= 18:
+            return after
+        found = self._rules.number(_bytes(at, after))
+        if found is not None:
+            self._put(work, at, after, <bytes?> found[0])
+            tally.append(found[1])
+        return after
 
-    cdef inline bint _may_be_card(self, Place at, Place end) noexcept:
-        """Whether digits that stand alone are one. No other detector takes digits without anything between them."""
-        return 12 <= end - at <= 19 and self._card >= 0 and _is_card(at, end)
-
-    cdef bint _string(
-        self, bytes raw, Place start, Place end, Lanes lanes, bint foreign, bint key, Place begin, Place* copied, Out* out,
-        list tally,
-    ) except -1:
-        """Judges one string that may hold something. False when unsure."""
-        cdef Py_ssize_t size = end - start, word = -1
-        cdef bint digits = False, mail = False, look = False
-        cdef Need* need
-        cdef int at
-        cdef Py_ssize_t whole = -1 if key else self._whole(start, size, lanes & 255)
+    cdef bint _string(self, Work* work, Place start, Place end, Lanes lanes, bint key, list tally) except -1:
+        """Judges one string without escapes that may hold something. False when unsure."""
+        cdef Py_ssize_t whole = -1 if key else self._whole(start, end - start, lanes & 255)
+        cdef int kinds = 0
+        cdef Lanes wanted
         if whole >= 0:
-            return self._replaced(whole, start, end, copied, out, tally)
-        for at in range(self._many):
-            need = &self._needs[at]
-            if size < need.size or ((lanes | HIGH) - need.lanes) & HIGH != HIGH:
-                continue
-            if need.kind == DIGITS:
-                digits = True
-            elif need.kind == MAIL:
-                mail = True
-            else:
-                if not _has_trace(start, end, <tuple> self._traces[at]):
-                    continue
-                if word < 0:
-                    word = _longest_word(start, end)
-                if word >= need.word:
-                    look = True
-                    break
-        if digits and not look:
-            if not foreign and lanes & 255 == size:
-                look = self._may_be_card(start, end)
-            else:
-                look = foreign or self._in_runs(raw, start - begin, end - begin)
-        if mail and not look:
-            if not key and is_address(start, end):
-                return self._replaced(self._mail, start, end, copied, out, tally)
-            look = True
-        return self._looked(start, end, key, copied, out, tally) if look else True
+            return self._replaced(work, whole, start, end, tally)
+        if lanes >> 56:
+            kinds = _peculiar(start, end)
+            if kinds < 0:
+                return False
+            if kinds & SPELLED:
+                return self._spelled(work, start, end, key, False, tally)
+        wanted = self._wanted(start, end, lanes, kinds)
+        if not wanted:
+            return True
+        if wanted == self._mail_alone:
+            return self._mailed(work, start, end, key, tally)
+        hits = self._spans(_bytes(start, end), _members(wanted))
+        return not (key and hits) and self._all_replaced(work, start, end, hits, tally)
 
-    cdef inline Py_ssize_t _whole(self, Place at, Py_ssize_t size, Py_ssize_t digits) noexcept:
-        """The detector of which a whole string is a value, if it is one of the commonest shapes; else -1.
+    cdef bint _mailed(self, Work* work, Place at, Place end, bint key, list tally) except -1:
+        """The same where nothing but addresses may be in it."""
+        cdef Place first, last
+        while _find_address(at, end, &first, &last):
+            if key:
+                return False
+            self._replaced(work, self._mail, first, last, tally)
+            at = last
+        return True
 
-        Nothing else finds a value in digits and separators; that no earlier detector does was asked when the rules were made.
-        """
-        if digits == 16:
-            if size == 16:
-                return self._card if self._cards[2] and _is_plain_card(at, at + 16) else -1
-            if size == 19 and at[4] == at[9] == at[14]:
-                if (at[4] == c" " and self._cards[0]) or (at[4] == c"-" and self._cards[1]):
-                    return self._card if _is_plain_card(at, at + 19) else -1
-        elif digits == 9 and size == 11 and at[3] == at[6]:
-            if (at[3] == c"-" and self._ssns[0]) or (at[3] == c" " and self._ssns[1]):
-                return self._ssn if _is_issued(at) else -1
-        return -1
-
-    cdef bint _looked(self, Place start, Place end, bint key, Place* copied, Out* out, list tally) except -1:
-        """The whole way, for one string."""
-        cdef bytes text = PyBytes_FromStringAndSize(<char*> start, end - start)
-        cdef Py_ssize_t first, last
-        hits = self._closer(text)
-        if hits is None or (key and hits):
+    cdef bint _spelled(self, Work* work, Place start, Place end, bint key, bint escaped, list tally) except -1:
+        """The same for a string in which characters stand in other spellings: it is judged as it is read, and as those read it who
+        undo more (`Rules.find`)."""
+        cdef Place text = <Place> work.said.bytes if escaped else start
+        cdef Place last = text + work.said.size if escaped else end
+        cdef Lanes lanes, wanted
+        cdef int layer = 0, kinds
+        cdef bint more
+        while True:
+            lanes, kinds = _counted(text, last), 0
+            if lanes >> 56:
+                kinds = _peculiar(text, last)
+                if kinds < 0:
+                    return False
+            # Attack: \u0040 for @, %34111… for 4111…, and these in one another.
+            wanted = self._wanted(text, last, lanes, kinds) if (lanes + self._few) & HIGH else 0
+            more = kinds & SPELLED or memchr(text, c"\\", last - text) is not NULL
+            if wanted:
+                break
+            if layer == LAYERS or not more:
+                return True
+            if not _undone(text, last, &work.undone[layer & 1]):
+                return True
+            text = <Place> work.undone[layer & 1].bytes
+            last = text + work.undone[layer & 1].size
+            layer += 1
+        content = _said(work) if escaped else _bytes(start, end)
+        if layer or more:
+            hits = self._rules.find(content)
+        elif wanted == self._mail_alone:
+            hits = _addresses(text, last, self._mail)
+        else:
+            hits = self._spans(content, _members(wanted))
+        if not hits:
+            return True
+        if key:
             return False
+        if not escaped:
+            return self._all_replaced(work, start, end, hits, tally)
+        return self._rewritten(work, start, end, content, hits, tally)
+
+    cdef bint _rewritten(self, Work* work, Place start, Place end, bytes content, list hits, list tally) except -1:
+        """A string with escapes that has hits is written anew (`structured.leaf_edits`)."""
+        cdef Place text = <Place> PyBytes_AS_STRING(content), at = text, last = text + len(content), first, after
+        cdef bytes new
+        self._put(work, start, end, b"")
+        for hit in hits:
+            first, after = text + <Py_ssize_t> hit[0], text + <Py_ssize_t> hit[1]
+            if not at <= first <= after <= last:
+                raise IndexError
+            new = self._labels[hit[2]] or self._replaces[hit[2]](_bytes(first, after))
+            _add_encoded(&work.out, at, first)
+            _add_encoded(&work.out, <Place> PyBytes_AS_STRING(new), <Place> PyBytes_AS_STRING(new) + len(new))
+            tally.append(self._names[hit[2]])
+            at = after
+        return _add_encoded(&work.out, at, last) == 0
+
+    cdef bint _all_replaced(self, Work* work, Place start, Place end, list hits, list tally) except -1:
+        cdef Py_ssize_t first, last
         for hit in hits:
             first, last = hit[0], hit[1]
-            if not 0 <= first <= last <= end - start:
+            if not 0 <= first <= last <= end - start or start + first < work.copied:
                 raise IndexError
-            self._replaced(hit[2], start + first, start + last, copied, out, tally)
+            self._replaced(work, hit[2], start + first, start + last, tally)
         return True
 
-    cdef bint _replaced(
-        self, Py_ssize_t index, Place start, Place end, Place* copied, Out* out, list tally
-    ) except -1:
-        cdef bytes new = self._labels[index] or self._replaces[index](PyBytes_FromStringAndSize(<char*> start, end - start))
-        _add(out, copied[0], start - copied[0])
-        _add(out, PyBytes_AS_STRING(new), len(new))
-        copied[0] = end
-        tally.append(index)
+    cdef bint _replaced(self, Work* work, Py_ssize_t index, Place start, Place end, list tally) except -1:
+        self._put(work, start, end, <bytes?> (self._labels[index] or self._replaces[index](_bytes(start, end))))
+        tally.append(self._names[index])
         return True
 
-    cdef bint _in_runs(self, bytes raw, Py_ssize_t at, Py_ssize_t end) except -1:
-        """Whether a stretch of the string from `at` to `end` has a shape that can hold something."""
-        cdef Place text = <Place> PyBytes_AS_STRING(raw)
-        cdef Py_ssize_t start
-        cdef bytes shape
-        cdef PyObject* known
-        while at < end:
-            start = at
-            while at < end and classes[text[at]] & IN_RUN:
-                at += 1
-            if at - start >= RUN:
-                if at - start > LONGEST_SHAPE:
-                    return True
-                shape = _shape(text, start - 1, min(at + 2, len(raw)))
-                known = PyDict_GetItem(self._verdicts, shape)
-                if known is NULL:
-                    if self._judged(shape if at + 1 < len(raw) else shape + b"x") != CLEAN:
-                        return True
-                elif <object> known != CLEAN:
-                    return True
-            at += 1
-        return False
+    cdef int _hide(self, Work* work, Place start, Place end, object replace, list tally) except -1:
+        """The whole value of a field (`structured.hide`)."""
+        tally.append("field")
+        return self._put(work, start, end, b'"' + <bytes?> replace(_bytes(start, end)) + b'"')
 
-
-cdef Py_ssize_t _index(names, name):
-    return names.index(name) if name in names else -1
-
+    cdef int _put(self, Work* work, Place start, Place end, bytes new) except -1:
+        _add(&work.out, work.copied, start - work.copied)
+        _add(&work.out, PyBytes_AS_STRING(new), len(new))
+        work.copied = end
+        return 0
 
 cdef void _give_way() noexcept:
     # Attack: megabytes dense with hits are masked in a thread of their own, and must not keep the interpreter from the others.
@@ -387,13 +329,58 @@ cdef void _give_way() noexcept:
         pass
 
 
-def is_whole_address(bytes text not None):
-    """`is_address`, for tests."""
+def addresses(bytes text not None):
+    """`_addresses`, for tests."""
     cdef Place at = <Place> PyBytes_AS_STRING(text)
-    return is_address(at, at + len(text))
+    return _addresses(at, at + len(text), 0)
 
 
 def is_card(bytes text not None):
     """`_is_card` of some digits, for tests."""
     cdef Place at = <Place> PyBytes_AS_STRING(text)
     return 12 <= len(text) <= 19 and _is_card(at, at + len(text))
+
+
+def decoded(bytes token not None):
+    """What a JSON string says (`tokens.decoded`), None for what is none; for tests."""
+    cdef Work work
+    cdef Place begin = <Place> PyBytes_AS_STRING(token), end = begin + len(token), last
+    _begin(&work, begin)
+    try:
+        if begin == end or begin[0] != c'"':
+            return None
+        last = _decoded(begin + 1, end, &work.said)
+        if last is NULL or end - last != 1 or _peculiar(begin, end) < 0:
+            return None
+        return _said(&work)
+    finally:
+        _free(&work)
+
+
+def undone(bytes text not None):
+    """The text with its spellings undone once (`spelling.View`), None where there are none; for tests."""
+    cdef Work work
+    cdef Place begin = <Place> PyBytes_AS_STRING(text)
+    _begin(&work, begin)
+    try:
+        return _said(&work) if _undone(begin, begin + len(text), &work.said) else None
+    finally:
+        _free(&work)
+
+
+def encoded(bytes text not None):
+    """`tokens.encoded` without its quotes, for tests."""
+    cdef Work work
+    cdef Place begin = <Place> PyBytes_AS_STRING(text)
+    _begin(&work, begin)
+    try:
+        _add_encoded(&work.said, begin, begin + len(text))
+        return _said(&work)
+    finally:
+        _free(&work)
+
+
+def is_utf8(bytes text not None):
+    """For tests."""
+    cdef Place begin = <Place> PyBytes_AS_STRING(text)
+    return _peculiar(begin, begin + len(text)) >= 0

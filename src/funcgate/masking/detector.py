@@ -88,8 +88,9 @@ class Detector(Struct, frozen=True, kw_only=True):
     `gate` runs in the one Set over the whole text and only decides whether to look at all; `pattern` finds candidates
     ("" = the gate); `refine` decides (None = every candidate counts). `retry` resumes one byte after the start of a
     candidate that was refused, for patterns whose candidates are short. `numeric` says that a bare JSON number can hold
-    the value. `digits` says that a candidate is digits, spaces and ``-.+()/`` only, so that stretches.py can find it; `twin` is
-    a second form of the same value, found in its own way. `whole` is a quick way for its commonest shapes. Every value
+    the value. `digits` says that a candidate is digits, spaces and ``-.+()/`` only, so that stretches.py can find it, and that
+    `refine` refuses all that begin after a digit and one byte of `never_after`; `twin` is a second form of the same value,
+    found in its own way. `whole` is a quick way for its commonest shapes. Every value
     holds the byte `sign` (-1 = there is none); then `string` matches JSON strings, as `Whole.all_are` takes them, that are
     values for sure. A string that holds a value meets one of the `needs`; a quick way passes over the others unseen.
     """
@@ -102,6 +103,7 @@ class Detector(Struct, frozen=True, kw_only=True):
     retry: bool = True
     numeric: bool = False
     digits: bool = False
+    never_after: bytes = b""
     twin: "Detector | None" = None
     whole: Whole | None = None
     sign: int = -1

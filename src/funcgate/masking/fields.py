@@ -34,9 +34,10 @@ def parse_path(text: str) -> tuple[str, ...]:
 
 
 class Fields:
-    """Several paths, walked together. `state` begins at the root; `step` goes to a member or an element."""
+    """Several paths, walked together. `state` begins at the root; `step` goes to a member or an element. `last_names` are those
+    that the paths end with, in UTF-8."""
 
-    __slots__ = ("_always", "_keys", "_paths", "_replaces", "_step", "start")
+    __slots__ = ("_always", "_keys", "_paths", "_replaces", "_step", "last_names", "start")
 
     def __init__(self, paths: Mapping[str, Replace]) -> None:
         """Raises `ValueError` for a bad path."""
@@ -44,7 +45,8 @@ class Fields:
         self._replaces: Sequence[Replace] = tuple(paths.values())
         named = [[step for step in path if step not in (_ANY_DEPTH, _ANY_KEY, ELEMENT)] for path in self._paths]
         self._always = any(not names for names in named)
-        self._keys = tuple({b'"%b"' % names[-1].encode() for names in named if names})
+        self.last_names = frozenset(names[-1].encode() for names in named if names)
+        self._keys = tuple(b'"%b"' % name for name in self.last_names)
         self.start: State = self._closed((path, 0) for path in range(len(self._paths)))
         self._step = lru_cache(maxsize=4096)(self._stepped)
 
@@ -53,13 +55,17 @@ class Fields:
 
     def may_be_in(self, raw: bytes) -> bool:
         """Whether a walk can find anything; False is certain, for raw JSON."""
+        # Attack: "pass\u0077ord" is the same key.
+        return self.named_in(raw) or (raw.find(b"\\") >= 0 and bool(self._paths))
+
+    def named_in(self, raw: bytes) -> bool:
+        """The same for raw JSON without escapes in keys."""
         if self._always:
             return True
-        # Attack: "pass\u0077ord" is the same key.
         for key in self._keys:
             if raw.find(key) >= 0:
                 return True
-        return raw.find(b"\\") >= 0 and bool(self._paths)
+        return False
 
     def step(self, state: State, name: str) -> State:
         """The state in the member `name` of an object."""

@@ -11,6 +11,7 @@ from .detector import Detector, Hit
 from .fields import Fields
 from .scanner import Scanner, merged
 from .spelling import views
+from .tokens import encoded, expanded
 from .values import Values
 
 Glance = Callable[..., bytes | None]
@@ -70,6 +71,13 @@ class Rules:
             counts[name] = counts.get(name, 0) + 1
         pieces.append(text[at:])
         return b"".join(pieces)
+
+    def number(self, token: bytes) -> tuple[bytes, str] | None:
+        """What stands in place of a JSON number, and for what; None when it stays. Raises `ScanFailed`."""
+        content = expanded(token)
+        for start, end, index in self.find(content):
+            return encoded(self.replaces[index](content[start:end])), self.names[index]
+        return None
 
     def mask(self, text: bytes, counts: dict[str, int], opened: Sequence[int] | None = None) -> bytes:
         """Text in, masked text out. Raises `ScanFailed`. `opened` is what the gates say, if it is known."""

@@ -31,7 +31,7 @@ def all_plain(text: bytes) -> bool:
 class Kind(Struct, frozen=True):
     """One detector here. `search` is set when its pattern tells digits apart: then the shape only says where to look.
 
-    `by_shape` finds candidates where every digit is 0, `by_digits` those of the pattern as it is.
+    `by_shape` finds candidates where every digit is 0, `by_digits` those of the pattern as it is. `never_after` is the detector's.
     """
 
     index: int
@@ -40,6 +40,7 @@ class Kind(Struct, frozen=True):
     refine: Refine
     retry: bool
     search: Any
+    never_after: bytes
 
 
 class Step(Struct, frozen=True):
@@ -99,6 +100,13 @@ class Stretches:
                 self._plans[shape] = plan
         return plan
 
+    def zeros(self, shape: bytes) -> bytes | None:
+        """Where a stretch of this shape may have a 0, one of which it has if anything is in it; None = anything may be in it."""
+        plan = self.plan(shape)
+        if not all(step.zeros for step in plan):
+            return None
+        return bytes({zero for step in plan for zero in step.zeros})
+
 
 def kind_of(index: int, detector: Detector) -> Kind:
     pattern = detector.pattern or detector.gate
@@ -111,7 +119,7 @@ def kind_of(index: int, detector: Detector) -> Kind:
         search = re.compile(rb"(?<![0-9A-Za-z])(?:" + pattern + rb")").search
     chosen = options()
     shapes, digits = _re2.RE2(by_shape, chosen).Match, _re2.RE2(pattern, chosen).Match
-    return Kind(index, shapes, digits, refine, detector.retry, search)
+    return Kind(index, shapes, digits, refine, detector.retry, search, detector.never_after)
 
 
 def step_of(kind: Kind, shape: bytes) -> Step | None:
@@ -124,8 +132,16 @@ def step_of(kind: Kind, shape: bytes) -> Step | None:
     if kind.by_digits(UNANCHORED, shape.replace(b"0", b"2"), 0, len(shape))[0][0] >= 0:
         return Step(kind, ())
     # With ordinary digits the pattern finds nothing, so a value here begins with a 0 (dates do not).
-    starts = {start for start, _ in candidates if not start or shape[start - 1] != _ZERO}
+    starts = {
+        start
+        for start, _ in candidates
+        if not start or (shape[start - 1] != _ZERO and not _follows(kind, shape, start))
+    }
     return Step(kind, (), tuple(sorted(starts))) if starts else None
+
+
+def _follows(kind: Kind, shape: bytes, start: int) -> bool:
+    return start > 1 and shape[start - 1] in kind.never_after and shape[start - 2] == _ZERO
 
 
 def candidates_in(kind: Kind, shape: bytes) -> list[Span]:

@@ -13,10 +13,10 @@ from funcgate.core.selector import is_principal_selector, matching
 from .approval import read_terms
 from .condition import Types, compile_condition, types_of
 from .index import Entry, Policy, Rule
-from .language.check import nearest
+from .language.closures import constant
 from .language.compile import Program
-from .language.operators import constant
 from .language.plain import ALWAYS
+from .language.wording import nearest
 from .spec import PolicySpec
 
 Where = tuple[str | int, ...]

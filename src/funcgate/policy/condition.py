@@ -10,13 +10,14 @@ from msgspec import Struct
 from funcgate.core.function import Function
 from funcgate.core.problem import Problem
 
-from .language.check import Checked, a_kind, check
+from .language.check import Checked, check
+from .language.closures import as_bool
 from .language.compile import Program, compile_tree
-from .language.operators import as_bool
 from .language.parse import parse
 from .language.tree import Index, Invoke, Literal, Mistake, Name, Node, Select, walk
 from .language.types import Type
 from .language.values import Failure, Frame, OverBudget
+from .language.wording import a_kind
 from .variables import MEMBERS, WHOLE, variable_types
 
 _SHOWN = 3

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from funcgate.core.decision import Allow, Decision, Terms
 
-from .language.operators import Run
+from .language.closures import Run
 from .language.plain import Plain
 from .spec import Effect
 

@@ -35,7 +35,7 @@ class Tape:
     stream records each piece before it passes.
 
     `limit` is in bytes of the body, `append` is the journal's. `worth` tells whether more leaves at once than a status: the
-    fields or the body of an answer that is no stream.
+    fields or the body of an answer that is no stream, or the fields of one whose head does not wait for the first piece.
     """
 
     __slots__ = (
@@ -55,14 +55,16 @@ class Tape:
         if reply.stream is None:
             self.worth = size > 0 or bool(fields or reply.trailers)
         else:
-            self.worth = False
+            self.worth = reply.lines and bool(fields)
             self._pieces = 0
             self._counted: dict[str, int] = {}
             reply.stream = self._passing(reply.stream)
 
     def chunk(self) -> Entry:
-        """The entry of a whole answer. Raises `Refused(journal.too_large)`."""
+        """The entry of a whole answer, or of the head of a stream. Raises `Refused(journal.too_large)`."""
         reply, masked, fields, size = self.reply, self.masked, self.fields, self.size
+        if reply.stream is not None:
+            return self._piece(b"")  # a first piece of nothing
         body = reply.body or b""
         if size > self._limit:
             raise _too_large(self._limit)

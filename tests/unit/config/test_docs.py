@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from funcgate.app import read_parts
-from funcgate.config import shape
+from funcgate.config.shape import Config, console, http2, limits, listen, record, targets
 
 PAGE = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text()
 OPENAPI = """\
@@ -39,22 +39,22 @@ def test_the_example_loads(write: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(
     ("heading", "spec"),
     [
-        ("## The top level", shape.Config),
-        ("## `listen`", shape.ListenSpec),
-        ("`listen.limits`:", shape.ListenLimitsSpec),
-        ("`listen.limits.http2`:", shape.Http2Spec),
-        ("## `journal`", shape.JournalSpec),
-        ("## `proof`", shape.ProofSpec),
-        ("## `index`", shape.IndexSpec),
-        ("## `retention`", shape.KeepSpec),
-        ("remembers how far it got. `type: syslog`:", shape.SyslogSpec),
-        ("`type: webhook`:", shape.WebhookSpec),
-        ("`type: otlp`:", shape.OtlpSpec),
-        ("## `targets`", shape.HttpTargetSpec),
-        ("`targets[].limits`:", shape.TargetLimitsSpec),
-        ("`targets[].limits.http2`:", shape.TargetHttp2Spec),
-        ("## `logs`", shape.LogsSpec),
-        ("## `console`", shape.SignInSpec),
+        ("## The top level", Config),
+        ("## `listen`", listen.ListenSpec),
+        ("`listen.limits`:", listen.ListenLimitsSpec),
+        ("`listen.limits.http2`:", http2.Http2Spec),
+        ("## `journal`", record.JournalSpec),
+        ("## `proof`", record.ProofSpec),
+        ("## `index`", record.IndexSpec),
+        ("## `retention`", record.KeepSpec),
+        ("remembers how far it got. `type: syslog`:", record.SyslogSpec),
+        ("`type: webhook`:", record.WebhookSpec),
+        ("`type: otlp`:", record.OtlpSpec),
+        ("## `targets`", targets.HttpTargetSpec),
+        ("`targets[].limits`:", limits.TargetLimitsSpec),
+        ("`targets[].limits.http2`:", http2.TargetHttp2Spec),
+        ("## `logs`", console.LogsSpec),
+        ("## `console`", console.SignInSpec),
     ],
 )
 def test_a_table_has_all_keys_and_their_defaults(heading: str, spec: type[msgspec.Struct]) -> None:

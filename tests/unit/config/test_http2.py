@@ -13,7 +13,8 @@ from funcgate.app import read_parts
 from funcgate.config.http2 import target_http2
 from funcgate.config.problems import Faulty
 from funcgate.config.settings import target_limits
-from funcgate.config.shape import TargetHttp2Spec, TargetLimitsSpec
+from funcgate.config.shape.http2 import TargetHttp2Spec
+from funcgate.config.shape.limits import TargetLimitsSpec
 from funcgate.core.function import Limits
 from funcgate.core.problem import Problem
 from funcgate.wire.http1.limits import HeadLimits

@@ -248,7 +248,7 @@ def test_a_scanner_without_an_answer_refuses_where_unread_bodies_pass(monkeypatc
     )
     monkeypatch.setattr("funcgate.masking.scanner.Scanner.gate", failing_gate)
     for media in ("application/json", "text/plain", "application/x-ndjson"):
-        assert refused(masker, Reply(status=200, headers=[], media=media, body=b'{"a":"of ada@example.org"}'))
+        assert refused(masker, Reply(status=200, headers=[], media=media, body=b'{"a":"of ada%40example.org"}'))
 
 
 def failing_gate(scanner: object, text: bytes) -> list[int]:

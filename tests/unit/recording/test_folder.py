@@ -1,5 +1,6 @@
 """The lines of a folder with their places: from either end, after a number, out of plain and compressed segments."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -238,3 +239,10 @@ def test_lines_of_a_format_that_had_no_crc_are_read(folder: Path) -> None:
     header = Entry(seq=201, at="2026", kind=Kind.ADMIN, call="", change={"segment": 6, "format": 1})
     (folder / "00000006.jsonl").write_bytes(encode_line(header) + line_of(202))
     assert [line.seq for line in lines(folder, after=200)] == [201, 202]
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_packed_file_that_is_not_there_leaves_nothing_to_close(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Packed(tmp_path / "missing.jsonl.zst")
+    gc.collect()

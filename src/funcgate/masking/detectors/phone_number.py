@@ -12,13 +12,14 @@ _DATE = re.compile(rb"[0-3][0-9]([./\-])[0-1][0-9]\1[12][0-9]{3}")
 _DIGIT_GROUP = re.compile(rb"[0-9]+")
 _EXTENSION = re.compile(rb" ?(?:x|ext\.? ?)[0-9]{1,6}")
 _MAY_EXTEND = frozenset(b" xe")
+_JOINED = b"-."
 _MOST, _FEWEST = 15, 8
 
 
 def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
     """As many digit groups as a number can have (15 digits, ITU-T E.164)."""
     before = text[start - 1] if start else 0
-    if before in WORD or (before in b"-." and start > 1 and text[start - 2] in DIGITS) or before == 0x2B:
+    if before in WORD or (before in _JOINED and start > 1 and text[start - 2] in DIGITS) or before == 0x2B:
         return
     if _DATE.match(text, start):
         return
@@ -56,6 +57,7 @@ DETECTOR = Detector(
     pattern=_INTERNATIONAL + rb"|" + _NATIONAL + rb"|" + _AREA + rb"|" + _NORTH_AMERICAN,
     refine=refine,
     digits=True,
+    never_after=_JOINED,
     partial=keep_last_four,
     normal=plain,
 )

@@ -1,15 +1,14 @@
 """The type checker: a tree and the types of its variables in, the type of every node or a list of mistakes out.
 
-Gradual, as in cel-spec: what a schema does not say is `dyn` and judged at run time; what it says is held to. It also
-settles what is known before any call: ``has(args.note)`` of a function without that argument is false.
+Gradual, as in cel-spec: what a schema does not say is `dyn` and judged at run time; what it says is held to.
 """
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from .functions import FUNCTIONS, OPERATORS, Overload
+from .settled import Settled
 from .tree import Choice, Index, Invoke, ListOf, Literal, Logic, Loop, MapOf, Mistake, Name, Node, Select
 from .types import (
     BOOL,
@@ -26,6 +25,7 @@ from .types import (
     map_of,
 )
 from .values import KINDS
+from .wording import a_kind, dotted, nearest, no_overload, operand_text, spell
 
 ORDERED = frozenset(
     {"bool", "int", "uint", "double", "string", "bytes", "google.protobuf.Timestamp", "google.protobuf.Duration"}
@@ -33,7 +33,6 @@ ORDERED = frozenset(
 ORDERINGS = frozenset({"_<_", "_<=_", "_>_", "_>=_"})
 EQUALITIES = frozenset({"_==_", "_!=_"})
 _KEYS = frozenset({"int", "uint", "bool", "string", "dyn"})
-_STYLES = {True: "method", False: "function"}
 
 
 class Checked:
@@ -57,29 +56,6 @@ def check(root: Node, variables: Mapping[str, Type], whole: Iterable[str], elsew
     return checked
 
 
-def spell(node: Node) -> str:
-    """The node as a short text for messages: a path where it is one."""
-    if isinstance(node, Name):
-        return node.name
-    if isinstance(node, Select):
-        return f"{spell(node.of)}.{node.field}"
-    if isinstance(node, Index):
-        return f"{spell(node.of)}[…]"
-    return "this"
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """A hint with the nearest right spelling, or nothing."""
-    found = difflib.get_close_matches(word, list(words), 1, 0.6)
-    return f"; did you mean {found[0]!r}?" if found else ""
-
-
-def a_kind(kind: Type) -> str:
-    """The type with its article, for messages."""
-    text = str(kind)
-    return f"{'an' if text[0] in 'aeio' else 'a'} {text}" if kind.name != "null_type" else "null"
-
-
 class _Checker:
     def __init__(
         self, checked: Checked, variables: Mapping[str, Type], whole: frozenset[str], elsewhere: frozenset[str]
@@ -88,13 +64,14 @@ class _Checker:
         self._variables = variables
         self._whole = whole
         self._elsewhere = elsewhere
+        self._settled = Settled(checked.settled, variables, elsewhere)
         self._loops: list[tuple[str, Type]] = []
         self._dead = 0
 
     def visit(self, node: Node) -> Type:
         kind = self._visit(node)
         self._checked.kinds[id(node)] = kind
-        self._settle(node)
+        self._settled.of(node)
         return kind
 
     def _visit(self, node: Node) -> Type:
@@ -128,48 +105,6 @@ class _Checker:
         kind = self.visit(node)
         if not accepts(BOOL, kind):
             self._wrong(f"{what} takes a bool, not {a_kind(kind)}", node.at)
-
-    # What is known before any call
-
-    def _settle(self, node: Node) -> bool | None:
-        known = self._checked.settled.get(id(node))
-        if known is None:
-            known = self._settled(node)
-            if known is not None:
-                self._checked.settled[id(node)] = known
-        return known
-
-    def _settled(self, node: Node) -> bool | None:
-        match node:
-            case Literal(value=bool() as value):
-                return bool(value)
-            case Select(test=True):
-                return False if self._absent(node.of, node.field) else None
-            case Invoke(function="!_"):
-                inner = self._settle(node.operands[0])
-                return None if inner is None else not inner
-            case Logic():
-                parts = [self._settle(part) for part in node.parts]
-                if (not node.every) in parts:
-                    return not node.every
-                return node.every if all(part is node.every for part in parts) else None
-            case Choice():
-                test = self._settle(node.test)
-                return None if test is None else self._settle(node.yes if test else node.no)
-            case Invoke(function="@in", operands=(Literal(value=str() as key), of)):
-                return False if self._absent(of, key) else None
-        return None
-
-    def _absent(self, of: Node, field: str) -> bool:
-        """Whether `of` is ``args`` and this function has no such argument, but another one of the policy has."""
-        return self._is_args(of) and self._missing(self._variables["args"], field) and field in self._elsewhere
-
-    def _is_args(self, node: Node) -> bool:
-        return isinstance(node, Name) and node.name == "args" and "args" in self._variables
-
-    @staticmethod
-    def _missing(kind: Type, field: str) -> bool:
-        return kind.fields is not None and not kind.open and field not in dict(kind.fields)
 
     @contextmanager
     def _unreachable(self, dead: bool) -> Any:
@@ -216,7 +151,7 @@ class _Checker:
             return fields[field]
         if of.fields is None or of.open:
             return of.inner[1]
-        if not self._is_args(owner):
+        if not self._settled.is_args(owner):
             return self._wrong(f"{spell(owner)} has no member {field!r}{nearest(field, fields)}", at)
         if field not in self._elsewhere:
             return self._wrong(f"there is no argument {field!r}{nearest(field, fields)}", at)
@@ -241,7 +176,7 @@ class _Checker:
     # Operators and functions
 
     def _logic(self, node: Logic) -> Type:
-        settled = [self._settle(part) for part in node.parts]
+        settled = [self._settled.of(part) for part in node.parts]
         for position, part in enumerate(node.parts):
             others = settled[:position] + settled[position + 1 :]
             with self._unreachable((not node.every) in others):
@@ -250,7 +185,7 @@ class _Checker:
 
     def _choice(self, node: Choice) -> Type:
         self._must_be_bool(node.test, "?:")
-        test = self._settle(node.test)
+        test = self._settled.of(node.test)
         with self._unreachable(test is False):
             yes = self.visit(node.yes)
         with self._unreachable(test is True):
@@ -294,7 +229,7 @@ class _Checker:
             return self._wrong(f"there is no function {node.function}(){nearest(node.function, FUNCTIONS)}", node.at)
         found = [overload for overload in overloads if _takes(overload, node, kinds)]
         if not found:
-            return self._wrong(_no_overload(node, kinds, overloads), node.at)
+            return self._wrong(no_overload(node, kinds, overloads), node.at)
         if node.function == "_+_" and all(kind.name == "list" for kind in kinds):
             return join(kinds[0], kinds[1])
         gives = {overload.gives for overload in found}
@@ -302,13 +237,13 @@ class _Checker:
 
     def _equality(self, node: Invoke, left: Type, right: Type) -> Type:
         if not comparable(left, right):
-            self._wrong(f"{_operand(node, 0, left)} is never equal to {_operand(node, 1, right)}", node.at)
+            self._wrong(f"{operand_text(node, 0, left)} is never equal to {operand_text(node, 1, right)}", node.at)
         return BOOL
 
     def _ordering(self, node: Invoke, left: Type, right: Type) -> Type:
         ordered = all(kind.name == "dyn" or kind.name in ORDERED for kind in (left, right))
         if not ordered or not comparable(left, right):
-            text = f"{_operand(node, 0, left)} cannot be compared with {_operand(node, 1, right)}"
+            text = f"{operand_text(node, 0, left)} cannot be compared with {operand_text(node, 1, right)}"
             self._wrong(text, node.at)
         return BOOL
 
@@ -316,18 +251,11 @@ class _Checker:
         if of.name not in ("list", "map", "dyn"):
             return self._wrong(f"'in' looks into a list or a map, not {a_kind(of)}", node.at)
         if of.inner and not comparable(key, of.inner[0]):
-            self._wrong(f"{_operand(node, 0, key)} is never in {a_kind(of)}", node.at)
+            self._wrong(f"{operand_text(node, 0, key)} is never in {a_kind(of)}", node.at)
         first = node.operands[0]
         if of.fields is not None and isinstance(first, Literal) and isinstance(first.value, str):
             self._member(node.operands[1], of, first.value, first.at, True)
         return BOOL
-
-
-def dotted(node: Node) -> str:
-    """The qualified name that a node spells (``google.protobuf.Timestamp``), or a text that is none."""
-    if isinstance(node, Name):
-        return node.name
-    return f"{dotted(node.of)}.{node.field}" if isinstance(node, Select) else ""
 
 
 def _common(kinds: Sequence[Type]) -> Type:
@@ -345,27 +273,3 @@ def _takes(overload: Overload, node: Invoke, kinds: Sequence[Type]) -> bool:
         and len(overload.takes) == len(kinds)
         and all(accepts(wanted, given) for wanted, given in zip(overload.takes, kinds, strict=True))
     )
-
-
-def _operand(node: Invoke, position: int, kind: Type) -> str:
-    operand = node.operands[position]
-    if isinstance(operand, Literal) and kind.name in ("int", "uint", "double", "bool"):
-        return f"{str(operand.value).lower()} ({a_kind(kind)})"
-    path = spell(operand)
-    return f"{path} ({a_kind(kind)})" if path != "this" else a_kind(kind)
-
-
-def _no_overload(node: Invoke, kinds: Sequence[Type], overloads: Sequence[Overload]) -> str:
-    given = ", ".join(map(str, kinds))
-    if node.function in OPERATORS:
-        sign = node.function.strip("_")
-        mixed = len(kinds) == 2 and kinds[0].name != kinds[1].name and {kind.name for kind in kinds} <= NUMBERS
-        return f"{sign!r} does not take ({given})" + (
-            "; convert with double(), int() or uint(), or write 1.0 for 1" if mixed else ""
-        )
-    if all(overload.method != node.method for overload in overloads):
-        return f"{node.function} is a {_STYLES[overloads[0].method]}, not a {_STYLES[node.method]}"
-    wanted = " or ".join(
-        f"({', '.join(map(str, overload.takes))})" for overload in overloads if overload.method == node.method
-    )
-    return f"{node.function}() takes {wanted}, not ({given})"

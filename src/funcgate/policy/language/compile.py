@@ -9,14 +9,16 @@ from typing import Any
 
 from msgspec import Struct
 
+from . import arguments, loops
 from . import operators as op
-from .check import EQUALITIES, ORDERINGS, Checked, dotted, spell
+from .check import EQUALITIES, ORDERINGS, Checked
+from .closures import Compare, Run, as_bool, constant
 from .functions import FUNCTIONS, OPERATORS, Overload, constant_operand, fits
-from .operators import Run
 from .plain import ALL, AMONG, ANY, COMPARE, RICH, Plain
 from .tree import Choice, Index, Invoke, ListOf, Literal, Logic, Loop, MapOf, Mistake, Name, Node, Select
 from .types import BY_NAME, NUMBERS
 from .values import Failure, Frame, TypeValue, kind_of
+from .wording import dotted, spell
 
 
 class Members(Struct, frozen=True):
@@ -63,18 +65,18 @@ class _Compiler:
     def truth(self, node: Node) -> Run:
         """The node as a bool."""
         run = self.value(node)
-        return run if self._known(node) == "bool" else op.as_bool(run)
+        return run if self._known(node) == "bool" else as_bool(run)
 
     def value(self, node: Node, exact: bool = False) -> Run:
         """The node's value. With `exact`, a JSON integer stays an int where the schema says ``number``."""
         settled = self._checked.settled.get(id(node))
         if settled is not None:
-            return op.constant(settled)
+            return constant(settled)
         if not isinstance(node, Literal | Name):
             self.cost += 1
         match node:
             case Literal():
-                return op.constant(node.value)
+                return constant(node.value)
             case Name():
                 return self._name(node, exact)
             case Select():
@@ -89,7 +91,7 @@ class _Compiler:
             case Choice():
                 return op.choice(self.truth(node.test), self.value(node.yes, exact), self.value(node.no, exact))
             case ListOf(items=items) if all(isinstance(item, Literal) for item in items):
-                return op.constant([item.value for item in items if isinstance(item, Literal)])
+                return constant([item.value for item in items if isinstance(item, Literal)])
             case ListOf():
                 self.cost += len(node.items)
                 return op.list_of_runs(tuple(self.value(item) for item in node.items))
@@ -113,17 +115,17 @@ class _Compiler:
 
     def _guard(self, node: Node, read: Run, exact: bool) -> Run:
         kind = self._checked.kind(node)
-        return read if kind.name == "dyn" else op.guarded(read, kind, spell(node), exact)
+        return read if kind.name == "dyn" else arguments.guarded(read, kind, spell(node), exact)
 
     def _name(self, node: Name, exact: bool) -> Run:
         if not node.rooted and node.name in self._loops:
             position = len(self._loops) - 1 - self._loops[::-1].index(node.name)
-            return self._guard(node, op.cell(position), exact)
+            return self._guard(node, loops.cell(position), exact)
         if node.name in self._variables:
             whole = self._variables[node.name].whole
             assert whole is not None  # the checker lets only such a name stand alone
             return whole
-        return op.constant(TypeValue(node.name))
+        return constant(TypeValue(node.name))
 
     def _is_variable(self, node: Node, name: str = "") -> bool:
         if not isinstance(node, Name) or node.name not in self._variables or (name and node.name != name):
@@ -136,11 +138,11 @@ class _Compiler:
             read = self._variables[owner.name].parts[node.field]
             return (lambda frame: read(frame) is not None) if node.test else read
         if not node.test and dotted(node) in BY_NAME:
-            return op.constant(TypeValue(dotted(node)))
+            return constant(TypeValue(dotted(node)))
         if node.test:
             return op.has_member(self.value(owner), node.field, spell(node))
         if self._is_variable(owner, "args"):
-            return self._guard(node, op.argument(node.field), exact)
+            return self._guard(node, arguments.argument(node.field), exact)
         return self._guard(node, op.member(self.value(owner), node.field, spell(node)), exact)
 
     # Operators
@@ -207,14 +209,14 @@ class _Compiler:
             return op.equality_with_text(first, right.value, function == "_==_")
         return op.equality(first, second, function == "_==_")
 
-    def _argument_against(self, left: Select, compare: op.Compare, value: Any) -> Run | None:
+    def _argument_against(self, left: Select, compare: Compare, value: Any) -> Run | None:
         if not self._is_variable(left.of, "args"):
             return None
         self.cost += 1
         kind = self._checked.kind(left)
-        run = op.argument_against(left.field, kind, compare, value)
+        run = arguments.argument_against(left.field, kind, compare, value)
         if run is not None and (compare is op.is_in or compare in RICH):
-            types = op.python_types(kind)
+            types = arguments.python_types(kind)
             form, number = (AMONG, -1) if compare is op.is_in else (COMPARE, RICH[compare])
             self._plain[id(run)] = run, Plain(form, (), left.field, types, number, value)
         return run
@@ -236,7 +238,7 @@ class _Compiler:
     # Macros
 
     def _loop(self, node: Loop) -> Run:
-        items = op.items_of(self.value(node.over))
+        items = loops.items_of(self.value(node.over))
         at = len(self._loops)
         self._loops.append(node.variable)
         self.cells = max(self.cells, at + 1)
@@ -246,10 +248,10 @@ class _Compiler:
         inside, self.cost = self.cost, outside
         self._loops.pop()
         if node.kind in ("filter", "map") or test is None:
-            return op.selection(items, at, test, result, inside)
+            return loops.selection(items, at, test, result, inside)
         if node.kind == "exists_one":
-            return op.exists_one(items, at, test, inside)
-        return op.quantifier(items, at, test, inside, node.kind == "exists")
+            return loops.exists_one(items, at, test, inside)
+        return loops.quantifier(items, at, test, inside, node.kind == "exists")
 
 
 def _constants(of: Node, known: str) -> frozenset[Any] | None:

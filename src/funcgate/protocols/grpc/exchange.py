@@ -5,10 +5,9 @@ messages that follow. What `resolve` judged and what `send` writes are the same 
 """
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from math import inf
-from time import monotonic, perf_counter, time
+from time import perf_counter
 from typing import Any, Protocol
 
 from funcgate.catalog.proto import Method
@@ -20,22 +19,23 @@ from funcgate.core.ports import CallerGone, Patience
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
-from funcgate.protocols.calling import reason_of, session, told, traceparent_of
+from funcgate.protocols.calling import traceparent_of
 from funcgate.protocols.http2.stream import Gone, Stream
 from funcgate.protocols.http2.upstream import refusal as refused_by_target
+from funcgate.protocols.watching import Watch
 from funcgate.wire.grpc import TextReader, alone, frame
-from funcgate.wire.http1.fields import INCIDENTAL
-from funcgate.wire.http1.prefer import read_prefer
 
 from .answer import Answer
 from .answering import Back, Fields, answering_on, refusal_of, written
 from .asking import outbound
+from .delivering import hand_over
+from .holding import patience_of
 from .judging import (
     LARGE,
     NO_MESSAGE,
     Message,
+    call_of,
     check_readable,
-    digest,
     judged,
     judged_here,
     means_the_same,
@@ -43,11 +43,10 @@ from .judging import (
 )
 from .messages import Messages, Readable
 from .opening import Opening
-from .replying import framed, streamed, whole
+from .replying import streamed, whole
 from .target import GrpcSite, GrpcTarget, target_of_host
-from .watching import Watch
 
-_MARGIN_S = 1.0  # before the caller's deadline: what is told then still arrives
+_NEITHER = (False, False)  # streams
 
 
 class Calling(Protocol):
@@ -67,6 +66,7 @@ class CallerStream(Readable, Back, Protocol):
 
     write_timeout_s: float
     read_by: float
+    loop: asyncio.AbstractEventLoop
 
     def whole(self) -> bytes | None:
         """All of it, when all of it is here; None when it has to be read."""
@@ -98,7 +98,7 @@ class RpcExchange:
         client: str,
         follow: Callable[["RpcExchange"], Coroutine[Any, Any, None]],
     ) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop = stream.loop
         self._stream = stream
         stream.write_timeout_s = service.write_timeout_s
         self._follow = follow
@@ -128,14 +128,8 @@ class RpcExchange:
     @property
     def patience(self) -> Patience:
         """See `core.ports.Exchange`. At most as long as the target's `max_wait`, and as the caller's deadline leaves time for."""
-        known = self.opening.known
-        wait_s, detached = read_prefer(known.get(b"prefer", b""))
         limit_s = self.grpc_target.limits.max_wait_s if self.grpc_target is not None else 0.0
-        left_s = self.deadline - self._loop.time()
-        until = inf if left_s == inf else monotonic() + left_s - min(_MARGIN_S, left_s / 3)
-        patient_s = limit_s if wait_s is None else min(float(wait_s), limit_s)
-        named = known.get(b"funcgate-approval", b"")[:64].decode("latin-1")
-        return Patience(patient_s, detached, named, *self._beside_digest(), until)
+        return patience_of(self.opening, limit_s, self.deadline - self._loop.time())
 
     def renew(self) -> bool:
         """See `core.ports.Exchange`."""
@@ -176,7 +170,7 @@ class RpcExchange:
             self._message = judged_here(method, data)
         else:
             self._message = await judged(method, data)
-        self.call = call = self._call_of(method, target, principal)
+        self.call = call = call_of(self, method, target, principal, self._message)
         return call
 
     async def send(self, permit: Permit, lease: Lease) -> Reply:
@@ -188,9 +182,9 @@ class RpcExchange:
         started = perf_counter()
         try:
             answer = await self._ask(call, message, lease)
-            # Piece for piece?
-            if answer.method.streams[1] or answer.method.opaque:
-                return streamed(answer, self._gone)
+            method = answer.method
+            if method.streams != _NEITHER or method.opaque:  # its head goes on before its message comes
+                return streamed(answer, self._gone, only=not (method.streams[1] or method.opaque))
             return await whole(answer)
         except Gone as gone:
             raise self._gone(gone) from None
@@ -202,49 +196,19 @@ class RpcExchange:
         answer, answering = self._answer, self.answering
         if answer is None:
             raise RuntimeError("an answer is delivered before it came")
-        head = self._own_fields()
-        if reply.headers:
-            head += written(reply.headers)
+        own = self._own_fields()
+        head = own + written(reply.headers) if reply.headers else own
         if answer.coding:
-            head.append((b"grpc-encoding", answer.coding.encode()))
+            head = [*head, (b"grpc-encoding", answer.coding.encode())]
+        only = b""
         try:
             if reply.stream is None and answer.only is not None and reply.body:
                 only = frame(answer.only.restore(reply.body))
                 if answering.whole(head, only, answer.ending() + written(reply.trailers)):
                     return
-                answering.head(head)
-                await answering.messages(only)
-            elif reply.stream is None:
-                frames = await framed(answer, reply.body + b"\n") if reply.body else b""
-                if frames or not answer.head_only:
-                    answering.head(head)
-                    if frames:
-                        await answering.messages(frames)
-            else:
-                await self._deliver_stream(head, answer, reply.stream)
-            trailers = answer.ending()
-            if reply.trailers:
-                trailers = [*trailers, *written(reply.trailers)]
-            if answering.begun:
-                await answering.end(trailers)
-            else:
-                await answering.only([*self._own_fields(), *trailers])
+            await hand_over(answering, answer, reply, own, head, only)
         except Gone:
             raise CallerGone from None
-
-    async def _deliver_stream(self, head: Fields, answer: Answer, stream: AsyncIterator[bytes]) -> None:
-        answering = self.answering
-        if not answer.head_only:
-            answering.head(head)  # before the first message: a caller may wait for it before it sends its next one
-        try:
-            async for lines in stream:
-                frames = await framed(answer, lines)
-                if frames:
-                    await answering.messages(frames)
-        finally:
-            close = getattr(stream, "aclose", None)
-            if close is not None:
-                await close()
 
     async def refuse(self, refused: Refused) -> None:
         """See `core.ports.Exchange`. After the head has gone out, the trailers say it."""
@@ -296,20 +260,10 @@ class RpcExchange:
         self.grpc_target = target
         return target
 
-    def _call_of(self, method: Method, target: GrpcTarget, principal: Principal) -> Call:
-        """The call, with what was read of it so far."""
-        opening, message = self.opening, self._message
-        return Call(
-            id=self.call_id, target=target.name, function=method.function.full_name, args=message.args, principal=principal,
-            session=session(opening.known, self.traceparent, principal, target.name),
-            digest=digest(target, opening.path, message.data), received_at=time(), client=self.client,
-            trace=self.traceparent[3:35].decode(), reason=reason_of(opening.known),
-        )  # fmt: skip
-
     def _speaks_first(self, method: Method, target: GrpcTarget, principal: Principal) -> bool:
         """Whether the RPC is opened before the caller's first message, as a call without one: the target may have the first word.
         Where some policy looks at arguments, or a person is to, the first message opens it."""
-        policies, call = self.site.snapshot.policies, self._call_of(method, target, principal)
+        policies, call = self.site.snapshot.policies, call_of(self, method, target, principal, self._message)
         # Attack: have an RPC opened by the policies for no message at all, where they would refuse the message.
         return not method.opaque and policies.blind(call) and isinstance(policies.decide(call), Allow)
 
@@ -328,7 +282,7 @@ class RpcExchange:
         if target is None or method is None:
             raise RuntimeError("a call is sent before it is resolved")
         now = self._loop.time()
-        long = method.streams != (False, False)
+        long = method.streams != _NEITHER
         if long:
             self._watch = Watch(self, target.limits.end_with_token)
         left_s = min(target.limits.stream_timeout_s if long else target.limits.timeout_s, self.deadline - now)
@@ -387,12 +341,3 @@ class RpcExchange:
 
     def _refusal(self, refused: Refused) -> Fields:
         return refusal_of(refused, self.call_id, self.site.approval_url)
-
-    def _beside_digest(self) -> tuple[str, tuple[str, ...], str]:
-        """SHA-256 over the path and the fields that the target gets, but for those in which the same call differs when it is
-        sent again; these fields, for approvers; SHA-256 over them alone."""
-        # Attack: have a call approved, and send it again with a field more that changes what the target does.
-        fields = [field for field in self.opening.fields if field[0] not in INCIDENTAL]
-        lines = b"".join(b"%b: %b\n" % field for field in fields)
-        whole = hashlib.sha256(b"%b\n%b" % (self.opening.path, lines)).hexdigest()
-        return whole, tuple([told(*field) for field in fields]), hashlib.sha256(lines).hexdigest()

@@ -1,16 +1,23 @@
-"""A caller's message: read, judged, and named by a digest. What is judged is what is sent: the message written anew (P9)."""
+"""A caller's message: read, judged, made a call, named by a digest. What is judged is what is sent: the message written
+anew (P9)."""
 
 import asyncio
 import hashlib
+from time import time
+from typing import Protocol
 
 from funcgate.catalog.proto import Judged, Method
+from funcgate.core.call import Call
 from funcgate.core.ports import CallerGone
+from funcgate.core.principal import Principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.gateway import Snapshot
+from funcgate.protocols.calling import reason_of, session
 from funcgate.protocols.http2.stream import Gone, Why
 from funcgate.wire.grpc import Malformed, TooLarge
 
 from .messages import Messages
+from .opening import Opening
 from .target import GrpcTarget
 
 Message = Judged
@@ -43,6 +50,30 @@ async def judged(method: Method, message: bytes | None) -> Message:
     if message is None or len(message) <= LARGE:
         return judged_here(method, message)
     return await asyncio.to_thread(judged_here, method, message)
+
+
+class Asking(Protocol):
+    """What is asked of an RPC, or of one message of it, to make its call."""
+
+    call_id: str
+    client: str
+
+    @property
+    def opening(self) -> Opening: ...
+
+    @property
+    def traceparent(self) -> bytes: ...
+
+
+def call_of(asking: Asking, method: Method, target: GrpcTarget, principal: Principal, message: Message) -> Call:
+    """The call, with what was read of it so far."""
+    opening, traceparent = asking.opening, asking.traceparent
+    known = opening.known
+    return Call(
+        id=asking.call_id, target=target.name, function=method.function.full_name, args=message.args, principal=principal,
+        session=session(known, traceparent, principal, target.name), digest=digest(target, opening.path, message.data),
+        received_at=time(), client=asking.client, trace=traceparent[3:35].decode(), reason=reason_of(known),
+    )  # fmt: skip
 
 
 def means_the_same(method: Method, message: Message) -> bool:

@@ -5,7 +5,6 @@ One that is refused ends the RPC; nothing is skipped. Each is judged by the conf
 
 import asyncio
 from collections import deque
-from time import time
 
 from funcgate.catalog.proto import Method
 from funcgate.core.call import Call, Permit
@@ -17,13 +16,12 @@ from funcgate.core.principal import Principal, RawToken
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
 from funcgate.gateway import Gateway
-from funcgate.protocols.calling import reason_of, session
 from funcgate.protocols.http2.stream import Gone, Why
 from funcgate.protocols.http2.upstream import refusal as refused_by_target
 from funcgate.wire.grpc import frame
 
 from .exchange import RpcExchange
-from .judging import Message, check_readable, digest, judged, means_the_same, read_message
+from .judging import Message, call_of, check_readable, judged, means_the_same, read_message
 from .messages import Messages
 from .target import GrpcTarget
 
@@ -41,6 +39,7 @@ class LaterMessage:
         self.sent: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._before = before
         self._rpc = rpc
+        self.opening, self.traceparent = rpc.opening, rpc.traceparent
         self._data = data
         self.wrong = wrong
         self._message: Message | None = None
@@ -77,12 +76,7 @@ class LaterMessage:
             raise Refused(Code.FUNCTION_UNKNOWN, private_detail="the method is not there any more, or at another place")
         self._check_masking(method, target)
         self._message = message = await judged(method, self._data)
-        self._call = call = Call(
-            id=self.call_id, target=target.name, function=method.function.full_name, args=message.args,
-            principal=principal, session=session(opening.known, self._rpc.traceparent, principal, target.name),
-            digest=digest(target, opening.path, message.data), received_at=time(), client=self.client,
-            trace=self._rpc.traceparent[3:35].decode(), reason=reason_of(opening.known),
-        )  # fmt: skip
+        self._call = call = call_of(self, method, target, principal, message)
         return call
 
     async def send(self, permit: Permit, lease: Lease) -> Reply:

@@ -1,5 +1,6 @@
 """gRPC-Web over HTTP/1.1: one request and its answer, to read and to write like a stream. Its body is read whole."""
 
+import asyncio
 from math import inf
 from typing import Protocol
 
@@ -42,6 +43,7 @@ class WebStream:
         self._chunked = request.version_1_1
         self.ended = False
         self.held = 0
+        self.loop = asyncio.get_running_loop()
         self.write_timeout_s = self.read_by = inf
 
     def whole(self) -> None:

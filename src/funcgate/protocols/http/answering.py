@@ -13,6 +13,7 @@ from funcgate.wire.http1.requests import Request
 from .exchange import Caller, HttpExchange, pieces_of
 
 _BODILESS = frozenset({204, 304})
+_CLOSE = (b"Connection", b"close")
 
 
 class WrittenTo(Caller, Protocol):
@@ -47,17 +48,18 @@ class Http1Exchange(HttpExchange):
         connection, request, body = self._connection, self.request, reply.body
         if (
             body is not None and not reply.trailers and request.version_1_1 and reply.status not in _BODILESS
-            and request.method != b"HEAD" and connection.stays_after(request)
+            and request.method != b"HEAD"
         ):  # fmt: skip
             self._began = True
             spent_s = self._spent_s()
-            if connection.write_answer(writing.whole_answer(reply.status, reply.headers, self.call_id, spent_s, body)):
+            fields = reply.headers if connection.stays_after(request) else [*reply.headers, _CLOSE]
+            if connection.write_answer(writing.whole_answer(reply.status, fields, self.call_id, spent_s, body)):
                 await connection.drain()
         else:
             await self._deliver_otherwise(reply)
 
     async def _deliver_otherwise(self, reply: Reply) -> None:
-        """An answer in pieces, or without a body, or the last one of its connection, or to a caller that speaks HTTP/1.0."""
+        """An answer in pieces, or without a body, or to a caller that speaks HTTP/1.0."""
         connection, request = self._connection, self.request
         head = [
             writing.status_line(reply.status),

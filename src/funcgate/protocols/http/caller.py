@@ -43,7 +43,7 @@ class Phase(Enum):
     LINGER = "the caller to close"
 
 
-_IDLE, _HEAD, _CALL, _PROBE = Phase.IDLE, Phase.HEAD, Phase.CALL, Phase.PROBE
+_IDLE, _HEAD, _BODY, _CALL, _PROBE = Phase.IDLE, Phase.HEAD, Phase.BODY, Phase.CALL, Phase.PROBE
 
 
 class GrpcWeb(Protocol):
@@ -124,13 +124,13 @@ class CallerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._discarding or self._broken is not None:
             return
-        request = self._reader.whole(data)
+        request = self._reader.first(data)
         if request is None:
             self._take(data)
             return
         queue = self._queue
         queue.append(request)
-        if len(queue) >= self._limits.max_pipelined:
+        if len(queue) >= self._limits.max_pipelined or (not request.complete and request.size > self._allowance):
             self._pause_reading()
         waiter = self._waiter
         if waiter is not None:
@@ -139,7 +139,7 @@ class CallerConnection(asyncio.Protocol):
                 waiter.set_result(None)
 
     def _take(self, data: bytes) -> None:
-        """Bytes that are anything but one whole plain request."""
+        """Bytes that are anything but a plain request from its beginning."""
         reader = self._reader
         try:
             reader.feed(data)
@@ -204,7 +204,7 @@ class CallerConnection(asyncio.Protocol):
             self._probe()
             return
         self.deadline = inf
-        if self._phase in (_HEAD, Phase.BODY):
+        if self._phase in (_HEAD, _BODY):
             # Attack: hold a connection open with one byte now and then (slowloris).
             self._broken = Malformed(f"the time for {self._phase.value} was over", 408)
             self._wake()
@@ -239,19 +239,22 @@ class CallerConnection(asyncio.Protocol):
     async def read_body(self, request: Request, limit: int) -> bytes:
         """The whole body. Raises `Refused` when it is larger than `limit`, too slow, or malformed."""
         if not request.complete:
-            if int(request.known.get(b"content-length", b"0")) > limit:
+            known, loop = request.known, self._loop
+            if int(known.get(b"content-length", b"0")) > limit:
                 raise too_large()
-            if request.known.get(b"expect", b"").lower() == b"100-continue" and not request.size:
+            if b"expect" in known and known[b"expect"].lower() == b"100-continue" and not request.size:
                 self.write(CONTINUE)  # RFC 9110, 10.1.1
             self._allowance = limit
-            self._enter(Phase.BODY, self._limits.body_timeout_s)
-            self._resume_reading()
+            self._phase, self.deadline = _BODY, loop.time() + self._limits.body_timeout_s
+            if self._read_paused:
+                self._resume_reading()
             while not request.complete and request.size <= limit:
                 if self._broken is not None:
                     raise broken(self._broken)
-                await self._wait()
+                self._waiter = waiter = loop.create_future()
+                await waiter
             self._allowance = _UNASKED
-            self._enter(_CALL, inf)
+            self._phase, self.deadline = _CALL, inf
         if request.size > limit:
             raise too_large()
         return request.body
@@ -361,10 +364,6 @@ class CallerConnection(asyncio.Protocol):
     def _enter(self, phase: Phase, timeout_s: float) -> None:
         self._phase = phase
         self.deadline = inf if timeout_s == inf else self._loop.time() + timeout_s
-
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        await self._waiter
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None

@@ -129,6 +129,17 @@ class HttpExchange(ABC):
         patient_s = limit_s if wait_s is None else min(float(wait_s), limit_s)
         return Patience(patient_s, detached, named, also, fields, digest)
 
+    @property
+    def collects(self) -> bool:
+        """See `Outgoing`."""
+        call = self.call
+        return call is not None and self._site.snapshot.maskers(call.function).collects
+
+    @property
+    def serving(self) -> HttpSite:
+        """See `Outgoing`."""
+        return self._connection.site
+
     def renew(self) -> bool:
         """See `core.ports.Exchange`."""
         old, call = self.http_target, self.call

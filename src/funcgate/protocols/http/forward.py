@@ -13,6 +13,7 @@ from funcgate.core.reply import Outcome, Reply
 from funcgate.wire.http1.responses import Response
 from funcgate.wire.http1.writing import whole_request
 
+from .lasting import lasts, watch
 from .multiplexed import forward_multiplexed
 from .outgoing import IDEMPOTENT, Outgoing, injection, query_to
 from .pool import Pool
@@ -47,12 +48,14 @@ async def forward(exchange: Outgoing, permit: Permit, lease: Lease) -> Reply:
         connection = pool.idle() or await pool.acquire()
         again = connection.used > 0 and method in IDEMPOTENT
         try:
-            answer = await connection.ask(data, method == b"HEAD", target.limits.timeout_s, target.whole_up_to)
+            answer = await connection.ask(
+                data, method == b"HEAD", target.limits.timeout_s, target.whole_up_to, exchange
+            )
         except Died:
             pool.discard(connection)
             if not again:
                 raise Refused(_UNREACHABLE, private_detail=_UNANSWERED) from None
-            answer = await _ask_again(target, pool, data, method)
+            answer = await _ask_again(exchange, target, pool, data)
         except BaseException:
             pool.discard(connection)  # also when the caller went away: nobody may get this answer later
             raise
@@ -72,11 +75,12 @@ async def forward(exchange: Outgoing, permit: Permit, lease: Lease) -> Reply:
         exchange.target_s += perf_counter() - started
 
 
-async def _ask_again(target: HttpTarget, pool: Pool, data: bytes, method: bytes) -> Answer:
+async def _ask_again(exchange: Outgoing, target: HttpTarget, pool: Pool, data: bytes) -> Answer:
     """On a new connection, once."""
     connection = await pool.acquire(fresh=True)
+    head_only = exchange.request.method == b"HEAD"
     try:
-        return await connection.ask(data, method == b"HEAD", target.limits.timeout_s, target.whole_up_to)
+        return await connection.ask(data, head_only, target.limits.timeout_s, target.whole_up_to, exchange)
     except Died:
         pool.discard(connection)
         raise Refused(_UNREACHABLE, private_detail="the target closed two connections unanswered") from None
@@ -89,6 +93,8 @@ def _stream_into(reply: Reply, exchange: Outgoing, target: HttpTarget, pool: Poo
     connection = answer.connection
     # Attack: answers that are refused for their head alone, each keeping a connection, until the pool is empty.
     exchange.unread = lambda: pool.discard(connection)
+    if lasts(exchange, reply, answer.response.length):
+        connection.lasts(target.limits.stream_timeout_s, target.limits.stream_idle_timeout_s)
     reply.stream = _stream(exchange, target, pool, connection, reply, answer.response)
 
 
@@ -101,9 +107,12 @@ async def _stream(
     response: Response,
 ) -> AsyncIterator[bytes]:
     """The answer's pieces. Gives the connection back at the end, and closes it on any other way out."""
-    left = target.limits.max_response
-    exchange.unread = None
+    limits = target.limits
+    left = limits.max_response
+    exchange.unread = watching = None
     try:
+        if lasts(exchange, reply, response.length):
+            watching = watch(exchange, limits.end_with_token, connection.cut)
         async for piece in connection.stream():
             left -= len(piece)
             if left < 0:
@@ -118,6 +127,8 @@ async def _stream(
     else:
         reply.trailers.extend(response.trailers)
     finally:
+        if watching is not None:
+            watching.close()
         if reply.outcome is Outcome.COMPLETE and connection.is_usable():
             pool.release(connection)
         else:

@@ -1,5 +1,6 @@
 """The way to a target that speaks HTTP/2: one stream for one call (RFC 9113, 8.1). The rules are those of forward.py."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from funcgate.core.refusal import Code, Refused
@@ -10,6 +11,7 @@ from funcgate.wire.http1.fields import NOT_RETURNED
 from funcgate.wire.http1.responses import KNOWN, Response
 from funcgate.wire.http1.writing import has_length, without
 
+from .lasting import lasts, watch
 from .outgoing import IDEMPOTENT, Outgoing, query_to
 from .returning import reply_of, too_large
 from .target import HttpTarget, Injection
@@ -93,18 +95,33 @@ async def _reply(exchange: Outgoing, target: HttpTarget, stream: Stream, respons
     if body is None:
         # Attack: answers that are refused for their head alone, each keeping a stream, until there is none left.
         exchange.unread = stream.close
-        reply.stream = _stream(exchange, target, stream, reply)
+        if lasts(exchange, reply, response.length):
+            limits = target.limits
+            stream.deadline = asyncio.get_running_loop().time() + limits.stream_timeout_s
+            stream.read_timeout_s = limits.stream_idle_timeout_s
+        reply.stream = _stream(exchange, target, stream, reply, response.length)
     else:
         reply.trailers = _trailers(stream)
         stream.close()
     return reply
 
 
-async def _stream(exchange: Outgoing, target: HttpTarget, stream: Stream, reply: Reply) -> AsyncIterator[bytes]:
+async def _stream(
+    exchange: Outgoing, target: HttpTarget, stream: Stream, reply: Reply, length: int
+) -> AsyncIterator[bytes]:
     """The answer's pieces. On any way out but the end, the target is told to stop."""
-    left = target.limits.max_response
-    exchange.unread = None
+    limits = target.limits
+    left = limits.max_response
+    exchange.unread = watching = None
+    stopped: list[Refused] = []
+
+    def cut(refused: Refused) -> None:
+        stopped.append(refused)
+        stream.reset()
+
     try:
+        if lasts(exchange, reply, length):
+            watching = watch(exchange, limits.end_with_token, cut)
         while piece := await stream.read():
             left -= len(piece)
             if left < 0:
@@ -112,13 +129,15 @@ async def _stream(exchange: Outgoing, target: HttpTarget, stream: Stream, reply:
             yield piece
     except Gone as gone:
         reply.outcome = Outcome.CUT
-        raise refusal(gone) from None
+        raise (stopped[0] if stopped else refusal(gone)) from None
     except BaseException:
         reply.outcome = Outcome.CUT
         raise
     else:
         reply.trailers.extend(_trailers(stream))
     finally:
+        if watching is not None:
+            watching.close()
         stream.close()
 
 

@@ -8,9 +8,10 @@ from urllib.parse import quote_plus
 
 from funcgate.core.call import Call
 from funcgate.core.lease import Lease
+from funcgate.core.principal import RawToken
 from funcgate.wire.http1.requests import Request
 
-from .target import HttpTarget, Injection
+from .target import HttpSite, HttpTarget, Injection
 
 # RFC 9110, 9.2.2: only these may be sent again when a kept-alive connection died before the answer began.
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
@@ -38,6 +39,19 @@ class Outgoing(Protocol):
     traceparent: bytes
     unread: Unread | None
     target_s: float
+
+    @property
+    def collects(self) -> bool:
+        """Whether an answer that is not lines is masked as a whole: then nobody waits for its first piece."""
+        ...
+
+    @property
+    def token(self) -> RawToken | None: ...
+
+    @property
+    def serving(self) -> HttpSite:
+        """What serves now, whatever the call began with."""
+        ...
 
 
 def injection(target: HttpTarget, lease: Lease) -> Injection:

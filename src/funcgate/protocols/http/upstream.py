@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from math import inf
-from typing import cast
+from typing import Protocol, cast
 
 from msgspec import Struct
 
@@ -29,6 +29,15 @@ class Answer(Struct):
     connection: "UpstreamConnection"
 
 
+class Asker(Protocol):
+    """Who asked, as far as it matters how its answer is handed over."""
+
+    @property
+    def collects(self) -> bool:
+        """Whether a JSON answer is masked as a whole: then nobody waits for its first piece."""
+        ...
+
+
 class Died(Exception):
     """The connection ended before a single byte of the answer: nothing tells whether the target saw the request."""
 
@@ -44,7 +53,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._sweeper = sweeper
         self._reader = ResponseReader(limits)
         self._first_byte_timeout_s = first_byte_timeout_s
-        self._idle_timeout_s = idle_timeout_s
+        self._idle_timeout_s = self._silence_s = idle_timeout_s
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Answer] | None = None
         self._more: asyncio.Future[None] | None = None
@@ -57,6 +66,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._total_deadline = inf
         self._whole_up_to = WHOLE_UP_TO
         self._got_byte = False
+        self._asker: Asker | None = None
         self.deadline = inf
         self.used = 0
         self.idle_since = 0.0
@@ -73,9 +83,10 @@ class UpstreamConnection(asyncio.Protocol):
         return response is None or (reader.complete and response.keep_alive)
 
     def ask(
-        self, data: bytes, head_only: bool, total_timeout_s: float, whole_up_to: int = WHOLE_UP_TO
+        self, data: bytes, head_only: bool, total_timeout_s: float, whole_up_to: int, asker: Asker | None = None
     ) -> asyncio.Future[Answer]:
-        """Write a request. The future brings the answer's head, and its body where that is whole already.
+        """Write a request. The future brings the answer's head, and its body where that is whole already, or is waited for: up
+        to `whole_up_to`, when its length is known or the `asker` collects it.
 
         It raises `Died`, or `Refused` (`target.timeout`, `target.unreachable`, `masking.refused` for an unreadable answer).
         """
@@ -86,7 +97,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._total_deadline = total = now + total_timeout_s
         first = now + self._first_byte_timeout_s
         self.deadline = first if first < total else total
-        self._whole_up_to = whole_up_to
+        self._whole_up_to, self._asker = whole_up_to, asker
+        self._silence_s = self._idle_timeout_s
         self._got_byte = False
         if self._pieces:
             self._pieces.clear()
@@ -96,6 +108,18 @@ class UpstreamConnection(asyncio.Protocol):
         self._answer = answer = self._loop.create_future()
         transport.write(data)
         return answer
+
+    def lasts(self, timeout_s: float, idle_timeout_s: float) -> None:
+        """The rest of this answer may take as long, and be silent for as long."""
+        self._total_deadline, self._silence_s = self.now() + timeout_s, idle_timeout_s
+        if self.deadline != inf:  # it is not over yet
+            self._touch()
+
+    def cut(self, refused: Refused) -> None:
+        """The answer ends here, for this reason; nothing of it goes out any more."""
+        self._pieces.clear()
+        self._fail(refused)
+        self._abort()
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The body, piece by piece. Raises `Refused` when the target fails on the way."""
@@ -127,20 +151,19 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._got_byte = True
-        answer, reader = self._answer, self._reader
-        if answer is not None and (body := reader.whole(data)) is not None:
-            self._answer = None
-            self.deadline = inf
-            if not answer.done():
-                answer.set_result(Answer(cast(Response, reader.response), body, self))
-            return
         try:
-            reader.feed(data)
+            body = self._reader.feed(data)
         except Malformed as malformed:
             self._fail(_unreadable(malformed))
             self._abort()
             return
-        self._advance()
+        if body is None:
+            self._advance()
+            return
+        answer, self._answer = self._answer, None
+        self._asker, self.deadline = None, inf
+        if answer is not None and not answer.done():
+            answer.set_result(Answer(cast(Response, self._reader.response), body, self))
 
     def eof_received(self) -> bool:
         self._ended()
@@ -173,7 +196,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._answer is not None:
             if reader.complete:
                 self._hand_over(response, reader.pieces[0] if len(reader.pieces) == 1 else b"".join(reader.pieces))
-            elif not 0 <= response.length <= self._whole_up_to:
+            elif not 0 <= response.length <= self._whole_up_to and not self._collects(response):
                 self._take_pieces()
                 self._hand_over(response, None)
             else:
@@ -186,8 +209,16 @@ class UpstreamConnection(asyncio.Protocol):
             self._touch()
         self._wake()
 
+    def _collects(self, response: Response) -> bool:
+        """Whether more of an answer of unknown length is waited for."""
+        if response.length >= 0 or self._reader.size > self._whole_up_to or self._asker is None:
+            return False
+        return (
+            response.known.get(b"content-type", b"").partition(b";")[0] == b"application/json" and self._asker.collects
+        )
+
     def _hand_over(self, response: Response, body: bytes | None) -> None:
-        answer, self._answer = self._answer, None
+        answer, self._answer, self._asker = self._answer, None, None
         if body is None:
             self._touch()
         else:
@@ -213,7 +244,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _touch(self) -> None:
         # While reading is paused it is the caller who is slow, and the caller's side has a timeout of its own.
-        self.deadline = min(self._total_deadline, inf if self._paused else self._loop.time() + self._idle_timeout_s)
+        self.deadline = min(self._total_deadline, inf if self._paused else self._loop.time() + self._silence_s)
 
     def _ended(self) -> None:
         reader = self._reader
@@ -233,7 +264,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = inf
         if self._error is None:
             self._error = error
-        answer, self._answer = self._answer, None
+        answer, self._answer, self._asker = self._answer, None, None
         if answer is not None and not answer.done():
             answer.set_exception(error)
         self._wake()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 from funcgate.wire.http2.events import Fields
 
 if TYPE_CHECKING:
+    from .incoming import Incoming
     from .stream import Stream
 
 
@@ -30,6 +31,7 @@ class Carrier(Protocol):
     """What a stream asks of its connection (link.py)."""
 
     client: bool
+    streams: dict[int, "Stream"]
     full: bool  # the transport has taken what it may; nothing is to be written
     flushing: bool  # at the end of this turn of the loop
     unsent: int
@@ -41,4 +43,4 @@ class Carrier(Protocol):
 
     def flush_soon(self) -> None: ...
 
-    def forget(self, stream: "Stream") -> None: ...
+    def forget(self, stream: "Incoming") -> None: ...

@@ -14,6 +14,7 @@ from funcgate.wire.http2.limits import Http2Limits
 from funcgate.wire.http2.limits import Times as Times
 from funcgate.wire.http2.link import Link
 
+from .incoming import Incoming
 from .owner import Owner as Owner
 from .stream import NOTHING, Gone, Stream, Why
 
@@ -68,8 +69,9 @@ class Http2Connection(asyncio.Protocol):
     def transport(self) -> asyncio.Transport | None:
         return self._transport
 
-    def open(self, fields: Fields, *, end: bool, secret: frozenset[bytes] = NOTHING) -> Stream:
-        """A new stream (client role). Raises `NoStream` when there can be none: look at `free`, or take another connection."""
+    def open(self, fields: Fields, *, end: bool, secret: frozenset[bytes] = NOTHING, body: bytes = b"") -> Stream:
+        """A new stream (client role), and all of its body if there is room for it now: then it has `sent_end`. Raises `NoStream`
+        when there can be none: look at `free`, or take another connection."""
         if self.leaving or self._over:
             raise NoStream
         now = self._loop.time()
@@ -81,8 +83,26 @@ class Http2Connection(asyncio.Protocol):
         self._quiet_since = inf
         self.streams[number] = stream
         self.used += 1
-        self.flush_soon()
+        if body:
+            self._write_at_once(stream, body)
+        else:
+            self.flush_soon()
         return stream
+
+    def _write_at_once(self, stream: Stream, body: bytes) -> None:
+        """Head and body together: at the end of the turn, or now if no other stream could have something to add."""
+        soon = self.flushing
+        self.flushing = True  # so that `write_now` leaves it to us
+        wrote = False
+        try:
+            wrote = stream.write_now(body, end=True)
+        finally:
+            if self.flushing:  # else it was much, and is written
+                self.flushing = soon
+                if wrote and len(self.streams) == 1:
+                    self.flush()
+                else:
+                    self.flush_soon()
 
     def leave(self, code: int = ErrorCode.NO_ERROR) -> None:
         """Begin no more streams; say so to the peer; close when the last one is over (RFC 9113, 6.8)."""
@@ -122,7 +142,7 @@ class Http2Connection(asyncio.Protocol):
             self.flushing = True
             self._loop.call_soon(self.flush)
 
-    def forget(self, stream: Stream) -> None:
+    def forget(self, stream: Incoming) -> None:
         """The stream is over."""
         if self.streams.pop(stream.number, None) is not None:
             if not self.streams:

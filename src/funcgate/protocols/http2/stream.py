@@ -1,7 +1,7 @@
-"""One stream of an HTTP/2 connection, to read and to write, in either role.
+"""One stream of an HTTP/2 connection, to read (incoming.py) and to write, in either role.
 
-The peer gets room only for what was read (RFC 9113, 5.2), and gives it for what is written: nothing piles up here. It knows
-neither HTTP's fields nor gRPC's messages.
+The peer gets as much as it gives room for (RFC 9113, 5.2), and time to take it: nothing piles up here. It knows neither HTTP's
+fields nor gRPC's messages.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from funcgate.wire.http2.events import Fields, Malformed
 from .carrying import Carrier, Wire
 from .gone import Gone as Gone
 from .gone import Why as Why
+from .incoming import Incoming
 
 NOTHING: frozenset[bytes] = frozenset()
 
@@ -22,19 +23,14 @@ _SMALL = 1 << 10
 _PROGRESS = 4 << 10  # bytes that a slow peer has to take before its time begins anew
 
 
-class Stream:
-    """`fields` are the peer's head, pseudo-fields first (None until it came); `trailers` are there once `ended` is true.
-
-    At `deadline` (of the loop's clock) the stream is reset, whatever it is doing. `read_timeout_s` and `write_timeout_s`
-    bound each wait for the peer, `read_by` all of them together; after these, the stream still stands. `on_gone` is called
-    when the peer, or the connection, ended the stream before both sides were through with it. A request with `malformed` may be
-    answered, and not served.
+class Stream(Incoming):
+    """At `deadline` (of the loop's clock) the stream is reset, whatever it is doing. `write_timeout_s` bounds each wait for the
+    peer to make room; after that, the stream still stands. `on_gone` is called when the peer, or the connection, ended the stream
+    before both sides were through with it. A request with `malformed` may be answered, and not served.
     """
 
     __slots__ = (
-        "_held", "_loop", "_pieces", "_read_until", "_reader", "_wire", "_write_until", "_writer", "carrier", "deadline",
-        "ended", "error", "fields", "forgotten", "interim", "malformed", "never", "number", "on_gone", "read_by",
-        "read_timeout_s", "sent_end", "trailers", "write_timeout_s",
+        "_write_until", "_writer", "deadline", "interim", "malformed", "never", "on_gone", "write_timeout_s",
     )  # fmt: skip
 
     def __init__(self, carrier: Carrier, wire: Wire, number: int, loop: asyncio.AbstractEventLoop) -> None:
@@ -52,74 +48,12 @@ class Stream:
         self.on_gone: Callable[[], None] | None = None
         self.deadline = self.read_by = self.read_timeout_s = self.write_timeout_s = inf
         self._wire = wire
-        self._loop = loop
+        self.loop = loop
         self._pieces: list[bytes] = []
         self._held = 0
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._read_until = self._write_until = inf
-
-    # Reading.
-
-    async def answer(self) -> Fields:
-        """The peer's head, once it is there. Raises `Gone`."""
-        if self.error is not None:
-            raise self.error
-        while self.fields is None:
-            self._reader = waiter = self._loop.create_future()
-            self._read_until = min(self.read_by, self._loop.time() + self.read_timeout_s)
-            try:
-                await waiter
-            finally:
-                self._reader = None
-                self._read_until = inf
-            if self.error is not None:
-                raise self.error
-        return self.fields
-
-    async def read(self, limit: int = 1 << 18) -> bytes:
-        """The next bytes, `limit` at most; b"" at the end. What was taken makes room for the peer. Raises `Gone`."""
-        pieces = self._pieces
-        while not pieces:
-            if self.ended:
-                return b""
-            await self._wait_for_more()
-        if self._held <= limit:
-            return self._take_all()
-        piece = pieces.pop(0)
-        if len(piece) > limit:
-            pieces.insert(0, piece[limit:])
-            piece = piece[:limit]
-        self._took(len(piece))
-        return piece
-
-    async def gather(self, limit: int) -> bytes | None:
-        """All there is, once the peer has sent all. None as soon as that is more than `limit`; it can be read then."""
-        limit = min(limit, self.carrier.window // 2)  # for sure the peer has room for that, even if nothing is read
-        while not self.ended and self._held <= limit:
-            await self._wait_for_more()
-        return self.whole() if self._held <= limit else None
-
-    def whole(self) -> bytes | None:
-        """Takes everything that was not read yet, when the peer has sent all; else None. Waits for nothing."""
-        if not self.ended or self.error is not None:
-            return None
-        pieces = self._pieces
-        if len(pieces) != 1:
-            return self._take_all()
-        data = pieces[0]
-        self._pieces = []
-        self._held = 0
-        if self._wire.consumed(self.number, len(data)) and not self.carrier.flushing:
-            self.carrier.flush_soon()
-        if self.sent_end and not self.forgotten:
-            self._leave()
-        return data
-
-    @property
-    def held(self) -> int:
-        """Bytes that are here and were not read yet."""
-        return self._held
 
     # Writing.
 
@@ -151,7 +85,9 @@ class Stream:
             return False
         carrier.unsent += len(data)
         self._sent_all()
-        if carrier.unsent > _PIECE:
+        if (
+            carrier.unsent > _PIECE or not carrier.streams
+        ):  # where nothing else is under way there is nothing to wait for
             carrier.flush()
         elif not carrier.flushing:
             carrier.flush_soon()
@@ -269,11 +205,6 @@ class Stream:
             # Attack: ask for much, give room for none of it, and keep what waits to be sent in memory.
             writer.set_exception(Gone(Why.LATE, ErrorCode.CANCEL, "the peer to read"))
 
-    def stir(self) -> None:
-        """Something went the other way: the wait for the peer begins anew."""
-        if self._reader is not None:
-            self._read_until = min(self.read_by, self._loop.time() + self.read_timeout_s)
-
     def wake_writer(self) -> None:
         """There may be room now."""
         writer = self._writer
@@ -281,19 +212,6 @@ class Stream:
             writer.set_result(None)
 
     # Inside.
-
-    async def _wait_for_more(self) -> None:
-        if self.error is not None:
-            raise self.error
-        self._reader = waiter = self._loop.create_future()
-        self._read_until = min(self.read_by, self._loop.time() + self.read_timeout_s)
-        try:
-            await waiter
-        finally:
-            self._reader = None
-            self._read_until = inf
-        if self.error is not None:
-            raise self.error
 
     async def _write_slowly(self, data: bytes, end: bool) -> None:
         carrier, wire, number = self.carrier, self._wire, self.number
@@ -322,8 +240,8 @@ class Stream:
     async def _wait_for_room(self) -> None:
         # Attack: take one byte now and then, so that the time never ends. It begins anew only with some progress.
         if self._write_until == inf:
-            self._write_until = self._loop.time() + self.write_timeout_s
-        self._writer = waiter = self._loop.create_future()
+            self._write_until = self.loop.time() + self.write_timeout_s
+        self._writer = waiter = self.loop.create_future()
         writers = self.carrier.writers
         writers.add(self)
         try:
@@ -343,27 +261,6 @@ class Stream:
         if self.ended and not self._held:
             self._leave()
 
-    def _take_all(self) -> bytes:
-        pieces = self._pieces
-        if not pieces:
-            return b""
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self._took(len(data))
-        return data
-
-    def _took(self, size: int) -> None:
-        self._held -= size
-        if self._wire.consumed(self.number, size):
-            self.carrier.flush_soon()
-        if self.ended and self.sent_end and not self._held:
-            self._leave()
-
-    def _leave(self) -> None:
-        if not self.forgotten:
-            self.forgotten = True
-            self.carrier.forget(self)
-
     def _end_with(self, gone: Gone, code: int | None) -> None:
         """Nothing more in either direction. With a code the peer is told so."""
         self.error = gone
@@ -374,15 +271,3 @@ class Stream:
         self.wake_writer()
         self._leave()
         self.carrier.flush_soon()
-
-    def _drop(self) -> None:
-        """Bytes that nobody will read make room all the same: the connection's window is shared."""
-        if self._held:
-            self._wire.consumed(self.number, self._held)
-            self._pieces.clear()
-            self._held = 0
-
-    def _wake_reader(self) -> None:
-        reader = self._reader
-        if reader is not None and not reader.done():
-            reader.set_result(None)

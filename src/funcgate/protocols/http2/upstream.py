@@ -62,9 +62,11 @@ class Http2Pool:
         """Send a request and bring the stream with its answer's head. `close` it afterwards. Raises `Refused`."""
         again = False
         while True:
-            stream = await self.open(fields, end=not body, secret=secret, deadline=deadline, silence_s=silence_s)
+            stream = await self.open(
+                fields, end=not body, secret=secret, deadline=deadline, silence_s=silence_s, body=body
+            )
             try:
-                if body and not stream.write_now(body, end=True):
+                if not stream.sent_end:
                     await _send(stream, body)
                 if stream.fields is None:
                     await stream.answer()
@@ -90,8 +92,10 @@ class Http2Pool:
         secret: frozenset[bytes] = NOTHING,
         deadline: float = inf,
         silence_s: float = 0.0,
+        body: bytes = b"",
     ) -> Stream:
-        """A new stream with this head. `deadline` (the loop's clock) is for all of it; without one, `timeout_s` from now on.
+        """A new stream with this head, and with `body` as `Http2Connection.open` takes it. `deadline` (on the clock of the loop) is
+        for all of it; without one, `timeout_s` from now on.
         `silence_s`, if it is set, is for each wait for the target, also that for its head.
 
         Raises `Refused(target.unreachable)` when there is none in `connect_timeout_s`, `target.timeout` at the deadline.
@@ -102,7 +106,7 @@ class Http2Pool:
             if connection is None:
                 connection = await self._wait(deadline)
             try:
-                stream = connection.open(fields, end=end, secret=secret)
+                stream = connection.open(fields, end=end, secret=secret, body=body)
             except NoStream:
                 connection.leave()  # its stream numbers are used up
                 continue

@@ -98,7 +98,8 @@ class Packed(io.RawIOBase):
         return len(piece)
 
     def close(self) -> None:
-        self._file.close()
+        if hasattr(self, "_file"):  # else it could not even be opened, and this is the garbage collector's call
+            self._file.close()
         super().close()
 
     def _frame(self, at: int) -> bytes:

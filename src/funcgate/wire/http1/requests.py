@@ -11,20 +11,38 @@ import httptools
 
 from funcgate.wire.compiled import native, reading
 
+from .body import AFTER_CHUNK, go_on
 from .fields import NEVER_FORWARDED, ONCE, ROLES, SINGLE, WITHHELD
 from .limits import HeadLimits, Malformed
 
 _VERSIONS = {"1.1": True, "1.0": False}
+# What llhttp is fed, unheard, when a chunked body that it did not see stops being plain: then it stands where that body stands.
+_STANDING = {
+    keep: b"POST / HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n" % (b"" if keep else b"Connection: close\r\n")
+    for keep in (True, False)
+}
 
 
 class Request:
     """One request: its head at once, its body as it comes.
 
     `fields` are the end-to-end fields in order, names in lower case, those that must not cross already gone; `known` holds
-    the fields that the gateway reads itself. `pieces` collect the body; `complete` says that all of it is there.
+    the fields that the gateway reads itself. `pieces` collect the body; `complete` says that all of it is there, `left` what
+    is not, where llhttp does not read it (`_reading.pyx`).
     """
 
-    __slots__ = ("complete", "fields", "keep_alive", "known", "method", "pieces", "size", "target", "version_1_1")
+    __slots__ = (
+        "complete",
+        "fields",
+        "keep_alive",
+        "known",
+        "left",
+        "method",
+        "pieces",
+        "size",
+        "target",
+        "version_1_1",
+    )
 
     def __init__(self, method: bytes, target: bytes) -> None:
         self.method = method
@@ -35,6 +53,7 @@ class Request:
         self.known: dict[bytes, bytes] = {}
         self.pieces: list[bytes] = []
         self.size = 0
+        self.left = 0
         self.complete = False
 
     @property
@@ -78,7 +97,7 @@ if native is not None:
 
 @lru_cache(maxsize=16)
 def _in_one_piece(limits: HeadLimits) -> Callable[[bytes], Request | None] | None:
-    """What reads a whole plain request in one pass, where that is compiled."""
+    """What reads a plain request in one pass, where that is compiled."""
     if reading is None:
         return None
     return cast(Callable[[bytes], Request | None], reading.Requests(Request, ROLES, WITHHELD, limits).read)
@@ -100,21 +119,18 @@ class RequestReader:
         self._overhead = 0
         self._began = False
         self._large = False
-        self._in_head = False
+        self.mid_head = False  # a head has begun and is not complete: for the header timeout
         self._skip = 0
+        self._apart = False  # the body of `current` is read without llhttp, which stands before the message
+        self._silent = False
         self.current: Request | None = None
         self._parser = httptools.HttpRequestParser(self)
 
-    @property
-    def mid_head(self) -> bool:
-        """Whether a head has begun and is not complete: for the header timeout."""
-        return self._in_head
-
-    def whole(self, data: bytes) -> Request | None:
-        """The next request, complete, if the next bytes of the connection are one plain request and nothing else. It is not
-        announced. Else None, and nothing was taken: `feed` them."""
+    def first(self, data: bytes) -> Request | None:
+        """The next request, if the next bytes of the connection are one plain head, what there is of its body, and nothing else.
+        It is not announced; if it is not complete, `feed` what comes. Else None, and nothing was taken: `feed` them."""
         current = self.current
-        if self._plain is None or self._in_head:
+        if self._plain is None or self.mid_head:
             return None
         if current is not None and not (current.complete and current.keep_alive):
             return None
@@ -122,17 +138,25 @@ class RequestReader:
         if request is not None:
             self.current = request
             self._overhead = 0
+            self._apart = not request.complete
         return request
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the connection. Raises `Malformed`."""
-        if self._skip:
+        if self._apart:
+            data = self._go_on(data)
+        elif self._skip:
             data = self._take_plain(data)
         if not data or self._ended():
             return
         self._began = False
-        self._large = self._in_head or len(data) > self._limits.max_bytes  # else a head in it cannot be too large
+        self._large = self.mid_head or len(data) > self._limits.max_bytes  # else a head in it cannot be too large
         before = 0 if self.current is None else self.current.size
+        self._parse(data)
+        if not self._began:
+            self._count_overhead(len(data), before)
+
+    def _parse(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -144,8 +168,30 @@ class RequestReader:
             if self._ended():
                 return
             raise Malformed(str(error)[:80]) from None
-        if not self._began:
-            self._count_overhead(len(data), before)
+
+    def _go_on(self, data: bytes) -> bytes:
+        """More of a body that is read without llhttp; what is none of it, or is llhttp's from here on."""
+        request = self.current
+        if request is None:
+            raise TypeError("a body without a request")
+        before = request.size
+        piece, taken, left = go_on(data, request.left, b"transfer-encoding" in request.known)
+        request.left = left
+        if piece:
+            request.pieces.append(piece)
+            request.size = before + len(piece)
+        if left < 0:
+            request.complete, self._apart = True, False
+            if not request.keep_alive:
+                self._count_overhead(len(data), before)
+                return b""
+        if taken != len(piece):
+            self._count_overhead(taken, before)
+        if left >= 0 and taken < len(data):
+            self._apart, self._silent = False, True
+            self._parser.feed_data(_STANDING[request.keep_alive] + AFTER_CHUNK[left])
+            self._silent = False
+        return data[taken:]
 
     def _ended(self) -> bool:
         """Whether the last request of the connection is complete: bytes after its "Connection: close" are nobody's."""
@@ -153,7 +199,7 @@ class RequestReader:
 
     def _count_overhead(self, taken: int, before: int) -> None:
         """Bytes that are no body: of the head, of chunk framing, of trailers."""
-        size = 0 if self.current is None or self._in_head else self.current.size
+        size = 0 if self.current is None or self.mid_head else self.current.size
         self._overhead += taken - max(0, size - before)
         # Attack: a header line, a chunk extension or a trailer that never ends, in small pieces.
         if self._overhead > self._limits.max_bytes + self._limits.max_line + 8 * size:
@@ -162,7 +208,9 @@ class RequestReader:
     # llhttp calls these, in the order of the message.
 
     def on_message_begin(self) -> None:
-        self._in_head = self._began = True
+        if self._silent:
+            return
+        self.mid_head = self._began = True
         self._overhead = 0
         self._url = b""
         self._raw = []
@@ -179,7 +227,10 @@ class RequestReader:
             raise Malformed("there are too many header fields", 431)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        if self._silent:
+            self._raw = []
+            return
+        self.mid_head = False
         parser = self._parser
         request = Request(parser.get_method(), self._url)
         version = parser.get_http_version()
@@ -195,7 +246,7 @@ class RequestReader:
 
     def on_body(self, body: bytes) -> None:
         request = self.current
-        if request is not None:
+        if request is not None and not self._silent:
             request.pieces.append(body)
             request.size += len(body)
 

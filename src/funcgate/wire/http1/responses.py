@@ -11,6 +11,7 @@ import httptools
 
 from funcgate.wire.compiled import native, reading
 
+from .body import AFTER_CHUNK, go_on
 from .fields import NOT_RETURNED
 from .limits import HeadLimits, Malformed
 
@@ -58,17 +59,23 @@ if native is not None:
     sort_fields = native.sort_response_fields
 
 
-_Read = Callable[[bytes], tuple[Response, bytes, int] | None]
+_Read = Callable[[bytes], tuple[Response, bytes, int, int] | None]
+# What llhttp is fed, unheard, when a chunked body that it did not see stops being plain: then it stands where that body stands.
+_STANDING = {
+    keep: b"HTTP/1.1 200 OK\r\n%bTransfer-Encoding: chunked\r\n\r\n" % (b"" if keep else b"Connection: close\r\n")
+    for keep in (True, False)
+}
 
 
 @lru_cache(maxsize=16)
 def _in_one_piece(limits: HeadLimits) -> _Read | None:
-    """What reads a whole plain answer in one pass, where that is compiled."""
+    """What reads a plain answer in one pass, where that is compiled."""
     return None if reading is None else cast(_Read, reading.Responses(Response, KNOWN, NOT_RETURNED, limits).read)
 
 
 class ResponseReader:
-    """Feed it bytes. After each `feed` look at `response` (None until a final head is complete), `pieces` and `complete`.
+    """Feed it bytes. After each `feed` look at `response` (None until a final head is complete), `pieces` and `complete`, unless
+    it brought the whole body.
 
     `expect(head_only)` starts the next answer. Bytes that come when nothing was asked raise `Malformed`.
     """
@@ -80,6 +87,9 @@ class ResponseReader:
         self._head_only = False
         self._asked = False
         self._untouched = False
+        self._apart = False  # the body is read without llhttp, which stands before the message
+        self._silent = False
+        self._left = 0
         self._overhead = 0
         self._plain = _in_one_piece(limits)
         self.response: Response | None = None
@@ -94,33 +104,66 @@ class ResponseReader:
         self._head_only = head_only
         self._asked = True
         before = self.response
-        self._untouched = not head_only and (before is None or before.keep_alive)
+        self._untouched = not head_only and self._plain is not None and (before is None or before.keep_alive)
+        self._apart = False
         self._overhead = 0
         self.response = None
         self.pieces = []
         self.size = 0
         self.complete = False
 
-    def whole(self, data: bytes) -> bytes | None:
-        """The body of the answer that was asked for, if its first bytes are one plain answer and nothing else: then the reader
-        stands as after `feed`, but for its `pieces`. Else None, and nothing was taken: `feed` them."""
-        if not self._untouched or self._plain is None:
-            return None
-        self._untouched = False
-        found = self._plain(data)  # llhttp stands between two messages, and knows nothing of this one
-        if found is None:
-            return None
-        self.response, body, self._overhead = found
-        self.size = len(body)
-        self.complete = True
-        return body
+    def feed(self, data: bytes) -> bytes | None:
+        """Take the next bytes of the connection. Raises `Malformed`. The body, if the answer was all of them and is plain; it is
+        not in `pieces` then."""
+        if self._untouched:
+            self._untouched = False
+            found = None if self._plain is None else self._plain(data)
+            if found is not None:  # llhttp stands between two messages, and knows nothing of this one
+                return self._begin(found)
+        elif self._apart:
+            data = self._go_on(data)
+            if not data:
+                return None
+        self._parse(data)
+        return None
 
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes of the connection. Raises `Malformed`."""
-        self._untouched = False
+    def _begin(self, found: tuple[Response, bytes, int, int]) -> bytes | None:
+        self.response, body, self._overhead, self._left = found
+        self.size = len(body)
+        if self._left < 0:
+            self.complete = True
+            return body
+        self._apart = True
+        if body:
+            self.pieces.append(body)
+        return None
+
+    def _go_on(self, data: bytes) -> bytes:
+        """More of a body that is read without llhttp; what is none of it, or is llhttp's from here on."""
+        response = self.response
+        if response is None:
+            raise TypeError("a body without an answer")
+        piece, taken, left = go_on(data, self._left, response.length < 0)
+        if piece:
+            self.pieces.append(piece)
+            self.size += len(piece)
+        self._left = left
+        if taken != len(piece):
+            self._count_overhead(taken - len(piece))
+        if left < 0:
+            self.complete, self._apart = True, False
+        elif taken < len(data):
+            self._apart, self._silent = False, True
+            self._parser.feed_data(_STANDING[response.keep_alive] + AFTER_CHUNK[left])
+            self._silent = False
+        return data[taken:]
+
+    def _parse(self, data: bytes) -> None:
         if not self._asked or (self.complete and self._head_only):
             # Attack: an answer sent ahead is taken for the answer to the next caller's request (response desync).
             raise Malformed("the target sent bytes that nobody asked for")
+        if self.complete and self.response is not None and not self.response.keep_alive and data.strip(b"\r\n"):
+            raise Malformed("Data after `Connection: close`")  # as llhttp says it, which may not have seen that field
         before = self.size
         try:
             self._parser.feed_data(data)
@@ -130,7 +173,10 @@ class ResponseReader:
             if isinstance(error.__context__, Malformed):
                 raise error.__context__ from None
             raise Malformed(str(error)[:80]) from None
-        self._overhead += len(data) - (self.size - before)
+        self._count_overhead(len(data) - (self.size - before))
+
+    def _count_overhead(self, more: int) -> None:
+        self._overhead += more
         # Attack: a header line, a chunk extension or a trailer that never ends, in small pieces.
         if self._overhead > 2 * self._limits.max_bytes + 8 * self.size:
             raise Malformed("the target's header section is too large")
@@ -158,6 +204,9 @@ class ResponseReader:
             raise Malformed("the target sent too many header fields")
 
     def on_headers_complete(self) -> None:
+        if self._silent:
+            self._raw = []
+            return
         parser = self._parser
         status = parser.get_status_code()
         if status < 200:
@@ -175,6 +224,8 @@ class ResponseReader:
             self.complete = True
 
     def on_body(self, body: bytes) -> None:
+        if self._silent:
+            return
         if self._head_only:
             raise Malformed("the target sent a body where there is none")
         self.pieces.append(body)

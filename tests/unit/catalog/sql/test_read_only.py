@@ -12,7 +12,7 @@ import pytest
 
 from funcgate.catalog.sql import SqlCatalog, load_sql
 from funcgate.config.presets import preset_policies
-from funcgate.config.shape import PostgresTargetSpec
+from funcgate.config.shape.postgres import PostgresTargetSpec
 from funcgate.core.call import Call
 from funcgate.core.decision import Allow
 from funcgate.core.principal import Principal
