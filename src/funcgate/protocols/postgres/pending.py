@@ -83,11 +83,12 @@ class Pending:
                 parts.append(raw[place:end])
                 place = end
             if begin < len(text) and at < len(lines):
-                stop = lines.index(b"\n", at)
+                stop, line_end = lines.index(b"\n", at), text.index(b"\n", begin)
                 size = 1 + int.from_bytes(raw[place + 1 : place + 5], "big")
                 found = raw[place : place + size]
-                parts.append(message_of(found[:1], found, lines[at:stop], shape, self.layout))
-                begin, at, place = text.index(b"\n", begin) + 1, stop + 1, place + size
+                before = text[begin:line_end]
+                parts.append(message_of(found[:1], found, lines[at:stop], shape, self.layout, before))
+                begin, at, place = line_end + 1, stop + 1, place + size
         self.held -= place
         if begin < len(text):
             self._messages.appendleft(Batch(text[begin:], raw[place:], frozenset()))
@@ -102,4 +103,4 @@ class Pending:
             raise TypeError("lines that are no message")
         before, kind, raw = said
         self.held -= len(raw)
-        return raw if line == before else message_of(kind, raw, line, shape, self.layout)
+        return raw if line == before else message_of(kind, raw, line, shape, self.layout, before)
