@@ -29,6 +29,7 @@ HALVES = (
     "funcgate.wire.http2._native",
     "funcgate.wire.http2._packing",
     "funcgate.wire.http2._unpacking",
+    "funcgate.wire.postgres._copying",
     "funcgate.wire.postgres._native",
 )
 

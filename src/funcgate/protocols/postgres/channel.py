@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from funcgate.core.native import half
-from funcgate.wire.postgres.backend import DATA_ROW
+from funcgate.wire.postgres.backend import COPY_DATA
 from funcgate.wire.postgres.frames import Frame, packet_size, size_of
 from funcgate.wire.postgres.frontend import BIND, QUERY, Bind, Run, read_run
 
@@ -15,6 +15,7 @@ _LEAST_RUN = 20
 _COMPACT = 64 << 10
 _READY = b"Z\0\0\0\5"
 _native = half("funcgate.wire.postgres._native")
+_copying = half("funcgate.wire.postgres._copying")
 
 
 class Ended(Exception):
@@ -173,13 +174,25 @@ class Channel(asyncio.Protocol):
         size = size_of(buffer, at, self._limits)
         return read_run(buffer, at, size) if at + size < len(buffer) else None
 
-    def rows(self, most: int) -> bytes:
-        """What is there, at most so many bytes, if a DataRow comes next that is all in it; else nothing. It stays there."""
+    def rows(self, most: int, kind: int) -> bytes:
+        """What is there, at most so many bytes, if a message of that type comes next that is all in it; else nothing. It stays
+        there."""
         buffer, at = self._buffer, self._at
         there = min(len(buffer) - at, most)
-        if there < 5 or buffer[at] != DATA_ROW[0] or size_of(buffer, at, self._limits) > there:
+        if there < 5 or buffer[at] != kind or size_of(buffer, at, self._limits) > there:
             return b""
         return bytes(buffer[at : at + there])
+
+    def copied(self, enough: int) -> bytes:
+        """What the CopyData messages hold that come next and are all there, until it is enough; they are taken."""
+        if _copying is None:
+            return b""
+        at = self._at
+        data, size = _copying.payloads(self._buffer, at, self._limits.get(COPY_DATA[0], 0), enough)
+        if size:
+            self._taken(at + size)
+        found: bytes = data
+        return found
 
     def took(self, size: int) -> None:
         """So many bytes of what is there have been read."""

@@ -203,7 +203,7 @@ class Plain(StatementExchange):
             self._unplain()
             self.answer = answer = Answer(
                 self.sending.expected, self._plan.hiding, strict=self._plan.strict,
-                columns=(self.portal.columns if self.portal is not None else None) or (), sql=self.prepared.sql,
+                columns=(self.portal.columns if self.portal is not None else None) or (),
             )  # fmt: skip
             if answer.whole(data) != self._lines:
                 raise Refused(Code.MASKING_REFUSED, private_detail="an answer that is read in two ways")
