@@ -2,8 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from typing import Protocol, cast
 
 from funcgate.core.native import half
 from funcgate.wire.postgres.backend import DATA_ROW
@@ -21,6 +21,24 @@ class Ended(Exception):
     """The other side is gone, or was cut."""
 
 
+class Waiter(Protocol):
+    """What a future can, as far as something is waited for with it."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: None, /) -> None: ...
+
+    def set_exception(self, error: BaseException, /) -> None: ...
+
+    def __await__(self) -> Generator[object, None, None]: ...
+
+
+class Drive(Protocol):
+    """See `_drive.pyx`."""
+
+    def armed(self) -> Waiter: ...
+
+
 class Alarm:
     """Ends waits that take too long with `TimeoutError`. The loop's timer outlives the waits: one for many of them."""
 
@@ -30,15 +48,19 @@ class Alarm:
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
         self._at = self._until = 0.0
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: Waiter | None = None
 
-    def watch(self, waiter: asyncio.Future[None], within_s: float) -> None:
+    def watch(self, waiter: Waiter, within_s: float) -> None:
         """Let this be the wait from here on, and the only one."""
         self._waiter = waiter
         self._until = until = self._loop.time() + within_s
         if self._timer is None or self._at > until:
             self.off()
             self._set(until)
+
+    def rest(self) -> None:
+        """Nothing is waited for."""
+        self._waiter = None
 
     def off(self) -> None:
         if self._timer is not None:
@@ -70,7 +92,9 @@ class Channel(asyncio.Protocol):
         self._at = 0
         self._wanted = 0
         self._paused = False
-        self.waiter: asyncio.Future[None] | None = None  # to be done when something arrives, or the connection ends
+        self.waiter: Waiter | None = None  # to be done when something arrives, or the connection ends
+        self.taker: Callable[[], bool] | None = None  # is asked first when something arrives: whether it sees to it
+        self.prompt: Drive | None = None  # what to wait with, instead of a future
         self._drained: asyncio.Future[None] | None = None
         self.transport: asyncio.Transport | None = None
         self._alarm = Alarm(self._loop)
@@ -90,9 +114,8 @@ class Channel(asyncio.Protocol):
         if there > _HIGH_WATER and there > self._wanted and self.transport and not self._paused:
             self._paused = True
             self.transport.pause_reading()
-        waiter, self.waiter = self.waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if self.taker is None or not self.taker():
+            self.wake()
 
     def eof_received(self) -> bool:
         self._end()
@@ -152,12 +175,16 @@ class Channel(asyncio.Protocol):
 
     def query(self) -> tuple[str, bytes] | None:
         """The text and the bytes of a Query, if a plain one comes next that is all there, and is taken. None: see `poll`."""
+        found = self.ahead()
+        if found is not None:
+            self._taken(self._at + len(found[1]))
+        return found
+
+    def ahead(self) -> tuple[str, bytes] | None:
+        """As `query`; it stays there."""
         if _native is None:
             return None
-        buffer, at = self._buffer, self._at
-        found: tuple[str, bytes] | None = _native.query(buffer, at, self._limits.get(QUERY[0], 0))
-        if found is not None:
-            self._taken(at + len(found[1]))
+        found: tuple[str, bytes] | None = _native.query(self._buffer, self._at, self._limits.get(QUERY[0], 0))
         return found
 
     def run(self) -> Run | None:
@@ -217,11 +244,13 @@ class Channel(asyncio.Protocol):
         """Wait until there is more to read. Raises `Ended`, and `TimeoutError` when nothing comes for so long."""
         await self.arrival(within_s)
 
-    def arrival(self, within_s: float = 0.0) -> asyncio.Future[None]:
+    def arrival(self, within_s: float = 0.0) -> Awaitable[None]:
         """As `more`."""
         if self.ended:
             raise Ended
-        self.waiter = waiter = self._loop.create_future()
+        prompt = self.prompt
+        waiter: Waiter = self._loop.create_future() if prompt is None else prompt.armed()
+        self.waiter = waiter
         if within_s:
             self._alarm.watch(waiter, within_s)
         return waiter
@@ -236,6 +265,11 @@ class Channel(asyncio.Protocol):
         if self.transport is None or self.ended:
             raise Ended
         self.transport.write(data)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing unread is there, more may come, and it may be written to."""
+        return len(self._buffer) == self._at and not (self._paused or self.ended or self._drained is not None)
 
     @property
     def full(self) -> bool:

@@ -119,6 +119,11 @@ class Plain(StatementExchange):
         self.sending = Sending(self._data, _EXPECTED[self._asked])
 
     @property
+    def asks(self) -> bool:
+        """Whether the columns are described with the answer."""
+        return self._asked != "2"
+
+    @property
     def failed(self) -> bool:
         return not self.passed and super().failed
 

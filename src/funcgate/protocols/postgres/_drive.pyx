@@ -1,0 +1,221 @@
+# cython: language_level=3, embedsignature=True
+"""One coroutine after the other, run from the loop's callbacks as a task runs one, but at once: what begins goes on until it has
+to wait, and what it waits for goes on with it. Only where it is compiled: without it the session's task carries every call."""
+
+from asyncio import CancelledError, current_task
+from asyncio.tasks import _enter_task, _leave_task
+
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
+
+cdef extern from "Python.h":
+    ctypedef enum PySendResult:
+        PYGEN_RETURN
+        PYGEN_ERROR
+        PYGEN_NEXT
+    PySendResult PyIter_Send(object coroutine, object given, PyObject **result) except? PYGEN_ERROR
+
+cdef enum:
+    FREE_TURNS = 4  # of the loop that a coroutine asks for and does not wait for; a longer way gives way to the others
+
+
+cdef class Drive:
+    """To what runs, it is the current task (`asyncio.timeout`); a prompt (`armed`) is what it may wait with.
+
+    `over` is called at the end of each coroutine, with the exception that ended it or None.
+    """
+
+    cdef object _loop
+    cdef object _over
+    cdef object _coroutine
+    cdef object _waits  # a future, this drive as a prompt, or None
+    cdef object _failure  # what the prompt ends with
+    cdef object _to_throw
+    cdef bint _running
+    cdef bint _fired
+    cdef bint _turning
+    cdef int _turns
+    cdef int _cancels
+    cdef long long _number
+
+    def __init__(self, loop, over):
+        self._loop = loop
+        self._over = over
+
+    def start(self, coroutine):
+        """Run it as far as it goes."""
+        if self._coroutine is not None:
+            raise RuntimeError("one is running")
+        self._coroutine = coroutine
+        self._number += 1
+        self._turns = self._cancels = 0
+        self._fired = self._turning = False
+        self._failure = self._to_throw = None
+        self._go()
+
+    def forget(self):
+        """Nothing is run any more, and nobody told."""
+        self._over = None
+
+    # What it waits with.
+
+    def armed(self):
+        self._fired = False
+        self._failure = None
+        return self
+
+    def done(self):
+        return self._fired
+
+    def set_result(self, _):
+        self._fire(None)
+
+    def set_exception(self, error):
+        self._fire(error)
+
+    cdef int _fire(self, error) except -1:
+        if self._fired:
+            return 0
+        self._fired = True
+        self._failure = error
+        if self._waits is self:
+            self._go()
+        return 0
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if not self._fired:
+            return self
+        self._fired = False
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        raise StopIteration
+
+    # What a task can.
+
+    def cancel(self, msg=None):
+        if self._coroutine is None:
+            return False
+        self._cancels += 1
+        waits = self._waits
+        if waits is None or waits is self or not waits.cancel():
+            self._to_throw = CancelledError()
+            if waits is self:
+                self._waits = None
+                self._later()
+        return True
+
+    def uncancel(self):
+        if self._cancels > 0:
+            self._cancels -= 1
+        return self._cancels
+
+    def cancelling(self):
+        return self._cancels
+
+    def stop(self):
+        """End what runs, from within whatever task this is; as far as it lets itself be ended."""
+        if self._coroutine is None or self._running:
+            return
+        task = current_task(self._loop)
+        if task is not None:
+            _leave_task(self._loop, task)
+        try:
+            self._to_throw = CancelledError()
+            self._step()
+        finally:
+            if task is not None:
+                _enter_task(self._loop, task)
+
+    # How it goes on.
+
+    cdef int _later(self) except -1:
+        self._turning = True
+        self._loop.call_soon(self._resume, self._number)
+        return 0
+
+    def _resume(self, number):
+        if number == self._number and self._turning and self._coroutine is not None:
+            self._turning = False
+            self._step()
+
+    def _ready(self, future):
+        if future is self._waits:
+            self._step()
+
+    cdef int _go(self) except -1:
+        """On with it; later, where something else is at work."""
+        if self._running:
+            return 0
+        if current_task(self._loop) is not None:
+            self._waits = None
+            self._later()
+        else:
+            self._step()
+        return 0
+
+    cdef int _step(self) except -1:
+        cdef bint over = False
+        coroutine = self._coroutine
+        outcome = None
+        self._waits = None
+        _enter_task(self._loop, self)
+        self._running = True
+        try:
+            while not self._advance(coroutine):
+                pass
+        except StopIteration:
+            over = True
+        except BaseException as error:
+            over, outcome = True, error
+        finally:
+            self._running = False
+            _leave_task(self._loop, self)
+        if over or self._coroutine is None:
+            self._coroutine = None
+            self._turning = False
+            tell = self._over
+            if tell is not None:
+                tell(outcome)
+        return 0
+
+    cdef bint _advance(self, coroutine) except -1:
+        """One step; whether it waits now, or is over (then there is no coroutine any more)."""
+        cdef PyObject* result = NULL
+        cdef PySendResult how
+        to_throw, self._to_throw = self._to_throw, None
+        if to_throw is not None:
+            found = coroutine.throw(to_throw)
+        else:
+            how = PyIter_Send(coroutine, None, &result)
+            found = <object> result
+            Py_DECREF(found)
+            if how == PYGEN_RETURN:
+                self._coroutine = None
+                return True
+        if self._to_throw is not None:  # cancelled by itself
+            return False
+        if found is None:
+            self._turns += 1
+            if self._turns <= FREE_TURNS:
+                return False
+            self._later()
+            return True
+        if found is self:
+            if self._fired:
+                return False
+            self._waits = self
+            return True
+        if getattr(found, "_asyncio_future_blocking", None):
+            found._asyncio_future_blocking = False
+            found.add_done_callback(self._ready)
+            self._waits = found
+            return True
+        self._to_throw = RuntimeError("something was awaited that nobody can wait for")
+        return False
