@@ -1,10 +1,14 @@
 # cython: language_level=3, embedsignature=True
-"""One coroutine after the other, run from the loop's callbacks as a task runs one, but at once: what begins goes on until it has
-to wait, and what it waits for goes on with it. Only where it is compiled: without it the session's task carries every call."""
+"""What carries plain statements without the session's task: Drive, and the compiled halves of stream.py and quick.py.
+
+Drive runs one coroutine after the other, from the loop's callbacks as a task does, but at once: what begins goes on until it
+has to wait, and goes on when that comes. Without it the session's task carries every call."""
 
 from asyncio import CancelledError, current_task
 from asyncio.tasks import _enter_task, _leave_task
 
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 
@@ -15,18 +19,30 @@ cdef extern from "Python.h":
         PYGEN_NEXT
     PySendResult PyIter_Send(object coroutine, object given, PyObject **result) except? PYGEN_ERROR
 
+from libc.string cimport memcmp
+
+from funcgate.wire.postgres._native import query as _query
+from funcgate.wire.postgres.frames import Malformed as _Malformed
+
 cdef enum:
+    QUERY = 81  # Q
+    BIND = 66  # B
     FREE_TURNS = 4  # of the loop that a coroutine asks for and does not wait for; a longer way gives way to the others
+
+
+cdef class Quick
+cdef class Drive
+
+include "_stream.pxi"
 
 
 cdef class Drive:
     """To what runs, it is the current task (`asyncio.timeout`); a prompt (`armed`) is what it may wait with.
 
-    `over` is called at the end of each coroutine, with the exception that ended it or None.
+    `over` is told of the end of each coroutine, with the exception that ended it or None.
     """
 
     cdef object _loop
-    cdef object _over
     cdef object _coroutine
     cdef object _waits  # a future, this drive as a prompt, or None
     cdef object _failure  # what the prompt ends with
@@ -38,11 +54,10 @@ cdef class Drive:
     cdef int _cancels
     cdef long long _number
 
-    def __init__(self, loop, over):
-        self._loop = loop
-        self._over = over
+    cdef int over(self, error) except -1:
+        return 0
 
-    def start(self, coroutine):
+    cdef int start(self, coroutine) except -1:
         """Run it as far as it goes."""
         if self._coroutine is not None:
             raise RuntimeError("one is running")
@@ -51,15 +66,11 @@ cdef class Drive:
         self._turns = self._cancels = 0
         self._fired = self._turning = False
         self._failure = self._to_throw = None
-        self._go()
-
-    def forget(self):
-        """Nothing is run any more, and nobody told."""
-        self._over = None
+        return self._go()
 
     # What it waits with.
 
-    def armed(self):
+    cpdef Drive armed(self):
         self._fired = False
         self._failure = None
         return self
@@ -68,12 +79,12 @@ cdef class Drive:
         return self._fired
 
     def set_result(self, _):
-        self._fire(None)
+        self.fire(None)
 
     def set_exception(self, error):
-        self._fire(error)
+        self.fire(error)
 
-    cdef int _fire(self, error) except -1:
+    cdef int fire(self, error) except -1:
         if self._fired:
             return 0
         self._fired = True
@@ -153,19 +164,24 @@ cdef class Drive:
         """On with it; later, where something else is at work."""
         if self._running:
             return 0
-        if current_task(self._loop) is not None:
+        try:
+            _enter_task(self._loop, self)
+        except RuntimeError:
             self._waits = None
             self._later()
-        else:
-            self._step()
-        return 0
+            return 0
+        return self._run()
 
     cdef int _step(self) except -1:
+        _enter_task(self._loop, self)
+        return self._run()
+
+    cdef int _run(self) except -1:
+        """On to the next wait, as the current task; that is left."""
         cdef bint over = False
         coroutine = self._coroutine
         outcome = None
         self._waits = None
-        _enter_task(self._loop, self)
         self._running = True
         try:
             while not self._advance(coroutine):
@@ -180,9 +196,7 @@ cdef class Drive:
         if over or self._coroutine is None:
             self._coroutine = None
             self._turning = False
-            tell = self._over
-            if tell is not None:
-                tell(outcome)
+            self.over(outcome)
         return 0
 
     cdef bint _advance(self, coroutine) except -1:
@@ -219,3 +233,19 @@ cdef class Drive:
             return True
         self._to_throw = RuntimeError("something was awaited that nobody can wait for")
         return False
+
+
+include "_quick.pxi"
+
+# What is made where all of this is there.
+cdef object _Plain = None
+cdef object _Ended = None
+
+
+def known(plain, ended):
+    """The classes that are defined in Python."""
+    global _Plain, _Ended
+    if plain is not None:
+        _Plain = plain
+    if ended is not None:
+        _Ended = ended

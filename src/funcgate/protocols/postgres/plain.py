@@ -213,3 +213,7 @@ class Plain(StatementExchange):
             if answer.whole(data) != self._lines:
                 raise Refused(Code.MASKING_REFUSED, private_detail="an answer that is read in two ways")
             await super().deliver(reply)
+
+
+if (_drive := half("funcgate.protocols.postgres._drive")) is not None:
+    _drive.known(Plain, None)

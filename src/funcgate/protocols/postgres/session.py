@@ -27,7 +27,7 @@ from .labels import labelled
 from .notifying import Notification
 from .origins import Origins
 from .plain import Plain, Plan, plan_of
-from .quick import Quick
+from .quick import quick_of
 from .script import run_script
 from .statement import Prepared, Sending, StatementExchange
 from .target import PostgresSite, PostgresTarget, SessionLimits
@@ -85,7 +85,7 @@ class Session:
         self._cancelling: set[asyncio.Task[None]] = set()
         self._cancelled = False
         self._plans: dict[int, Plan] = {}
-        self._quick = Quick(self, self._loop)
+        self._quick = quick_of(self, self._loop)
 
     @property
     def site(self) -> PostgresSite:
@@ -374,7 +374,7 @@ class Session:
     async def _next(self) -> Frame | None:
         """The caller's next message, None when one has come that may begin a run. What the database says unasked meanwhile is
         passed on."""
-        caller, upstream = self.caller, self.upstream
+        caller, upstream, quick = self.caller, self.upstream, self._quick
         if upstream is None:
             raise Ended
         if self.held:
@@ -388,8 +388,14 @@ class Session:
             waiter: asyncio.Future[None] = self._loop.create_future()
             caller.waiter = upstream.channel.waiter = waiter
             self.alarm.watch(waiter, self.limits.idle_timeout_s)
-            await self._quick.await_caller(waiter)
-            if self._quick.left is not None or not caller.empty:
+            quick.sleeps(waiter)
+            try:
+                await waiter
+                if quick.busy:
+                    await quick.free()
+            finally:
+                quick.awake()
+            if quick.left is not None or not caller.empty:
                 return None
         return found
 
