@@ -8,7 +8,7 @@ from asyncio import CancelledError, current_task
 from asyncio.tasks import _enter_task, _leave_task
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 
@@ -19,10 +19,32 @@ cdef extern from "Python.h":
         PYGEN_NEXT
     PySendResult PyIter_Send(object coroutine, object given, PyObject **result) except? PYGEN_ERROR
 
+from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.string cimport memcmp
 
+from hashlib import sha256 as _sha256
+from time import time as _time
+
+from funcgate.catalog.sql import own_text as _own_text
+from funcgate.core.call import Call as _Call
+from funcgate.core.ids import new_id as _new_id
+from funcgate.core.ports import CallerGone as _CallerGone
+from funcgate.core.reply import Reply as _Reply
+from funcgate.wire.postgres._native import answer as _answer
 from funcgate.wire.postgres._native import query as _query
 from funcgate.wire.postgres.frames import Malformed as _Malformed
+from funcgate.wire.postgres.values import SPELLED as _SPELLED
+
+cdef extern from *:
+    """
+    #include <time.h>
+    static double monotonic_s(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    }
+    """
+    double monotonic_s()
 
 cdef enum:
     QUERY = 81  # Q
@@ -235,17 +257,21 @@ cdef class Drive:
         return False
 
 
+include "_plain.pxi"
 include "_quick.pxi"
 
-# What is made where all of this is there.
-cdef object _Plain = None
-cdef object _Ended = None
+# Classes and functions that are made where this half is not the first to be there.
+cdef object _Ended, _slow, _Plain, _EMPTY, _MEDIA, _TAGS, _encode, _lost
+cdef Py_ssize_t _WHOLE = 0
 
 
-def known(plain, ended):
-    """The classes that are defined in Python."""
-    global _Plain, _Ended
-    if plain is not None:
-        _Plain = plain
-    if ended is not None:
-        _Ended = ended
+def ended_is(ended):
+    """The exception of stream.py."""
+    global _Ended
+    _Ended = ended
+
+
+def plain_is(slow, plain, empty, media, tags, encode, whole, lost):
+    """What plain.py has: `slow` is the Python class, `plain` what is made of it and `Way`."""
+    global _slow, _Plain, _EMPTY, _MEDIA, _TAGS, _encode, _WHOLE, _lost
+    _slow, _Plain, _EMPTY, _MEDIA, _TAGS, _encode, _WHOLE, _lost = slow, plain, empty, media, tags, encode, whole, lost

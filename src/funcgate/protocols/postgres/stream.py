@@ -185,5 +185,5 @@ class Stream(asyncio.Protocol):
 
 
 if not TYPE_CHECKING and _native is not None:
-    _native.known(None, Ended)
+    _native.ended_is(Ended)
     Alarm, Stream = _native.Alarm, _native.Stream
