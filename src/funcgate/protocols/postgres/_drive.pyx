@@ -1,8 +1,7 @@
 # cython: language_level=3, embedsignature=True
 """What carries plain statements without the session's task: Drive, and the compiled halves of stream.py and quick.py.
 
-Drive runs one coroutine after the other, from the loop's callbacks as a task does, but at once: what begins goes on until it
-has to wait, and goes on when that comes. Without it the session's task carries every call."""
+Drive runs one coroutine after the other, from the loop's callbacks as a task does, with less around it. Without it the session's task carries every call."""
 
 from asyncio import CancelledError, current_task
 from asyncio.tasks import _enter_task, _leave_task
@@ -49,13 +48,53 @@ cdef extern from *:
 cdef enum:
     QUERY = 81  # Q
     BIND = 66  # B
-    FREE_TURNS = 4  # of the loop that a coroutine asks for and does not wait for; a longer way gives way to the others
 
 
 cdef class Quick
 cdef class Drive
 
 include "_stream.pxi"
+
+
+cdef class Round:
+    """Those that go on at the next turn of the loop, one after the other: the steps of calls that came together are taken together,
+    while their code is in the processor's caches."""
+
+    cdef object _loop
+    cdef list _waiting
+    cdef object _go
+
+    def __init__(self, loop):
+        self._loop = loop
+        self._waiting = []
+        self._go = self._all
+
+    cdef int add(self, Drive drive) except -1:
+        self._waiting.append(drive)
+        if len(self._waiting) == 1:
+            self._loop.call_soon(self._go)
+        return 0
+
+    def _all(self):
+        cdef list waiting = self._waiting
+        cdef Drive drive
+        self._waiting = []
+        for each in waiting:
+            drive = <Drive> each
+            try:
+                drive.resume()
+            except Exception as error:
+                self._loop.call_exception_handler({"message": "a statement's end was not followed up", "exception": error})
+
+
+cdef Round _round = None
+
+
+cdef Round round_of(loop):
+    global _round
+    if _round is None or _round._loop is not loop:
+        _round = Round(loop)
+    return _round
 
 
 cdef class Drive:
@@ -72,23 +111,21 @@ cdef class Drive:
     cdef bint _running
     cdef bint _fired
     cdef bint _turning
-    cdef int _turns
     cdef int _cancels
-    cdef long long _number
+    cdef Round _round
 
     cdef int over(self, error) except -1:
         return 0
 
     cdef int start(self, coroutine) except -1:
-        """Run it as far as it goes."""
+        """From the next turn on."""
         if self._coroutine is not None:
             raise RuntimeError("one is running")
         self._coroutine = coroutine
-        self._number += 1
-        self._turns = self._cancels = 0
-        self._fired = self._turning = False
+        self._cancels = 0
+        self._fired = False
         self._failure = self._to_throw = None
-        return self._go()
+        return self._later()
 
     # What it waits with.
 
@@ -169,30 +206,27 @@ cdef class Drive:
     # How it goes on.
 
     cdef int _later(self) except -1:
-        self._turning = True
-        self._loop.call_soon(self._resume, self._number)
+        if not self._turning:
+            self._turning = True
+            self._round.add(self)
         return 0
 
-    def _resume(self, number):
-        if number == self._number and self._turning and self._coroutine is not None:
-            self._turning = False
+    cdef int resume(self) except -1:
+        self._turning = False
+        if self._coroutine is not None and self._waits is None:
             self._step()
+        return 0
 
     def _ready(self, future):
         if future is self._waits:
             self._step()
 
     cdef int _go(self) except -1:
-        """On with it; later, where something else is at work."""
+        """On with it, at the next turn."""
         if self._running:
             return 0
-        try:
-            _enter_task(self._loop, self)
-        except RuntimeError:
-            self._waits = None
-            self._later()
-            return 0
-        return self._run()
+        self._waits = None
+        return self._later()
 
     cdef int _step(self) except -1:
         _enter_task(self._loop, self)
@@ -217,7 +251,6 @@ cdef class Drive:
             _leave_task(self._loop, self)
         if over or self._coroutine is None:
             self._coroutine = None
-            self._turning = False
             self.over(outcome)
         return 0
 
@@ -238,9 +271,6 @@ cdef class Drive:
         if self._to_throw is not None:  # cancelled by itself
             return False
         if found is None:
-            self._turns += 1
-            if self._turns <= FREE_TURNS:
-                return False
             self._later()
             return True
         if found is self:

@@ -11,6 +11,7 @@ cdef class Quick(Drive):
 
     def __init__(self, session, loop):
         self._loop = loop
+        self._round = round_of(loop)
         self._session = session
 
     def sleeps(self, waiter):
