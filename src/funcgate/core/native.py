@@ -15,6 +15,7 @@ HALVES = (
     "funcgate.core._native",
     "funcgate.masking._native",
     "funcgate.policy._native",
+    "funcgate.protocols.postgres._drive",
     "funcgate.recording._native",
     "funcgate.recording._reading",
     "funcgate.recording.index._native",
