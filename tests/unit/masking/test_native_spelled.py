@@ -1,4 +1,4 @@
-"""Strings with escapes, numbers with exponents, hidden fields: what the compiled half takes it masks as the walk does, to the byte.
+"""Strings with escapes, numbers with exponents, hidden fields: the compiled half masks what it takes as the walk does.
 
 `mask_json` is held against the walk as well, so that the tests say something where nothing is compiled.
 """
@@ -140,9 +140,11 @@ def test_each_example_beside_an_escape(name: str) -> None:
 
 
 PIECES = [
-    "4111 1111 1111 1111", "4111111111111111", "4111 1111 1111 1112", "123-45-6789", "ada@example.com", "x@y", "@", "202-555-0143",
+    "4111 1111 1111 1111", "4111111111111111", "4111 1111 1111 1112", "123-45-6789", "ada@example.com", "x@y", "@",
+    "202-555-0143",
     "+1 (202) 555-0143", "10.0.0.1", "::1", "2026-11-21T03:00:00.125Z", "05.11.2026", "0049 30 1234567", "1234567", " ", ",", '"',
-    "\\", "/", "%", "&", "#", ";", "x", "u", "00", "40", "\n", "\0", "\u00a0", "\u2013", "\u2019", "Ünï", "\U0001f600", "password",
+    "\\", "/", "%", "&", "#", ";", "x", "u", "00", "40", "\n", "\0", "\u00a0", "\u2013", "\u2019", "Ünï", "\U0001f600",
+    "password",
     "GB82WEST12345698765432", "https://a:b@h/", "AKIAIOSFODNN7EXAMPLE", "-----BEGIN PRIVATE KEY-----", "'", "\x7f",
 ]  # fmt: skip
 KEYS = ["password", "p", "a", "b", "x", "y", "items", "card", "n\u00e4me", "other", "ada@example.com"]
