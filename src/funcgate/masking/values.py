@@ -94,8 +94,7 @@ class Values:
                 mail = raw.find(b"@", at)
             else:
                 before = at
-                # The address may begin in what was replaced.
-                unsure = first < 0 and b" " not in raw[at:mail]
+                unsure = first < 0 and b" " not in raw[at:mail]  # the address may begin in what was replaced
                 if unsure or (at := self._address(raw, max(first, at), last, start, at, pieces, counted)) < 0:
                     return None
                 mail = raw.find(b"@", at if at > before else last)
