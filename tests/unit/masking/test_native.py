@@ -79,7 +79,7 @@ ADDRESSES = st.lists(st.sampled_from(BITS), max_size=8).map("".join)
 EMAIL = Scanner([DETECTORS["email"]])
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(ADDRESSES | st.builds("{}@{}.{}".format, ADDRESSES, ADDRESSES, ADDRESSES))
 @example("ada.b+c@x--y.example.org")
 @example("a@b.c")
