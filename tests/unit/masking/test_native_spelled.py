@@ -253,6 +253,14 @@ def test_everyday_json_is_taken(text: str) -> None:
     assert both(text.encode(), RULES[4])
 
 
+def test_keys_of_answers_are_not_remembered() -> None:
+    """Attack: ever new keys, each megabytes long, or what nobody should keep."""
+    chosen = rules("redact", *PATHS)
+    for at in range(50):
+        both(b'{"k%d":{"password":1,"ada%d@example.com":2,"a":{"%s":{"b":1}}}}' % (at, at, b"x" * at), chosen)
+    assert chosen.fields._step.cache_info().currsize < 50
+
+
 def test_deep_and_wide_fields_are_hidden_alike() -> None:
     for depth in (1, 5, 58, 59, 60, 61, 100):
         for opened, closed in (('{"a":', "}"), ("[", "]"), ('{"password":', "}"), ('{"x":', "}")):
