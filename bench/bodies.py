@@ -73,7 +73,7 @@ def answers() -> dict[str, tuple[str, bytes]]:
     table = "id,name,city,created,total\n" + "".join(f"{at},Person {at},Bern,2026-11-21,{at}9.90\n" for at in range(40))
     return {
         **{name: (_JSON, body) for name, body in found.items()},
-        "lines of JSON, escapes": ("application/x-ndjson", b"".join(_compact([at, "left\nthe house"]) + b"\n" for at in range(60))),
+        "lines of JSON, escapes": ("application/x-ndjson", b"".join(_compact([at, "left\nus"]) + b"\n" for at in range(82))),
         "a log as text": ("text/plain", _log(18).encode()),
         "a log as text, with addresses": ("text/plain", _log(16, " ada@example.com").encode()),
         "a table as CSV": ("text/csv", table.encode()),

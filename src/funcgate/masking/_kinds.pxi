@@ -21,9 +21,11 @@ cdef enum:
     LONGEST_SHAPE = 64
     KEPT_SHAPES = 4096
     GIVE_WAY = 2048  # strings, a third of a millisecond
+    LARGE = 262144  # bytes
     MOST_DEPTH = 60
     MOST_NEEDS = 48
     MOST_DETECTORS = 64
+    FIELD = 64  # counted as one more
     GIVE_UP = -2
     BLOCK = 63  # bytes after which no lane has overflown
     OTHER = 0  # kinds of needs

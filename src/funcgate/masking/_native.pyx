@@ -36,7 +36,7 @@ cdef class Glance(Sieve):
         the words may be in it. `lines`: each line is a text of its own, with nothing around it."""
         cdef Work work
         cdef Place begin = <Place> PyBytes_AS_STRING(raw)
-        cdef list tally = []
+        cdef int index
         cdef Paths paths = None
         _begin(&work, begin)
         try:
@@ -46,19 +46,20 @@ cdef class Glance(Sieve):
                 if self._paths.full():
                     self._paths = Paths(self._fields)
                 paths = self._paths
-            if not self._read(&work, begin, begin + len(raw), paths, tally, lines):
+            if not self._read(&work, begin, begin + len(raw), paths, lines):
                 return None
-            if not tally:
+            if not work.hits:
                 return raw
-            for name in tally:
-                counts[name] = counts.get(name, 0) + 1
+            for index in range(FIELD + 1):
+                if work.counts[index]:
+                    name = self._names[index] if index < FIELD else "field"
+                    counts[name] = counts.get(name, 0) + work.counts[index]
             return PyBytes_FromStringAndSize(work.out.bytes, work.out.size)
         finally:
             _free(&work)
 
-    cdef bint _read(self, Work* work, Place at, Place end, Paths paths, list tally, bint lines) except -1:
-        """Whether this is one JSON text (or one on each line), all of which could be judged. What is hidden is in `work` and `tally`
-        then."""
+    cdef bint _read(self, Work* work, Place at, Place end, Paths paths, bint lines) except -1:
+        """Whether this is one JSON text (or one on each line), all of which could be judged. What is hidden is in `work` then."""
         cdef Place begin = at, start, limit, hidden = NULL
         cdef Lanes lanes, here
         cdef int state = WANTS_VALUE, depth = 0, steps = 0, skips = 0, value = 0
@@ -115,14 +116,14 @@ cdef class Glance(Sieve):
                             return False
                     elif judged and (replace := paths.hides(value)) is not None:
                         judged = False
-                        self._hide(work, start - 1, at + 1, replace, tally)
+                        self._hide(work, start - 1, at + 1, replace)
                 # Attack: "pass\u0077ord" is the same key.
                 elif escaped and key and self._hidden and _said(work) in self._hidden:
                     return False
                 if judged and (escaped or (lanes + self._few) & HIGH):
                     if not (
-                        self._spelled(work, start, at, key, True, tally) if escaped
-                        else self._string(work, start, at, lanes, key, tally)
+                        self._spelled(work, start, at, key, True) if escaped
+                        else self._string(work, start, at, lanes, key)
                     ):
                         return False
                     steps += 1
@@ -152,7 +153,7 @@ cdef class Glance(Sieve):
                 at += 1
                 if skips == depth:
                     skips = 0
-                    self._hide(work, hidden, at, replace, tally)
+                    self._hide(work, hidden, at, replace)
                 objects >>= 1
                 depth -= 1
                 state = HAS_VALUE
@@ -176,17 +177,17 @@ cdef class Glance(Sieve):
                 start, judged = at, not skips
                 if value and judged and (replace := paths.hides(value)) is not None:
                     judged = False
-                at = _word(at, end) if byte >= c"a" else self._number(work, at, end, judged, tally)
+                at = _word(at, end) if byte >= c"a" else self._number(work, at, end, judged)
                 if at is NULL:
                     return False
                 if not judged and not skips:
-                    self._hide(work, start, at, replace, tally)
+                    self._hide(work, start, at, replace)
                 state = HAS_VALUE
         if depth or not (state == HAS_VALUE or (lines and at > begin and state == WANTS_VALUE)):
             return False
-        return _add(&work.out, work.copied, end - work.copied) == 0 if tally else True
+        return _add(&work.out, work.copied, end - work.copied) == 0 if work.hits else True
 
-    cdef Place _number(self, Work* work, Place at, Place end, bint judge, list tally) except? NULL:
+    cdef Place _number(self, Work* work, Place at, Place end, bint judge) except? NULL:
         """The end of the number at this place, NULL if it is none. What is a value for sure is replaced."""
         cdef Number number
         cdef Place after = _read_number(at, end, &number)
@@ -199,7 +200,7 @@ cdef class Glance(Sieve):
         elif self._may_be_card(number.digits, number.digits + number.whole):
             digits = _bytes(number.digits, number.digits + number.whole)
             self._put(work, at, after, b'"' + <bytes?> (self._labels[self._card] or self._replaces[self._card](digits)) + b'"')
-            tally.append(self._names[self._card])
+            _count(work, self._card)
             return after
         # A fraction that is no longer than a double is written is no card (credit_card.py).
         elif number.parts < 12 or number.whole + number.parts <= 18:
@@ -207,41 +208,41 @@ cdef class Glance(Sieve):
         found = self._rules.number(_bytes(at, after))
         if found is not None:
             self._put(work, at, after, <bytes?> found[0])
-            tally.append(found[1])
+            _count(work, found[1])
         return after
 
-    cdef bint _string(self, Work* work, Place start, Place end, Lanes lanes, bint key, list tally) except -1:
+    cdef bint _string(self, Work* work, Place start, Place end, Lanes lanes, bint key) except -1:
         """Judges one string without escapes that may hold something. False when unsure."""
         cdef Py_ssize_t whole = -1 if key else self._whole(start, end - start, lanes & 255)
         cdef int kinds = 0
         cdef Lanes wanted
         if whole >= 0:
-            return self._replaced(work, whole, start, end, tally)
+            return self._replaced(work, whole, start, end)
         if lanes >> 56:
             kinds = _peculiar(start, end)
             if kinds < 0:
                 return False
             if kinds & SPELLED:
-                return self._spelled(work, start, end, key, False, tally)
+                return self._spelled(work, start, end, key, False)
         wanted = self._wanted(start, end, lanes, kinds)
         if not wanted:
             return True
         if wanted == self._mail_alone:
-            return self._mailed(work, start, end, key, tally)
+            return self._mailed(work, start, end, key)
         hits = self._spans(_bytes(start, end), _members(wanted))
-        return not (key and hits) and self._all_replaced(work, start, end, hits, tally)
+        return not (key and hits) and self._all_replaced(work, start, end, hits)
 
-    cdef bint _mailed(self, Work* work, Place at, Place end, bint key, list tally) except -1:
+    cdef bint _mailed(self, Work* work, Place at, Place end, bint key) except -1:
         """The same where nothing but addresses may be in it."""
         cdef Place first, last
         while _find_address(at, end, &first, &last):
             if key:
                 return False
-            self._replaced(work, self._mail, first, last, tally)
+            self._replaced(work, self._mail, first, last)
             at = last
         return True
 
-    cdef bint _spelled(self, Work* work, Place start, Place end, bint key, bint escaped, list tally) except -1:
+    cdef bint _spelled(self, Work* work, Place start, Place end, bint key, bint escaped) except -1:
         """The same for a string in which characters stand in other spellings: it is judged as it is read, and as those read it who
         undo more (`Rules.find`)."""
         cdef Place text = <Place> work.said.bytes if escaped else start
@@ -250,6 +251,8 @@ cdef class Glance(Sieve):
         cdef int layer = 0, kinds
         cdef bint more
         while True:
+            if last - text > LARGE:
+                _give_way()
             lanes, kinds = _counted(text, last), 0
             if lanes >> 56:
                 kinds = _peculiar(text, last)
@@ -279,10 +282,10 @@ cdef class Glance(Sieve):
         if key:
             return False
         if not escaped:
-            return self._all_replaced(work, start, end, hits, tally)
-        return self._rewritten(work, start, end, content, hits, tally)
+            return self._all_replaced(work, start, end, hits)
+        return self._rewritten(work, start, end, content, hits)
 
-    cdef bint _rewritten(self, Work* work, Place start, Place end, bytes content, list hits, list tally) except -1:
+    cdef bint _rewritten(self, Work* work, Place start, Place end, bytes content, list hits) except -1:
         """A string with escapes that has hits is written anew (`structured.leaf_edits`)."""
         cdef Place text = <Place> PyBytes_AS_STRING(content), at = text, last = text + len(content), first, after
         cdef bytes new
@@ -294,27 +297,27 @@ cdef class Glance(Sieve):
             new = self._labels[hit[2]] or self._replaces[hit[2]](_bytes(first, after))
             _add_encoded(&work.out, at, first)
             _add_encoded(&work.out, <Place> PyBytes_AS_STRING(new), <Place> PyBytes_AS_STRING(new) + len(new))
-            tally.append(self._names[hit[2]])
+            _count(work, hit[2])
             at = after
         return _add_encoded(&work.out, at, last) == 0
 
-    cdef bint _all_replaced(self, Work* work, Place start, Place end, list hits, list tally) except -1:
+    cdef bint _all_replaced(self, Work* work, Place start, Place end, list hits) except -1:
         cdef Py_ssize_t first, last
         for hit in hits:
             first, last = hit[0], hit[1]
             if not 0 <= first <= last <= end - start or start + first < work.copied:
                 raise IndexError
-            self._replaced(work, hit[2], start + first, start + last, tally)
+            self._replaced(work, hit[2], start + first, start + last)
         return True
 
-    cdef bint _replaced(self, Work* work, Py_ssize_t index, Place start, Place end, list tally) except -1:
+    cdef bint _replaced(self, Work* work, Py_ssize_t index, Place start, Place end) except -1:
         self._put(work, start, end, <bytes?> (self._labels[index] or self._replaces[index](_bytes(start, end))))
-        tally.append(self._names[index])
+        _count(work, index)
         return True
 
-    cdef int _hide(self, Work* work, Place start, Place end, object replace, list tally) except -1:
+    cdef int _hide(self, Work* work, Place start, Place end, object replace) except -1:
         """The whole value of a field (`structured.hide`)."""
-        tally.append("field")
+        _count(work, FIELD)
         return self._put(work, start, end, b'"' + <bytes?> replace(_bytes(start, end)) + b'"')
 
     cdef int _put(self, Work* work, Place start, Place end, bytes new) except -1:
@@ -322,12 +325,6 @@ cdef class Glance(Sieve):
         _add(&work.out, PyBytes_AS_STRING(new), len(new))
         work.copied = end
         return 0
-
-cdef void _give_way() noexcept:
-    # Attack: megabytes dense with hits are masked in a thread of their own, and must not keep the interpreter from the others.
-    with nogil:
-        pass
-
 
 def addresses(bytes text not None):
     """`_addresses`, for tests."""

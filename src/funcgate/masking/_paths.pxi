@@ -10,11 +10,13 @@ cdef class Paths:
 
     cdef object _fields
     cdef dict _numbers, _steps
+    cdef frozenset _names
     cdef list _states, _replaces
     cdef int start
 
     def __init__(self, fields):
         self._fields, self._numbers, self._steps = fields, {}, {}
+        self._names = frozenset([name.encode() for name in fields.names])
         self._states, self._replaces = [], []
         self._number(frozenset())
         self.start = self._number(fields.start)
@@ -40,6 +42,9 @@ cdef class Paths:
         """The state in the member of this name."""
         if not at:
             return 0
+        # Attack: ever new keys, each megabytes long: what is remembered are the names in the paths; all others are one.
+        if name not in self._names:
+            name = b""
         key = (at, name)
         found = self._steps.get(key)
         if found is not None:

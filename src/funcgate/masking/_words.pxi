@@ -59,6 +59,8 @@ cdef class Words:
             into = other if layer & 1 else one
             if not _undone(at, end, into):
                 return False
+            if end - at > LARGE:
+                _give_way()
             at = <Place> into.bytes
             end = at + into.size
             if self._may_be(at, end):

@@ -17,7 +17,7 @@ Hit = tuple[int, int, int]
 Refine = Callable[[bytes, int, int], Iterable[Span]]
 """(text, start, end) of a candidate -> the spans to hide. May look at the neighbours and past the end."""
 Hopeless = Callable[[bytes, int, int], bool]
-"""(a stretch with every digit a 0, start, end) of a candidate -> whether `refine` finds nothing in it, whatever its digits are."""
+"""(a stretch with every digit a 0, start, end) of a candidate -> whether `refine` finds nothing in it, whatever its digits."""
 
 UNANCHORED: Any = _re2.RE2.Anchor.UNANCHORED
 
@@ -92,10 +92,11 @@ class Detector(Struct, frozen=True, kw_only=True):
     `gate` runs in the one Set over the whole text and only decides whether to look at all; `pattern` finds candidates
     ("" = the gate); `refine` decides (None = every candidate counts). `retry` resumes one byte after the start of a
     candidate that was refused, for patterns whose candidates are short. `numeric` says that a bare JSON number can hold
-    the value. `digits` says that a candidate is digits, spaces and ``-.+()/`` only, so that stretches.py can find it, and `hopeless`
-    says early which of them `refine` refuses; `twin` is a second form of the same value, found in its own way. `whole` is a quick way for its commonest shapes. Every value
-    holds the byte `sign` (-1 = there is none); then `string` matches JSON strings, as `Whole.all_are` takes them, that are
-    values for sure. A string that holds a value meets one of the `needs`; a quick way passes over the others unseen.
+    the value. `digits` says that a candidate is digits, spaces and ``-.+()/`` only, so that stretches.py can find it;
+    `hopeless` says early which of them `refine` refuses; `twin` is a second form of the same value, found in its own way.
+    `whole` is a quick way for its commonest shapes. Every value holds the byte `sign` (-1 = there is none); then `string`
+    matches JSON strings, as `Whole.all_are` takes them, that are values for sure. A string that holds a value meets one of
+    the `needs`; a quick way passes over the others unseen.
     """
 
     name: str

@@ -72,11 +72,11 @@ class Rules:
         pieces.append(text[at:])
         return b"".join(pieces)
 
-    def number(self, token: bytes) -> tuple[bytes, str] | None:
-        """What stands in place of a JSON number, and for what; None when it stays. Raises `ScanFailed`."""
+    def number(self, token: bytes) -> tuple[bytes, int] | None:
+        """What stands in place of a JSON number, and which detector found it; None when it stays. Raises `ScanFailed`."""
         content = expanded(token)
         for start, end, index in self.find(content):
-            return encoded(self.replaces[index](content[start:end])), self.names[index]
+            return encoded(self.replaces[index](content[start:end])), index
         return None
 
     def mask(self, text: bytes, counts: dict[str, int], opened: Sequence[int] | None = None) -> bytes:

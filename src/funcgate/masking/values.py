@@ -50,7 +50,8 @@ class Values:
 
         None, and nothing counted, when this is not sure to be all; so where `opened`, the gates, has others than its own.
         """
-        if not self._readable.issuperset(opened) or not all_plain(raw):
+        # Attack: no JSON, with an @ that no quote comes after: from there it would begin again and again.
+        if not self._readable.issuperset(opened) or not all_plain(raw) or raw.rfind(b'"') < raw.rfind(b"@"):
             return None
         folded = b"" if self._digits.isdisjoint(opened) else raw.translate(RUNS)
         find, verdicts, labels, string, size = folded.find, self._verdicts, self._labels, self._string, len(raw)
@@ -83,8 +84,6 @@ class Values:
             first = raw.rfind(b'"', at, mail)
             if mail > last:
                 last = raw.find(b'"', mail)
-                if last < 0:
-                    return None  # no JSON; and from there it would begin again and again
             if first >= 0 and string(raw, first, last + 2):
                 first += 1
                 pieces += (raw[at:first], labels[self._mail] or self._replaces[self._mail](raw[first:last]))
@@ -95,9 +94,8 @@ class Values:
                 mail = raw.find(b"@", at)
             else:
                 before = at
-                if first < 0 and b" " not in raw[at:mail]:
-                    return None  # the address may begin in what was replaced
-                if (at := self._address(raw, max(first, at), last, start, at, pieces, counted)) < 0:
+                unsure = first < 0 and b" " not in raw[at:mail]  # the address may begin in what was replaced
+                if unsure or (at := self._address(raw, max(first, at), last, start, at, pieces, counted)) < 0:
                     return None
                 mail = raw.find(b"@", at if at > before else last)
         if not pieces:

@@ -79,7 +79,7 @@ ADDRESSES = st.lists(st.sampled_from(BITS), max_size=8).map("".join)
 EMAIL = Scanner([DETECTORS["email"]])
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(ADDRESSES | st.builds("{}@{}.{}".format, ADDRESSES, ADDRESSES, ADDRESSES))
 @example("ada.b+c@x--y.example.org")
 @example("a@b.c")
@@ -155,7 +155,8 @@ BROKEN = [
     b"", b" ", b"[", b"]", b"{", b"[1,]", b"[,1]", b"{,}", b'{"a"}', b'{"a":}', b'{"a":1,}', b'{"a" 1}', b'{1:2}', b"[1 2]",
     b"01", b"-", b"-01", b"1.", b".5", b"+1", b"tru", b"nul", b"falsee", b"truefalse", b'"', b'"a', b'"a\n"', b'"\x00"', b'["a]',
     b"[1}", b'{"a":1]', b"\xef\xbb\xbf1", b'"\xff"', b'"\xc3"', b'"\xed\xa0\x80"', b"[\xa0]", b"NaN", b"[1]x", b'""""', b"'a'",
-    b"[1]\x00", b"\x00", b'["a"\x00]', b'["a\x00"]', b"]" * 70, b"1 2", b"[" * 70, b"{]", b"[}", b"1e", b'"\\u004"', b'"\\ud800"', b'"\\ud800\\u0041"', b'"\\udc00"', b'"\\x41"', b'"\\', b'"\\"', b'"\\u00',
+    b"[1]\x00", b"\x00", b'["a"\x00]', b'["a\x00"]', b"]" * 70, b"1 2", b"[" * 70, b"{]", b"[}",
+    b"1e", b'"\\u004"', b'"\\ud800"', b'"\\ud800\\u0041"', b'"\\udc00"', b'"\\x41"', b'"\\', b'"\\"', b'"\\u00',
     b'"\\n\n"', b'"\\n\xff"', b'"\\n\xc3"', b"1e+", b"1.e5", b'"\\v"', b'"\\U0041"', b'"\\u+041"',
 ]  # fmt: skip
 

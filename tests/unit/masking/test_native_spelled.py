@@ -1,4 +1,4 @@
-"""Strings with escapes, numbers with exponents, hidden fields: what the compiled half takes it masks as the walk does, to the byte.
+"""Strings with escapes, numbers with exponents, hidden fields: the compiled half masks what it takes as the walk does.
 
 `mask_json` is held against the walk as well, so that the tests say something where nothing is compiled.
 """
@@ -140,9 +140,11 @@ def test_each_example_beside_an_escape(name: str) -> None:
 
 
 PIECES = [
-    "4111 1111 1111 1111", "4111111111111111", "4111 1111 1111 1112", "123-45-6789", "ada@example.com", "x@y", "@", "202-555-0143",
+    "4111 1111 1111 1111", "4111111111111111", "4111 1111 1111 1112", "123-45-6789", "ada@example.com", "x@y", "@",
+    "202-555-0143",
     "+1 (202) 555-0143", "10.0.0.1", "::1", "2026-11-21T03:00:00.125Z", "05.11.2026", "0049 30 1234567", "1234567", " ", ",", '"',
-    "\\", "/", "%", "&", "#", ";", "x", "u", "00", "40", "\n", "\0", "\u00a0", "\u2013", "\u2019", "Ünï", "\U0001f600", "password",
+    "\\", "/", "%", "&", "#", ";", "x", "u", "00", "40", "\n", "\0", "\u00a0", "\u2013", "\u2019", "Ünï", "\U0001f600",
+    "password",
     "GB82WEST12345698765432", "https://a:b@h/", "AKIAIOSFODNN7EXAMPLE", "-----BEGIN PRIVATE KEY-----", "'", "\x7f",
 ]  # fmt: skip
 KEYS = ["password", "p", "a", "b", "x", "y", "items", "card", "n\u00e4me", "other", "ada@example.com"]
@@ -171,7 +173,7 @@ def inner(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-@settings(max_examples=1200, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.recursive(leaves(), inner, max_leaves=12), st.sampled_from(RULES))
 @example('{"pass\\u0077ord":{"a":[1,"\\u0041"]},"x":{"y":"ada@example.com"}}', RULES[3])
 @example('{"items":[{"card":4111111111111111},{"card":[{}]}],"a":{"b":1,"c":[]}}', RULES[3])
@@ -180,7 +182,7 @@ def test_any_spelling_is_masked_alike(text: str, chosen: Rules) -> None:
     both(text.encode(), chosen)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(NUMBERS, st.sampled_from(RULES[:3]))
 @example("1e-4111111111111111", RULES[0])
 @example("1e4111111111111111", RULES[0])
@@ -251,6 +253,14 @@ def test_everyday_json_is_taken(text: str) -> None:
     assert both(text.encode(), RULES[4])
 
 
+def test_keys_of_answers_are_not_remembered() -> None:
+    """Attack: ever new keys, each megabytes long, or what nobody should keep."""
+    chosen = rules("redact", *PATHS)
+    for at in range(50):
+        both(b'{"k%d":{"password":1,"ada%d@example.com":2,"a":{"%s":{"b":1}}}}' % (at, at, b"x" * at), chosen)
+    assert chosen.fields._step.cache_info().currsize < 50
+
+
 def test_deep_and_wide_fields_are_hidden_alike() -> None:
     for depth in (1, 5, 58, 59, 60, 61, 100):
         for opened, closed in (('{"a":', "}"), ("[", "]"), ('{"password":', "}"), ('{"x":', "}")):
@@ -289,7 +299,7 @@ BITS = [
 
 
 @compiled
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(st.lists(st.sampled_from(BITS), max_size=12).map("".join))
 @example("&#0000000064;&#010;&#0001;&#x0000041&#X041;&#99999")
 @example("\\u{0041}\\u{41}\\u{000041}\\u{00041\\u0041\\u007f\\x7f%7f%7F")
@@ -299,7 +309,7 @@ def test_spellings_are_undone_alike(text: str) -> None:
 
 
 @compiled
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=700, deadline=None)
 @given(
     st.lists(st.sampled_from([*BITS, '"', "\\ud83d", "\\ude00", "\\b", "\n", "\\f", "\\r"]), max_size=10).map("".join)
 )
