@@ -43,6 +43,9 @@ class Listening(Protocol):
     @property
     def grpc(self) -> Grpc | None: ...
 
+    @property
+    def alone(self) -> bool: ...
+
     def admit_stream(self) -> bool: ...
 
     def dismiss_stream(self) -> None: ...
@@ -89,7 +92,11 @@ class Http2Caller:
         """For draining: GOAWAY, and the end once the last stream has ended (RFC 9113, 6.8)."""
         self._connection.leave()
 
-    # What the connection tells.
+    # What the connection tells, and asks.
+
+    @property
+    def alone(self) -> bool:
+        return self._listener.alone
 
     def opened(self, stream: Stream) -> None:
         # Attack: reset streams, or have us reset them, faster than their calls can be cancelled (CVE-2023-44487, CVE-2025-8671).
