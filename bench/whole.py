@@ -1,7 +1,7 @@
 """A whole call over HTTP/1.1 in one process, without sockets, keeper or load generator: CPU time, and instructions where
 there is valgrind. Instructions do not depend on what else the machine does: they tell a step of half a percent.
 
-`python -m bench.whole FOLDER CALLS FORM` is the process that is counted; `everyday` is the table of all forms.
+`python -m bench.whole FOLDER CALLS [FORM]` is the process that is counted; `everyday` is the table of all forms.
 """
 
 import asyncio
@@ -222,7 +222,7 @@ def _answer(form: Form) -> Pieces:
 
 if __name__ == "__main__":
     Path(sys.argv[1]).mkdir()
-    asked = FORMS[sys.argv[3]]
+    asked = FORMS[(sys.argv[3:] or ["whole"])[0]]
     _Loop.answer = _answer(asked)
     with asyncio.Runner(loop_factory=_Loop) as runner:
         runner.run(_carry(Path(sys.argv[1]), int(sys.argv[2]), asked))

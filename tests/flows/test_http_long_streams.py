@@ -33,6 +33,8 @@ class Places:
 
     def script(self, script: Script, media: str, extra: bytes = b"") -> None:
         """What both answer, piece by piece, and that the gateway hung up."""
+        over: list[str] = []
+        self.over = over  # of this test alone
 
         async def over_http1(_: Received, writer: asyncio.StreamWriter) -> None:
             async def put(data: bytes) -> None:
@@ -46,7 +48,7 @@ class Places:
                 if not extra:
                     writer.write(b"0\r\n\r\n")
             except asyncio.CancelledError:
-                self.over.append("shop")
+                over.append("shop")
                 raise
 
         async def over_http2(request: H2Request) -> None:
@@ -57,10 +59,9 @@ class Places:
                 request.connection.state.end_stream(request.stream)
                 request.connection.flush()
             except asyncio.CancelledError:
-                self.over.append("mall")
+                over.append("mall")
                 raise
 
-        self.over.clear()
         self.target.answers["/read"] = over_http1
         self.mall.answers["/read"] = over_http2
 

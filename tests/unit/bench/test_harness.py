@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from bench.forms import FORMS
 from bench.load import Job, Load
 from bench.peers import Peer, preflight
 from bench.plain import direct
@@ -85,8 +86,11 @@ def test_the_parts_are_those_of_this_tree(tmp_path: Path) -> None:
     assert all(least > 0 for least in json.loads(result.read_text())["parts_us"].values())
 
 
-def test_a_call_in_one_process_is_carried_to_its_end(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bench.whole", str(tmp_path / "whole"), "100"]
+@pytest.mark.parametrize(
+    "form", ["whole", *[pytest.param(name, marks=pytest.mark.slow) for name in FORMS if name != "whole"]]
+)
+def test_a_call_in_one_process_is_carried_to_its_end(tmp_path: Path, form: str) -> None:
+    command = [sys.executable, "-m", "bench.whole", str(tmp_path / "whole"), "100", form]
     environ = os.environ | {"BENCH_TARGET_KEY": TARGET_KEY}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environ)
     assert done.returncode == 0, done.stderr

@@ -67,6 +67,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._whole_up_to = WHOLE_UP_TO
         self._got_byte = False
         self._asker: Asker | None = None
+        self._gathers = False
         self.deadline = inf
         self.used = 0
         self.idle_since = 0.0
@@ -97,7 +98,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._total_deadline = total = now + total_timeout_s
         first = now + self._first_byte_timeout_s
         self.deadline = first if first < total else total
-        self._whole_up_to, self._asker = whole_up_to, asker
+        self._whole_up_to, self._asker, self._gathers = whole_up_to, asker, False
         self._silence_s = self._idle_timeout_s
         self._got_byte = False
         if self._pieces:
@@ -212,11 +213,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _collects(self, response: Response) -> bool:
         """Whether more of an answer of unknown length is waited for."""
-        if response.length >= 0 or self._reader.size > self._whole_up_to or self._asker is None:
+        if response.length >= 0 or self._reader.size > self._whole_up_to:
             return False
-        return (
-            response.known.get(b"content-type", b"").partition(b";")[0] == b"application/json" and self._asker.collects
-        )
+        asker, self._asker = self._asker, None  # asked once, when the head is there
+        if asker is not None:
+            media = response.known.get(b"content-type", b"").partition(b";")[0]
+            self._gathers = media == b"application/json" and asker.collects
+        return self._gathers
 
     def _hand_over(self, response: Response, body: bytes | None) -> None:
         answer, self._answer, self._asker = self._answer, None, None
