@@ -220,6 +220,20 @@ def test_the_same_sets(held: dict[int, bytes], first: int, count: int, keys: lis
     assert found[0] == found[1]
 
 
+def test_the_same_sets_of_many_keys() -> None:
+    found = []
+    for half in (NATIVE, fresh):
+        seen = msgspec.json.decode(BASE[0], type=fresh.Seen)
+        calls = {f"c{number}": half.Fresh(seen, number) for number in range(300)}
+        ordered = half.finished(calls, 16000, fresh.Parts(Keys(), half.Part))
+        for number, one in enumerate(ordered):
+            one.parts.append(half.Part([(12 << 58) + number * 37 % 9001 * 1_000_003 + group for group in range(60)]))
+        found.append(half.extended(ordered, lambda keys: {}))
+    assert found[0] == found[1]
+    assert found[0] is not None
+    assert len(found[0]) > 10_000
+
+
 @given(st.lists(KEY, min_size=1, max_size=9))
 def test_the_same_part(keys: list[int]) -> None:
     assert NATIVE is not None
