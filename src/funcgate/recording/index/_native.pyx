@@ -6,9 +6,8 @@ A line of the plain spelling is read here, any other by msgspec; what becomes of
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
-from libc.stdlib cimport free, malloc, qsort
+from libc.stdlib cimport calloc, free, malloc, qsort
 from libc.string cimport memcmp, memcpy, memset
 
 import msgspec
@@ -17,7 +16,7 @@ from funcgate.core.entry import Kind
 from funcgate.recording.folder import Line
 from funcgate.recording.words import MAX_BYTES, add_part, from_json, from_text
 
-from .bits import CHUNK, SHIFT, changed
+from .bits import CHUNK, changed
 from .fold import microseconds, pack
 from .keys import _BITS, Fact
 from .seen import add_words
@@ -138,6 +137,7 @@ cdef class Fresh:
 
     def __init__(self, seen, seq):
         self.call, self.seq, self.at = seen.call, seq, microseconds(seen.at)
+        self.function, self.target, self.session, self.client = seen.function, seen.target, seen.session, seen.client
 
     @property
     def places(self):

@@ -125,26 +125,48 @@ cdef str said_of(Fresh one):
 
 cdef extern from *:
     """
+    #include <stdlib.h>
+
     typedef struct { long long key; unsigned int count, start; } Slot;
+    typedef struct { Slot *slots; size_t room, used; } Table;  /* a power of two of slots, half of them free at least */
 
     static int by_key(const void *a, const void *b) {
         long long x = ((const Slot *)a)->key, y = ((const Slot *)b)->key;
         return (x > y) - (x < y);
     }
 
-    /* The place of a key in a table of a power of two of slots, which has room; a free one (count 0) gets the key. */
-    static Slot *slot_of(Slot *slots, size_t mask, long long key) {
-        size_t at = (uint64_t)key * 0x9E3779B97F4A7C15u >> 20 & mask;
-        while (slots[at].count && slots[at].key != key) at = (at + 1) & mask;
-        slots[at].key = key;
-        return slots + at;
+    /* The slot of a key, a free one (count 0) if it has none yet. */
+    static Slot *slot_of(const Table *table, long long key) {
+        size_t at = (uint64_t)key * 0x9E3779B97F4A7C15u >> 20 & (table->room - 1);
+        while (table->slots[at].count && table->slots[at].key != key) at = (at + 1) & (table->room - 1);
+        return table->slots + at;
+    }
+
+    /* One more of this key. 0: there is no memory. */
+    static int count_key(Table *table, long long key) {
+        Slot *slot = slot_of(table, key);
+        if (slot->count++) return 1;
+        slot->key = key;
+        if (2 * ++table->used >= table->room) {
+            Table larger = {calloc(2 * table->room, sizeof(Slot)), 2 * table->room, table->used};
+            if (!larger.slots) return 0;
+            for (size_t at = 0; at < table->room; at++)
+                if (table->slots[at].count) *slot_of(&larger, table->slots[at].key) = table->slots[at];
+            free(table->slots);
+            *table = larger;
+        }
+        return 1;
     }
     """
     ctypedef struct Slot:
         long long key
         unsigned int count, start
     int by_key(const void* a, const void* b) nogil
-    Slot* slot_of(Slot* slots, size_t mask, long long key) nogil
+    ctypedef struct Table:
+        Slot* slots
+        size_t room, used
+    Slot* slot_of(const Table* table, long long key) nogil
+    int count_key(Table* table, long long key) nogil
 
 
 def extended(list fresh not None, held not None):
@@ -154,73 +176,68 @@ def extended(list fresh not None, held not None):
     """
     cdef Fresh one
     cdef Part part
-    cdef size_t total = 0, room = 1024, used = 0, at
-    cdef Slot* slots
-    cdef Slot* slot
-    cdef unsigned short* members
+    cdef Py_ssize_t total = 0, at
+    cdef const long long* keys
+    cdef Table table
+    cdef unsigned short* members = NULL
+    cdef Slot* ordered = NULL
     for one in fresh:
         for part in one.parts:
             total += PyBytes_GET_SIZE(part.packed) >> 3
         if total > MOST_KEYS:
             return None  # Attack: callers of thousands of groups, to fill the memory
-    while room < 2 * total:
-        room *= 2
-    slots = <Slot*> malloc(room * sizeof(Slot))
-    members = <unsigned short*> malloc((total + 1) * sizeof(unsigned short))
+    table.room, table.used = 4096, 0
+    table.slots = <Slot*> calloc(table.room, sizeof(Slot))
     try:
-        if slots is NULL or members is NULL:
+        members = <unsigned short*> malloc((total + 1) * sizeof(unsigned short))
+        if table.slots is NULL or members is NULL:
             raise MemoryError
-        memset(slots, 0, room * sizeof(Slot))
         for one in fresh:
             for part in one.parts:
                 keys = <const long long*> PyBytes_AS_STRING(part.packed)
                 for at in range(PyBytes_GET_SIZE(part.packed) >> 3):
-                    slot_of(slots, room - 1, keys[at]).count += 1
-        return extended_slots(fresh, held, slots, room, members)
+                    if not count_key(&table, keys[at]):
+                        raise MemoryError
+        ordered = <Slot*> malloc((table.used + 1) * sizeof(Slot))
+        if ordered is NULL:
+            raise MemoryError
+        return grown_slots(fresh, held, &table, ordered, members)
     finally:
-        free(slots)
+        free(table.slots)
         free(members)
+        free(ordered)
 
 
-cdef list extended_slots(list fresh, object held, Slot* slots, size_t room, unsigned short* members):
+cdef list grown_slots(list fresh, object held, Table* table, Slot* ordered, unsigned short* members):
+    """`ordered` has room for the slots that are used, `members` for all that they count."""
     cdef Fresh one
     cdef Part part
     cdef size_t at, used = 0
+    cdef Py_ssize_t place
     cdef unsigned int start = 0
     cdef const long long* keys
     cdef Slot* slot
-    cdef Slot* sorted_slots
     cdef list found = []
     cdef dict there
-    for at in range(room):
-        if slots[at].count:
-            slots[at].start = start
-            start += slots[at].count
+    for at in range(table.room):
+        if table.slots[at].count:
+            table.slots[at].start = start
+            start += table.slots[at].count
+            ordered[used] = table.slots[at]
             used += 1
-    sorted_slots = <Slot*> malloc((used + 1) * sizeof(Slot))
-    if sorted_slots is NULL:
-        raise MemoryError
-    try:
-        used = 0
-        for at in range(room):
-            if slots[at].count:
-                sorted_slots[used] = slots[at]
-                used += 1
-        qsort(sorted_slots, used, sizeof(Slot), by_key)
-        for one in fresh:
-            for part in one.parts:
-                keys = <const long long*> PyBytes_AS_STRING(part.packed)
-                for at in range(PyBytes_GET_SIZE(part.packed) >> 3):
-                    slot = slot_of(slots, room - 1, keys[at])
-                    members[slot.start] = one.n & in_chunk
-                    slot.start += 1
-        there = held([sorted_slots[at].key for at in range(used)])
-        for at in range(used):
-            key = sorted_slots[at].key
-            found.append((key, grown(there.get(key, b""), members + sorted_slots[at].start, sorted_slots[at].count)))
-        return found
-    finally:
-        free(sorted_slots)
+    qsort(ordered, used, sizeof(Slot), by_key)
+    for one in fresh:
+        for part in one.parts:
+            keys = <const long long*> PyBytes_AS_STRING(part.packed)
+            for place in range(PyBytes_GET_SIZE(part.packed) >> 3):
+                slot = slot_of(table, keys[place])
+                members[slot.start] = one.n & in_chunk
+                slot.start += 1
+    there = held([ordered[at].key for at in range(used)])
+    for at in range(used):
+        key = ordered[at].key
+        found.append((key, grown(there.get(key, b""), members + ordered[at].start, ordered[at].count)))
+    return found
 
 
 cdef long long in_chunk = CHUNK - 1

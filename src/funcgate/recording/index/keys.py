@@ -75,12 +75,13 @@ class Keys:
 
     def key(self, fact: Fact, value: str) -> int:
         """A positive number of 63 bits."""
-        known = self._known.get((fact, value))
+        number = int(fact)  # an enum's member is hashed and shifted in Python
+        known = self._known.get((number, value))
         if known is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            digest = self._digest(b"%d %b" % (fact, value.encode("utf-8", "surrogatepass")))
-            known = self._known[fact, value] = fact << _BITS | int.from_bytes(digest, "big") & _VALUE
+            digest = self._digest(b"%d %b" % (number, value.encode("utf-8", "surrogatepass")))
+            known = self._known[number, value] = number << _BITS | int.from_bytes(digest, "big") & _VALUE
         return known
 
     def words(self, text: str) -> str:

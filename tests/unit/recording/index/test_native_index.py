@@ -30,7 +30,20 @@ NATIVE = fresh.NATIVE
 pytestmark = pytest.mark.skipif(NATIVE is None, reason="not built, or FUNCGATE_PURE is set")
 SECRET = b"s" * 32
 TABLES = ("calls", "sets", "names", "admin", "due", "meta", "words_data", "words_idx")
-FIELDS = ("n", "call", "seq", "function", "target", "session", "client", "code", "principal", "policy", "text", "places")
+FIELDS = (
+    "n",
+    "call",
+    "seq",
+    "function",
+    "target",
+    "session",
+    "client",
+    "code",
+    "principal",
+    "policy",
+    "text",
+    "places",
+)
 
 
 def kept(journal: Path, path: Path, size: int, secret: bytes) -> dict[str, Any]:
@@ -39,7 +52,7 @@ def kept(journal: Path, path: Path, size: int, secret: bytes) -> dict[str, Any]:
     with closing(Indexer(path, secret=secret)) as indexer:
         for at in range(0, len(given_lines), size):
             indexer.add(given_lines[at : at + size])
-        found = {name: indexer.db.execute(f"SELECT * FROM {name}").fetchall() for name in TABLES}  # noqa: S608
+        found = {name: indexer.db.execute(f"SELECT * FROM {name}").fetchall() for name in TABLES}
         found["texts"] = [(row.n, row.text) for row in indexer.numbered(range(1, indexer.calls + 1))]
     return found
 
@@ -75,7 +88,11 @@ def odd_entries() -> list[Entry]:
     ]  # fmt: skip
     found = [Entry(kind=Kind.ADMIN, call="", change={"what": "reload", "by": "ada"})]
     for number, body in enumerate(bodies):
-        of: dict[str, Any] = {"call": new_id(T0 + 500 + number), "function": "shop.buy", "session": "grün" if number % 3 else "s"}
+        of: dict[str, Any] = {
+            "call": new_id(T0 + 500 + number),
+            "function": "shop.buy",
+            "session": "grün" if number % 3 else "s",
+        }
         args = Raw(b'{"n":%d}' % number) if number % 2 else None
         found.append(Entry(kind=Kind.ARRIVED, principal=who, target="shop", args=args, client="[::1]:5", **of))
         found.append(Entry(kind=Kind.ASKED, **of))
@@ -95,7 +112,9 @@ class Nobody:
 
 def outcome(raws: list[bytes], half: Any, monkeypatch: pytest.MonkeyPatch, *, doubting: bool) -> Any:
     """What becomes of lines, or the kind of error."""
-    given_lines = [Line(seq, b"", raw, f"{1 + seq // 3:08d}.jsonl", 1 << 7 * (seq % 9)) for seq, raw in enumerate(raws, 1)]
+    given_lines = [
+        Line(seq, b"", raw, f"{1 + seq // 3:08d}.jsonl", 1 << 7 * (seq % 9)) for seq, raw in enumerate(raws, 1)
+    ]
     with monkeypatch.context() as patched:
         patched.setattr(fresh, "NATIVE", half)
         gathering = Gathering(Keys(), Nobody(), as_it_is, text=True)
@@ -119,9 +138,10 @@ BASE = [
     ]
 ]  # fmt: skip
 SPLICES = [
-    b"", b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"\x00", b"\n", b" ", b"\xff", "é".encode(), b"0", b"-", b"1e", b"null", b"tru",
-    b'"call":"x",', b'"kind":"admin",', b'"kind":"arrived",', b'"sealed":{},', b'"piece":2,', b'"seq":-1,', b'"body":[[[', b"\\ud800",
-    b"\\u00e9", b'"where":"w",', b"[" * 70, b'"at":"2026-02-29T00:00:00.000000Z",', b'"args":{"a":"\\q"},', b'"code":5,', b'"policy":null,',
+    b"", b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"\x00", b"\n", b" ", b"\xff", "é".encode(), b"0", b"-", b"1e", b"null",
+    b"tru", b'"call":"x",', b'"kind":"admin",', b'"kind":"arrived",', b'"sealed":{},', b'"piece":2,', b'"seq":-1,', b'"body":[[[',
+    b"\\ud800", b"\\u00e9", b'"where":"w",', b"[" * 70, b'"at":"2026-02-29T00:00:00.000000Z",', b'"args":{"a":"\\q"},',
+    b'"code":5,', b'"policy":null,',
 ]  # fmt: skip
 
 
@@ -178,7 +198,12 @@ def attempt(made: Any, calls: Any, held: dict[int, bytes]) -> Any:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.dictionaries(KEY, HELD, max_size=8), st.integers(1, 16000), st.integers(1, 300), st.lists(KEY, min_size=1, max_size=6))
+@given(
+    st.dictionaries(KEY, HELD, max_size=8),
+    st.integers(1, 16000),
+    st.integers(1, 300),
+    st.lists(KEY, min_size=1, max_size=6),
+)
 def test_the_same_sets(held: dict[int, bytes], first: int, count: int, keys: list[int]) -> None:
     found = []
     for half in (NATIVE, fresh):
@@ -193,6 +218,20 @@ def test_the_same_sets(held: dict[int, bytes], first: int, count: int, keys: lis
             one.parts.append(half.Part(keys))
         found.append(attempt(half, ordered, held))
     assert found[0] == found[1]
+
+
+def test_the_same_sets_of_many_keys() -> None:
+    found = []
+    for half in (NATIVE, fresh):
+        seen = msgspec.json.decode(BASE[0], type=fresh.Seen)
+        calls = {f"c{number}": half.Fresh(seen, number) for number in range(300)}
+        ordered = half.finished(calls, 16000, fresh.Parts(Keys(), half.Part))
+        for number, one in enumerate(ordered):
+            one.parts.append(half.Part([(12 << 58) + number * 37 % 9001 * 1_000_003 + group for group in range(60)]))
+        found.append(half.extended(ordered, lambda keys: {}))
+    assert found[0] == found[1]
+    assert found[0] is not None
+    assert len(found[0]) > 10_000
 
 
 @given(st.lists(KEY, min_size=1, max_size=9))

@@ -7,7 +7,9 @@ import pytest
 
 from funcgate.recording.proof import merkle
 
-pytestmark = pytest.mark.skipif(not merkle._quick, reason="not built, FUNCGATE_PURE, or a processor without SHA instructions")
+pytestmark = pytest.mark.skipif(
+    not merkle._quick, reason="not built, FUNCGATE_PURE, or a processor without SHA instructions"
+)
 
 
 def test_lines_of_every_length() -> None:
