@@ -58,6 +58,13 @@ def by_python(writer: Any) -> list[int]:
     return sizes
 
 
+def target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:  # it was closed
+        return ""
+
+
 def calls(entries: list[Entry]) -> list[str]:
     return [one.call for one in entries if one.call]
 
@@ -147,6 +154,7 @@ def test_segments_end_without_zeros(folder: Path, journal_in: Make, entries_of: 
     assert len(segments) > 3
     assert all(path.read_bytes().endswith(b"}\n") for path in segments)
     assert not any(b"\0" in path.read_bytes() for path in segments)
+    assert not [path for path in map(target, Path("/proc/self/fd").iterdir()) if path.startswith(str(folder))]
     assert calls(entries_of(folder)) == ["first", *(f"c{number}" for number in range(150))]
 
 
