@@ -1,11 +1,14 @@
-"""What callers of every protocol over HTTP may say beside their call: the run that it belongs to, the trace, the reason."""
+"""What callers of every protocol over HTTP may say beside their call: the run that it belongs to, the trace, the reason, and the
+fields that go along."""
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from funcgate.core.principal import Principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.session import session_of, session_of_token
+from funcgate.wire.http1.fields import INCIDENTAL
 
 _SESSION = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 # W3C Trace Context, 3.2: no version ff; version 00 ends after the flags, a later one may go on after a dash.
@@ -39,6 +42,16 @@ def reason_of(known: Mapping[bytes, bytes]) -> str:
     return known.get(b"funcgate-reason", b"")[:1000].decode("utf-8", "replace")
 
 
-def told(name: bytes, value: bytes) -> str:
+def beside(path: bytes, fields: Iterable[tuple[bytes, bytes]]) -> tuple[str, tuple[str, ...], str]:
+    """SHA-256 over the path and the fields (names in lower case) that the target gets, but for those in which the same call
+    differs when it is sent again; these fields, for approvers; SHA-256 over them alone."""
+    # Attack: have a call approved, and send it again with a field more that changes what the target does.
+    kept = [field for field in fields if field[0] not in INCIDENTAL]
+    lines = b"".join([b"%b: %b\n" % field for field in kept])
+    whole = hashlib.sha256(b"%b\n%b" % (path, lines)).hexdigest()
+    return whole, tuple([_told(*field) for field in kept]), hashlib.sha256(lines).hexdigest()
+
+
+def _told(name: bytes, value: bytes) -> str:
     """A field that goes along, as approvers are told it."""
     return f"{name.decode('latin-1')}: {'(not shown)' if _SECRET.search(name) else value.decode('latin-1')}"

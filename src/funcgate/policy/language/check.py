@@ -21,6 +21,7 @@ from .types import (
     accepts,
     comparable,
     join,
+    joined,
     list_of,
     map_of,
 )
@@ -91,7 +92,7 @@ class _Checker:
             case Choice():
                 return self._choice(node)
             case ListOf():
-                return list_of(_common([self.visit(item) for item in node.items]))
+                return list_of(joined([self.visit(item) for item in node.items]))
             case MapOf():
                 return self._map(node)
             case Loop():
@@ -199,7 +200,7 @@ class _Checker:
             values.append(self.visit(value))
             if keys[-1].name not in _KEYS:
                 self._wrong(f"{a_kind(keys[-1])} cannot be a key", key.at)
-        return map_of(_common(keys), _common(values))
+        return map_of(joined(keys), joined(values))
 
     def _loop(self, node: Loop) -> Type:
         over = self.visit(node.over)
@@ -256,15 +257,6 @@ class _Checker:
         if of.fields is not None and isinstance(first, Literal) and isinstance(first.value, str):
             self._member(node.operands[1], of, first.value, first.at, True)
         return BOOL
-
-
-def _common(kinds: Sequence[Type]) -> Type:
-    if not kinds:
-        return DYN
-    found = kinds[0]
-    for kind in kinds[1:]:
-        found = join(found, kind)
-    return found
 
 
 def _takes(overload: Overload, node: Invoke, kinds: Sequence[Type]) -> bool:

@@ -3,7 +3,7 @@
 A schema that says little becomes `dyn`: judged when the call comes. Nothing here judges a value.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
@@ -150,7 +150,7 @@ class _Reading:
 
     def _any(self, options: Any, depth: int) -> Type:
         kinds = [self.read(option, depth + 1) for option in options] if isinstance(options, list) else []
-        return _joined(kinds)
+        return joined(kinds)
 
     def _all(self, schema: Mapping[str, Any], depth: int) -> Type:
         rest = {word: value for word, value in schema.items() if word != "allOf"}
@@ -169,11 +169,11 @@ class _Reading:
     def _by_type(self, schema: Mapping[str, Any], depth: int) -> Type:
         kinds = schema.get("type")
         if isinstance(kinds, list):
-            return _joined([self._single(kind, schema, depth) for kind in kinds])
+            return joined([self._single(kind, schema, depth) for kind in kinds])
         if kinds is None:
             values = schema["enum"] if isinstance(schema.get("enum"), list) else [schema.get("const", ...)]
             if all(type(value) in _OF_VALUE for value in values):
-                return _joined([_OF_VALUE[type(value)] for value in values])
+                return joined([_OF_VALUE[type(value)] for value in values])
             return self._object(schema, depth) if "properties" in schema else DYN
         return self._single(kinds, schema, depth)
 
@@ -199,7 +199,8 @@ _SIMPLE = {"integer": INT, "number": DOUBLE, "string": STRING, "boolean": BOOL, 
 _OF_VALUE: dict[type, Type] = {str: STRING, bool: BOOL, type(None): NULL}
 
 
-def _joined(kinds: list[Type]) -> Type:
+def joined(kinds: Sequence[Type]) -> Type:
+    """The type that values of all these types have together."""
     if not kinds:
         return DYN
     result = kinds[0]

@@ -1,12 +1,10 @@
 """What a held call brings along: how long its caller waits, and what goes with its message and belongs to what is approved."""
 
-import hashlib
 from math import inf
 from time import monotonic
 
 from funcgate.core.ports import Patience
-from funcgate.protocols.calling import told
-from funcgate.wire.http1.fields import INCIDENTAL
+from funcgate.protocols.calling import beside
 from funcgate.wire.http1.prefer import read_prefer
 
 from .opening import Opening
@@ -21,14 +19,4 @@ def patience_of(opening: Opening, limit_s: float, left_s: float) -> Patience:
     until = inf if left_s == inf else monotonic() + left_s - min(_MARGIN_S, left_s / 3)
     patient_s = limit_s if wait_s is None else min(float(wait_s), limit_s)
     named = known.get(b"funcgate-approval", b"")[:64].decode("latin-1")
-    return Patience(patient_s, detached, named, *_beside_digest(opening), until)
-
-
-def _beside_digest(opening: Opening) -> tuple[str, tuple[str, ...], str]:
-    """SHA-256 over the path and the fields that the target gets, but for those in which the same call differs when it is
-    sent again; these fields, for approvers; SHA-256 over them alone."""
-    # Attack: have a call approved, and send it again with a field more that changes what the target does.
-    fields = [field for field in opening.fields if field[0] not in INCIDENTAL]
-    lines = b"".join(b"%b: %b\n" % field for field in fields)
-    whole = hashlib.sha256(b"%b\n%b" % (opening.path, lines)).hexdigest()
-    return whole, tuple([told(*field) for field in fields]), hashlib.sha256(lines).hexdigest()
+    return Patience(patient_s, detached, named, *beside(opening.path, opening.fields), until)

@@ -4,7 +4,6 @@ What `resolve` judged and what `send` writes come from the same parsed request, 
 """
 
 import hashlib
-import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Coroutine
 from time import perf_counter, time
@@ -17,8 +16,9 @@ from funcgate.core.ports import Patience
 from funcgate.core.principal import Principal, RawToken, Tokens
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
-from funcgate.core.session import session_of, session_of_token
-from funcgate.wire.http1.fields import INCIDENTAL, media_type
+from funcgate.core.session import session_of_token
+from funcgate.protocols.calling import beside, reason_of, session, traceparent_of
+from funcgate.wire.http1.fields import media_type
 from funcgate.wire.http1.prefer import read_prefer
 from funcgate.wire.http1.requests import Request
 from funcgate.wire.request_target import split_request_target
@@ -27,13 +27,6 @@ from .forward import forward
 from .outgoing import Unread
 from .target import HttpSite, HttpTarget
 
-_SESSION = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
-# W3C Trace Context, 3.2: no version ff; version 00 ends after the flags, a later one may go on after a dash.
-_IDS = rb"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-_TRACEPARENT = re.compile(rb"00%b|(?!00|ff)[0-9a-f]{2}%b(?:-[!-~]*)?" % (_IDS, _IDS))
-_SECRET = re.compile(
-    rb"auth|cookie|credential|key|passw|secret|signature|token"
-)  # in the name of a field: its value is one
 _MAX_TOKEN = 16 << 10
 # What few calls have, and what is to be looked at in those.
 _CHECKED = frozenset({b"expect", b"content-encoding"})
@@ -183,13 +176,17 @@ class HttpExchange(ABC):
         binding = found.binding
         args = binding.read(found.path_args, params, fields, media, charset, body)
         named = not _NAMING.isdisjoint(known)
+        if named:
+            self.traceparent = traceparent_of(known)
         self.call = call = Call(
             id=self.call_id,
             target=target.name,
             function=binding.function.full_name,
             args=args,
             principal=principal,
-            session=self._session(principal) if named else session_of_token(principal, self.target),
+            session=session(known, self.traceparent, principal, self.target)
+            if named
+            else session_of_token(principal, self.target),
             digest=self._digest(target, content_type),
             received_at=time(),
             client=self.client,
@@ -197,7 +194,7 @@ class HttpExchange(ABC):
         if named:
             call.trace = self.traceparent[3:35].decode()
         if b"funcgate-reason" in known:
-            call.reason = known[b"funcgate-reason"][:1000].decode("utf-8", "replace")
+            call.reason = reason_of(known)
         return call
 
     def send(self, permit: Permit, lease: Lease) -> Coroutine[Any, Any, Reply]:
@@ -267,22 +264,6 @@ class HttpExchange(ABC):
         withheld = {b"authorization"} if b"funcgate-token" not in known else set()
         return self.request.fields + [(name, known[name]) for name in target.forward - withheld if name in known]
 
-    def _session(self, principal: Principal) -> str:
-        """The name that the caller gave its run, else its trace, else token and target."""
-        known = self.request.known
-        parent = known.get(b"traceparent", b"")
-        if parent and _TRACEPARENT.fullmatch(parent):
-            self.traceparent = (
-                parent if parent[:2] == b"00" else b"00" + parent[2:55]
-            )  # what is known of a later version
-        named = known.get(b"funcgate-session")
-        if named is not None:
-            if not _SESSION.fullmatch(named):
-                raise Refused(Code.REQUEST_INVALID, "The Funcgate-Session field is not a session name.")
-            return session_of(principal, named.decode())
-        trace = self.traceparent[3:35].decode()
-        return session_of(principal, trace) if trace else session_of_token(principal, self.target)
-
     def _digest(self, target: HttpTarget, content_type: bytes) -> str:
         """SHA-256 over the bytes that will be forwarded: method, target, path, query, content type, body."""
         line = f"{target.url}\n{self.path}?{self.query}\n".encode()
@@ -290,17 +271,9 @@ class HttpExchange(ABC):
         return "sha256:" + hashlib.sha256(judged).hexdigest()
 
     def _beside_digest(self) -> tuple[str, tuple[str, ...], str]:
-        """SHA-256 over the path as it was spelled and the fields that the target gets, but for those in which the same call
-        differs when it is sent again; these fields, for approvers; SHA-256 over them alone."""
-        # Attack: have a call approved, and send it again with a field more that changes what the target does.
-        fields = [(name.lower(), value) for name, value in self.forwarded if name.lower() not in INCIDENTAL]
-        lines = b"".join(b"%b: %b\n" % field for field in fields)
-        whole = hashlib.sha256(b"%b\n%b" % (self.request.target, lines)).hexdigest()
-        told = [
-            f"{name.decode('latin-1')}: {'(not shown)' if _SECRET.search(name) else value.decode('latin-1')}"
-            for name, value in fields
-        ]
-        return whole, tuple(told), hashlib.sha256(lines).hexdigest()
+        """See `protocols.calling.beside`. The path is as it was spelled."""
+        fields = [(name.lower(), value) for name, value in self.forwarded]
+        return beside(self.request.target, fields)
 
     def _spent_s(self) -> float:
         """What the call has taken so far, without the target's part of it."""

@@ -95,6 +95,11 @@ class HttpListener:
     def dismiss_stream(self) -> None:
         self._streams -= 1
 
+    @property
+    def alone(self) -> bool:
+        """Whether at most one call over HTTP/2 is under way."""
+        return self._streams <= 1
+
     def overloaded(self) -> bytes:
         """The answer to one connection too many. Counted, not recorded: nobody asked for anything yet."""
         self._meter.count("", "none", Code.GATEWAY_OVERLOADED)

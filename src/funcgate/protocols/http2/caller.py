@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 from funcgate.core.principal import Tokens
 from funcgate.gateway import Gateway
-from funcgate.protocols.http.caller import GrpcWeb, too_large
-from funcgate.protocols.http.caller import broken as broken_refusal
 from funcgate.protocols.http.limits import ListenerLimits
+from funcgate.protocols.http.listening import GrpcWeb
+from funcgate.protocols.http.refusals import broken as broken_refusal
+from funcgate.protocols.http.refusals import too_large
 from funcgate.protocols.http.sweeper import Sweeper
 from funcgate.protocols.http.target import HttpSite
 from funcgate.wire.http1.limits import Malformed
@@ -41,6 +42,9 @@ class Listening(Protocol):
 
     @property
     def grpc(self) -> Grpc | None: ...
+
+    @property
+    def alone(self) -> bool: ...
 
     def admit_stream(self) -> bool: ...
 
@@ -88,7 +92,11 @@ class Http2Caller:
         """For draining: GOAWAY, and the end once the last stream has ended (RFC 9113, 6.8)."""
         self._connection.leave()
 
-    # What the connection tells.
+    # What the connection tells, and asks.
+
+    @property
+    def alone(self) -> bool:
+        return self._listener.alone
 
     def opened(self, stream: Stream) -> None:
         # Attack: reset streams, or have us reset them, faster than their calls can be cancelled (CVE-2023-44487, CVE-2025-8671).

@@ -31,13 +31,15 @@ class Carrier(Protocol):
     """What a stream asks of its connection (link.py)."""
 
     client: bool
-    streams: dict[int, "Stream"]
     full: bool  # the transport has taken what it may; nothing is to be written
     flushing: bool  # at the end of this turn of the loop
     unsent: int
     used: int  # streams that were opened on it so far
     window: int  # bytes that a peer may send on one stream before something of it is read
     writers: set["Stream"]
+
+    @property
+    def alone(self) -> bool: ...  # nothing else is under way that could have something to write at the end of this turn
 
     def flush(self) -> None: ...
 

@@ -69,6 +69,11 @@ class Http2Connection(asyncio.Protocol):
     def transport(self) -> asyncio.Transport | None:
         return self._transport
 
+    @property
+    def alone(self) -> bool:
+        """Whether what is written now need not wait for what others write in this turn of the loop."""
+        return len(self.streams) == 1 if self.client else not self.streams and self._owner.alone
+
     def open(self, fields: Fields, *, end: bool, secret: frozenset[bytes] = NOTHING, body: bytes = b"") -> Stream:
         """A new stream (client role), and all of its body if there is room for it now: then it has `sent_end`. Raises `NoStream`
         when there can be none: look at `free`, or take another connection."""
@@ -90,7 +95,7 @@ class Http2Connection(asyncio.Protocol):
         return stream
 
     def _write_at_once(self, stream: Stream, body: bytes) -> None:
-        """Head and body together: at the end of the turn, or now if no other stream could have something to add."""
+        """Head and body together: at the end of the turn, or now where there is nothing to wait for."""
         soon = self.flushing
         self.flushing = True  # so that `write_now` leaves it to us
         wrote = False
@@ -99,7 +104,7 @@ class Http2Connection(asyncio.Protocol):
         finally:
             if self.flushing:  # else it was much, and is written
                 self.flushing = soon
-                if wrote and len(self.streams) == 1:
+                if wrote and self.alone:
                     self.flush()
                 else:
                     self.flush_soon()

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 class Owner(Protocol):
     """Who has the connection. None of these may raise, or wait."""
 
+    @property
+    def alone(self) -> bool:
+        """Whether nothing but the stream that asks is under way, on any connection (server role)."""
+        ...
+
     def opened(self, stream: Stream) -> None:
         """The peer began a stream (server role). Its head is there, or `malformed` says why it is not to be served."""
         ...

@@ -85,9 +85,7 @@ class Stream(Incoming):
             return False
         carrier.unsent += len(data)
         self._sent_all()
-        if (
-            carrier.unsent > _PIECE or not carrier.streams
-        ):  # where nothing else is under way there is nothing to wait for
+        if carrier.unsent > _PIECE or carrier.alone:
             carrier.flush()
         elif not carrier.flushing:
             carrier.flush_soon()

@@ -94,8 +94,8 @@ class Http2Pool:
         silence_s: float = 0.0,
         body: bytes = b"",
     ) -> Stream:
-        """A new stream with this head, and with `body` as `Http2Connection.open` takes it. `deadline` (on the clock of the loop) is
-        for all of it; without one, `timeout_s` from now on.
+        """A new stream with this head, and with `body` as `Http2Connection.open` takes it. `deadline` (the loop's clock) is for
+        all of it; without one, `timeout_s` from now on.
         `silence_s`, if it is set, is for each wait for the target, also that for its head.
 
         Raises `Refused(target.unreachable)` when there is none in `connect_timeout_s`, `target.timeout` at the deadline.
@@ -280,6 +280,8 @@ class Http2Pool:
 
 class _Connected:
     """The owner of one connection (see `link.Owner`)."""
+
+    alone = False  # nobody asks
 
     def __init__(self, pool: Http2Pool, greeted: asyncio.Future[None]) -> None:
         self._pool = pool

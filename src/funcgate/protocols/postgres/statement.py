@@ -245,12 +245,16 @@ class StatementExchange(PostgresExchange):
             if self.session.held:
                 await self.session.flush()
             return await what(max(left_s, _LEAST_S))
-        except TimeoutError:
-            raise Refused(Code.TARGET_TIMEOUT, private_detail="the database took too long") from None
-        except Ended:
-            raise (CallerGone() if self.session.caller.ended else lost()) from None
+        except (TimeoutError, Ended) as error:
+            raise self.unanswered(error) from None
         except Malformed as malformed:
             raise Refused(Code.TARGET_UNREACHABLE, private_detail=str(malformed)) from None
+
+    def unanswered(self, error: TimeoutError | Ended) -> Refused | CallerGone:
+        """What it means that a wait for the database ended with this."""
+        if isinstance(error, TimeoutError):
+            return Refused(Code.TARGET_TIMEOUT, private_detail="the database took too long")
+        return CallerGone() if self.session.caller.ended else lost()
 
     async def lines(self) -> AsyncIterator[bytes]:
         """The answer, in pieces of whole lines. Raises `Refused(target.…)`."""
