@@ -173,7 +173,7 @@ class StatementExchange(PostgresExchange):
                 Code.POLICY_DENIED, "Something here calls functions that policies cannot see.", private_detail=detail
             )
         self._until = monotonic() + self.session.target.limits.timeout_s
-        if self.session.role and statement is not None and discards_all(statement):
+        if statement is not None and discards_all(statement) and self.session.role:
             return await with_role_again(self.session, self._run(hiding, strict=masker.collects), self._noted)
         return await self._run(hiding, strict=masker.collects)
 
