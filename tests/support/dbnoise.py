@@ -19,8 +19,9 @@ class Case:
     """One statement, what was asked before its answer, and the columns that it has."""
 
     def __init__(
-        self, sql: str, expected: tuple[str, ...], columns: list[tuple[Any, ...]], *, copies: bool = False
+        self, sql: str, expected: tuple[str, ...], columns: list[tuple[Any, ...]], *, copies: bytes = b""
     ) -> None:
+        """`copies` is what is between the values of a row that is copied."""
         self.sql, self.expected, self.columns, self.copies = sql, expected, columns, copies
 
 
@@ -33,8 +34,11 @@ CASES = [
          [("up", 0, 0, 1009, 1), ("j", 0, 0, 3802, 1), ("now", 0, 0, 1184, 1), ("array", 0, 0, 1007, 1)]),
     Case("SELECT row_to_json(people) AS up, 1::float8, 'x'::uuid FROM people", ("1", "2", "T"),
          [("up", 0, 0, 114, 0), ("f", 0, 0, 701, 1), ("u", 0, 0, 2950, 1)]),
-    Case("COPY (SELECT upper(ssn), name FROM people) TO STDOUT", (), [_HIDDEN, ("name", TABLE, 2, 25, 0)], copies=True),
-    Case("COPY (SELECT upper(ssn), name FROM people) TO STDOUT", ("2", "-T"), [_HIDDEN, ("n", TABLE, 2, 25, 0)], copies=True),
+    Case("COPY (SELECT upper(ssn), name FROM people) TO STDOUT", (), [_HIDDEN, ("name", TABLE, 2, 25, 0)], copies=b"\t"),
+    Case("COPY (SELECT upper(ssn), name FROM people) TO STDOUT", ("2", "-T"), [_HIDDEN, ("n", TABLE, 2, 25, 0)], copies=b"\t"),
+    Case("COPY (SELECT upper(ssn), name FROM people) TO STDOUT (FORMAT csv)", (), [_HIDDEN, ("n", TABLE, 2, 25, 0)], copies=b","),
+    Case("COPY (SELECT upper(ssn), name FROM people) TO STDOUT (DELIMITER '-', HEADER)", (), [_HIDDEN, ("n", 0, 0, 25, 0)],
+         copies=b"-"),
 ]  # fmt: skip
 
 
@@ -103,7 +107,7 @@ def conversation(noise: random.Random, case: Case) -> list[Message]:
         values = [_value(noise, kind, form) for _, _, _, kind, form in case.columns]
         values[0] = _planted(noise, case.columns[0][3])
         found.append(
-            (b"d", b"\t".join(rb"\N" if one is None else one for one in values) + b"\n")
+            (b"d", case.copies.join(rb"\N" if one is None else one for one in values) + b"\n")
             if case.copies
             else (b"D", row(values))
         )

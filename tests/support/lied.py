@@ -50,6 +50,7 @@ class Ears:
         self.site = SimpleNamespace(snapshot=SimpleNamespace(maskers=plan.masker), targets={"shop": target})
         self.client = self.name = self.settings = ""
         self.awaiting_ready = self.unsynced = self.dirty = False
+        self.role = ""
         self.held: list[bytes] = []
         self.caller = SimpleNamespace(ended=False)
         self.upstream: Upstream | None = None

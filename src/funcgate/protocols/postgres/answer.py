@@ -27,7 +27,7 @@ MEDIA = "application/x-ndjson"
 _native = half("funcgate.wire.postgres._native")
 TAGS: dict[bytes, bytes] = {}  # the lines of command tags that came before
 _MOST_TAGS = 1000
-LEXICAL = {"standard_conforming_strings": "on", "client_encoding": "UTF8"}
+LEXICAL = backend.LEXICAL
 
 
 class Answer:
@@ -66,9 +66,7 @@ class Answer:
             return self._fields(found, "notice")
         if kind == backend.PARAMETER_STATUS:
             name, value = backend.read_status(found.payload)
-            # Attack: a function that changes how texts are read, so that what was judged as a string ends elsewhere.
-            if LEXICAL.get(name, value) != value:
-                raise Malformed("the database reads statements in another way than they are judged")
+            backend.check_status(name, value)
             # Attack: set_config('application_name', ssn, false): the one reported setting that may be any text.
             told_value = self._hiding.text(value) if name == "application_name" else value
             return self._add({"parameter": (name, told_value)}, found.kind, found.raw, changed=told_value != value)
@@ -124,6 +122,11 @@ class Answer:
     def waiting(self) -> bool:
         """Whether an answer to something before the statement is still to come."""
         return bool(self._expected)
+
+    def note(self, said: dict[str, str]) -> bytes:
+        """A line for the record, which is no message."""
+        self._pending.add_silent(1)
+        return _encode(said) + b"\n"
 
     @property
     def held(self) -> int:

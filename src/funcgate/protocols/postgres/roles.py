@@ -35,14 +35,19 @@ class Roles(Struct, frozen=True):
 def check_keeps_role(statement: Statement) -> None:
     """Raises `Refused(policy.denied)` for what would run with another role from here on.
 
-    Attack: SET ROLE NONE, and be whoever the gateway logged in as. DISCARD ALL does it by the way.
+    Attack: SET ROLE NONE, and be whoever the gateway logged in as. DISCARD ALL does it by the way: among other statements, or
+    where others follow before the database is ready, nobody could put it back in time.
     """
     args = statement.args
     command, setting = args["command"], args["setting"]
-    discards = command == "DISCARD" and setting == "all"
+    discards = discards_all(statement)
     sets = command in ("SET", "RESET") and setting in _ITS_OWN
     calls = any(name.rpartition(".")[2] == "set_config" for name in args["functions"])
     writes = any(name.rpartition(".")[2] == "pg_settings" for name in args["writes"])
     if discards or sets or calls or writes or statement.function == "do":
         detail = "The role of this session stays as it is: no SET ROLE, SET SESSION AUTHORIZATION, DISCARD ALL, set_config, DO."
         raise Refused(Code.POLICY_DENIED, detail)
+
+
+def discards_all(statement: Statement) -> bool:
+    return bool(statement.args["command"] == "DISCARD" and statement.args["setting"] == "all")

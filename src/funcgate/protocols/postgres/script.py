@@ -65,6 +65,8 @@ class Script:
 class Part(StatementExchange):
     """One statement of a script."""
 
+    alone = False
+
     def __init__(
         self, session: Speaker, function: str, prepared: Prepared, sending: Sending, script: Script, at: int
     ) -> None:

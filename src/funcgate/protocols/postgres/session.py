@@ -428,4 +428,3 @@ class Session:
 async def _cancel_and_close(upstream: Upstream) -> None:
     await upstream.cancel()
     upstream.channel.abort()
-

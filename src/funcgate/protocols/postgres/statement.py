@@ -18,14 +18,15 @@ from funcgate.core.turn import TURN
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Frame, Malformed
-from funcgate.wire.postgres.values import SPELLED, Opaque, shown
 
 from .answer import MEDIA, Answer
+from .bound import bound
 from .channel import Ended
 from .copied import Copying
 from .copying import copied_in
+from .discarding import with_role_again
 from .exchange import PostgresExchange, Speaker
-from .roles import check_keeps_role
+from .roles import check_keeps_role, discards_all
 from .shape import Hiding
 from .target import PostgresTarget
 
@@ -82,6 +83,7 @@ class StatementExchange(PostgresExchange):
 
     answer: Answer | None = None
     passed = False
+    alone = True  # in its text
     certain = True  # that names mean what they mean now when the statement runs
     _sent = 0
     _size = _counted = 0  # bytes of lines and rows that have been counted
@@ -111,7 +113,7 @@ class StatementExchange(PostgresExchange):
         # Attack: keep a session open from before another role was meant for its caller.
         if role != (target.roles.of(principal) if target.roles is not None else ""):
             raise Refused(Code.POLICY_DENIED, "The session began with another role; connect again.")
-        if statement is not None:
+        if statement is not None and not (discards_all(statement) and self.alone and self.sending.ready):
             check_keeps_role(statement)
 
     def renew(self) -> bool:
@@ -171,8 +173,16 @@ class StatementExchange(PostgresExchange):
                 Code.POLICY_DENIED, "Something here calls functions that policies cannot see.", private_detail=detail
             )
         self._until = monotonic() + self.session.target.limits.timeout_s
+        if statement is not None and discards_all(statement) and self.session.role:
+            return await with_role_again(self.session, self._run(hiding, strict=masker.collects), self._noted)
+        return await self._run(hiding, strict=masker.collects)
+
+    async def _run(self, hiding: Hiding, *, strict: bool) -> Reply:
         self.write()
-        return await self._read(hiding, strict=masker.collects)
+        return await self._read(hiding, strict=strict)
+
+    def _noted(self, said: dict[str, str]) -> bytes:
+        return self._known().note(said)
 
     async def _read(self, hiding: Hiding, *, strict: bool) -> Reply:
         """The answer to what was sent."""
@@ -406,7 +416,7 @@ class StatementExchange(PostgresExchange):
             return []
         bind, types = self.portal.bind, self.prepared.types
         return [
-            _bound(types[at] if at < len(types) else 0, form, value)
+            bound(types[at] if at < len(types) else 0, form, value)
             for at, (form, value) in enumerate(zip(bind.formats, bind.values, strict=True))
         ]
 
@@ -424,22 +434,6 @@ class StatementExchange(PostgresExchange):
             upstream.channel.abort()
             raise lost() from None
         session.dirty = False
-
-
-def _bound(kind: int, form: int, value: bytes | None) -> Any:
-    if value is None:
-        return None
-    try:
-        if form == 0 and kind not in SPELLED:
-            return value.decode()
-        found = shown(kind, form, value)
-    except (Malformed, UnicodeDecodeError):
-        raise Refused(Code.REQUEST_INVALID, "A bound value is not UTF-8.") from None
-    if isinstance(found, Opaque):
-        return {"hex": value.hex()}
-    if isinstance(found, bool):
-        return "true" if found else "false"
-    return found if isinstance(found, str | list) else str(found)
 
 
 def lost() -> Refused:

@@ -45,7 +45,7 @@ class Upstream:
             if found.kind == backend.READY:
                 self.state = backend.read_ready(found.payload)
                 if role:
-                    await self._take_role(role)
+                    await self.take_role(role)
                 return
             if found.kind == backend.KEY_DATA and len(found.payload) == 8:
                 self._key = int.from_bytes(found.payload[:4], "big"), found.payload[4:]
@@ -57,8 +57,10 @@ class Upstream:
                 raise Malformed("an unexpected message at the beginning of a session")
         raise Malformed("a session that does not begin")
 
-    async def _take_role(self, role: str) -> None:
-        """Attack: a server, or a pooler, that does not know what it was asked for at the beginning, and runs all as the owner."""
+    async def take_role(self, role: str) -> None:
+        """Raises `Refused(target.unreachable)`, `Ended`, `Malformed`.
+
+        Attack: a server, or a pooler, that does not know what it was asked for at the beginning, and runs all as the owner."""
         name = role.replace('"', '""')
         self.channel.write(frontend.query(f'SET ROLE "{name}"'))
         done = False
@@ -66,6 +68,8 @@ class Upstream:
             done = done or (found.kind == backend.COMPLETE and found.payload == b"SET\0")
             if found.kind == backend.ERROR:
                 raise _unreachable(f"the database does not let us have the role: {_sqlstate(found)}")
+            if found.kind == backend.PARAMETER_STATUS:
+                backend.check_status(*backend.read_status(found.payload))
         self.state = backend.read_ready(found.payload)
         if not done:
             raise Malformed("a role that was not taken")

@@ -23,6 +23,7 @@ _COLUMN = struct.Struct("!IHIhiH")
 _LONG = struct.Struct("!I")
 _NULL = 0xFFFFFFFF
 _STATES = frozenset({b"I", b"T", b"E"})
+LEXICAL: Mapping[str, str] = {"standard_conforming_strings": "on", "client_encoding": "UTF8"}
 _MOST_COLUMNS = 1664  # as the server's own limit
 _TAG = re.compile(rb"[A-Za-z?][A-Za-z? ]{0,99}(?: [0-9]{1,20}){0,2}\0")
 # 42501 is insufficient_privilege, 57014 query_canceled, 53300 too_many_connections, 53400 configuration_limit_exceeded,
@@ -165,6 +166,13 @@ def read_status(payload: bytes) -> tuple[str, str]:
     if len(parts) != 3 or parts[2]:
         raise Malformed("a ParameterStatus that cannot be read")
     return parts[0].decode("utf-8", "replace"), parts[1].decode("utf-8", "replace")
+
+
+def check_status(name: str, value: str) -> None:
+    """Raises `Malformed`."""
+    # Attack: a function that changes how texts are read, so that what was judged as a string ends elsewhere.
+    if LEXICAL.get(name, value) != value:
+        raise Malformed("the database reads statements in another way than they are judged")
 
 
 def read_notification(payload: bytes) -> tuple[int, str, str]:
