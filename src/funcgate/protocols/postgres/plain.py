@@ -217,7 +217,6 @@ class Plain(StatementExchange):
             await super().deliver(reply)
 
 
-
 if not TYPE_CHECKING and _drive is not None:
     _slow = Plain
 

@@ -18,9 +18,9 @@ from funcgate.core.turn import TURN
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Frame, Malformed
-from funcgate.wire.postgres.values import SPELLED, Opaque, shown
 
 from .answer import MEDIA, Answer
+from .bound import bound_text
 from .channel import Ended
 from .copying import copied_in
 from .exchange import PostgresExchange, Speaker
@@ -403,7 +403,7 @@ class StatementExchange(PostgresExchange):
             return []
         bind, types = self.portal.bind, self.prepared.types
         return [
-            _bound(types[at] if at < len(types) else 0, form, value)
+            bound_text(types[at] if at < len(types) else 0, form, value)
             for at, (form, value) in enumerate(zip(bind.formats, bind.values, strict=True))
         ]
 
@@ -421,22 +421,6 @@ class StatementExchange(PostgresExchange):
             upstream.channel.abort()
             raise lost() from None
         session.dirty = False
-
-
-def _bound(kind: int, form: int, value: bytes | None) -> Any:
-    if value is None:
-        return None
-    try:
-        if form == 0 and kind not in SPELLED:
-            return value.decode()
-        found = shown(kind, form, value)
-    except (Malformed, UnicodeDecodeError):
-        raise Refused(Code.REQUEST_INVALID, "A bound value is not UTF-8.") from None
-    if isinstance(found, Opaque):
-        return {"hex": value.hex()}
-    if isinstance(found, bool):
-        return "true" if found else "false"
-    return found if isinstance(found, str | list) else str(found)
 
 
 def lost() -> Refused:
