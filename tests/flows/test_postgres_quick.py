@@ -1,4 +1,4 @@
-"""Plain statements beside the session's task (from the third of a kind on): cancelled, cut off, refused, held, one behind another."""
+"""Plain statements beside the session's task, from the third of a kind on: cancelled, cut off, refused, held, pipelined."""
 
 import contextlib
 import os
