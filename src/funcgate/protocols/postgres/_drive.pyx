@@ -287,6 +287,24 @@ cdef class Drive:
         return False
 
 
+cdef class Probe(Drive):
+    """For tests: a drive alone, that keeps what it was told."""
+
+    cdef public list told
+
+    def __init__(self, loop):
+        self._loop = loop
+        self._round = round_of(loop)
+        self.told = []
+
+    def begin(self, coroutine):
+        self.start(coroutine)
+
+    cdef int over(self, error) except -1:
+        self.told.append(error)
+        return 0
+
+
 include "_plain.pxi"
 include "_quick.pxi"
 

@@ -1,4 +1,4 @@
-"""A bound value as an argument of its call: text whichever way it was sent, so that a policy sees the same."""
+"""A value that was bound, as policies and the record see it: the same text, whichever way it was sent."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from funcgate.wire.postgres.frames import Malformed
 from funcgate.wire.postgres.values import SPELLED, Opaque, shown
 
 
-def bound(kind: int, form: int, value: bytes | None) -> Any:
-    """``{"hex": …}`` for what cannot be read. Raises `Refused(request.invalid)`."""
+def bound_text(kind: int, form: int, value: bytes | None) -> Any:
+    """By the type's OID and the format. Raises `Refused(request.invalid)`."""
     if value is None:
         return None
     try:

@@ -1,5 +1,6 @@
-"""Plain statements carried where they arrive: from the bytes of the caller to the answer's, by the loop's callbacks alone, while the
-session's own task sleeps. The way through is the same, `Gateway.carry`; only who runs it is another one (`_quick.pxi`, compiled).
+"""Plain statements carried by the loop's callbacks, from the caller's bytes to the answer's, while the session's task sleeps.
+
+The way through is the same, `Gateway.carry`; only who runs it is another one (`_quick.pxi`, compiled).
 
 It refuses nothing and decides nothing: whatever is not plain, or does not end plainly, is left to the session's task.
 """
@@ -12,8 +13,8 @@ from funcgate.core.native import half
 from funcgate.gateway import Gateway
 
 from .exchange import Speaker
-from .extended import Extended
 from .plain import Plain, Plan
+from .runs import Runs
 from .stream import Alarm
 from .target import PostgresTarget
 
@@ -24,7 +25,7 @@ class Sleeper(Speaker, Protocol):
     """What is asked of the session."""
 
     gateway: Gateway
-    extended: Extended
+    extended: Runs
     alarm: Alarm
 
     def passed(self) -> bool: ...

@@ -21,13 +21,13 @@ from funcgate.wire.postgres.frames import Frame, Malformed
 from .channel import Alarm, Channel, Ended
 from .connecting import Connect
 from .exchange import PostgresExchange, Refusal, Sites
-from .extended import Extended
 from .handles import Handles
 from .labels import labelled
 from .notifying import Notification
 from .origins import Origins
 from .plain import Plain, Plan, plan_of
 from .quick import quick_of
+from .runs import Runs
 from .script import run_script
 from .statement import Prepared, Sending, StatementExchange
 from .target import PostgresSite, PostgresTarget, SessionLimits
@@ -73,7 +73,7 @@ class Session:
         self.renew_key()
         self.gateway = gateway
         self.sites = sites
-        self.extended = Extended(self)
+        self.extended = Runs(self)
         self.handles = Handles(self.extended.names)
         self._task: asyncio.Task[Any] | None = None  # the session's own
         self.script_task: asyncio.Task[None] | None = None

@@ -20,7 +20,7 @@ from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Frame, Malformed
 
 from .answer import MEDIA, Answer
-from .bound import bound
+from .bound import bound_text
 from .channel import Ended
 from .copied import Copying
 from .copying import copied_in
@@ -416,7 +416,7 @@ class StatementExchange(PostgresExchange):
             return []
         bind, types = self.portal.bind, self.prepared.types
         return [
-            bound(types[at] if at < len(types) else 0, form, value)
+            bound_text(types[at] if at < len(types) else 0, form, value)
             for at, (form, value) in enumerate(zip(bind.formats, bind.values, strict=True))
         ]
 

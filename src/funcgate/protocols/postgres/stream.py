@@ -184,6 +184,7 @@ class Stream(asyncio.Protocol):
         self.transport.write(data)
 
 
+PureStream = Stream  # also where the compiled one has its name
 if not TYPE_CHECKING and _native is not None:
     _native.ended_is(Ended)
     Alarm, Stream = _native.Alarm, _native.Stream

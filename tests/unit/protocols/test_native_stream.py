@@ -1,0 +1,236 @@
+"""The compiled halves of PostgreSQL's channels beside the pure ones, and what runs calls from the loop's callbacks."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from funcgate.core.native import half
+from funcgate.protocols.postgres import stream
+from funcgate.wire.postgres import frontend
+
+native = half("funcgate.protocols.postgres._drive")
+if native is None:
+    pytest.skip("nothing is compiled here", allow_module_level=True)
+LIMITS = {frontend.QUERY[0]: 1000}
+READY = b"Z\0\0\0\5I"
+PIECES = [
+    b"Q\0\0\0\x0dSELECT 1\0",
+    b"Q\0\0\0\5\0",
+    b"Q\0\0\0",
+    READY,
+    b"B",
+    b"",
+    b"x" * 70_000,
+    b"Q\0\0\0\x06\0\0",
+    b"\xff",
+]
+
+
+class Paused:
+    """Counts what a transport is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def pause_reading(self) -> None:
+        self.told.append("pause")
+
+    def write(self, data: bytes) -> None:
+        self.told.append(data.hex())
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        self.told.append(str(high))
+
+
+Step = tuple[str, Any]
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("data"), st.sampled_from(PIECES)),
+        st.tuples(st.just("took"), st.integers(0, 80_000)),
+        st.tuples(st.just("whole"), st.sampled_from([0, 5, 6, 64 << 10, 1 << 20])),
+        st.tuples(st.sampled_from(["ahead", "kind", "empty", "quiet", "full", "write", "pause", "end"]), st.none()),
+    ),
+    max_size=30,
+)
+
+
+def played(kind: type[Any], steps: list[Step]) -> list[Any]:
+    """What each step gives."""
+
+    async def run() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        one, transport, seen = kind(loop, LIMITS), Paused(), []
+        one.connection_made(transport)
+        for name, value in steps:
+            if name == "data":
+                one.data_received(value)
+            elif name == "took":
+                one.took(min(value, len(one._buffer) - one._at))
+            elif name == "whole":
+                seen.append(one.whole(value))
+            elif name == "pause":
+                one._drained = loop.create_future()
+            elif name == "end":
+                one.ended = True
+            elif name == "write":
+                try:
+                    one.write(b"12")
+                except stream.Ended:
+                    seen.append("ended")
+            else:
+                found = getattr(one, name)
+                seen.append(found() if callable(found) else found)
+            seen.append((len(one._buffer), one._at, one._wanted, one._paused, one.ended))
+        return [*seen, transport.told]
+
+    return asyncio.run(run())
+
+
+@given(STEPS)
+def test_both_give_the_same(steps: list[Step]) -> None:
+    assert played(native.Stream, steps) == played(stream.PureStream, steps)
+
+
+def test_more_than_is_there_is_not_taken() -> None:
+    async def run() -> None:
+        one = native.Stream(asyncio.get_running_loop(), LIMITS)
+        one.data_received(b"abc")
+        for size in (-1, 4, 1 << 40):
+            with pytest.raises(ValueError, match="more than"):
+                one.took(size)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", ["native", "pure"])
+def test_who_waits_is_woken_or_told_that_it_took_too_long(kind: str) -> None:
+    async def run() -> list[str]:
+        loop, seen = asyncio.get_running_loop(), []
+        one = (native.Stream if kind == "native" else stream.PureStream)(loop, LIMITS)
+        loop.call_later(0.01, one.data_received, b"abc")
+        await one.arrival(5)
+        seen.append("came")
+        try:
+            await one.arrival(0.01)
+        except TimeoutError:
+            seen.append("late")
+        loop.call_later(0.01, one.wake)
+        await one.arrival()
+        one.ended = True
+        with pytest.raises(stream.Ended):
+            await one.arrival()
+        return seen
+
+    assert asyncio.run(run()) == ["came", "late"]
+
+
+# What runs calls.
+
+
+def driven(work: Callable[[Any], Coroutine[Any, Any, None]], *meanwhile: Callable[[Any], None]) -> list[Any]:
+    """What a drive's end told. `meanwhile` is done to it, a turn apart."""
+
+    async def run() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        drive = native.Probe(loop)
+        drive.begin(work(drive))
+        for each in meanwhile:
+            await asyncio.sleep(0.01)
+            each(drive)
+        async with asyncio.timeout(10):
+            while not drive.told:  # noqa: ASYNC110 - what is tested is not built on events
+                await asyncio.sleep(0.001)
+        assert asyncio.current_task() is not None
+        return list(drive.told)
+
+    return asyncio.run(run())
+
+
+async def _plain(drive: Any) -> None:
+    await asyncio.sleep(0)
+    assert asyncio.current_task() is drive
+    await asyncio.sleep(0.01)
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    done.set_result(None)
+    await done
+    loop.call_later(0.01, drive.set_result, None)
+    await drive.armed()
+    try:
+        async with asyncio.timeout(0.01):
+            await asyncio.Event().wait()
+    except TimeoutError:
+        return
+    raise AssertionError
+
+
+async def _waits_for_ever(_: Any) -> None:
+    await asyncio.Event().wait()
+
+
+async def _waits_for_the_prompt(drive: Any) -> None:
+    await drive.armed()
+
+
+async def _turns_for_ever(_: Any) -> None:
+    while True:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+async def _fails(_: Any) -> None:
+    await asyncio.sleep(0)
+    raise KeyError
+
+
+async def _waits_for_nothing_that_can_be(_: Any) -> None:
+    class Odd:
+        def __await__(self) -> Any:
+            yield 7
+
+    await Odd()
+
+
+async def _does_not_give_up(_: Any) -> None:
+    for _ in range(3):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            continue
+
+
+def test_a_coroutine_runs_to_its_end() -> None:
+    assert driven(_plain) == [None]
+
+
+@pytest.mark.parametrize("work", [_waits_for_ever, _waits_for_the_prompt, _turns_for_ever])
+@pytest.mark.parametrize("how", ["cancel", "stop"])
+def test_it_can_be_ended_wherever_it_waits(work: Callable[[Any], Coroutine[Any, Any, None]], how: str) -> None:
+    (told,) = driven(work, lambda drive: getattr(drive, how)())
+    assert isinstance(told, asyncio.CancelledError)
+
+
+def test_it_is_asked_again_where_it_does_not_give_up() -> None:
+    assert driven(_does_not_give_up, *[lambda drive: drive.cancel()] * 3) == [None]
+
+
+def test_a_prompt_may_fail() -> None:
+    (told,) = driven(_waits_for_the_prompt, lambda drive: drive.set_exception(TimeoutError()))
+    assert isinstance(told, TimeoutError)
+
+
+def test_failures_are_told() -> None:
+    assert isinstance(driven(_fails)[0], KeyError)
+    assert isinstance(driven(_waits_for_nothing_that_can_be)[0], RuntimeError)
+
+
+def test_the_next_one_runs_where_one_was_ended() -> None:
+    def again(drive: Any) -> None:
+        drive.stop()
+        drive.begin(_plain(drive))
+
+    told = driven(_turns_for_ever, again, lambda _: None)
+    assert isinstance(told[0], asyncio.CancelledError)
