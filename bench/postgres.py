@@ -33,7 +33,10 @@ REFERENCE = "pgbouncer"
 AT_LEAST = 0.5
 _FULL, _QUICK = (3, 3), (1, 2)  # rounds, seconds each
 _ALL = "token, statement, arguments, CEL, column rules and detectors, journal"
-_SCAN = "SELECT id, name, amount, remark FROM people"
+_SCANS = {
+    "rows": "SELECT id, name, amount, remark FROM people",
+    "copied": "COPY (SELECT id, name, amount, remark FROM people) TO STDOUT",
+}
 _HIDDEN = b"@example.org"
 _WHEN = 'args.tables == ["pgbench_accounts"] && args.has_where && !args.filter_columns.exists(c, c.endsWith(".ssn"))'
 
@@ -75,9 +78,10 @@ def run(bed: Bed) -> None:
         print(facts(about))
         print(f"{rounds} rounds of {seconds} s; medians, ratios to {REFERENCE} of the same round\n")
         print(_table(turns, [peer.name for peer in peers]), end="\n\n")
-        scans = {peer.name: _scanned(peer) for peer in peers}
-    bed.results["postgres"]["scans"] = {name: found._asdict() for name, found in scans.items()}
-    print(_scans(scans), end="\n\n")
+        both = {what: {peer.name: _scanned(peer, sql) for peer in peers} for what, sql in _SCANS.items()}
+    for what, scans in both.items():
+        bed.results["postgres"][what] = {name: found._asdict() for name, found in scans.items()}
+        print(_scans(what, scans), end="\n\n")
 
 
 def _peers(stack: contextlib.ExitStack, bed: Bed, database: Server) -> list[Peer]:
@@ -143,7 +147,7 @@ def _config(port: int, console: int, database: int, journal: Mapping[str, str]) 
         "targets": [target],
         "policies": [
             policy("accounts", [f"{NAME}.select"], _WHEN),
-            policy("people", [f"{NAME}.select"], 'args.tables == ["people"]'),
+            policy("people", [f"{NAME}.select", f"{NAME}.copy_out"], 'args.tables == ["people"]'),
             policy("pgbench looks at its tables", [f"{NAME}.select"], 'args.tables.exists(t, t == "pgbench_branches")'),
             policy("catalogue", [f"{NAME}.select"], 'args.tables.exists(t, t == "pg_catalog.pg_class")'),
         ],
@@ -242,16 +246,16 @@ def _table(turns: Sequence[Turn], names: Sequence[str]) -> str:
     return "\n".join([*lines, f"target: funcgate at least {AT_LEAST} of {REFERENCE}"])
 
 
-def _scanned(peer: Peer) -> Scan:
-    found = scan(peer.server.port, peer.server.user or OWNER, NAME, peer.password, _SCAN, _HIDDEN)
+def _scanned(peer: Peer, sql: str) -> Scan:
+    found = scan(peer.server.port, peer.server.user or OWNER, NAME, peer.password, sql, _HIDDEN)
     if found.rows != ROWS or bool(found.found) is ("funcgate" in peer.name):
         raise BenchError(f"{peer.name}: {found.rows} rows, {found.found} addresses in clear")
     tell(f"{peer.name}: {found.rows} rows in {found.took_s:.1f} s")
     return found
 
 
-def _scans(scans: Mapping[str, Scan]) -> str:
-    head = f"{ROWS} rows{'':6}{'MB':>8}{'MB/s':>9}{'first row s':>13}{'s':>8}"
+def _scans(what: str, scans: Mapping[str, Scan]) -> str:
+    head = f"{ROWS} {what:10}{'MB':>8}{'MB/s':>9}{'first row s':>13}{'s':>8}"
     lines = [head, "-" * len(head)]
     for name, found in scans.items():
         megabytes = found.data / 1e6

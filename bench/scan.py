@@ -12,7 +12,7 @@ _PIECE = 1 << 20
 
 
 class Scan(NamedTuple):
-    """What came: `data` bytes of DataRow messages, `first_s` until the first row and `took_s` until the last."""
+    """What came: `data` bytes of DataRow or CopyData messages, `first_s` until the first row and `took_s` until the last."""
 
     rows: int
     data: int
@@ -52,7 +52,7 @@ def _count(connection: socket.socket, needle: bytes) -> Scan:
             if len(buffer) - at < size:
                 break
             kind = buffer[at]
-            if kind == 0x44:  # DataRow
+            if kind in (0x44, 0x64):  # DataRow, CopyData
                 first = first or perf_counter() - since
                 rows += 1
                 data += size

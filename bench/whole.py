@@ -108,10 +108,14 @@ class _Wire:
     def close(self) -> None:
         if not self._gone:
             self._gone = True
-            self._loop.call_soon(self.end.connection_lost, None)
-            self._loop.call_soon(self._closed)
+            self._loop.call_soon(self._lost)
 
     abort = close
+
+    def _lost(self) -> None:
+        self.end.connection_lost(None)
+        self._closed()
+        self.__dict__.clear()  # it and those who use it no longer keep each other
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_args, **_options: None  # pausing, limits: nothing here is ever full

@@ -7,11 +7,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from funcgate.core.lease import Lease
-from funcgate.core.ports import Masker
+from funcgate.core.ports import Masked, Masker
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
+from funcgate.core.turn import TURN
 
-_SMALL = 64 << 10  # bytes; larger pieces are masked beside the loop
+_SMALL = 64 << 10  # bytes of lines that are masked at once; a larger line is masked beside the loop
 
 
 class Streamed:
@@ -53,11 +54,27 @@ class Streamed:
         # Attack: cut a value in two, so that no detector sees it whole.
         if not piece.endswith(b"\n"):
             raise Refused(Code.MASKING_REFUSED, private_detail="a piece of a stream that does not end with a line")
-        part = Reply(status=self._source.status, headers=[], media=self._source.media, body=piece)
         if len(piece) <= _SMALL:
-            found = self._masker.mask_reply(part, self._lease)
-        else:  # Attack: an answer dense with hits, megabytes of it, would hold up everybody's calls
-            found = await asyncio.to_thread(self._masker.mask_reply, part, self._lease)
+            return self._counted(self._mask(piece))
+        # Attack: an answer dense with hits, megabytes of it, would hold up everybody's calls. A thread would hold them up as
+        # well, for the interpreter is one thread's at a time; so others have their turn after some lines.
+        masked: list[bytes] = []
+        at = 0
+        while at < len(piece):
+            end = piece.rfind(b"\n", at, at + _SMALL) + 1 or piece.index(b"\n", at) + 1
+            part = piece[at:end]
+            small = len(part) <= _SMALL
+            masked.append(self._counted(self._mask(part) if small else await asyncio.to_thread(self._mask, part)))
+            at = end
+            if small:
+                await TURN
+        return b"".join(masked)
+
+    def _mask(self, lines: bytes) -> Masked:
+        part = Reply(status=self._source.status, headers=[], media=self._source.media, body=lines)
+        return self._masker.mask_reply(part, self._lease)
+
+    def _counted(self, found: Masked) -> bytes:
         for name, count in found.counts.items():
             self.counts[name] = self.counts.get(name, 0) + count
         return found.reply.body or b""

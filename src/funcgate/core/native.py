@@ -15,7 +15,11 @@ HALVES = (
     "funcgate.core._native",
     "funcgate.masking._native",
     "funcgate.policy._native",
+    "funcgate.protocols.postgres._drive",
     "funcgate.recording._native",
+    "funcgate.recording._reading",
+    "funcgate.recording.index._native",
+    "funcgate.recording.proof._native",
     "funcgate.stores._native",
     "funcgate.stores.journal_files._intake",
     "funcgate.stores.journal_files._native",
@@ -26,6 +30,7 @@ HALVES = (
     "funcgate.wire.http2._native",
     "funcgate.wire.http2._packing",
     "funcgate.wire.http2._unpacking",
+    "funcgate.wire.postgres._copying",
     "funcgate.wire.postgres._native",
 )
 

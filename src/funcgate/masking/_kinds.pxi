@@ -109,6 +109,19 @@ cdef Py_ssize_t _longest_word(Place at, Place end) noexcept:
     return max(longest, end - start)
 
 
+cdef bint _has_run(Place at, Place end, const unsigned char* of, Py_ssize_t run) noexcept:
+    """Whether so many bytes in a row are of these."""
+    cdef Place last
+    while end - at >= run:
+        last = at + run - 1
+        while last >= at and of[last[0]]:
+            last -= 1
+        if last < at:
+            return True
+        at = last + 1
+    return False
+
+
 cdef inline bint _is_of(unsigned char byte, unsigned char wanted) noexcept:
     """`wanted` is a byte, or one of detector.py's signs for a class of bytes."""
     if wanted > 3:

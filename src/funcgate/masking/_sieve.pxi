@@ -8,8 +8,9 @@ from cpython.object cimport PyObject
 
 cdef struct Need:
     Lanes lanes
-    Py_ssize_t size, word
+    Py_ssize_t size, word, run
     int kind, detector
+    unsigned char of[256]
 
 cdef class Sieve:
     """The detectors of one scanner."""
@@ -49,6 +50,9 @@ cdef class Sieve:
                     raise ValueError(f"{detector.name}: a need that every string meets")
                 mine = &self._needs[len(traces)]
                 mine.lanes, mine.size, mine.word, mine.detector = 0, max(need.size, need.word), need.word, at
+                mine.run = need.run
+                for byte in range(256):
+                    mine.of[byte] = byte in need.of
                 mine.kind = DIGITS if detector.digits else OTHER
                 for lane, count in enumerate(counts):
                     mine.lanes |= <Lanes> count << 8 * lane
@@ -80,7 +84,7 @@ cdef class Sieve:
                 continue
             if word < 0:
                 word = _longest_word(start, end)
-            if word >= need.word:
+            if word >= need.word and (not need.run or _has_run(start, end, need.of, need.run)):
                 wanted |= <Lanes> 1 << need.detector
         if not digits:
             return wanted

@@ -16,6 +16,8 @@ Hit = tuple[int, int, int]
 """(start, end, index of the detector)."""
 Refine = Callable[[bytes, int, int], Iterable[Span]]
 """(text, start, end) of a candidate -> the spans to hide. May look at the neighbours and past the end."""
+Hopeless = Callable[[bytes, int, int], bool]
+"""(a stretch with every digit a 0, start, end) of a candidate -> whether `refine` finds nothing in it, whatever its digits are."""
 
 UNANCHORED: Any = _re2.RE2.Anchor.UNANCHORED
 
@@ -65,13 +67,15 @@ LETTER, DIGIT, UPPER = b"\x01", b"\x02", b"\x03"  # in a trace: any of these. No
 
 class Need(Struct, frozen=True, kw_only=True):
     """What a string has in it for sure if a value is in it: so many bytes (`size`), so many of them in a row without a space
-    (`word`), so many of a kind (at most 64), and one of the `traces`.
+    (`word`), so many in a row that are one of `of` (`run`), so many of a kind (at most 64), and one of the `traces`.
 
     A trace that begins with a letter or a sign for one stands where a word begins. At least one kind has to be given.
     """
 
     size: int = 0
     word: int = 0
+    run: int = 0
+    of: bytes = b""
     digits: int = 0
     upper: int = 0
     underscores: int = 0
@@ -88,9 +92,8 @@ class Detector(Struct, frozen=True, kw_only=True):
     `gate` runs in the one Set over the whole text and only decides whether to look at all; `pattern` finds candidates
     ("" = the gate); `refine` decides (None = every candidate counts). `retry` resumes one byte after the start of a
     candidate that was refused, for patterns whose candidates are short. `numeric` says that a bare JSON number can hold
-    the value. `digits` says that a candidate is digits, spaces and ``-.+()/`` only, so that stretches.py can find it, and that
-    `refine` refuses all that begin after a digit and one byte of `never_after`; `twin` is a second form of the same value,
-    found in its own way. `whole` is a quick way for its commonest shapes. Every value
+    the value. `digits` says that a candidate is digits, spaces and ``-.+()/`` only, so that stretches.py can find it, and `hopeless`
+    says early which of them `refine` refuses; `twin` is a second form of the same value, found in its own way. `whole` is a quick way for its commonest shapes. Every value
     holds the byte `sign` (-1 = there is none); then `string` matches JSON strings, as `Whole.all_are` takes them, that are
     values for sure. A string that holds a value meets one of the `needs`; a quick way passes over the others unseen.
     """
@@ -103,7 +106,7 @@ class Detector(Struct, frozen=True, kw_only=True):
     retry: bool = True
     numeric: bool = False
     digits: bool = False
-    never_after: bytes = b""
+    hopeless: Hopeless | None = None
     twin: "Detector | None" = None
     whole: Whole | None = None
     sign: int = -1

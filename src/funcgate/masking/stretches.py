@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 from re2 import _re2
 
-from .detector import UNANCHORED, Detector, Hit, Refine, Span, options
+from .detector import UNANCHORED, Detector, Hit, Hopeless, Refine, Span, options
 
 # What a stretch is made of, and what ends it.
 _ZERO, _SPACE = 0x30, 0x20
@@ -31,7 +31,7 @@ def all_plain(text: bytes) -> bool:
 class Kind(Struct, frozen=True):
     """One detector here. `search` is set when its pattern tells digits apart: then the shape only says where to look.
 
-    `by_shape` finds candidates where every digit is 0, `by_digits` those of the pattern as it is. `never_after` is the detector's.
+    `by_shape` finds candidates where every digit is 0, `by_digits` those of the pattern as it is. `hopeless` is the detector's.
     """
 
     index: int
@@ -40,7 +40,7 @@ class Kind(Struct, frozen=True):
     refine: Refine
     retry: bool
     search: Any
-    never_after: bytes
+    hopeless: Hopeless | None
 
 
 class Step(Struct, frozen=True):
@@ -76,12 +76,7 @@ class Stretches:
         for step in self.plan(text[start:end].translate(_SHAPE)):
             kind = step.kind
             if kind.search is None:
-                free = 0
-                for first, last in step.candidates:
-                    if first >= free:
-                        for found in kind.refine(text, start + first, start + last):
-                            hits.append((*found, kind.index))
-                            free = found[1] - start
+                candidates_of(step, text, start, end, hits)
             elif not step.zeros:
                 searched(kind, text, start, end, hits)
             else:
@@ -119,12 +114,14 @@ def kind_of(index: int, detector: Detector) -> Kind:
         search = re.compile(rb"(?<![0-9A-Za-z])(?:" + pattern + rb")").search
     chosen = options()
     shapes, digits = _re2.RE2(by_shape, chosen).Match, _re2.RE2(pattern, chosen).Match
-    return Kind(index, shapes, digits, refine, detector.retry, search, detector.never_after)
+    return Kind(index, shapes, digits, refine, detector.retry, search, detector.hopeless)
 
 
 def step_of(kind: Kind, shape: bytes) -> Step | None:
     """What to try on stretches of this shape; None = nothing of this kind can be in one."""
     candidates = candidates_in(kind, shape)
+    if kind.hopeless is not None:
+        candidates = [(start, end) for start, end in candidates if not kind.hopeless(shape, start, end)]
     if not candidates:
         return None
     if kind.search is None:
@@ -132,16 +129,8 @@ def step_of(kind: Kind, shape: bytes) -> Step | None:
     if kind.by_digits(UNANCHORED, shape.replace(b"0", b"2"), 0, len(shape))[0][0] >= 0:
         return Step(kind, ())
     # With ordinary digits the pattern finds nothing, so a value here begins with a 0 (dates do not).
-    starts = {
-        start
-        for start, _ in candidates
-        if not start or (shape[start - 1] != _ZERO and not _follows(kind, shape, start))
-    }
+    starts = {start for start, _ in candidates if not start or shape[start - 1] != _ZERO}
     return Step(kind, (), tuple(sorted(starts))) if starts else None
-
-
-def _follows(kind: Kind, shape: bytes, start: int) -> bool:
-    return start > 1 and shape[start - 1] in kind.never_after and shape[start - 2] == _ZERO
 
 
 def candidates_in(kind: Kind, shape: bytes) -> list[Span]:
@@ -154,6 +143,32 @@ def candidates_in(kind: Kind, shape: bytes) -> list[Span]:
             return out
         out.append((start, end))
         at = start + 1 if kind.retry else end
+
+
+def candidates_of(step: Step, text: bytes, start: int, end: int, hits: list[Hit]) -> None:
+    kind, free = step.kind, 0
+    for first, last in step.candidates:
+        if first < free:
+            continue
+        for found in kind.refine(text, start + first, start + last):
+            hits.append((*found, kind.index))
+            free = found[1] - start
+        if first < free < last:
+            # Attack: a card in front, so that the next one, in the same run of digits, has no shape of its own.
+            resumed(kind, text, start + free, end, hits)
+            return
+
+
+def resumed(kind: Kind, text: bytes, at: int, end: int, hits: list[Hit]) -> None:
+    """What the pattern finds from a place within a stretch on, as the scanner does."""
+    while True:
+        start, stop = kind.by_digits(UNANCHORED, text, at, end)[0]
+        if start < 0:
+            return
+        at = start + 1 if kind.retry else stop
+        for found in kind.refine(text, start, stop):
+            hits.append((*found, kind.index))
+            at = max(found[1], start + 1)
 
 
 def searched(kind: Kind, text: bytes, at: int, end: int, hits: list[Hit]) -> None:

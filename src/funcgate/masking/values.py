@@ -83,6 +83,8 @@ class Values:
             first = raw.rfind(b'"', at, mail)
             if mail > last:
                 last = raw.find(b'"', mail)
+                if last < 0:
+                    return None  # no JSON; and from there it would begin again and again
             if first >= 0 and string(raw, first, last + 2):
                 first += 1
                 pieces += (raw[at:first], labels[self._mail] or self._replaces[self._mail](raw[first:last]))

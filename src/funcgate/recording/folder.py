@@ -86,7 +86,7 @@ def lines(
 
 
 def _forwards(folder: Path, after: int | Line, damaged: Damaged) -> Iterator[Line]:
-    names = _names(folder)
+    names = segment_names(folder)
     last, place, start = _place(folder, names, after)
     for at in range(place, len(names)):
         below = first_seq(folder, names[at + 1]) if at + 1 < len(names) else None
@@ -110,7 +110,7 @@ def _forwards(folder: Path, after: int | Line, damaged: Damaged) -> Iterator[Lin
 def _backwards(folder: Path, after: int | Line, damaged: Damaged) -> Iterator[Line]:
     last = after if isinstance(after, int) else after.seq
     ceiling: int | None = None
-    for name in reversed(_names(folder)):
+    for name in reversed(segment_names(folder)):
         with _opened(folder, name, damaged) as file:
             checked = _checked(file)
             for offset, raw in _lines_to_the_start(file):
@@ -124,7 +124,8 @@ def _backwards(folder: Path, after: int | Line, damaged: Damaged) -> Iterator[Li
                     yield line
 
 
-def _names(folder: Path) -> list[str]:
+def segment_names(folder: Path) -> list[str]:
+    """The names of the segments before they were compressed, oldest first. Raises `OSError`."""
     return [path.name.removesuffix(PACKED) for path in segments(folder)]
 
 

@@ -10,6 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
+from .ahead import lines_behind
 from .folder import Damaged, Line, ignore, lines
 
 MAX_LINES = 4096
@@ -102,6 +103,10 @@ class Follow:
         """The lines, and how many bytes they are."""
         found: list[Line] = []
         size = 0
+        if isinstance(self._last, Line) and (
+            found := lines_behind(self._folder, self._last, up_to, max_lines, max_bytes)
+        ):
+            return found, sum([len(line.line) for line in found])
         for line in lines(self._folder, after=self._last, damaged=self._damaged):
             more = size + len(line.line)
             if line.seq > up_to or (found and more > max_bytes):

@@ -48,6 +48,14 @@ def test_what_is_not_sure_is_left_to_others(raw: bytes) -> None:
     assert quick(raw) == (None, {})
 
 
+@pytest.mark.parametrize("raw", [b"a@b @", b'"a@b.cd @', b'["a@b.cd"] c@d.ef@', b"1234567@a @", b'"1234567@x.org @'])
+def test_what_is_no_json_comes_to_an_end(raw: bytes) -> None:
+    """It went on for ever from the last @ of a text without a quote after it."""
+    for end in range(len(raw) + 1):
+        for text in (raw[:end], raw[:end] + b"@", b"@" + raw[:end], raw[:end] + b'"', raw[:end] * 2):
+            assert quick(text)[0] != b"" or not text
+
+
 def test_what_holds_nothing_is_the_very_object() -> None:
     raw = b'{"a":"2026-11-21 03:00","b":"x@ y","c":1234567890}'
     assert quick(raw)[0] is raw

@@ -136,7 +136,12 @@ def test_notes_reach_the_disk_by_themselves(folder: Path, journal_in: Make) -> N
     asyncio.run(play())
 
 
-def test_one_turn_of_the_loop_is_one_batch(folder: Path, journal_in: Make) -> None:
+@pytest.mark.parametrize(("callers", "wanted"), [(2, 1), (15, 1), (16, 1), (17, 2), (50, 2)])
+def test_one_turn_of_the_loop_is_one_batch_until_enough_wait(
+    folder: Path, journal_in: Make, callers: int, wanted: int
+) -> None:
+    """The first batch goes as soon as 16 wait; those that come while it is under way are the second."""
+
     async def play() -> int:
         journal = journal_in(folder)
         await journal.start()
@@ -149,12 +154,12 @@ def test_one_turn_of_the_loop_is_one_batch(folder: Path, journal_in: Make) -> No
             put(batch)  # type: ignore[arg-type]
 
         journal._writer.put = counting  # type: ignore[method-assign]
-        waiting = [journal.append(entry(A, f"c{number}")) for number in range(50)]
+        waiting = [journal.append(entry(A, f"c{number}")) for number in range(callers)]
         await asyncio.gather(*waiting)
         await journal.close()
         return batches
 
-    assert asyncio.run(play()) == 1
+    assert asyncio.run(play()) == wanted
 
 
 def test_a_loop_that_is_never_idle_lets_the_writer_come_to_its_turn(folder: Path, journal_in: Make) -> None:

@@ -31,6 +31,7 @@ STEPS = st.lists(
     st.tuples(st.just("append"), ENTRIES)
     | st.tuples(st.just("note"), ENTRIES)
     | st.tuples(FLAGS, st.booleans())
+    | st.tuples(st.just("crowd"), st.integers(1, 40))
     | st.tuples(st.just("fly"), st.just(None))
     | st.tuples(st.just("land"), st.just(None)),
     max_size=20,
@@ -96,6 +97,8 @@ def play(intake_of: Callable[..., Any], batch_of: Callable[..., Any], steps: Any
                 given = getattr(intake, name)(*entries)
                 found.append("turn" if given is TURN else given)
                 found.append([(one.seq, one.at) for one in entries])
+            elif name == "crowd":
+                found += ["turn" if given is TURN else given for given in [intake.append() for _ in range(what)]]
             elif name == "fly":
                 intake.flying, intake.flying_bytes = intake.next, len(intake.next.lines)
                 intake.next = batch_of(intake.seq + 1, 3)

@@ -282,12 +282,12 @@ asyncio.run(play())
 """
 
 
-def traced(folder: Path, fault: str, then: str = "close") -> str:
+def traced(folder: Path, fault: str, then: str = "close", call: str = "pwritev2", log: str | Path = "/dev/null") -> str:
     """Run TRACED under strace, which makes system calls fail or last."""
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("strace is not installed")
-    command = [strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwritev2", "-e", f"inject=pwritev2:{fault}"]
+    command = [strace, "-f", "-qq", "-o", str(log), "-e", f"trace={call}", "-e", f"inject={call}:{fault}"]
     ran = subprocess.run(
         [*command, sys.executable, "-c", TRACED, str(folder), then], capture_output=True, text=True, timeout=60
     )
@@ -312,6 +312,20 @@ def test_faults_in_that_thread(folder: Path, entries_of: Read, fault: str, said:
     if "retval" not in fault:  # which says so, and writes nothing
         written = [one.call for one in entries_of(folder) if one.kind is A]
         assert written == ["first", "c0", "c1", *([] if "refused" in said else ["c2"]), "c3"]
+
+
+def test_it_does_not_ask_when_the_file_was_written(folder: Path, tmp_path: Path) -> None:
+    """Whoever asks has the next sync write the time down too, a third more for the disk."""
+    assert (
+        traced(folder, "delay_enter=1:when=1", call="statx", log=tmp_path / "log") == "written written written written"
+    )
+    asked = [line for line in (tmp_path / "log").read_text().splitlines() if "AT_EMPTY_PATH" in line]
+    assert len(asked) == 4
+    assert all("STATX_NLINK," in line for line in asked)
+
+
+def test_a_system_that_cannot_be_asked_that_way_is_asked_the_other(folder: Path, tmp_path: Path) -> None:
+    assert traced(folder, "error=ENOSYS", call="statx", log=tmp_path / "log") == "written written written written"
 
 
 def test_a_disk_that_hangs_does_not_hang_the_loop(folder: Path, entries_of: Read) -> None:

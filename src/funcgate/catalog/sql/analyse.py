@@ -44,6 +44,7 @@ class Analysis:
         self._setting = self._value = ""
         self._control: Control = ""
         self._copy: Literal["", "in", "out"] = ""
+        self._copy_options: list[tuple[str, str]] = []
         self._outputs: list[Output] = []
         self._command = ""
         self._filtered = True
@@ -58,6 +59,7 @@ class Analysis:
             args=self._args(count),
             control=self._control,
             copy=self._copy,
+            copy_options=tuple(self._copy_options),
             outputs=tuple(self._outputs),
             parameters=self.facts.parameters,
             relations_change=function in CHANGING,
@@ -143,6 +145,7 @@ class Analysis:
             name, value = option.get("defname", ""), node_of(option.get("arg"))[1].get("sval", "")
             if name not in _COPY_OPTIONS or (name == "format" and value not in ("text", "csv")):
                 raise refused(f"COPY with the option {name} {value}")
+            self._copy_options.append((name, value or _unquoted(option.get("arg"))))
         into = fields.get("is_from", False)
         function = "copy_in" if into else "copy_out"
         if "query" in fields:
@@ -278,6 +281,14 @@ class Analysis:
 
 def _field(name: str) -> Node:
     return {"A_Star": {}} if name == "*" else {"String": {"sval": name}}
+
+
+def _unquoted(wrapped: Any) -> str:
+    """The value of an option that is no text; "" for none."""
+    kind, fields = node_of(wrapped)
+    if kind == "Boolean":
+        return str(fields.get("boolval", False)).lower()
+    return str(fields.get("ival", 0)) if kind == "Integer" else "" if kind in ("", "String") else "?"
 
 
 def _constant(wrapped: Any) -> str:

@@ -71,14 +71,10 @@ class SqlCatalog:
     def analyse(self, sql: str) -> tuple[Statement, ...]:
         """The statements of one text, in order; none for an empty one. Texts that differ in nothing but numbers may give the very
         same statement: its `sql` is not theirs. Raises `Refused(request.invalid)` for what cannot be parsed or is not carried."""
-        known = self._known.get(sql)
+        known = self.recall(sql)
         if known is not None:
-            self._known.move_to_end(sql)
             return known
         template = template_of(sql) if len(sql) <= _KEPT_LENGTH and not self._named else None
-        if template is not None and (known := self._templates.get(template)) is not None:
-            self._templates.move_to_end(template)
-            return known
         found = analyse(sql)
         if len(found) == 1:
             found = (self._as_named(found[0]) if self._named and found[0].handle is None else found[0],)
@@ -91,6 +87,18 @@ class SqlCatalog:
             while self._letters > _KEPT:
                 self._letters -= len(self._known.popitem(last=False)[0])
         return found
+
+    def recall(self, sql: str) -> tuple[Statement, ...] | None:
+        """What `analyse` gives, if it takes no work; else None."""
+        known = self._known.get(sql)
+        if known is not None:
+            self._known.move_to_end(sql)
+            return known
+        template = template_of(sql) if len(sql) <= _KEPT_LENGTH and not self._named else None
+        if template is not None and (known := self._templates.get(template)) is not None:
+            self._templates.move_to_end(template)
+            return known
+        return None
 
     def _keep_template(self, template: str, sql: str, found: tuple[Statement, ...]) -> bool:
         """Whether the statement stands for all texts of its template from here on. With named queries none does: a query may

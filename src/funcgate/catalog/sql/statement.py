@@ -63,7 +63,8 @@ class Handle(Struct, frozen=True, kw_only=True):
 class Statement(Struct, frozen=True, kw_only=True):
     """One statement. `function` is the bare name, `sql` the very text to send, `args` all arguments but the bound values.
 
-    `control` is what it does to the transaction. `copy` says which way COPY data flow. `outputs` are its result columns in
+    `control` is what it does to the transaction. `copy` says which way COPY data flow, and
+    `copy_options` how it was asked for: "" for an option without a value. `outputs` are its result columns in
     order (empty when it returns none); `parameters` is the highest ``$n`` in it; `names` are those of a named query.
     `relations_change` says that it may make or change tables and views: what is known of them is old after it. `fields` are
     the columns that it names together with a table. `handle` is a name that it makes or uses. `shared` holds the arguments
@@ -77,6 +78,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     args: dict[str, Any]
     control: Control = ""
     copy: Literal["", "in", "out"] = ""
+    copy_options: tuple[tuple[str, str], ...] = ()
     outputs: tuple[Output, ...] = ()
     parameters: int = 0
     names: tuple[str, ...] = ()

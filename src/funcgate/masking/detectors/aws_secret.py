@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from funcgate.masking.detector import Detector, Need, Span
+from funcgate.masking.detector import WORD, Detector, Need, Span
 
 _SIZE = 40
 
@@ -22,7 +22,7 @@ def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
 
 DETECTOR = Detector(
     name="aws_secret",
-    needs=(Need(upper=4, digits=1, word=40),),
+    needs=(Need(upper=4, digits=1, size=40, run=40, of=bytes(WORD | frozenset(b"/+"))),),
     gate=rb"[A-Za-z0-9/+]{40}",
     pattern=rb"[A-Za-z0-9/+]{40,}",
     refine=refine,

@@ -99,6 +99,10 @@ def _is_fraction(text: bytes, start: int, end: int) -> bool:
     return before < start - 1 and end - before - 1 <= _LONGEST_DOUBLE
 
 
+def _is_plain_fraction(shape: bytes, start: int, end: int) -> bool:
+    return shape[start:end].isdigit() and _is_fraction(shape, start, end)
+
+
 DETECTOR = Detector(
     name="credit_card",
     needs=(Need(digits=12),),
@@ -108,6 +112,7 @@ DETECTOR = Detector(
     retry=False,
     numeric=True,
     digits=True,
+    hopeless=_is_plain_fraction,
     whole=Whole((b"0000 0000 0000 0000", b"0000-0000-0000-0000", b"0" * 16), all_cards),
     partial=keep_last_four,
     normal=plain,

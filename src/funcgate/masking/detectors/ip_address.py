@@ -48,8 +48,8 @@ def partial(value: bytes) -> bytes:
 
 _V6 = Detector(
     name="ip_address",
-    needs=(Need(colons=2, traces=(b"::",)), Need(colons=7)),
-    gate=rb"[0-9A-Fa-f]::|::[0-9A-Fa-f]|(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]",
+    needs=(Need(colons=2, traces=(b"::",)), Need(colons=6, size=13, run=13, of=b":0123456789abcdefABCDEF")),
+    gate=rb"[0-9A-Fa-f]::|::[0-9A-Fa-f]|(?:[0-9A-Fa-f]{1,4}:){6}(?:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]|[0-9]{1,3}\.)",
     pattern=rb"[0-9A-Fa-f:]*(?:::|(?:[0-9A-Fa-f]{1,4}:){6}[0-9A-Fa-f]{1,4}[:.])[0-9A-Fa-f:.]*",
     refine=refine,
     retry=False,

@@ -42,6 +42,10 @@ def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
     yield start, last
 
 
+def _is_joined(shape: bytes, start: int, end: int) -> bool:
+    return start > 1 and shape[start - 1] in _JOINED and shape[start - 2] in DIGITS
+
+
 _S = rb"[ .\-]"
 _INTERNATIONAL = rb"\+[0-9(][0-9 .()/\-]{5,24}[0-9]"
 _NATIONAL = (
@@ -57,7 +61,7 @@ DETECTOR = Detector(
     pattern=_INTERNATIONAL + rb"|" + _NATIONAL + rb"|" + _AREA + rb"|" + _NORTH_AMERICAN,
     refine=refine,
     digits=True,
-    never_after=_JOINED,
+    hopeless=_is_joined,
     partial=keep_last_four,
     normal=plain,
 )

@@ -1,106 +1,50 @@
-"""One caller's connection: reads requests, serves them in order, writes answers. All waiting of a caller happens here.
+"""One caller's connection: reads requests and serves them in order. All waiting of a caller happens here.
 
 It decides nothing about a call; it turns slowness, noise and silence of a caller into refusals.
 """
 
 import asyncio
 from collections import deque
-from enum import Enum
 from math import inf
-from typing import Protocol, cast
+from typing import cast
 
-from funcgate.core.ports import CallerGone
 from funcgate.core.principal import Tokens
-from funcgate.core.refusal import Code, Refused
-from funcgate.gateway import Gateway
 from funcgate.wire.http1.limits import Malformed
 from funcgate.wire.http1.requests import Request, RequestReader
 from funcgate.wire.http1.writing import CONTINUE
 from funcgate.wire.http2.codes import PREFACE
 
 from .answering import Http1Exchange
-from .limits import ListenerLimits
+from .caller_end import CallerEnd, Phase
+from .listening import Listening
+from .refusals import broken, too_large
 from .target import HttpSite
 
 _UNASKED = 64 << 10  # body bytes taken before the call asks for its body
 _HIGH_WATER = 256 << 10
 _LINGER_S = 2.0
-_PROBE_S = 0.5
-
-
 _GRPC_WEB = b"application/grpc-web"
-
-
-class Phase(Enum):
-    """What the connection waits for; each has its own timeout."""
-
-    IDLE = "a request"
-    HEAD = "the rest of a head"
-    BODY = "the rest of a body"
-    CALL = "the call"
-    PROBE = "the call, with the caller's side closed"
-    WRITE = "the caller to read"
-    LINGER = "the caller to close"
-
-
 _IDLE, _HEAD, _BODY, _CALL, _PROBE = Phase.IDLE, Phase.HEAD, Phase.BODY, Phase.CALL, Phase.PROBE
 
 
-class GrpcWeb(Protocol):
-    """Who serves requests whose content is gRPC-Web (protocols/grpc)."""
-
-    def preflight(self, request: Request) -> list[tuple[bytes, bytes]] | None: ...
-
-    async def serve_request(self, connection: "CallerConnection", request: Request) -> None: ...
-
-
-class Listening(Protocol):
-    """What a connection asks of the listener that accepted it."""
-
-    limits: ListenerLimits
-    site: HttpSite
-    gateway: Gateway
-    draining: bool
-
-    @property
-    def grpc(self) -> "GrpcWeb | None": ...
-
-    def admit(self, connection: "CallerConnection") -> bool: ...
-
-    def dismiss(self, connection: "CallerConnection") -> None: ...
-
-    def overloaded(self) -> bytes: ...
-
-    def begin_http2(self, old: "CallerConnection", transport: asyncio.Transport, first: bytes) -> None: ...
-
-    def broke(self) -> None: ...
-
-
-class CallerConnection(asyncio.Protocol):
+class CallerConnection(CallerEnd):
     """One connection from a caller; one task serves its requests, one after the other."""
 
     def __init__(self, listener: Listening, *, secure: bool) -> None:
+        super().__init__(listener.limits)
         self._listener = listener
-        self._limits = listener.limits
         self._secure = secure
-        self._loop = asyncio.get_running_loop()
         self._queue: deque[Request] = deque()
         self._reader = RequestReader(listener.limits.head, self._queue.append)
         self._broken: Malformed | None = None
-        self._request: Request | None = None
         self._allowance = _UNASKED
         self._waiter: asyncio.Future[None] | None = None
-        self._drained: asyncio.Future[None] | None = None
-        self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
-        self._phase = _IDLE
-        self._read_paused = False
         self._eof = False
         self._discarding = False
         self._early = b""  # what may be the begin of HTTP/2's preface
         self.client = ""
         self.tokens = Tokens()
-        self.deadline = inf
 
     # What the loop calls.
 
@@ -153,9 +97,13 @@ class CallerConnection(asyncio.Protocol):
                 self._enter(_HEAD, self._limits.header_timeout_s)
             self._early = self._early + data if self._is_preface(data) else b""
         current = reader.current
-        unasked = current is not None and not current.complete and current.size > self._allowance
-        if unasked or len(self._queue) >= self._limits.max_pipelined:
+        if len(self._queue) >= self._limits.max_pipelined:
             self._pause_reading()
+        if current is not None and not current.complete:
+            if current.size > self._allowance:
+                self._pause_reading()
+            elif self._phase is _BODY and self._broken is None:
+                return  # who waits for the body waits for all of it
         self._wake()
 
     def _is_preface(self, data: bytes) -> bool:
@@ -186,17 +134,11 @@ class CallerConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        # Attack: connections, one after the other, each of which stays in memory until a collection that is rare.
+        self._reader.forget()
         self._listener.dismiss(self)
         if self._task is not None and not self._task.done():
             self._task.cancel()  # an open call is cancelled, its request to the target with it
-
-    def pause_writing(self) -> None:
-        self._drained = self._loop.create_future()
-
-    def resume_writing(self) -> None:
-        drained, self._drained = self._drained, None
-        if drained is not None and not drained.done():
-            drained.set_result(None)
 
     def expire(self, now: float) -> None:
         """The sweeper found the deadline of the present phase passed."""
@@ -218,10 +160,6 @@ class CallerConnection(asyncio.Protocol):
     @property
     def site(self) -> HttpSite:
         return self._listener.site
-
-    @property
-    def writable(self) -> bool:
-        return self._transport is not None and not self._transport.is_closing()
 
     @property
     def may_stay(self) -> bool:
@@ -258,39 +196,6 @@ class CallerConnection(asyncio.Protocol):
         if request.size > limit:
             raise too_large()
         return request.body
-
-    def write(self, data: bytes) -> None:
-        """Raises `CallerGone` when the connection is closed."""
-        if self._transport is None or self._transport.is_closing():
-            raise CallerGone
-        self._transport.write(data)
-
-    def write_answer(self, data: bytes) -> bool:
-        """A whole answer, of which nothing was written before. Whether to `drain` after it. Raises `CallerGone`."""
-        if self._phase is _PROBE:
-            self._enter(_CALL, inf)
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            raise CallerGone
-        transport.write(data)
-        return self._drained is not None
-
-    async def drain(self) -> None:
-        """Wait until the caller has read enough. A caller that reads nothing for `write_timeout_s` is cut off."""
-        drained = self._drained
-        if drained is not None:
-            self._enter(Phase.WRITE, self._limits.write_timeout_s)
-            await drained
-            self._enter(_CALL, inf)
-
-    def abort(self) -> None:
-        """Cut the connection: the caller must not take what it has for the whole answer."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
 
     def close_if_idle(self) -> None:
         """For draining: a connection between two requests has nothing to wait for."""
@@ -361,54 +266,13 @@ class CallerConnection(asyncio.Protocol):
         self._waiter = waiter = self._loop.create_future()
         return waiter
 
-    def _enter(self, phase: Phase, timeout_s: float) -> None:
-        self._phase = phase
-        self.deadline = inf if timeout_s == inf else self._loop.time() + timeout_s
-
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-
-    def _probe(self) -> None:
-        """The caller closed its side. It may still read (a half-close) or be gone, and only a write can tell.
-
-        An interim answer changes nothing for one that still reads (RFC 9110, 15.2); from one that is gone comes a reset.
-        """
-        request = self._request
-        if self._transport is None or request is None or not request.version_1_1:
-            return
-        self._transport.write(CONTINUE)
-        self._enter(_PROBE, _PROBE_S)
-
-    def answer_began(self) -> None:
-        """From now on no interim answer may be written."""
-        if self._phase is _PROBE:
-            self._enter(_CALL, inf)
-
-    def _pause_reading(self) -> None:
-        if not self._read_paused and self._transport is not None:
-            self._read_paused = True
-            self._transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if self._read_paused and self._transport is not None and not self._transport.is_closing():
-            self._read_paused = False
-            self._transport.resume_reading()
-
-
-def broken(malformed: Malformed) -> Refused:
-    code = {408: Code.REQUEST_TIMEOUT, 414: Code.REQUEST_TOO_LARGE, 431: Code.REQUEST_TOO_LARGE}
-    return Refused(
-        code.get(malformed.status, Code.REQUEST_INVALID), malformed.reason.capitalize() + ".", status=malformed.status
-    )
 
 
 def _speaks_http2(transport: asyncio.Transport) -> bool:
     """Whether the TLS handshake agreed on it (RFC 7301)."""
     tls = transport.get_extra_info("ssl_object")
     return tls is not None and bool(tls.selected_alpn_protocol() == "h2")
-
-
-def too_large() -> Refused:
-    return Refused(Code.REQUEST_TOO_LARGE, "The body is larger than this function takes.")

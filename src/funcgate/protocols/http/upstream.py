@@ -173,6 +173,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._sweeper.discard(self)
         self._ended()
         self._transport = None
+        self._reader.forget()
 
     def pause_writing(self) -> None:
         self._write_paused = True

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 from funcgate.core.principal import Tokens
 from funcgate.gateway import Gateway
-from funcgate.protocols.http.caller import GrpcWeb, too_large
-from funcgate.protocols.http.caller import broken as broken_refusal
 from funcgate.protocols.http.limits import ListenerLimits
+from funcgate.protocols.http.listening import GrpcWeb
+from funcgate.protocols.http.refusals import broken as broken_refusal
+from funcgate.protocols.http.refusals import too_large
 from funcgate.protocols.http.sweeper import Sweeper
 from funcgate.protocols.http.target import HttpSite
 from funcgate.wire.http1.limits import Malformed

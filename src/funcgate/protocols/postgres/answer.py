@@ -1,10 +1,8 @@
 """What a database answers to one statement, as lines of JSON: what is masked, recorded and then turned into messages again.
 
-A line that masking left as it was goes on as the very message that it came from; another one is written anew. What is in no
-table here ends the call.
+Here it is read; what is in no table here ends the call. pending.py turns masked lines into messages again.
 """
 
-import re
 import struct
 from collections import deque
 from collections.abc import Sequence
@@ -13,18 +11,17 @@ from typing import Any
 import msgspec
 
 from funcgate.core.native import half
-from funcgate.core.refusal import Code, Refused
 from funcgate.wire.postgres import backend
 from funcgate.wire.postgres.backend import Column
-from funcgate.wire.postgres.copytext import line_of, read_line
-from funcgate.wire.postgres.frames import Frame, Malformed, frame
-from funcgate.wire.postgres.values import FIXED, TEXT_LIKE, Opaque, shown, unread
+from funcgate.wire.postgres.frames import Frame, Malformed
+from funcgate.wire.postgres.values import unread
 
 from .batch import Batch, Said
+from .copied import NONE, CopiedOut, Copying, lines_in
+from .pending import Pending
 from .shape import EMPTY, Hiding
 
 _encode = encode_value = msgspec.json.Encoder(enc_hook=unread).encode
-_decode = msgspec.json.decode
 _encode_lines = msgspec.json.Encoder(enc_hook=unread).encode_lines
 MEDIA = "application/x-ndjson"
 _native = half("funcgate.wire.postgres._native")
@@ -34,33 +31,31 @@ LEXICAL = {"standard_conforming_strings": "on", "client_encoding": "UTF8"}
 
 
 class Answer:
-    """One statement's answer. `heads` are messages without content, to go first; `failed` that it ended in an error; `held` how
-    many bytes of messages wait for their lines.
+    """One statement's answer. `heads` are messages without content, to go first; `failed` that it ended in an error.
 
     `expected` are the types of the messages that answer what was sent before the statement itself; those in lower case after
-    a ``-`` are not for the caller. `strict`: what cannot be read is not
-    shown. `copy` is the way in which the statement copies: in, out, or "".
+    a ``-`` are not for the caller. `strict`: what cannot be read is not shown. `copy` is how the statement copies.
     """
 
     def __init__(
-        self, expected: Sequence[str], hiding: Hiding, *, strict: bool, columns: Sequence[Column] = (), sql: str = "",
-        copy: str = "",
+        self, expected: Sequence[str], hiding: Hiding, *, strict: bool, columns: Sequence[Column] = (), copy: Copying = NONE,
     ) -> None:  # fmt: skip
         self.heads: list[bytes] = []
         self.done = self.failed = self.suspended = False
         self.copying: bytes = b""
-        self.rows = self.held = 0
+        self.rows = 0
         self.descriptions: list[Sequence[Column]] = []
         self.parameters: list[tuple[int, ...]] = []
         self._expected = deque(expected)
         self._hiding = hiding
         self._strict = strict
-        self._sql = sql
-        self._may_copy = _COPIES.get(copy, b"")
+        self.copy = copy
+        self._may_copy = _COPIES.get(copy.way, b"")
+        self._out: CopiedOut | None = None
         self._described = bool(columns)
         self._shape = hiding.of(columns)
         self._body = self._passing = b""
-        self._messages: deque[Said | Batch] = deque()
+        self._pending = Pending()
 
     def take(self, found: Frame) -> bytes:
         """The line for a message, "" for none. Raises `Malformed` for one that may not come here."""
@@ -91,11 +86,21 @@ class Answer:
 
     @property
     def in_rows(self) -> bool:
-        """Whether rows may come next, and their columns are known."""
+        """Whether rows may come next, and can be read many at once."""
+        if self._out is not None:
+            return self._out.plain and self.copying == backend.COPY_OUT
         return not self._expected and not self.copying and bool(self._shape.columns)
+
+    @property
+    def row_kind(self) -> int:
+        """The type of the messages that rows come in."""
+        return backend.DATA_ROW[0] if self._out is None else backend.COPY_DATA[0]
 
     def take_rows(self, data: bytes) -> tuple[bytes, int]:
         """The lines of all rows that the data begins with, and how many bytes they are. Raises `Malformed`."""
+        if self._out is not None:
+            copied = self._out.bulk(data)
+            return (b"", 0) if copied is None else self._took_rows(copied[0], data[: copied[1]], copied[2], frozenset())
         shape, strict = self._shape, self._strict
         try:
             if _native is not None and shape.plain is not None:
@@ -112,8 +117,7 @@ class Answer:
 
     def _took_rows(self, text: bytes, raw: bytes, rows: int, changed: frozenset[int]) -> tuple[bytes, int]:
         self.rows += rows
-        self.held += len(raw)
-        self._messages.append(Batch(text, raw, changed))
+        self._pending.add_batch(Batch(text, raw, changed))
         return text, len(raw)
 
     @property
@@ -121,76 +125,28 @@ class Answer:
         """Whether an answer to something before the statement is still to come."""
         return bool(self._expected)
 
+    @property
+    def held(self) -> int:
+        """How many bytes of messages wait for their lines."""
+        return self._pending.held
+
     def latest(self) -> bytes:
         """The message that was taken last, to go on at once."""
-        said = self._messages.pop()
-        raw = said.raw if isinstance(said, Batch) else said[2]
-        self.held -= len(raw)
-        return raw
+        return self._pending.latest()
 
-    def line_in(self, data: bytes) -> bytes:
-        """The line of what a caller copies in."""
-        try:
-            text: Any = data.decode()
-        except UnicodeDecodeError:
-            text = {"base64": data}
-        return self._add({"copied": text}, b"", b"")
+    def lines_in(self, data: bytes) -> bytes:
+        """The lines of rows that a caller copies in: they are recorded, and no messages."""
+        lines, count = lines_in(data, self.copy.layout)
+        self._pending.add_silent(count)
+        return lines
 
     def written(self, lines: bytes) -> bytes:
         """The messages for the next masked lines. Raises `Refused(masking.refused)`."""
-        parts: list[bytes] = []
-        at = 0
-        while at < len(lines):
-            said = self._messages[0] if self._messages else None
-            if isinstance(said, Batch) and not said.changed and lines.startswith(said.text, at):
-                parts.append(said.raw)
-                self.held -= len(said.raw)
-                at += len(said.text)
-                self._messages.popleft()
-            elif isinstance(said, Batch) and not said.changed and _native is not None:
-                self._messages.popleft()
-                at = self._rewritten(said, lines, at, parts)
-            else:
-                end = lines.index(b"\n", at)
-                parts.append(self.messages(lines[at:end]))
-                at = end + 1
-        return b"".join(parts)
-
-    def _rewritten(self, batch: Batch, lines: bytes, at: int, parts: list[bytes]) -> int:
-        """The messages of a batch of which some lines were masked; where its masked lines end."""
-        text, raw, begin, place = batch.text, batch.raw, 0, 0
-        while begin < len(text) and at < len(lines):
-            begin, at, end = _native.same(text, begin, lines, at, raw, place)
-            if end > place:
-                parts.append(raw[place:end])
-                place = end
-            if begin < len(text) and at < len(lines):
-                stop = lines.index(b"\n", at)
-                size = 1 + int.from_bytes(raw[place + 1 : place + 5], "big")
-                parts.append(self._masked(backend.DATA_ROW, raw[place : place + size], lines[at:stop]))
-                begin, at, place = text.index(b"\n", begin) + 1, stop + 1, place + size
-        self.held -= place
-        if begin < len(text):
-            self._messages.appendleft(Batch(text[begin:], raw[place:], frozenset()))
-        return at
+        return self._pending.written(lines, self._shape)
 
     def messages(self, line: bytes) -> bytes:
         """The message for the next masked line. Raises `Refused(masking.refused)`."""
-        if isinstance(said := self._messages.popleft(), Batch):
-            self._messages.extendleft(reversed(said.apart()))
-            said = self._messages.popleft()
-        if isinstance(said, Batch):
-            raise TypeError("a batch in a batch")
-        before, kind, raw = said
-        self.held -= len(raw)
-        return raw if line == before else self._masked(kind, raw, line)
-
-    def _masked(self, kind: bytes, raw: bytes, line: bytes) -> bytes:
-        """A message with what masking has left of its line."""
-        try:
-            return self._written(kind, raw, _decode(line))
-        except (msgspec.MsgspecError, KeyError, IndexError, TypeError, ValueError, AttributeError, Malformed):
-            raise Refused(Code.MASKING_REFUSED, private_detail="a masked row that cannot be written") from None
+        return self._pending.message(line, self._shape)
 
     # A small answer that is all there, in one pass.
 
@@ -255,8 +211,7 @@ class Answer:
         self._shape, self.rows, self.done = shape, rows, True
         self.heads += heads
         self.descriptions += described
-        self._messages.extend(said)
-        self.held = size
+        self._pending.add_all(said, size)
         self._body = b"\n".join(lines) + b"\n"
         if all(line is not None for line, _, _ in said):
             self._passing = data[begin:size]
@@ -301,11 +256,13 @@ class Answer:
             return self._line(found, {"suspended": self.rows} if self.suspended else {"tag": ""})
         # Attack: a COPY that nobody asked for, so that the caller waits, or sends what it has.
         if kind == self._may_copy and not self.copying:
-            return self._copy(found)
-        if self.copying == backend.COPY_OUT and kind == backend.COPY_DATA:
-            return self._copied(found)
-        if self.copying == backend.COPY_OUT and kind == backend.COPY_DONE:
-            return self._line(found, {"copied": self.rows})
+            return self._copies(found)
+        if self._out is not None and self.copying == backend.COPY_OUT and kind == backend.COPY_DATA:
+            return self._copied(*self._out.take(found.payload, found.raw, self._pending))
+        if self._out is not None and self.copying == backend.COPY_OUT and kind == backend.COPY_DONE:
+            left = self._copied(*self._out.end(self._pending))
+            self.copying = _COPIED
+            return left + self._line(found, {"copied": self.rows})
         raise Malformed("the database sends a message that may not come here")
 
     def _fields(self, found: Frame, name: str) -> bytes:
@@ -322,34 +279,17 @@ class Answer:
         changed = self._shape.conceal(line, strict=self._strict)
         return self._add(line, found.kind, found.raw, changed=changed)
 
-    def _copy(self, found: Frame) -> bytes:
+    def _copies(self, found: Frame) -> bytes:
         response = backend.read_copy(found.payload)
         self.copying = found.kind
         if found.kind == backend.COPY_OUT:
-            if response.binary and self._strict:
-                raise Refused(Code.MASKING_REFUSED, "A binary COPY cannot be looked at; copy as text.")
-            self._shape = self._hiding.of([Column("", 0, 0, 25, 0)] * response.columns)
+            self._out = CopiedOut(self.copy, response, self._hiding, strict=self._strict)
+            self._pending.layout = self._out.layout
         return self._line(found, {"copy": "out" if found.kind == backend.COPY_OUT else "in"})
 
-    def _copied(self, found: Frame) -> bytes:
-        self.rows += 1
-        data = found.payload
-        try:
-            text = data.decode()
-        except UnicodeDecodeError:
-            if self._strict or self._shape.hides:
-                raise Refused(Code.MASKING_REFUSED, private_detail="COPY data that are not UTF-8") from None
-            return self._line(found, {"data": data})
-        hidden = self._shape.hidden
-        if not self._shape.hides:
-            return self._add([text], found.kind, found.raw)
-        fields = [None if field is None else field.decode() for field in read_line(data.rstrip(b"\n"))]
-        # Attack: a tab inside a CSV value, so that it is taken for two columns, one of which may be shown.
-        if len(fields) != len(hidden) or _COPY_OPTIONS.search(self._sql):
-            raise Refused(Code.MASKING_REFUSED, private_detail="COPY in a format whose columns cannot be told apart")
-        changed = [f if f is None or h is None else h for f, h in zip(fields, hidden, strict=True)]
-        whole = line_of([None if field is None else field.encode() for field in changed]).decode() + "\n"
-        return self._add([whole], found.kind, found.raw, changed=True)
+    def _copied(self, lines: bytes, rows: int) -> bytes:
+        self.rows += rows
+        return lines
 
     def _line(self, found: Frame, value: Any) -> bytes:
         return self._add(value, found.kind, found.raw)
@@ -358,62 +298,15 @@ class Answer:
         return self._say(_encode(value), kind, raw, changed=changed)
 
     def _say(self, line: bytes, kind: bytes, raw: bytes, *, changed: bool = False) -> bytes:
-        self._messages.append((None if changed else line, kind, raw))
-        self.held += len(raw)
+        self._pending.add(None if changed else line, kind, raw)
         return line + b"\n"
 
-    # Writing.
 
-    def _written(self, kind: bytes, raw: bytes, value: Any) -> bytes:
-        if not raw or kind in _NO_VALUES:
-            return raw
-        if kind == backend.DATA_ROW:
-            return self._written_row(raw, value)
-        if kind == backend.COPY_DATA:
-            return frame(kind, value[0].encode())
-        if kind in (backend.ERROR, backend.NOTICE):
-            return backend.fields(kind, {str(k)[:1]: str(v) for k, v in value[_NAMES[kind]].items()})
-        if kind == backend.PARAMETER_STATUS:
-            return backend.status(*map(str, value["parameter"]))
-        if kind == backend.NOTIFICATION:
-            pid, channel, text = value["notification"]
-            return backend.notification(int(pid), str(channel), str(text))
-        raise Refused(Code.MASKING_REFUSED, private_detail="a message that cannot be masked")
-
-    def _written_row(self, raw: bytes, shown_now: list[Any]) -> bytes:
-        """The values that changed: text says what hides it, another type can only say NULL."""
-        values = backend.read_row(raw[5:])
-        if len(shown_now) != len(values):
-            raise ValueError("another number of values")
-        for at, (column, now) in enumerate(zip(self._shape.columns, shown_now, strict=True)):
-            before = shown(column.type, column.format, values[at])
-            if now == before and type(now) is type(before):
-                continue
-            if (type(before) is Opaque and now == before) or (column.type in FIXED and self._shape.hidden[at] is None):
-                continue  # what a detector takes for a value in a time or a number of a fixed kind is none
-            if column.type in TEXT_LIKE and column.type not in _JSON and isinstance(now, str):
-                values[at] = now.encode()
-            elif column.type in _JSON and isinstance(now, str):
-                values[at] = _json(now, versioned=column.type == 3802 and column.format == 1)
-            else:
-                values[at] = None
-        return backend.row(values)
-
-
-_COPY_OPTIONS = re.compile(
-    r"\b(csv|binary|delimiters?|null|header|format|quote|escape|encoding|force\w*)\b", re.IGNORECASE
-)
 _READY = backend.ready(b"I")
+_COPIED = backend.COPY_DONE  # a COPY that is over: no more of it may come
 _COPIES = {"in": backend.COPY_IN, "out": backend.COPY_OUT}
 # What may answer a message before the statement, when the whole answer is read at once.
 _HEADS = {"1": b"1", "2": b"2", "T": b"Tn", "-T": b"Tn"}
-_NAMES = {backend.ERROR: "error", backend.NOTICE: "notice"}
-_JSON = frozenset({114, 3802})
-# Names that the statement gave, and what the server counts.
-_NO_VALUES = frozenset({
-    backend.ROW_DESCRIPTION, backend.COPY_IN, backend.COPY_OUT, backend.COPY_DONE, backend.COMPLETE, backend.EMPTY,
-    backend.SUSPENDED,
-})  # fmt: skip
 
 
 def _tag_line(payload: bytes) -> bytes:
@@ -423,13 +316,3 @@ def _tag_line(payload: bytes) -> bytes:
         TAGS.clear()
     TAGS[payload] = line + b"\n"
     return line
-
-
-def _json(text: str, *, versioned: bool) -> bytes:
-    """JSON again after masking: a label in place of a number, say, needs its quotes."""
-    try:
-        _decode(text)
-        encoded = text.encode()
-    except msgspec.MsgspecError:
-        encoded = _encode(text)
-    return b"\x01" + encoded if versioned else encoded

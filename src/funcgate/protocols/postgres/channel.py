@@ -3,96 +3,30 @@
 import asyncio
 import ssl
 from collections.abc import Mapping
-from typing import cast
 
 from funcgate.core.native import half
-from funcgate.wire.postgres.backend import DATA_ROW
+from funcgate.wire.postgres.backend import COPY_DATA
 from funcgate.wire.postgres.frames import Frame, packet_size, size_of
-from funcgate.wire.postgres.frontend import BIND, QUERY, Bind, Run, read_run
+from funcgate.wire.postgres.frontend import BIND, Bind, Run, read_run
 
-_HIGH_WATER = 256 << 10
+from .stream import Alarm, Ended, Stream
+
 _LEAST_RUN = 20
-_COMPACT = 64 << 10
-_READY = b"Z\0\0\0\5"
 _native = half("funcgate.wire.postgres._native")
+_copying = half("funcgate.wire.postgres._copying")
+
+__all__ = ["Alarm", "Channel", "Ended"]
 
 
-class Ended(Exception):
-    """The other side is gone, or was cut."""
-
-
-class Alarm:
-    """Ends waits that take too long with `TimeoutError`. The loop's timer outlives the waits: one for many of them."""
-
-    __slots__ = ("_at", "_loop", "_timer", "_until", "_waiter")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._timer: asyncio.TimerHandle | None = None
-        self._at = self._until = 0.0
-        self._waiter: asyncio.Future[None] | None = None
-
-    def watch(self, waiter: asyncio.Future[None], within_s: float) -> None:
-        """Let this be the wait from here on, and the only one."""
-        self._waiter = waiter
-        self._until = until = self._loop.time() + within_s
-        if self._timer is None or self._at > until:
-            self.off()
-            self._set(until)
-
-    def off(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _set(self, at: float) -> None:
-        self._at = at
-        self._timer = self._loop.call_at(at, self._ring)
-
-    def _ring(self) -> None:
-        self._timer = None
-        waiter = self._waiter
-        if waiter is None or waiter.done():
-            self._waiter = None
-        elif self._loop.time() < self._until:
-            self._set(self._until)
-        else:
-            waiter.set_exception(TimeoutError())
-
-
-class Channel(asyncio.Protocol):
+class Channel(Stream):
     """`limits` are the largest payloads by type. `on_lost` is done when the connection has ended."""
 
     def __init__(self, limits: Mapping[int, int]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._limits = limits
-        self._buffer = bytearray()
-        self._at = 0
-        self._wanted = 0
-        self._paused = False
-        self.waiter: asyncio.Future[None] | None = None  # to be done when something arrives, or the connection ends
-        self._drained: asyncio.Future[None] | None = None
-        self.transport: asyncio.Transport | None = None
-        self._alarm = Alarm(self._loop)
-        self.ended = False
-        self.on_lost: asyncio.Future[None] = self._loop.create_future()
+        loop = asyncio.get_running_loop()
+        super().__init__(loop, limits)
+        self.on_lost: asyncio.Future[None] = loop.create_future()
 
     # What the loop calls.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-        self.transport.set_write_buffer_limits(high=_HIGH_WATER)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        # Attack: messages sent faster than they are carried, until the memory is gone.
-        there = len(self._buffer) - self._at
-        if there > _HIGH_WATER and there > self._wanted and self.transport and not self._paused:
-            self._paused = True
-            self.transport.pause_reading()
-        waiter, self.waiter = self.waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
 
     def eof_received(self) -> bool:
         self._end()
@@ -111,11 +45,6 @@ class Channel(asyncio.Protocol):
             drained.set_result(None)
 
     # What a session calls.
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing unread is there."""
-        return len(self._buffer) == self._at
 
     def poll(self) -> Frame | None:
         """The next frame, if all of it is there. Raises `Malformed`."""
@@ -138,26 +67,11 @@ class Channel(asyncio.Protocol):
             await self.more(within_s)
         return found
 
-    def whole(self, most: int) -> bytes:
-        """All that is there, if it is not more than that and ends as a ReadyForQuery does; else nothing. It stays there."""
-        buffer, at = self._buffer, self._at
-        if buffer[-6:-1] == _READY and len(buffer) - at <= most:
-            return bytes(buffer) if not at else bytes(buffer[at:])
-        return b""
-
-    def kind(self) -> int:
-        """The type of the next message, -1 if nothing is there."""
-        at = self._at
-        return self._buffer[at] if at < len(self._buffer) else -1
-
     def query(self) -> tuple[str, bytes] | None:
         """The text and the bytes of a Query, if a plain one comes next that is all there, and is taken. None: see `poll`."""
-        if _native is None:
-            return None
-        buffer, at = self._buffer, self._at
-        found: tuple[str, bytes] | None = _native.query(buffer, at, self._limits.get(QUERY[0], 0))
+        found = self.ahead()
         if found is not None:
-            self._taken(at + len(found[1]))
+            self.took(len(found[1]))
         return found
 
     def run(self) -> Run | None:
@@ -173,22 +87,24 @@ class Channel(asyncio.Protocol):
         size = size_of(buffer, at, self._limits)
         return read_run(buffer, at, size) if at + size < len(buffer) else None
 
-    def rows(self, most: int) -> bytes:
-        """What is there, at most so many bytes, if a DataRow comes next that is all in it; else nothing. It stays there."""
+    def rows(self, most: int, kind: int) -> bytes:
+        """What is there, at most so many bytes, if a message of that type comes next that is all in it; else nothing. It stays
+        there."""
         buffer, at = self._buffer, self._at
         there = min(len(buffer) - at, most)
-        if there < 5 or buffer[at] != DATA_ROW[0] or size_of(buffer, at, self._limits) > there:
+        if there < 5 or buffer[at] != kind or size_of(buffer, at, self._limits) > there:
             return b""
         return bytes(buffer[at : at + there])
 
-    def took(self, size: int) -> None:
-        """So many bytes of what is there have been read."""
-        self._wanted = 0
-        if self._at + size == len(self._buffer):
-            self._buffer.clear()
-            self._at = 0
-        else:
-            self._taken(self._at + size)
+    def copied(self, enough: int) -> bytes:
+        """What the CopyData messages hold that come next and are all there, until it is enough; they are taken."""
+        if _copying is None:
+            return b""
+        data, size = _copying.payloads(self._buffer, self._at, self._limits.get(COPY_DATA[0], 0), enough)
+        if size:
+            self.took(size)
+        found: bytes = data
+        return found
 
     def expect(self, limits: Mapping[int, int]) -> None:
         """From here on other messages may come."""
@@ -216,31 +132,6 @@ class Channel(asyncio.Protocol):
     async def more(self, within_s: float = 0.0) -> None:
         """Wait until there is more to read. Raises `Ended`, and `TimeoutError` when nothing comes for so long."""
         await self.arrival(within_s)
-
-    def arrival(self, within_s: float = 0.0) -> asyncio.Future[None]:
-        """As `more`."""
-        if self.ended:
-            raise Ended
-        self.waiter = waiter = self._loop.create_future()
-        if within_s:
-            self._alarm.watch(waiter, within_s)
-        return waiter
-
-    def wake(self) -> None:
-        waiter, self.waiter = self.waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def write(self, data: bytes) -> None:
-        """Raises `Ended`."""
-        if self.transport is None or self.ended:
-            raise Ended
-        self.transport.write(data)
-
-    @property
-    def full(self) -> bool:
-        """Whether the other side does not read as fast as is written."""
-        return self._drained is not None
 
     async def drain(self) -> None:
         while self._drained is not None:
@@ -277,19 +168,8 @@ class Channel(asyncio.Protocol):
     def _take(self, size: int, head: int = 5) -> Frame:
         at = self._at
         raw = bytes(self._buffer[at : at + size])
-        self._taken(at + size)
+        self.took(size)
         return Frame(raw[:1], raw[head:], raw)
-
-    def _taken(self, at: int) -> None:
-        """What is before this place has been read."""
-        self._wanted = 0
-        if at == len(self._buffer):
-            self._buffer.clear()
-            at = 0
-        elif at > _COMPACT:
-            del self._buffer[:at]
-            at = 0
-        self._at = at
 
     def _end(self) -> None:
         self.ended = True

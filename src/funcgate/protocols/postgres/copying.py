@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 
 from funcgate.core.refusal import Code, Refused
 from funcgate.wire.postgres import frontend
-from funcgate.wire.postgres.frames import Frame, Malformed
+from funcgate.wire.postgres.copytext import TEXT, Rows
+from funcgate.wire.postgres.frames import Frame, Malformed, frame
 
 from .answer import Answer
 from .channel import Channel
@@ -18,31 +19,35 @@ _ENDS = frozenset({frontend.COPY_DONE, frontend.COPY_FAIL})
 
 async def copied_in(session: Speaker, upstream: Channel, answer: Answer) -> AsyncIterator[bytes]:
     """Yields lines; what they hold is sent on when the next ones are asked for. Raises `Ended`, `Refused`."""
-    left, over = session.target.limits.max_request, False
-    while not over:
-        lines: list[bytes] = []
+    left, end, rows = session.target.limits.max_request, b"", Rows(answer.copy.layout or TEXT)
+    while not end:
         data: list[bytes] = []
         size = 0
-        while not over and size < _GATHER:
-            found = await _next(session, wait=not data)
-            if found is None:
-                break
-            if found.kind in _IGNORED:
+        while not end and size < _GATHER:
+            if found := session.caller.copied(_GATHER - size):
+                data.append(found)
+                size += len(found)
                 continue
-            if found.kind == frontend.COPY_DATA:
-                size += len(found.payload)
-                lines.append(answer.line_in(found.payload))
-            elif found.kind in _ENDS:
-                over = True
-            else:
+            message = await _next(session, wait=not data)
+            if message is None:
+                break
+            if message.kind == frontend.COPY_DATA:
+                data.append(message.payload)
+                size += len(message.payload)
+            elif message.kind in _ENDS:
+                end = message.raw
+            elif message.kind not in _IGNORED:
                 raise Refused(Code.REQUEST_INVALID, "Only COPY data may come here.")
-            data.append(found.raw)
         left -= size
         if left < 0:
             raise Refused(Code.REQUEST_TOO_LARGE, private_detail="the COPY is larger than max_request")
-        if lines:
-            yield b"".join(lines)
-        upstream.write(b"".join(data))
+        # Attack: a value cut in two messages, each of which is recorded as nothing to hide.
+        whole = rows.take(b"".join(data))
+        if end:
+            whole += rows.rest()
+        if whole:
+            yield answer.lines_in(whole)
+        upstream.write(b"".join([frame(frontend.COPY_DATA, whole) if whole else b"", end]))
         await upstream.drain()
 
 

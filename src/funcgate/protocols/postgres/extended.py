@@ -88,43 +88,62 @@ class Extended:
             return None
         return prepared, statement, found
 
+    def plain_ahead(self) -> Plain | None:
+        """What `run` finds, taken, if it is known by now to be plain. Raises `Malformed`."""
+        if (found := self.run()) is None:
+            return None
+        prepared, _, run = found
+        plan: Plan | None = prepared.plan
+        if plan is None or plan.types is not prepared.types or not plan.holds(self._session):
+            return None
+        return self._plain(plan, self._portal_of(prepared, run), run)
+
     async def carry_run(self, prepared: Prepared, statement: Statement, found: frontend.Run) -> None:
         """Carry out what `run` found. Raises `Ended`, `Malformed`."""
-        session = self._session
-        session.caller.took(len(found.raw))
-        bind = found.bind
-        self._portals[""] = portal = Portal(prepared, bind, self._columns(prepared, bind.results))
-        data, asked = found.raw, [portal]
-        expected: Sequence[str] = _BOUND
-        if found.described:
-            expected = _DESCRIBED
-        elif portal.columns is None:  # the rows cannot be read without it
-            expected = _DESCRIBED_FOR_US
-            head = len(data) - len(frontend.EXECUTE_AND_SYNC)
-            data = data[:head] + frontend.DESCRIBE_UNNAMED + data[head:]
-        else:
-            asked = []
+        portal = self._portal_of(prepared, found)
         if (plan := self._plan(prepared)) is not None:
-            plain = Plain(session, plan, prepared.sql, data, "".join(expected)[:2], portal)
-            carried = False
+            plain = self._plain(plan, portal, found)
             try:
-                carried = await session.carry(plain)
-            finally:
-                if not plain.passed:
-                    self._forget(_UNNAMED)
-            if plain.passed:
-                if asked:
-                    self._described(portal, plain.shape.columns)
-                if session.passed():
-                    await session.flush()
-                return
-            await self._followed(plain, portal, asked, kept=carried and not plain.failed)
-        else:
-            await self._carry(statement.function, prepared, Sending(data, expected), portal, asked, _UNNAMED)
-        if self._failed or session.unsynced:
+                carried = await self._session.carry(plain)
+            except BaseException:
+                self._forget(_UNNAMED)
+                raise
+            await self.carried(plain, portal, carried=carried)
+            return
+        expected, data = _expected(portal, found)
+        asked = [portal] if expected is not _BOUND else []
+        await self._carry(statement.function, prepared, Sending(data, expected), portal, asked, _UNNAMED)
+        await self._over()
+
+    async def carried(self, plain: Plain, portal: Portal, *, carried: bool) -> None:
+        """After a run that was plain."""
+        session = self._session
+        if plain.passed:
+            if plain.asks:
+                self.described(portal, plain.shape.columns)
+            if session.passed():
+                await session.flush()
+            return
+        self._forget(_UNNAMED)
+        asked = [portal] if plain.asks else []
+        await self._followed(plain, portal, asked, kept=carried and not plain.failed)
+        await self._over()
+
+    async def _over(self) -> None:
+        if self._failed or self._session.unsynced:
             await self._sync()
         else:
-            await session.ready()
+            await self._session.ready()
+
+    def _portal_of(self, prepared: Prepared, found: frontend.Run) -> Portal:
+        """The unnamed portal, bound. What binds it is taken."""
+        self._session.caller.took(len(found.raw))
+        self._portals[""] = portal = Portal(prepared, found.bind, self._columns(prepared, found.bind.results))
+        return portal
+
+    def _plain(self, plan: Plan, portal: Portal, found: frontend.Run) -> Plain:
+        expected, data = _expected(portal, found)
+        return Plain(self._session, plan, portal.prepared.sql, data, "".join(expected)[:2], portal)
 
     def _columns(self, prepared: Prepared, formats: tuple[int, ...]) -> Sequence[backend.Column] | None:
         """The columns that a Bind will bring; None where the database has to be asked."""
@@ -369,7 +388,7 @@ class Extended:
             return
         parameters = iter(answer.parameters)
         for about, columns in zip(asked, answer.descriptions, strict=True):
-            self._described(about, columns)
+            self.described(about, columns)
             if isinstance(about, Prepared):
                 about.types = next(parameters)
         if exchange.sending.executes and prepared.statement is not None:
@@ -378,7 +397,7 @@ class Extended:
             if portal is not None and running is not None and answer.suspended:
                 portal.prepared, portal.columns = running  # which nothing that it does can close
 
-    def _described(self, about: Prepared | Portal, columns: Sequence[backend.Column]) -> None:
+    def described(self, about: Prepared | Portal, columns: Sequence[backend.Column]) -> None:
         about.columns = columns
         prepared = about if isinstance(about, Prepared) else about.prepared
         named = prepared.statement is not None and prepared.statement.handle is not None
@@ -435,6 +454,17 @@ class Extended:
         for each in unasked:
             await self._session.unasked(each)
         return found
+
+
+def _expected(portal: Portal, found: frontend.Run) -> tuple[Sequence[str], bytes]:
+    """What comes before the rows, and what to send for that."""
+    data = found.raw
+    if found.described:
+        return _DESCRIBED, data
+    if portal.columns is not None:
+        return _BOUND, data
+    head = len(data) - len(frontend.EXECUTE_AND_SYNC)  # the rows cannot be read without it
+    return _DESCRIBED_FOR_US, data[:head] + frontend.DESCRIBE_UNNAMED + data[head:]
 
 
 def _check_name(name: str) -> None:

@@ -6,6 +6,7 @@ way of statement.py from the step where that was seen; nothing is refused here t
 
 from collections.abc import Mapping, Sequence
 from time import monotonic, time
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -28,6 +29,7 @@ from .target import PostgresSite, PostgresTarget
 
 _ORDINARY = frozenset({"select", "insert", "update", "upsert", "delete", "merge"})
 _native = half("funcgate.wire.postgres._native")
+_drive = half("funcgate.protocols.postgres._drive")
 # What comes before the rows, as the compiled half has it and as `Answer` has it.
 _EXPECTED: Mapping[str, Sequence[str]] = {"": (), "2": ("2",), "2T": ("2", "T"), "2-": ("2", "-T")}
 
@@ -119,6 +121,11 @@ class Plain(StatementExchange):
         self.sending = Sending(self._data, _EXPECTED[self._asked])
 
     @property
+    def asks(self) -> bool:
+        """Whether the columns are described with the answer."""
+        return self._asked != "2"
+
+    @property
     def failed(self) -> bool:
         return not self.passed and super().failed
 
@@ -203,8 +210,20 @@ class Plain(StatementExchange):
             self._unplain()
             self.answer = answer = Answer(
                 self.sending.expected, self._plan.hiding, strict=self._plan.strict,
-                columns=(self.portal.columns if self.portal is not None else None) or (), sql=self.prepared.sql,
+                columns=(self.portal.columns if self.portal is not None else None) or (),
             )  # fmt: skip
             if answer.whole(data) != self._lines:
                 raise Refused(Code.MASKING_REFUSED, private_detail="an answer that is read in two ways")
             await super().deliver(reply)
+
+
+
+if not TYPE_CHECKING and _drive is not None:
+    _slow = Plain
+
+    class Plain(_drive.Way, _slow):
+        """The compiled half in front."""
+
+        __slots__ = ()
+
+    _drive.plain_is(_slow, Plain, EMPTY, MEDIA, TAGS, encode_value, WHOLE, lost)

@@ -1,16 +1,22 @@
 """Several statements in one simple query: each is a call, all are judged before the first is sent, the text is sent once."""
 
 import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
 
+from funcgate.catalog.sql import Statement
 from funcgate.core.call import Permit
 from funcgate.core.lease import Lease
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
-from funcgate.wire.postgres import backend
+from funcgate.gateway import Gateway
+from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.frames import Frame
 
 from .answer import Answer
 from .exchange import Speaker
+from .handles import Handles
+from .origins import moves_path
 from .statement import Prepared, Sending, StatementExchange
 
 
@@ -110,3 +116,67 @@ class Part(StatementExchange):
         if not self._script.told:
             self._script.told = True
             await self.say(backend.refusal(refused, self.call_id))
+
+
+class Conductor(Speaker, Protocol):
+    """What a script asks of its session. `script_task` runs it."""
+
+    gateway: Gateway
+    handles: Handles
+    script_task: asyncio.Task[None] | None
+
+    async def cancelled_by_caller(self) -> None: ...
+
+    async def abort(self) -> None: ...
+
+    def took_effect(self, statement: Statement, *, values: Sequence[Any] = (), failed: bool = False) -> None: ...
+
+
+async def run_script(session: Conductor, sql: str, statements: Sequence[Statement]) -> None:
+    """Carry all statements of a text. Raises `Ended`."""
+    script = Script(len(statements))
+    last = len(statements) - 1
+    parts = [
+        Part(
+            session,
+            each.function,
+            Prepared(each.sql, each, ()),
+            Sending(frontend.query(sql), ready=at == last),
+            script,
+            at,
+        )
+        for at, each in enumerate(statements)
+    ]
+    for before, part in zip(statements, parts[1:], strict=False):
+        part.certain = parts[part.at - 1].certain and not (before.relations_change or moves_path(before))
+    snapshot = session.site.snapshot
+
+    async def carry(part: Part) -> None:
+        try:
+            await session.gateway.carry(part, snapshot)
+        finally:
+            if not part.finished:
+                script.give_up()
+
+    session.script_task = running = asyncio.ensure_future(_all([carry(part) for part in parts]))
+    cancelled = False
+    try:
+        await running
+    except asyncio.CancelledError:
+        await session.cancelled_by_caller()
+        cancelled = True
+    finally:
+        running.cancel()
+        session.script_task = None
+    refused = cancelled or any(part.refused is not None for part in parts)
+    if refused:
+        await session.abort()
+    failed = refused or any(part.answer is None or part.answer.failed for part in parts)
+    for each in statements:
+        session.took_effect(each, failed=failed)
+    if failed:
+        session.handles.closed("")
+
+
+async def _all(work: Sequence[Coroutine[Any, Any, None]]) -> None:
+    await asyncio.gather(*work)

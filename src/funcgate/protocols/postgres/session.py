@@ -25,9 +25,10 @@ from .extended import Extended
 from .handles import Handles
 from .labels import labelled
 from .notifying import Notification
-from .origins import Origins, moves_path
+from .origins import Origins
 from .plain import Plain, Plan, plan_of
-from .script import Part, Script
+from .quick import quick_of
+from .script import run_script
 from .statement import Prepared, Sending, StatementExchange
 from .target import PostgresSite, PostgresTarget, SessionLimits
 from .upstream import Upstream
@@ -38,6 +39,7 @@ _MOST_STATEMENTS = 100  # of one text
 _REPAIR_S = 10.0
 _MOST_PLANS = 500
 _QUERY, _BIND = frontend.QUERY[0], frontend.BIND[0]
+_CANCELLED = backend.error("ERROR", "57014", "canceling statement due to user request")
 _QUIET = frozenset({frontend.COPY_DATA, frontend.COPY_DONE, frontend.COPY_FAIL})
 
 
@@ -69,20 +71,21 @@ class Session:
         self.origins = Origins()
         self.accounts = sites.accounts
         self.renew_key()
-        self._gateway = gateway
+        self.gateway = gateway
         self.sites = sites
-        self._extended = Extended(self)
-        self.handles = Handles(self._extended.names)
+        self.extended = Extended(self)
+        self.handles = Handles(self.extended.names)
         self._task: asyncio.Task[Any] | None = None  # the session's own
-        self._script_task: asyncio.Task[None] | None = None
+        self.script_task: asyncio.Task[None] | None = None
         self._carrying = False
         self._loop = asyncio.get_running_loop()
-        self._alarm = Alarm(self._loop)
+        self.alarm = Alarm(self._loop)
         self._named: tuple[Principal, str] | None = None
         self.held: list[bytes] = []  # for the caller, with what comes next
         self._cancelling: set[asyncio.Task[None]] = set()
         self._cancelled = False
         self._plans: dict[int, Plan] = {}
+        self._quick = quick_of(self, self._loop)
 
     @property
     def site(self) -> PostgresSite:
@@ -106,11 +109,14 @@ class Session:
                 if kind == _QUERY and (query := caller.query()) is not None:
                     await self._query(*query)
                     continue
-                if kind == _BIND and (run := self._extended.run()) is not None:
-                    await self._extended.carry_run(*run)
+                if kind == _BIND and (run := self.extended.run()) is not None:
+                    await self.extended.carry_run(*run)
                     continue
                 found = (caller.poll() if kind >= 0 else None) or await self._next()
                 if found is None:
+                    if (left := self._quick.left) is not None:
+                        self._quick.left = None
+                        await self._settle(*left)
                     continue
                 if found.kind == frontend.TERMINATE:
                     return
@@ -122,23 +128,38 @@ class Session:
         """One call through the gateway. False when it was refused, or cancelled by its caller."""
         self._carrying = True
         try:
-            await self._gateway.carry(exchange, self.sites.site.snapshot)
+            await self.gateway.carry(exchange, self.sites.site.snapshot)
         except asyncio.CancelledError:
             self._carrying = False
-            await self._cancelled_by_caller()
+            await self.cancelled_by_caller()
             exchange.refused = Refused(Code.REQUEST_INVALID)
         finally:
             self._carrying = False
         return exchange.refused is None
 
-    async def _cancelled_by_caller(self) -> None:
+    async def cancelled_by_caller(self) -> None:
         """Tell that what did not run yet was cancelled. Raises the cancellation again when it is the session's own end."""
         asked, self._cancelled = self._cancelled, False
         if not asked or self._task is None:
             raise asyncio.CancelledError
-        if self._script_task is None and self._task.uncancel():
+        if self.script_task is None and self._task.uncancel():
             raise asyncio.CancelledError  # the caller has gone, too
-        await self.tell(backend.error("ERROR", "57014", "canceling statement due to user request"))
+        await self.tell(_CANCELLED)
+
+    async def _settle(self, plain: Plain, error: BaseException | None) -> None:
+        """What is left to do after a statement that was carried beside the session's task (quick.py)."""
+        if isinstance(error, asyncio.CancelledError) and self._cancelled:
+            self._cancelled = False
+            await self.tell(_CANCELLED)
+            plain.refused = Refused(Code.REQUEST_INVALID)
+        elif error is not None:
+            raise error
+        self._cancelled = False
+        carried = plain.refused is None
+        if plain.portal is not None:
+            await self.extended.carried(plain, plain.portal, carried=carried)
+        else:
+            await self._carried(plain, carried=carried)
 
     async def refuse(self, why: Refused) -> None:
         """Record and tell a refusal of something that is no call yet."""
@@ -189,8 +210,10 @@ class Session:
             task = asyncio.ensure_future(self.upstream.cancel())
             self._cancelling.add(task)
             task.add_done_callback(self._cancelling.discard)
+        elif self._quick.busy:
+            self._cancelled = self._quick.cancel() or self._cancelled
         elif not self._cancelled:
-            running: asyncio.Task[Any] | None = self._script_task or (self._task if self._carrying else None)
+            running: asyncio.Task[Any] | None = self.script_task or (self._task if self._carrying else None)
             if running is not None:
                 self._cancelled = True
                 running.cancel()
@@ -239,7 +262,7 @@ class Session:
             self.settings = hashlib.sha256(f"{self.settings}\n{statement.sql}".encode()).hexdigest()
         self.handles.took_effect(statement, values=values, failed=failed)
         if statement.control == "rollback_to":
-            self._extended.names.portals_ended()
+            self.extended.names.portals_ended()
         self.origins.took_effect(statement)
 
     async def unasked(self, found: Frame) -> None:
@@ -255,10 +278,10 @@ class Session:
             await self._query(frontend.read_query(found.payload), found.raw)
         elif kind == frontend.FUNCTION_CALL:
             await self.refuse(Refused(Code.REQUEST_INVALID, "Function-call messages are not carried."))
-            await self._after_refusal()
+            await self.abort()
             await self.ready()
         elif kind not in _QUIET:  # COPY data that come after the COPY was refused, as the server has it
-            await self._extended.take(found)
+            await self.extended.take(found)
 
     # Simple queries.
 
@@ -270,14 +293,7 @@ class Session:
             statements = target.catalog.analyse(sql)
             if len(statements) == 1 and (plan := self._plan(statements[0], target)) is not None:
                 plain = Plain(self, plan, sql, raw)
-                carried = await self.carry(plain)
-                if plain.passed:
-                    if self.passed():
-                        await self.flush()
-                    return
-                if not carried:
-                    await self._after_refusal()
-                await self.ready()
+                await self._carried(plain, carried=await self.carry(plain))
                 return
             if len(statements) > _MOST_STATEMENTS:
                 raise Refused(Code.REQUEST_TOO_LARGE, f"A text may hold {_MOST_STATEMENTS} statements.")
@@ -287,7 +303,7 @@ class Session:
                 statements, sql = named, _BETWEEN.join(each.sql for each in named)
         except Refused as why:
             await self.refuse(why)
-            await self._after_refusal()
+            await self.abort()
             await self.ready()
             return
         if not statements:
@@ -296,17 +312,30 @@ class Session:
             prepared = Prepared(sql, statements[0], ())
             exchange = StatementExchange(self, statements[0].function, prepared, Sending(frontend.query(sql)))
             if not await self.carry(exchange):
-                await self._after_refusal()
+                await self.abort()
             else:
                 self.took_effect(statements[0], failed=exchange.answer is None or exchange.answer.failed)
         else:
-            await self._script(sql, statements)
+            await run_script(self, sql, statements)
         await self.ready()
+
+    async def _carried(self, plain: Plain, *, carried: bool) -> None:
+        if plain.passed:
+            if self.passed():
+                await self.flush()
+            return
+        if not carried:
+            await self.abort()
+        await self.ready()
+
+    def plan_now(self, statement: Statement) -> Plan | None:
+        """The plan that was made of it before, if that holds."""
+        plan = self._plans.get(id(statement))
+        return plan if plan is not None and plan.statement is statement and plan.holds(self) else None
 
     def _plan(self, statement: Statement, target: PostgresTarget) -> Plan | None:
         """What is known of it, if it is plain and can be told by now."""
-        plan = self._plans.get(id(statement))
-        if plan is not None and plan.statement is statement and plan.holds(self):
+        if (plan := self.plan_now(statement)) is not None:
             return plan
         plan = plan_of(self, target, "", Prepared("", statement, ()))
         if plan is not None:
@@ -331,53 +360,6 @@ class Session:
             ahead.took_effect(out[-1])
         return tuple(out)
 
-    async def _script(self, sql: str, statements: tuple[Statement, ...]) -> None:
-        script = Script(len(statements))
-        last = len(statements) - 1
-        parts = [
-            Part(
-                self,
-                each.function,
-                Prepared(each.sql, each, ()),
-                Sending(frontend.query(sql), ready=at == last),
-                script,
-                at,
-            )
-            for at, each in enumerate(statements)
-        ]
-        for before, part in zip(statements, parts[1:], strict=False):
-            part.certain = parts[part.at - 1].certain and not (before.relations_change or moves_path(before))
-        snapshot = self.site.snapshot
-
-        async def carry(part: Part) -> None:
-            try:
-                await self._gateway.carry(part, snapshot)
-            finally:
-                if not part.finished:
-                    script.give_up()
-
-        self._script_task = running = asyncio.ensure_future(_all([carry(part) for part in parts]))
-        cancelled = False
-        try:
-            await running
-        except asyncio.CancelledError:
-            await self._cancelled_by_caller()
-            cancelled = True
-        finally:
-            running.cancel()
-            self._script_task = None
-        refused = cancelled or any(part.refused is not None for part in parts)
-        if refused:
-            await self._after_refusal()
-        failed = refused or any(part.answer is None or part.answer.failed for part in parts)
-        for each in statements:
-            self.took_effect(each, failed=failed)
-        if failed:
-            self.handles.closed("")
-
-    async def _after_refusal(self) -> None:
-        await self.abort()
-
     def target_now(self) -> PostgresTarget:
         """The target as the configuration has it now. Raises `Refused`."""
         target = self.site.targets.get(self.target.name)
@@ -392,7 +374,7 @@ class Session:
     async def _next(self) -> Frame | None:
         """The caller's next message, None when one has come that may begin a run. What the database says unasked meanwhile is
         passed on."""
-        caller, upstream = self.caller, self.upstream
+        caller, upstream, quick = self.caller, self.upstream, self._quick
         if upstream is None:
             raise Ended
         if self.held:
@@ -405,9 +387,15 @@ class Session:
                 await self._farewell(upstream)
             waiter: asyncio.Future[None] = self._loop.create_future()
             caller.waiter = upstream.channel.waiter = waiter
-            self._alarm.watch(waiter, self.limits.idle_timeout_s)
-            await waiter
-            if not caller.empty:
+            self.alarm.watch(waiter, self.limits.idle_timeout_s)
+            quick.sleeps(waiter)
+            try:
+                await waiter
+                if quick.busy:
+                    await quick.free()
+            finally:
+                quick.awake()
+            if quick.left is not None or not caller.empty:
                 return None
         return found
 
@@ -418,11 +406,12 @@ class Session:
         raise Ended
 
     def _end(self) -> None:
-        self._alarm.off()
+        self._quick.end()
+        self.alarm.off()
         if self.held and not self.caller.ended:
             self.caller.write(b"".join(self.held))
         # Attack: sessions that live for a while, and leave what they knew in rings that the collector never looks at again.
-        self._extended.end()
+        self.extended.end()
         self.origins.end()
         self._plans.clear()
         self._task = None
@@ -440,6 +429,3 @@ async def _cancel_and_close(upstream: Upstream) -> None:
     await upstream.cancel()
     upstream.channel.abort()
 
-
-async def _all(work: list) -> None:  # type: ignore[type-arg]
-    await asyncio.gather(*work)

@@ -22,6 +22,7 @@ from funcgate.wire.postgres.values import SPELLED, Opaque, shown
 
 from .answer import MEDIA, Answer
 from .channel import Ended
+from .copied import Copying
 from .copying import copied_in
 from .exchange import PostgresExchange, Speaker
 from .roles import check_keeps_role
@@ -30,6 +31,8 @@ from .target import PostgresTarget
 
 WHOLE = 64 << 10  # bytes of lines; a larger answer comes piece by piece
 _PIECE = 160 << 10  # what is made durable, and leaves, together
+_LARGEST = 512 << 10  # the same, where much comes fast
+_FAST_S = 0.05  # for a piece
 # Attack: large values in a hidden column. Their lines are small, the messages that wait behind these are not.
 _HELD = 1 << 20
 _STEP = 40 << 10  # what is read before others have their turn
@@ -176,22 +179,21 @@ class StatementExchange(PostgresExchange):
         portal, statement = self.portal, self.prepared.statement
         self.answer = Answer(
             self.sending.expected, hiding, strict=strict, columns=(portal.columns if portal is not None else None) or (),
-            sql=self.prepared.sql, copy=statement.copy if statement is not None else "",
+            copy=Copying.by(statement, max(self.session.target.limits.max_response, _HELD)),
         )  # fmt: skip
         if self.sending.ready and (body := await self._whole()) is not None:
             return Reply(status=200, headers=[], media=MEDIA, body=body)
         lines = self.lines()
         if statement is not None and statement.copy == "in":
-            return Reply(
-                status=200, headers=[], media=MEDIA, stream=lines
-            )  # what is copied is recorded before it is sent
+            # What is copied is recorded before it is sent.
+            return Reply(status=200, headers=[], media=MEDIA, stream=lines, lines=True)
         pieces: list[bytes] = []
         size = 0
         async for piece in lines:
             pieces.append(piece)
             size += len(piece)
             if size > WHOLE or self.answer.held > _HELD:
-                return Reply(status=200, headers=[], media=MEDIA, stream=_more(b"".join(pieces), lines))
+                return Reply(status=200, headers=[], media=MEDIA, stream=_more(b"".join(pieces), lines), lines=True)
         failed = self.answer.failed
         return Reply(status=400 if failed else 200, headers=[], media=MEDIA, body=b"".join(pieces))
 
@@ -233,20 +235,24 @@ class StatementExchange(PostgresExchange):
             if self.session.held:
                 await self.session.flush()
             return await what(max(left_s, _LEAST_S))
-        except TimeoutError:
-            raise Refused(Code.TARGET_TIMEOUT, private_detail="the database took too long") from None
-        except Ended:
-            raise (CallerGone() if self.session.caller.ended else lost()) from None
+        except (TimeoutError, Ended) as error:
+            raise self.unanswered(error) from None
         except Malformed as malformed:
             raise Refused(Code.TARGET_UNREACHABLE, private_detail=str(malformed)) from None
+
+    def unanswered(self, error: TimeoutError | Ended) -> Refused | CallerGone:
+        """What it means that a wait for the database ended with this."""
+        if isinstance(error, TimeoutError):
+            return Refused(Code.TARGET_TIMEOUT, private_detail="the database took too long")
+        return CallerGone() if self.session.caller.ended else lost()
 
     async def lines(self) -> AsyncIterator[bytes]:
         """The answer, in pieces of whole lines. Raises `Refused(target.…)`."""
         answer = self._known()
         gathered: list[bytes] = []
-        size = 0
+        size, most, since = 0, _PIECE, monotonic()
         while not self._over(answer):
-            full = size > _PIECE or (answer.held > _HELD and size > 0)
+            full = size > most or (answer.held > _HELD and size > 0)
             if not full and (line := self._rows(answer, _STEP)):
                 gathered.append(line)
                 size += len(line)
@@ -255,8 +261,9 @@ class StatementExchange(PostgresExchange):
                 continue
             if full:
                 self._spend(answer.rows, size)
+                most = min(2 * most, _LARGEST) if monotonic() - since < _FAST_S else _PIECE
                 yield b"".join(gathered)
-                gathered, size = [], 0
+                gathered, size, since = [], 0, monotonic()
             found = await self._frame()
             if found.kind == backend.READY:
                 self._ready(found, answer)
@@ -279,7 +286,7 @@ class StatementExchange(PostgresExchange):
         if upstream is None or not answer.in_rows:
             return b""
         try:
-            if not (data := upstream.channel.rows(most)):
+            if not (data := upstream.channel.rows(most, answer.row_kind)):
                 return b""
             lines, size = answer.take_rows(data)
         except Malformed as malformed:

@@ -19,6 +19,8 @@ REBUILD = "index.rebuild"  # its being there asks whoever keeps the index to mak
 VERSION = 2  # of the tables, and of how facts and words become keys: another one is rebuilt
 _APPLICATION = 0x66676978
 BUSY_S = 10.0
+_PAGE_BYTES = 16384  # of a new index; one that is there keeps its own
+_CHECKPOINT_BYTES = 16 << 20
 
 
 _TABLES = """
@@ -40,6 +42,7 @@ CREATE TABLE texts (n INTEGER PRIMARY KEY, text BLOB NOT NULL);  -- of some call
 CREATE VIRTUAL TABLE words USING fts5 (text, content = '', columnsize = 0, tokenize = 'ascii');
 INSERT INTO words (words, rank) VALUES ('usermerge', 2);
 INSERT INTO words (words, rank) VALUES ('automerge', 8);
+INSERT INTO words (words, rank) VALUES ('pgsz', 16000);  -- bytes of a leaf, so that it fits into a page
 INSERT INTO words (words, rank) VALUES ('hashsize', 16777216);  -- bytes of memory, so that a batch is written once
 CREATE TABLE due (seq INTEGER PRIMARY KEY, change BLOB NOT NULL);  -- expiry that the journal announced, not seen done yet
 """
@@ -98,6 +101,7 @@ def create(path: Path, check: str, *, text: bool) -> sqlite3.Connection:
     # Readable by its owner only, from the first byte on; SQLite gives the files beside it the same mode.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S, check_same_thread=False)
+    db.execute(f"PRAGMA page_size = {_PAGE_BYTES:d}")
     _settle(db, writing=True)
     db.executescript(f"BEGIN IMMEDIATE; {_TABLES}")
     db.executemany(
@@ -163,7 +167,8 @@ def _settle(db: sqlite3.Connection, writing: bool) -> None:
         # A power cut may take the last batches back, position and all: they are read again.
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten
-        db.execute("PRAGMA wal_autocheckpoint = 4000")
+        [page_bytes] = db.execute("PRAGMA page_size").fetchone()
+        db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_BYTES // page_bytes:d}")
         db.execute("PRAGMA journal_size_limit = 67108864")
 
 

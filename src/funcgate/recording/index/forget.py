@@ -27,7 +27,7 @@ from .search import Search
 
 _AT_ONCE = 500
 _OF_CONTENT = (Fact.OBJECT, Fact.ELSEWHERE)
-_PAGES = 500  # of the words' index, merged at once
+_PAGES = 250  # leaves of the words' index, merged at once
 _DONE, _BEGIN, _GO_ON = 0, 1, 2
 _SET_MERGING = "UPDATE meta SET value = ? WHERE name = 'merging'"
 _MAX_LOOKS = 3600  # at an order; what is still in use by then is left to the next one

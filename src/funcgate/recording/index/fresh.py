@@ -1,12 +1,25 @@
-"""A call that the index does not hold yet, from its entries: nearly every call, and the quick way for it.
+"""Calls that the index does not hold yet, from their entries: nearly all calls, and the quick way for them.
 
-What it gives is what `fold.Fold` makes of the same entries, which does it for calls that the index holds already.
+What it gives is what `fold.Fold` makes of the same entries, which does it for calls that the index holds already. All of it
+exists a second time, compiled (`_native.pyx`): `half` is the one that is used.
 """
 
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+from funcgate.core.entry import Kind
+from funcgate.core.native import half
+from funcgate.recording.folder import Line
+
+from .bits import CHUNK, appended
+from .fold import microseconds, pack
 from .parts import Part, Parts
 from .seen import Seen, add_words
 
-_ANSWERED = "answered"
+NATIVE = half("funcgate.recording.index._native")
+_ARRIVED, _ANSWERED = Kind.ARRIVED.value, Kind.ANSWERED.value
 
 
 class Fresh:
@@ -82,3 +95,92 @@ class Fresh:
         if self._objects or self._away:
             found.append(Part(parts.elsewhere(self._objects, self._away)))
         self.parts = found
+
+
+def gather(
+    lines: Iterable[Line],
+    read: Callable[[Line], Seen | None],
+    doubting: bool,
+    text: bool,
+    fresh: dict[str, Fresh],
+    doubted: set[str],
+    later: list[tuple[Seen, Line]],
+) -> None:
+    """Put the lines into `fresh`, by the names of calls; into `later` those of calls that the index may hold. `read` gives
+    None for a line of no call. `doubting`: it may hold any call."""
+    name, segment = "", 0
+    for line in lines:
+        seen = read(line)
+        if seen is None:
+            continue
+        call = seen.call
+        one = fresh.get(call)
+        if one is None:
+            if seen.kind != _ARRIVED or doubting or call in doubted:
+                doubted.add(call)
+                later.append((seen, line))
+                continue
+            one = fresh[call] = Fresh(seen, line.seq)
+        if line.segment is not name:
+            name, segment = line.segment, int(line.segment[:8])
+        one.add(seen, segment, line.offset, text)
+
+
+def finished(fresh: Mapping[str, Fresh], n: int, parts: Parts) -> list[Fresh]:
+    """The calls in the order of their first lines, numbered from `n` on."""
+    ordered = sorted(fresh.values(), key=attrgetter("seq"))  # numbers rise with lines: times are found by halving
+    for number, one in enumerate(ordered, n):
+        one.finish(number, parts)
+    return ordered
+
+
+def rows(fresh: Sequence[Fresh]) -> list[tuple[Any, ...]]:
+    """Rows of the table of calls."""
+    times: dict[str, int] = {}
+    values = []
+    for one in fresh:
+        at = times.get(one.at)
+        if at is None:
+            at = times[one.at] = microseconds(one.at)
+        values.append((one.n, one.call, one.seq, at, b"".join([part.packed for part in one.parts]), pack(one.places)))
+    return values
+
+
+def said(fresh: Sequence[Fresh], words: Callable[[str], str] | None) -> list[tuple[int, str]]:
+    """What the words' index is to hold, as `Keys.said` tells it: number and text. `words` hashes them; None: as they are."""
+    return [
+        (one.n, (text if words is None else words(text)) + "".join([part.said for part in one.parts]))
+        for one in fresh
+        if one.text and (text := one.text.decode("utf-8", "ignore")) is not None
+    ]
+
+
+def extended(
+    fresh: Sequence[Fresh], held: Callable[[list[int]], Mapping[int, bytes]]
+) -> list[tuple[int, bytes]] | None:
+    """The sets of calls of one chunk with these more, by their keys, which rise. `held` gives what there is of many keys."""
+    adding = _members(fresh)
+    keys = sorted(adding)
+    there = held(keys)
+    return [(key, appended(there.get(key, b""), adding[key])) for key in keys]
+
+
+def _members(fresh: Iterable[Fresh]) -> dict[int, list[int]]:
+    """For each key the calls that have it, by their place in the chunk, rising."""
+    by_part: defaultdict[Part, list[int]] = defaultdict(list)
+    for one in fresh:
+        member = one.n & CHUNK - 1
+        for part in one.parts:
+            by_part[part].append(member)
+    found: dict[int, list[int]] = {}
+    shared: set[int] = set()
+    for part, members in by_part.items():
+        for key in part.keys:
+            if key in found:
+                found[key] = found[key] + members
+                shared.add(key)
+            else:
+                found[key] = members
+    for key in shared:
+        found[key].sort()
+    return found

@@ -1,7 +1,7 @@
 """Lines of the journal into calls: those that the index does not hold yet, and those that it does. Writes nothing."""
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -10,6 +10,7 @@ from funcgate.core.entry import Kind
 from funcgate.recording.folder import Line
 from funcgate.recording.reader import Open, with_room
 
+from . import fresh
 from .admin import admin_rows
 from .fold import Fold, Row
 from .fresh import Fresh
@@ -17,7 +18,7 @@ from .keys import Keys
 from .parts import Parts
 from .seen import Seen, decode, filled, whole_entry
 
-_ARRIVED, _ADMIN = Kind.ARRIVED.value, Kind.ADMIN.value
+_ADMIN = Kind.ADMIN.value
 Stored = Callable[[set[str]], dict[str, Row]]
 
 
@@ -33,7 +34,8 @@ class Gathering:
     """For one index. `stored` gives its rows of these calls, `opened` entries with what is encrypted or kept elsewhere."""
 
     def __init__(self, keys: Keys, stored: Stored, opened: Open, *, text: bool) -> None:
-        self.parts = Parts(keys)
+        self.half: Any = fresh.NATIVE or fresh
+        self.parts = Parts(keys, self.half.Part)
         self._fold = Fold(keys, text=text)
         self._stored = stored
         self._opened = opened
@@ -42,60 +44,44 @@ class Gathering:
     def gather(self, lines: Sequence[Line], number: int, *, doubting: bool) -> Gathered:
         """The calls of the lines; the first new one gets the number. `doubting`: look for all of them in the index, also for
         those that arrive."""
-        fresh: dict[str, Fresh] = {}
+        calls: dict[str, Fresh] = {}
         doubted: set[str] = set()
         later: list[tuple[Seen, Line]] = []
         admin: list[tuple[Any, ...]] = []
-        text, name, segment = self._text, "", 0
-        for line in lines:
-            try:
-                seen = decode(line.line)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                if (again := self._read(line)) is None:
-                    continue
-                seen = again
-            if seen.sealed or seen.object or seen.args_object:
-                if (opened := self._filled(seen, line)) is None:
-                    continue
-                seen = opened
-            if seen.kind == _ADMIN:
-                admin += admin_rows(line)
-            call = seen.call
-            if not call:
-                continue
-            one = fresh.get(call)
-            if one is None:
-                if seen.kind != _ARRIVED or doubting or call in doubted:
-                    doubted.add(call)
-                    later.append((seen, line))
-                    continue
-                one = fresh[call] = Fresh(seen, line.seq)
-            if line.segment is not name:
-                name, segment = line.segment, int(line.segment[:8])
-            one.add(seen, segment, line.offset, text)
+        self.half.gather(lines, partial(self._seen, admin), doubting, self._text, calls, doubted, later)
         rows = self._stored(doubted) if doubted else {}
-        self._take(later, rows, fresh)
-        return Gathered(self._finished(fresh, number), list(rows.values()), admin)
+        self._take(later, rows, calls)
+        return Gathered(self.half.finished(calls, number, self.parts), list(rows.values()), admin)
 
-    def _take(self, later: Sequence[tuple[Seen, Line]], rows: dict[str, Row], fresh: dict[str, Fresh]) -> None:
+    def _take(self, later: Sequence[tuple[Seen, Line]], rows: dict[str, Row], calls: dict[str, Fresh]) -> None:
         for seen, line in later:
             row = rows.get(seen.call)
             if row is not None:
                 self._fold.add(row, seen, line)
                 self.parts.note(seen.function, seen.code)
                 continue
-            one = fresh.get(seen.call)
+            one = calls.get(seen.call)
             if one is None:
-                one = fresh[seen.call] = Fresh(seen, line.seq)
+                one = calls[seen.call] = self.half.Fresh(seen, line.seq)
             one.add(seen, int(line.segment[:8]), line.offset, self._text)
         for row in rows.values():
             self._fold.finish(row)
 
-    def _finished(self, fresh: dict[str, Fresh], number: int) -> list[Fresh]:
-        ordered = sorted(fresh.values(), key=attrgetter("seq"))  # numbers rise with lines: times are found by halving
-        for n, one in enumerate(ordered, number):
-            one.finish(n, self.parts)
-        return ordered
+    def _seen(self, admin: list[tuple[Any, ...]], line: Line) -> Seen | None:
+        """What a line tells of its call; None for one that tells nothing. An administrator's deed goes into `admin`."""
+        try:
+            seen = decode(line.line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            if (again := self._read(line)) is None:
+                return None
+            seen = again
+        if seen.sealed or seen.object or seen.args_object:
+            if (opened := self._filled(seen, line)) is None:
+                return None
+            seen = opened
+        if seen.kind == _ADMIN:
+            admin += admin_rows(line)
+        return seen if seen.call else None
 
     def _read(self, line: Line) -> Seen | None:
         """None for a line that cannot be read: the scan tells of it, and `verify`."""

@@ -4,9 +4,8 @@ It holds nothing in memory that is not in the file too, so that it may die at an
 """
 
 import sqlite3
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,14 +13,14 @@ import msgspec
 from funcgate.recording.folder import Line
 from funcgate.recording.reader import Open, as_it_is
 
+from . import fresh
 from .bits import CHUNK, SHIFT
 from .database import Mark, Unfit, connect, create, last_of, mark_of, meta, transaction
-from .fold import Row, microseconds, pack
+from .fold import Row
 from .fresh import Fresh
 from .gathering import Gathering
 from .keys import Keys
-from .parts import Part
-from .sets import change_sets, extend_sets, marks, portions
+from .sets import change_sets, held_sets, marks, portions, put_sets
 from .texts import Texts
 
 
@@ -43,6 +42,7 @@ class Indexer:
         self._text = bool(meta(self.db, "text"))
         self._texts = Texts(self.db, secret)
         self._gathering = Gathering(self.keys, self._stored, opened, text=self._text)
+        self._half = self._gathering.half
         if meta(self.db, "check") != self.keys.check() or text not in (None, self._text):
             self.db.close()
             raise Unfit(f"{path} was made with another key, or with other options")
@@ -79,20 +79,21 @@ class Indexer:
     def _add(self, lines: Sequence[Line], *, doubting: bool) -> tuple[Mark, int]:
         """The last line, and how many calls are new. `doubting`: look for all calls, also for those that arrive."""
         with transaction(self.db):
-            fresh, rows, admin = self._gathering.gather(lines, self._next, doubting=doubting)
+            calls, rows, admin = self._gathering.gather(lines, self._next, doubting=doubting)
             self.db.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", self._gathering.parts.names.items())
-            self._write_fresh(fresh)
+            self._write_fresh(calls)
             self._write_rows(rows)
-            self._write_sets(rows, fresh)
+            self._write_sets(rows)
+            self._write_fresh_sets(calls)
             self._write_words(rows)
-            self._write_fresh_words(fresh)
+            self._write_fresh_words(calls)
             self.db.executemany("INSERT OR REPLACE INTO admin VALUES (?, ?, ?, ?, ?, ?)", [row[:6] for row in admin])
             self.db.executemany(
                 "INSERT OR REPLACE INTO due VALUES (?, ?)", [(row[0], row[4]) for row in admin if row[6]]
             )
             last = mark_of(lines[-1])
             self.db.execute("UPDATE meta SET value = ? WHERE name = 'last'", (msgspec.msgpack.encode(last),))
-        return last, len(fresh)
+        return last, len(calls)
 
     def _stored(self, calls: set[str]) -> dict[str, Row]:
         rows: dict[str, Row] = {}
@@ -125,23 +126,14 @@ class Indexer:
             if gone:
                 self.db.executemany("DELETE FROM calls WHERE n = ?", [(row.n,) for row in rows])
 
-    def _write_fresh(self, fresh: Iterable[Fresh]) -> None:
-        times: dict[str, int] = {}
-        values = []
-        for one in fresh:
-            at = times.get(one.at)
-            if at is None:
-                at = times[one.at] = microseconds(one.at)
-            values.append(
-                (one.n, one.call, one.seq, at, b"".join([part.packed for part in one.parts]), pack(one.places))
-            )
-        self.db.executemany("INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?)", values)
+    def _write_fresh(self, calls: Sequence[Fresh]) -> None:
+        self.db.executemany("INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?)", self._half.rows(calls))
 
     def _write_rows(self, rows: Iterable[Row]) -> None:
         known = [(row.packed_keys(), row.packed_places(), row.n) for row in rows]
         self.db.executemany("UPDATE calls SET keys = ?, places = ? WHERE n = ?", known)
 
-    def _write_sets(self, rows: Iterable[Row], fresh: Sequence[Fresh] = ()) -> None:
+    def _write_sets(self, rows: Iterable[Row]) -> None:
         adding: dict[tuple[int, int], list[int]] = {}
         removing: dict[tuple[int, int], list[int]] = {}
         for row in rows:
@@ -151,19 +143,19 @@ class Indexer:
             for key in row.old - row.keys:
                 removing.setdefault((chunk, key), []).append(member)
         change_sets(self.db, adding, removing)
-        for chunk, of_chunk in groupby(fresh, key=lambda one: one.n >> SHIFT):
-            extend_sets(self.db, chunk, _members(of_chunk))
 
-    def _write_fresh_words(self, fresh: Iterable[Fresh]) -> None:
-        """As `Keys.said` tells them."""
-        words = self.keys.words
-        said = [
-            (one.n, words(one.text.decode("utf-8", "ignore")) + "".join([part.said for part in one.parts]))
-            for one in fresh
-            if one.text
-        ]
+    def _write_fresh_sets(self, calls: Sequence[Fresh]) -> None:
+        while calls:
+            chunk, member = calls[0].n >> SHIFT, calls[0].n & CHUNK - 1
+            some, calls = calls[: CHUNK - member], calls[CHUNK - member :]
+            held = partial(held_sets, self.db, chunk)
+            made = self._half.extended(some, held)
+            put_sets(self.db, chunk, fresh.extended(some, held) or () if made is None else made)
+
+    def _write_fresh_words(self, calls: Sequence[Fresh]) -> None:
+        said = self._half.said(calls, self.keys.words if self.keys.hashes else None)
         self.db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", said)
-        self._texts.add([(one.n, one.text) for one in fresh if one.text])
+        self._texts.add([(one.n, one.text) for one in calls if one.text])
 
     def _write_words(self, rows: Iterable[Row]) -> None:
         altered = [row for row in rows if row.text != row.was_text or (row.text and row.keys != row.old)]
@@ -173,24 +165,3 @@ class Indexer:
         added = [(row.n, said(row.text, row.keys)) for row in altered if row.text]
         self.db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", added)
         self._texts.change({row.n: row.text for row in altered if row.text != row.was_text})
-
-
-def _members(fresh: Iterable[Fresh]) -> dict[int, list[int]]:
-    """For each key the calls that have it, by their place in the chunk, rising."""
-    by_part: defaultdict[Part, list[int]] = defaultdict(list)
-    for one in fresh:
-        member = one.n & CHUNK - 1
-        for part in one.parts:
-            by_part[part].append(member)
-    found: dict[int, list[int]] = {}
-    shared: set[int] = set()
-    for part, members in by_part.items():
-        for key in part.keys:
-            if key in found:
-                found[key] = found[key] + members
-                shared.add(key)
-            else:
-                found[key] = members
-    for key in shared:
-        found[key].sort()
-    return found

@@ -4,6 +4,7 @@ The index holds no name of a person, group, session or address: with a secret of
 """
 
 import hmac
+import re
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from hashlib import blake2b
@@ -17,6 +18,8 @@ _VALUE = (1 << _BITS) - 1
 _REMEMBERED = 20_000
 _LEVELS = {4: (8, 16, 24, 32), 6: (16, 24, 32, 40, 48, 56, 64, 128)}
 MAX_SUBNETS = 256
+_OCTET = r"(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_PLAIN_IPV4 = re.compile(rf"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET.replace('(', '(?:')}")
 
 
 def secret_of(key: bytes | None) -> bytes:
@@ -66,6 +69,7 @@ class Keys:
 
     def __init__(self, secret: bytes = b"") -> None:
         self._secret = secret
+        self._begun = blake2b(digest_size=8, key=secret)
         self._known: dict[tuple[int, str], int] = {}
         self._words: dict[str, str] = {}
 
@@ -108,7 +112,9 @@ class Keys:
 
     def _digest(self, value: bytes) -> bytes:
         """8 bytes. BLAKE2b (RFC 7693) is keyed of itself, and takes a third of the time of an HMAC."""
-        return blake2b(value, digest_size=8, key=self._secret).digest()
+        begun = self._begun.copy()  # half the time of a new one
+        begun.update(value)
+        return begun.digest()
 
     def who(self, who: Who) -> Iterator[int]:
         yield self.key(Fact.WHO, f"{who.issuer}/{who.subject}")
@@ -136,6 +142,13 @@ class Keys:
             yield self.key(Fact.POLICY, name)
 
     def client(self, client: str) -> Iterator[int]:
+        if found := _PLAIN_IPV4.fullmatch(client):  # nearly every one; the same as below, in less time
+            a, b, c = found.groups()
+            yield self.key(Fact.CLIENT, client)
+            yield self.key(Fact.CLIENT, f"{a}.0.0.0/8")
+            yield self.key(Fact.CLIENT, f"{a}.{b}.0.0/16")
+            yield self.key(Fact.CLIENT, f"{a}.{b}.{c}.0/24")
+            return
         yield self.key(Fact.CLIENT, spelling(client))
         address = address_of(client)
         if address is not None:

@@ -41,19 +41,19 @@ class Part:
 class Parts:
     """Parts by what they are of; a limited number of each kind is remembered."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, part: type[Part] = Part) -> None:
         self._keys = keys
         key = keys.key
         self.names: dict[int, str] = {}  # of functions and codes; taken out by whoever has stored them
-        self.who = _Known[bytes](lambda raw: keys.who(_decode_who(raw)))
-        self.function = _Known[str](self._function)
-        self.target = _Known[str](lambda name: (key(Fact.TARGET, name),))
-        self.decision = _Known[tuple[str, ...]](self._decided)
-        self.code = _Known[str](self._code)
-        self.policy = _Known[bytes](lambda raw: keys.policies(_decode_decided(raw)))
-        self.session = _Known[str](lambda name: (key(Fact.SESSION, name),))
-        self.client = _Known[str](keys.client)
-        self.kinds = _Known[tuple[str, ...]](lambda kinds: [key(Fact.KIND, kind) for kind in kinds])
+        self.who = _Known[bytes](part, lambda raw: keys.who(_decode_who(raw)))
+        self.function = _Known[str](part, self._function)
+        self.target = _Known[str](part, lambda name: (key(Fact.TARGET, name),))
+        self.decision = _Known[tuple[str, ...]](part, self._decided)
+        self.code = _Known[str](part, self._code)
+        self.policy = _Known[bytes](part, lambda raw: keys.policies(_decode_decided(raw)))
+        self.session = _Known[str](part, lambda name: (key(Fact.SESSION, name),))
+        self.client = _Known[str](part, keys.client)
+        self.kinds = _Known[tuple[str, ...]](part, lambda kinds: [key(Fact.KIND, kind) for kind in kinds])
 
     def note(self, function: str, code: str) -> None:
         """Remember the names for `names`, unless they are known."""
@@ -87,13 +87,14 @@ class Parts:
 class _Known(dict[_Value, Part]):
     """Made when it is first looked for."""
 
-    def __init__(self, make: Callable[[_Value], Iterable[int]]) -> None:
+    def __init__(self, part: type[Part], make: Callable[[_Value], Iterable[int]]) -> None:
         super().__init__()
+        self._part = part
         self._make: Callable[[_Value], Iterable[int]] = make
 
     def __missing__(self, value: _Value) -> Part:
         # Attack: a session, a client or a group of one's own with each call, until the memory is full of them.
         if len(self) >= _REMEMBERED:
             self.clear()
-        part = self[value] = Part(tuple(self._make(value)))
+        part = self[value] = self._part(tuple(self._make(value)))
         return part

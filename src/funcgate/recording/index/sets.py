@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TypeVar
 
-from .bits import appended, changed, load
+from .bits import changed, load
 
 _SOME = 500  # values in one list of a statement
 _Value = TypeVar("_Value")
@@ -28,14 +28,17 @@ def change_sets(
     db.executemany("DELETE FROM sets WHERE chunk = ? AND key = ?", [row[:2] for row in made if not row[2]])
 
 
-def extend_sets(db: sqlite3.Connection, chunk: int, adding: Mapping[int, Sequence[int]]) -> None:
-    """Members more in one chunk, rising for each key. Inside a transaction."""
+def held_sets(db: sqlite3.Connection, chunk: int, keys: Sequence[int]) -> dict[int, bytes]:
+    """What is stored of these keys in one chunk."""
     held: dict[int, bytes] = {}
-    keys = sorted(adding)
     for some in portions(keys):
         held.update(db.execute(_FOUND + f"({marks(some)})", (chunk, *some)).fetchall())
-    made = [(chunk, key, appended(held.get(key, b""), adding[key])) for key in keys]
-    db.executemany("INSERT OR REPLACE INTO sets VALUES (?, ?, ?)", made)
+    return held
+
+
+def put_sets(db: sqlite3.Connection, chunk: int, made: Iterable[tuple[int, bytes]]) -> None:
+    """Sets in place of others of these keys, none of them empty. Inside a transaction."""
+    db.executemany(f"INSERT OR REPLACE INTO sets VALUES ({chunk:d}, ?, ?)", made)  # noqa: S608
 
 
 def any_of(db: sqlite3.Connection, chunk: int, keys: Sequence[int]) -> int:

@@ -20,7 +20,7 @@ from .blocks import add_blocks, read_blocks
 from .checkpoints import Signed, latest, save
 from .disk import replace
 from .leaves import LEAVES, Leaves, is_blank
-from .merkle import Range, Tree, leaf_hash, split
+from .merkle import Range, Tree, leaf_hashes, split
 from .note import Checkpoint, Signer
 from .prune import WHOLE_S, prune, roots_of
 from .trouble import ProofTrouble
@@ -115,7 +115,7 @@ class Growth:
             # Attack: a line taken out, put in or given another's number before it was hashed.
             if line.seq != expected:
                 raise ProofTrouble(f"{line.segment} has entry {line.seq} where entry {expected} belongs; {_SEE}")
-        hashes = [leaf_hash(line.line) for line in new]
+        hashes = leaf_hashes([line.line for line in new])
         begin, end = self.size, self.size + len(new)
         if begin < self._known:
             self._match(hashes, begin, min(end, self._known), new)
@@ -124,7 +124,7 @@ class Growth:
 
     def _compare(self, old: Sequence[Line]) -> None:
         begin = old[0].seq - 1
-        self._match([leaf_hash(line.line) for line in old], begin, begin + len(old), old)
+        self._match(leaf_hashes([line.line for line in old]), begin, begin + len(old), old)
 
     def _match(self, hashes: list[bytes], begin: int, end: int, given: Sequence[Line]) -> None:
         """Attack: change a line after it was hashed, and let a restart hash it anew."""

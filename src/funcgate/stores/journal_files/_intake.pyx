@@ -2,6 +2,7 @@
 """The compiled half of intake.py, with the batch that it fills and the time as clock.py writes it."""
 
 from cpython.bytearray cimport PyByteArray_GET_SIZE
+from cpython.list cimport PyList_GET_SIZE
 from cpython.set cimport PySet_Add, PySet_Discard
 from cpython.tuple cimport PyTuple_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeASCII
@@ -14,6 +15,9 @@ from funcgate.core.entry import Kind
 from funcgate.core.turn import TURN
 from funcgate.stores.lines import add_lines
 
+from .intake import ENOUGH
+
+cdef Py_ssize_t _ENOUGH = ENOUGH
 cdef object _TURN = TURN
 cdef object _add_lines = add_lines
 cdef object _ARRIVED = Kind.ARRIVED
@@ -138,7 +142,7 @@ cdef class Intake:
         batch.appended.append(entries)
         waiter = self._create_future()  # its own: cancelling one caller must not cancel another
         batch.waiters.append(waiter)
-        if self.flying is None and not self.lingering:
+        if self.flying is None and (not self.lingering or PyList_GET_SIZE(batch.waiters) == _ENOUGH):
             self._journal.gather()
         return waiter
 

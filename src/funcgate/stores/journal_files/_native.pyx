@@ -52,10 +52,25 @@ cdef extern from "<sys/uio.h>" nogil:
         RWF_DSYNC
     ssize_t pwritev2(int, const iovec*, int, off_t, int)
 
-cdef extern from "<sys/stat.h>" nogil:
-    struct stat_t "stat":
-        unsigned long st_nlink
-    int fstat(int, stat_t*)
+cdef extern from *:
+    """
+    #include <fcntl.h>
+    #include <sys/stat.h>
+
+    /* Whether the file has no name any more. It asks for the number of names alone: where somebody asked when a file was
+       last written (fstat always asks), the next write has to note the time anew, and its sync to write that down too. */
+    static int funcgate_is_removed(int descriptor)
+    {
+        struct stat found;
+    #if defined(STATX_NLINK) && defined(AT_EMPTY_PATH)
+        struct statx names;
+        if (statx(descriptor, "", AT_EMPTY_PATH, STATX_NLINK, &names) == 0 && (names.stx_mask & STATX_NLINK))
+            return names.stx_nlink == 0;
+    #endif
+        return fstat(descriptor, &found) == 0 && found.st_nlink == 0;
+    }
+    """
+    int is_removed "funcgate_is_removed"(int) nogil
 
 cdef extern from "<sys/statvfs.h>" nogil:
     struct statvfs_t "statvfs":
@@ -92,7 +107,6 @@ cdef void _let_go(Desk* desk) noexcept nogil:
 
 cdef void* _run(void* given) noexcept nogil:
     cdef Desk* desk = <Desk*> given
-    cdef stat_t found
     cdef statvfs_t space
     cdef uint64_t one = 1
     while True:
@@ -106,7 +120,7 @@ cdef void* _run(void* given) noexcept nogil:
                 break
         desk.trouble = 0 if desk.wrote >= 0 else errno
         # Attack: remove the file under the gateway; it would go on writing where nobody can read.
-        desk.removed = fstat(desk.descriptor, &found) == 0 and found.st_nlink == 0
+        desk.removed = is_removed(desk.descriptor)
         if desk.weighs:
             desk.free_bytes = space.f_bavail * space.f_frsize if fstatvfs(desk.descriptor, &space) == 0 else -1
         desk.work = 0

@@ -14,6 +14,7 @@ from funcgate.stores.lines import add_lines
 from .batch import Batch
 from .clock import Clock
 
+ENOUGH = 16  # that wait: more company would only leave the loop without work while the disk is busy
 _ARRIVED, _ASKED, _ALLOWED, _ENDED, _CHUNK = Kind.ARRIVED, Kind.ASKED, Kind.ALLOWED, Kind.ENDED, Kind.CHUNK
 
 
@@ -36,7 +37,7 @@ class Decides(Protocol):
         """The first entry that nobody waits for came in."""
 
     def gather(self) -> None:
-        """Somebody waits, and neither is a batch under way nor company waited for."""
+        """Somebody waits and no batch is under way; and company is not waited for, or is enough by now."""
 
 
 class Intake:
@@ -90,7 +91,7 @@ class Intake:
         batch.appended.append(entries)
         waiter = self._create_future()  # its own: cancelling one caller must not cancel another
         batch.waiters.append(waiter)
-        if self.flying is None and not self.lingering:
+        if self.flying is None and (not self.lingering or len(batch.waiters) == ENOUGH):
             self._journal.gather()
         return waiter
 

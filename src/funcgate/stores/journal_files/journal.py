@@ -21,7 +21,7 @@ from funcgate.stores.lines import FORMAT, add_lines
 from .batch import Batch
 from .clock import Clock
 from .folder import segment_name
-from .intake import Intake
+from .intake import ENOUGH, Intake
 from .kept import Kept, thin
 from .opening import Repaired, open_folder, unusable
 from .reserve import Reserve
@@ -244,7 +244,7 @@ class FileJournal:
         self._timer = self._loop.call_later(self._lag_s, self._tick)
 
     def gather(self) -> None:
-        if self._alone:
+        if self._alone or len(self._in.next.waiters) >= ENOUGH:
             self._hand_over()
         else:
             self._linger(self._in.next.count)
@@ -265,7 +265,8 @@ class FileJournal:
         if low is not (self._state is _LOW):
             self.on_space(low)
         queued = self._in.next
-        if self._overdue or len(queued.lines) >= CHUNK_BYTES or (queued.waiters and self._alone):
+        waiting = len(queued.waiters)
+        if self._overdue or len(queued.lines) >= CHUNK_BYTES or waiting >= ENOUGH or (waiting and self._alone):
             self._hand_over()  # first: the disk works while the callers are woken
         elif queued.count and not queued.waiters and not self._in.armed:
             self.arm()

@@ -156,6 +156,10 @@ class RequestReader:
         if not self._began:
             self._count_overhead(len(data), before)
 
+    def forget(self) -> None:
+        """The connection is over; nothing is fed any more. llhttp and its user would keep each other until a collection."""
+        del self._parser
+
     def _parse(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)

@@ -181,6 +181,10 @@ class ResponseReader:
         if self._overhead > 2 * self._limits.max_bytes + 8 * self.size:
             raise Malformed("the target's header section is too large")
 
+    def forget(self) -> None:
+        """The connection is over; nothing is fed any more. llhttp and its user would keep each other until a collection."""
+        del self._parser
+
     def end_of_stream(self) -> None:
         """The target closed. Completes an answer that is delimited by closing (RFC 9112, 6.3, rule 8); else `Malformed`."""
         response = self.response

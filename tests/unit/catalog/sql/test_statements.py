@@ -281,3 +281,20 @@ def test_a_query_that_cannot_be_is_a_problem(query: QuerySpec, where: str) -> No
         catalogue(NAMED, query)
     assert unusable.value.problems[0].where[:5] == ("targets", 0, "functions", "queries", 1)
     assert unusable.value.problems[0].where[5] == where
+
+
+@pytest.mark.parametrize(
+    ("sql", "options"),
+    [
+        ("COPY t TO STDOUT", ()),
+        ("COPY t TO STDOUT (FORMAT csv, HEADER, DELIMITER 'N')", (("format", "csv"), ("header", ""), ("delimiter", "N"))),
+        ("COPY t TO STDOUT CSV HEADER NULL AS ''", (("format", "csv"), ("header", "true"), ("null", ""))),
+        ("COPY t TO STDOUT (HEADER 0, NULL '\\N')", (("header", "0"), ("null", "\\N"))),
+        ("COPY t TO STDOUT (HEADER 1)", (("header", "1"),)),
+        ("COPY t TO STDOUT (FORMAT csv, HEADER FALSE, FORCE_QUOTE *)",
+         (("format", "csv"), ("header", "false"), ("force_quote", "?"))),
+    ],
+)  # fmt: skip
+def test_how_rows_are_copied(sql: str, options: tuple[tuple[str, str], ...]) -> None:
+    (statement,) = catalogue().analyse(sql)
+    assert statement.copy_options == options

@@ -1,0 +1,307 @@
+# cython: language_level=3, embedsignature=True
+"""What carries plain statements without the session's task: Drive, and the compiled halves of stream.py and quick.py.
+
+Drive runs one coroutine after the other, from the loop's callbacks as a task does, with less around it. Without it the session's task carries every call."""
+
+from asyncio import CancelledError, current_task
+from asyncio.tasks import _enter_task, _leave_task
+
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
+
+cdef extern from "Python.h":
+    ctypedef enum PySendResult:
+        PYGEN_RETURN
+        PYGEN_ERROR
+        PYGEN_NEXT
+    PySendResult PyIter_Send(object coroutine, object given, PyObject **result) except? PYGEN_ERROR
+
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.string cimport memcmp
+
+from hashlib import sha256 as _sha256
+from time import time as _time
+
+from funcgate.catalog.sql import own_text as _own_text
+from funcgate.core.call import Call as _Call
+from funcgate.core.ids import new_id as _new_id
+from funcgate.core.ports import CallerGone as _CallerGone
+from funcgate.core.reply import Reply as _Reply
+from funcgate.wire.postgres._native import answer as _answer
+from funcgate.wire.postgres._native import query as _query
+from funcgate.wire.postgres.frames import Malformed as _Malformed
+from funcgate.wire.postgres.values import SPELLED as _SPELLED
+
+cdef extern from *:
+    """
+    #include <time.h>
+    static double monotonic_s(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    }
+    """
+    double monotonic_s()
+
+cdef enum:
+    QUERY = 81  # Q
+    BIND = 66  # B
+
+
+cdef class Quick
+cdef class Drive
+
+include "_stream.pxi"
+
+
+cdef class Round:
+    """Those that go on at the next turn of the loop, one after the other: the steps of calls that came together are taken together,
+    while their code is in the processor's caches."""
+
+    cdef object _loop
+    cdef list _waiting
+    cdef object _go
+
+    def __init__(self, loop):
+        self._loop = loop
+        self._waiting = []
+        self._go = self._all
+
+    cdef int add(self, Drive drive) except -1:
+        self._waiting.append(drive)
+        if len(self._waiting) == 1:
+            self._loop.call_soon(self._go)
+        return 0
+
+    def _all(self):
+        cdef list waiting = self._waiting
+        cdef Drive drive
+        self._waiting = []
+        for each in waiting:
+            drive = <Drive> each
+            try:
+                drive.resume()
+            except Exception as error:
+                self._loop.call_exception_handler({"message": "a statement's end was not followed up", "exception": error})
+
+
+cdef Round _round = None
+
+
+cdef Round round_of(loop):
+    global _round
+    if _round is None or _round._loop is not loop:
+        _round = Round(loop)
+    return _round
+
+
+cdef class Drive:
+    """To what runs, it is the current task (`asyncio.timeout`); a prompt (`armed`) is what it may wait with.
+
+    `over` is told of the end of each coroutine, with the exception that ended it or None.
+    """
+
+    cdef object _loop
+    cdef object _coroutine
+    cdef object _waits  # a future, this drive as a prompt, or None
+    cdef object _failure  # what the prompt ends with
+    cdef object _to_throw
+    cdef bint _running
+    cdef bint _fired
+    cdef bint _turning
+    cdef int _cancels
+    cdef Round _round
+
+    cdef int over(self, error) except -1:
+        return 0
+
+    cdef int start(self, coroutine) except -1:
+        """From the next turn on."""
+        if self._coroutine is not None:
+            raise RuntimeError("one is running")
+        self._coroutine = coroutine
+        self._cancels = 0
+        self._fired = False
+        self._failure = self._to_throw = None
+        return self._later()
+
+    # What it waits with.
+
+    cpdef Drive armed(self):
+        self._fired = False
+        self._failure = None
+        return self
+
+    def done(self):
+        return self._fired
+
+    def set_result(self, _):
+        self.fire(None)
+
+    def set_exception(self, error):
+        self.fire(error)
+
+    cdef int fire(self, error) except -1:
+        if self._fired:
+            return 0
+        self._fired = True
+        self._failure = error
+        if self._waits is self:
+            self._go()
+        return 0
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if not self._fired:
+            return self
+        self._fired = False
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        raise StopIteration
+
+    # What a task can.
+
+    def cancel(self, msg=None):
+        if self._coroutine is None:
+            return False
+        self._cancels += 1
+        waits = self._waits
+        if waits is None or waits is self or not waits.cancel():
+            self._to_throw = CancelledError()
+            if waits is self:
+                self._waits = None
+                self._later()
+        return True
+
+    def uncancel(self):
+        if self._cancels > 0:
+            self._cancels -= 1
+        return self._cancels
+
+    def cancelling(self):
+        return self._cancels
+
+    def stop(self):
+        """End what runs, from within whatever task this is; as far as it lets itself be ended."""
+        if self._coroutine is None or self._running:
+            return
+        task = current_task(self._loop)
+        if task is not None:
+            _leave_task(self._loop, task)
+        try:
+            self._to_throw = CancelledError()
+            self._step()
+        finally:
+            if task is not None:
+                _enter_task(self._loop, task)
+
+    # How it goes on.
+
+    cdef int _later(self) except -1:
+        if not self._turning:
+            self._turning = True
+            self._round.add(self)
+        return 0
+
+    cdef int resume(self) except -1:
+        self._turning = False
+        if self._coroutine is not None and self._waits is None:
+            self._step()
+        return 0
+
+    def _ready(self, future):
+        if future is self._waits:
+            self._step()
+
+    cdef int _go(self) except -1:
+        """On with it, at the next turn."""
+        if self._running:
+            return 0
+        self._waits = None
+        return self._later()
+
+    cdef int _step(self) except -1:
+        _enter_task(self._loop, self)
+        return self._run()
+
+    cdef int _run(self) except -1:
+        """On to the next wait, as the current task; that is left."""
+        cdef bint over = False
+        coroutine = self._coroutine
+        outcome = None
+        self._waits = None
+        self._running = True
+        try:
+            while not self._advance(coroutine):
+                pass
+        except StopIteration:
+            over = True
+        except BaseException as error:
+            over, outcome = True, error
+        finally:
+            self._running = False
+            _leave_task(self._loop, self)
+        if over or self._coroutine is None:
+            self._coroutine = None
+            self.over(outcome)
+        return 0
+
+    cdef bint _advance(self, coroutine) except -1:
+        """One step; whether it waits now, or is over (then there is no coroutine any more)."""
+        cdef PyObject* result = NULL
+        cdef PySendResult how
+        to_throw, self._to_throw = self._to_throw, None
+        if to_throw is not None:
+            found = coroutine.throw(to_throw)
+        else:
+            how = PyIter_Send(coroutine, None, &result)
+            found = <object> result
+            Py_DECREF(found)
+            if how == PYGEN_RETURN:
+                self._coroutine = None
+                return True
+        if self._to_throw is not None:  # cancelled by itself
+            return False
+        if found is None:
+            self._later()
+            return True
+        if found is self:
+            if self._fired:
+                return False
+            self._waits = self
+            return True
+        if getattr(found, "_asyncio_future_blocking", None):
+            found._asyncio_future_blocking = False
+            found.add_done_callback(self._ready)
+            self._waits = found
+            return True
+        self._to_throw = RuntimeError("something was awaited that nobody can wait for")
+        return False
+
+
+include "_plain.pxi"
+include "_quick.pxi"
+
+# Classes and functions that are made where this half is not the first to be there.
+cdef object _Ended, _slow, _Plain, _EMPTY, _MEDIA, _TAGS, _encode, _lost
+cdef Py_ssize_t _WHOLE = 0
+
+
+def ended_is(ended):
+    """The exception of stream.py."""
+    global _Ended
+    _Ended = ended
+
+
+def plain_is(slow, plain, empty, media, tags, encode, whole, lost):
+    """What plain.py has: `slow` is the Python class, `plain` what is made of it and `Way`."""
+    global _slow, _Plain, _EMPTY, _MEDIA, _TAGS, _encode, _WHOLE, _lost
+    _slow, _Plain, _EMPTY, _MEDIA, _TAGS, _encode, _WHOLE, _lost = slow, plain, empty, media, tags, encode, whole, lost

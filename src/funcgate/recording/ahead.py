@@ -1,0 +1,55 @@
+"""The lines right behind one that was read already, as long as they are plain: many at once, without looking at the rest.
+
+It is only a quick way: where it finds nothing, `folder.lines` tells what there is.
+"""
+
+import os
+from bisect import bisect_left
+from pathlib import Path
+
+from funcgate.core.native import half
+
+from .folder import BLOCK_BYTES, Line, first_seq, segment_names
+
+_native = half("funcgate.recording._reading")
+
+
+def lines_behind(folder: Path, after: Line, up_to: int, max_lines: int, max_bytes: int) -> list[Line]:
+    """Some of the lines behind `after` in its segment, none left out between them, up to that number; maybe none.
+
+    Raises `OSError`.
+    """
+    if _native is None:
+        return []
+    names = segment_names(folder)
+    place = bisect_left(names, after.segment)
+    if names[place : place + 1] != [after.segment]:
+        return []
+    if place + 1 < len(names):
+        # Attack: lines that were refused, whose numbers the next segment gives anew.
+        below = first_seq(folder, names[place + 1])
+        up_to = up_to if below is None else min(up_to, below - 1)
+    try:
+        descriptor = os.open(folder / after.segment, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # compressed, or expired
+        return []
+    try:
+        return _read(descriptor, after, up_to, max_lines, max_bytes)
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int, after: Line, up_to: int, max_lines: int, max_bytes: int) -> list[Line]:
+    found: list[Line] = []
+    last, offset, more = after.seq, after.offset + len(after.line) + 1, True
+    while more and last < up_to and (block := os.pread(descriptor, BLOCK_BYTES, offset)):
+        had = len(found)
+        taken, more = _native.whole_lines(block, after.segment, offset, last, up_to, max_lines - had, max_bytes, found)
+        if taken < 0:
+            # Attack: a number twice, that a reader in two steps would pass over. All of it is read in one.
+            return []
+        if len(found) == had:
+            break
+        last, offset = found[-1].seq, offset + taken
+        max_bytes -= sum([len(line.line) for line in found[had:]])
+    return found

@@ -1,0 +1,303 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
+"""The compiled half of gathering.py, fresh.py, parts.py and sets.py: lines of the journal into what the index stores of a call.
+
+A line of the plain spelling is read here, any other by msgspec; what becomes of it is the same, byte for byte.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.object cimport PyObject
+from libc.stdlib cimport free, malloc, qsort
+from libc.string cimport memcmp, memcpy, memset
+
+import msgspec
+
+from funcgate.core.entry import Kind
+from funcgate.recording.folder import Line
+from funcgate.recording.words import MAX_BYTES, add_part, from_json, from_text
+
+from .bits import CHUNK, SHIFT, changed
+from .fold import microseconds, pack
+from .keys import _BITS, Fact
+from .seen import add_words
+
+include "_seen.pxi"
+
+cdef extern from *:
+    """
+    #include <structmember.h>
+
+    /* Where a field of a Struct lies, -1 if it is not kept as one pointer. */
+    static Py_ssize_t field_at(PyObject *cls, PyObject *field) {
+        PyMemberDescrObject *told = (PyMemberDescrObject *)field;
+        if (!Py_IS_TYPE(field, &PyMemberDescr_Type) || (PyObject *)PyDescr_TYPE(told) != cls) return -1;
+        return told->d_member->type == T_OBJECT_EX ? told->d_member->offset : -1;
+    }
+    #define FIELD(entry, offset) (*(PyObject **)((char *)(entry) + (offset)))
+    """
+    Py_ssize_t field_at(object cls, object field)
+    PyObject* FIELD(object entry, Py_ssize_t offset)
+    object PyUnicode_New(Py_ssize_t size, Py_UCS4 most)
+    char* PyUnicode_1BYTE_DATA(object text)
+    object PyUnicode_DecodeASCII(const char* at, Py_ssize_t size, const char* errors)
+    object PyList_AsTuple(object found)
+
+DEF PLACES = 16  # numbers: of eight lines; more are kept in a list
+
+cdef Py_ssize_t most_bytes = MAX_BYTES
+cdef long long of_kind = Fact.KIND
+cdef int low_bits = _BITS
+cdef object line_type = Line
+cdef Py_ssize_t raw_at = field_at(Line, Line.line), segment_at = field_at(Line, Line.segment)
+cdef Py_ssize_t offset_at = field_at(Line, Line.offset), seq_at = field_at(Line, Line.seq)
+cdef str ARRIVED = Kind.ARRIVED.value, ANSWERED = Kind.ANSWERED.value, ADMIN = Kind.ADMIN.value
+cdef tuple KINDS = tuple([kind.value for kind in Kind])
+decode_text = msgspec.json.Decoder(str).decode
+
+for number in range(128):
+    plain_of[number] = ord(chr(number).lower()) if chr(number).isalnum() else 32
+
+
+cdef inline object got(object line, Py_ssize_t at, str name):
+    if at >= 0 and type(line) is line_type:
+        return <object> FIELD(line, at)
+    return getattr(line, name)
+
+
+cdef str text_of(Span span):
+    return PyUnicode_DecodeASCII(span.at, span.size, NULL)
+
+
+cdef bytes bytes_of(Span span):
+    return PyBytes_FromStringAndSize(span.at, span.size)
+
+
+cdef str kind_of(Span span):
+    cdef str kind
+    for kind in KINDS:
+        if len(kind) == span.size and memcmp(PyUnicode_1BYTE_DATA(kind), span.at, span.size) == 0:
+            return kind
+    return text_of(span)
+
+
+@cython.final
+@cython.no_gc
+cdef class Part:
+    """As in parts.py."""
+
+    cdef readonly object keys
+    cdef readonly bytes packed
+    cdef readonly str said
+
+    def __init__(self, keys not None):
+        cdef long long key
+        cdef Py_ssize_t count, place, digit
+        cdef long long* into
+        cdef char* to
+        self.keys = keys if len(keys) == 1 else sorted(set(keys))
+        count = len(self.keys)
+        self.packed = PyBytes_FromStringAndSize(NULL, 8 * count)
+        into = <long long*> PyBytes_AS_STRING(self.packed)
+        place = 0
+        for key in self.keys:
+            into[place] = key
+            place += 1
+        count = 0
+        for digit in range(place):
+            count += into[digit] >> low_bits != of_kind
+        self.said = PyUnicode_New(17 * count, 127)
+        to = PyUnicode_1BYTE_DATA(self.said)
+        for count in range(place):
+            if into[count] >> low_bits != of_kind:
+                to[0] = 32
+                for digit in range(16):
+                    to[1 + digit] = b"0123456789abcdef"[into[count] >> (60 - 4 * digit) & 15]
+                to += 17
+
+
+@cython.final
+@cython.no_gc
+cdef class Fresh:
+    """As in fresh.py. `at` is a number here: microseconds of Unix time."""
+
+    cdef readonly long long n, at
+    cdef readonly object seq
+    cdef readonly str call, function, target, session, client, code
+    cdef readonly bytes principal, policy, text
+    cdef readonly list parts
+    cdef list kinds, approvers, objects, more
+    cdef bint away
+    cdef int count
+    cdef long long near[PLACES]
+
+    def __cinit__(self):
+        self.function = self.target = self.session = self.client = self.code = ""
+        self.principal = self.policy = self.text = b""
+        self.kinds = []
+
+    def __init__(self, seen, seq):
+        self.call, self.seq, self.at = seen.call, seq, microseconds(seen.at)
+
+    @property
+    def places(self):
+        cdef int place
+        return [self.near[place] for place in range(self.count)] + (self.more or [])
+
+    cdef int put_place(self, object segment, object offset) except -1:
+        if self.count < PLACES:
+            self.near[self.count], self.near[self.count + 1] = segment, offset
+            self.count += 2
+        elif self.more is None:
+            self.more = [segment, offset]
+        else:
+            self.more += (segment, offset)
+        return 0
+
+    def add(self, seen, segment, offset, bint text):
+        """One entry that msgspec read."""
+        cdef str kind = seen.kind
+        self.put_place(segment, offset)
+        self.kinds.append(kind)
+        if seen.policy:
+            self.policy = bytes(seen.policy)
+        if seen.principal:
+            self.add_who(bytes(seen.principal), kind)
+        if seen.code:
+            self.code = seen.code
+        if text and (seen.body or seen.args):
+            self.text = add_words(self.text, seen)
+        if seen.object or seen.args_object or seen.where:
+            self.objects = (self.objects or []) + [one for one in (seen.object, seen.args_object) if one]
+            self.away = self.away or bool(seen.where)
+        self.function = self.function or seen.function
+        self.target = self.target or seen.target
+        self.session = self.session or seen.session
+        self.client = self.client or seen.client
+
+    cdef int add_who(self, bytes principal, str kind) except -1:
+        if kind == ANSWERED:
+            self.approvers = (self.approvers or []) + [principal]
+        if not self.principal:
+            self.principal = principal
+        return 0
+
+    cdef int take(self, Plain* line, object segment, object offset, bint text) except -1:
+        """One entry that was read here."""
+        cdef str kind = kind_of(line.of[KIND])
+        cdef Span policy = line.of[POLICY]
+        self.put_place(segment, offset)
+        self.kinds.append(kind)
+        if policy.size and not (
+            policy.size == PyBytes_GET_SIZE(self.policy)
+            and memcmp(policy.at, PyBytes_AS_STRING(self.policy), policy.size) == 0
+        ):
+            self.policy = bytes_of(policy)
+        if line.of[PRINCIPAL].size:
+            self.add_who(bytes_of(line.of[PRINCIPAL]), kind)
+        if line.of[CODE].size:
+            self.code = text_of(line.of[CODE])
+        if text:
+            if line.of[ARGS].size:
+                self.add_json(line.of[ARGS], line.args_odd, False)
+            if line.of[BODY].size:
+                if line.of[BODY].at[0] == c'"':
+                    self.add_string(line)
+                else:
+                    self.add_json(line.of[BODY], line.body_odd, line.piece > 1)
+        if not self.function:
+            self.function = text_of(line.of[FUNCTION])
+        if not self.target:
+            self.target = text_of(line.of[TARGET])
+        if not self.session:
+            self.session = text_of(line.of[SESSION])
+        if not self.client:
+            self.client = text_of(line.of[CLIENT])
+        return 0
+
+    cdef int add_json(self, Span said, int odd, bint joined) except -1:
+        if odd:
+            self.text = add_part(self.text, from_json(bytes_of(said)), joined=joined)
+        else:
+            self.add_plain(said, joined)
+        return 0
+
+    cdef int add_string(self, Plain* line) except -1:
+        cdef Span said = line.of[BODY]
+        if line.body_odd or (said.size >= 7 and memcmp(said.at, b'"data:', 6) == 0):
+            text = from_text(decode_text(bytes_of(said)), text_of(line.of[MEDIA]))
+            self.text = add_part(self.text, text, joined=line.piece > 1)
+        else:
+            said.at += 1
+            said.size -= 2
+            self.add_plain(said, line.piece > 1)
+        return 0
+
+    cdef int add_plain(self, Span said, bint joined) except -1:
+        """Words of ASCII without a backslash. At most `most_bytes` in all."""
+        cdef Py_ssize_t had = PyBytes_GET_SIZE(self.text), gap, size
+        cdef bytes made
+        cdef char* to
+        if said.size <= 0 or had >= most_bytes:
+            return 0
+        gap = 1 if had and not joined else 0
+        size = min(said.size, most_bytes - had - gap)
+        made = PyBytes_FromStringAndSize(NULL, had + gap + size)
+        to = PyBytes_AS_STRING(made)
+        memcpy(to, PyBytes_AS_STRING(self.text), had)
+        if gap:
+            to[had] = 32
+        put_words(to + had + gap, said.at, size)
+        self.text = made
+        return 0
+
+
+def gather(lines not None, slow not None, bint doubting, bint text, dict fresh not None, set doubted not None, list later not None):
+    """The loop of `Gathering.gather`. `slow` gives what msgspec reads in a line, None for what is of no call."""
+    cdef Plain plain
+    cdef Fresh one = None, found
+    cdef bytes raw
+    cdef str call = "", name = None
+    cdef object segment = 0, other
+    for line in lines:
+        raw = got(line, raw_at, "line")
+        other = got(line, segment_at, "segment")
+        if other is not name:
+            name, segment = other, int(other[:8])
+        if not read_plain(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), &plain) or kind_of(plain.of[KIND]) is ADMIN:
+            seen = slow(line)
+            if seen is None:
+                continue
+            found = fresh.get(seen.call)
+            if found is None:
+                if seen.kind != ARRIVED or doubting or seen.call in doubted:
+                    doubted.add(seen.call)
+                    later.append((seen, line))
+                    continue
+                found = fresh[seen.call] = Fresh(seen, line.seq)
+            found.add(seen, segment, line.offset, text)
+            continue
+        if one is None or plain.of[CALL].size != len(call) or memcmp(plain.of[CALL].at, PyUnicode_1BYTE_DATA(call), len(call)) != 0:
+            call = text_of(plain.of[CALL])
+            one = fresh.get(call)
+            if one is None:
+                if doubting or call in doubted or kind_of(plain.of[KIND]) is not ARRIVED:
+                    doubted.add(call)
+                    seen = slow(line)
+                    if seen is not None:
+                        later.append((seen, line))
+                    continue
+                one = fresh[call] = begun(call, &plain, got(line, seq_at, "seq"))
+        one.take(&plain, segment, got(line, offset_at, "offset"), text)
+
+
+cdef Fresh begun(str call, Plain* plain, object seq):
+    cdef Fresh one = Fresh.__new__(Fresh)
+    cdef Span at = plain.of[AT]
+    one.call, one.seq, one.at = call, seq, micros_of(at.at, at.size)
+    if one.at < 0:
+        one.at = microseconds(text_of(at))
+    return one
+
+
+include "_rows.pxi"
