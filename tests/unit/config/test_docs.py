@@ -51,7 +51,7 @@ def test_the_example_loads(write: Callable[..., Path]) -> None:
         ("`type: webhook`:", record.WebhookSpec),
         ("`type: otlp`:", record.OtlpSpec),
         ("## `targets`", targets.HttpTargetSpec),
-        ("`targets[].limits`:", limits.TargetLimitsSpec),
+        ("`targets[].limits`:", limits.StreamLimitsSpec),
         ("`targets[].limits.http2`:", http2.TargetHttp2Spec),
         ("## `logs`", console.LogsSpec),
         ("## `console`", console.SignInSpec),
