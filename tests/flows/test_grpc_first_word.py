@@ -206,3 +206,27 @@ def test_the_head_of_an_answer_that_fails_later(gate: GrpcGate, client: Ledger, 
     assert "ask" in call.details()
     assert MAIL not in call.details()
     ended(gate, "Import", 1)
+
+
+def test_a_message_refused_behind_the_head(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
+    """The head is out by then; the caller is told why in the trailers, and gets no message."""
+    head = threading.Event()
+
+    def behave(requests: Iterator[Any], context: grpc.ServicerContext, seen: Any) -> Any:
+        context.send_initial_metadata((("x-offer", "a-10"),))
+        return new("Imported", text=",".join(one.text for one in requests))
+
+    def requests() -> Iterator[Any]:
+        yield new("Event", text="polite")
+        assert head.wait(TIMEOUT_S)
+        yield new("Event", text="rude")
+
+    ledger.behave["Import"] = behave
+    call = client.import_.future(requests(), metadata=gate.metadata(groups=("careful",)), timeout=TIMEOUT_S)
+    assert dict(call.initial_metadata())["x-offer"] == "a-10"
+    head.set()
+    *_, info, _ = refused(call.result)
+    assert info.reason == "policy.denied"
+    until(lambda: all(seen.over for seen in ledger.ledger))
+    assert [request.text for seen in ledger.ledger for request in seen.requests] == ["polite"]
+    ended(gate, "Import", 2)

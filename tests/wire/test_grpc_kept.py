@@ -1,7 +1,7 @@
 """What is remembered of heads and metadata from one RPC to the next says nothing of anybody."""
 
 from funcgate.core.principal import Tokens
-from funcgate.protocols.grpc import answer, opening
+from funcgate.protocols.grpc import heads, opening
 
 USUAL = [(b":method", b"POST"), (b":path", b"/a.B/C"), (b"content-type", b"application/grpc"), (b"te", b"trailers")]
 
@@ -17,9 +17,9 @@ def test_a_caller_s_metadata_are_not_kept() -> None:
 def test_a_target_s_metadata_are_not_kept() -> None:
     plain = [(b":status", b"200"), (b"content-type", b"application/grpc")]
     ended = [(b"grpc-status", b"0"), (b"grpc-message", b"")]
-    assert answer.head_of(plain) is answer.head_of(plain)
-    assert answer.success(ended) is answer.success(ended)
+    assert heads.head_of(plain) is heads.head_of(plain)
+    assert heads.success(ended) is heads.success(ended)
     mail = (b"x-mail", b"ada@example.com")
-    assert answer.head_of([*plain, mail]).metadata == [mail]
-    assert answer.success([*ended, mail]) == [mail]
-    assert "ada@example.com" not in str((answer._heads, answer._ends))
+    assert heads.head_of([*plain, mail]).metadata == [mail]
+    assert heads.success([*ended, mail]) == [mail]
+    assert "ada@example.com" not in str((heads._heads, heads._ends))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from funcgate.core.native import half
 from funcgate.core.refusal import Refused
-from funcgate.protocols.grpc.answer import head_of, success
+from funcgate.protocols.grpc.heads import head_of, success
 from funcgate.protocols.grpc.opening import _ROLES
 from funcgate.wire.grpc import alone, frame
 from funcgate.wire.grpc.sorting import ONCE, TWICE, UNDERSCORED, WITHHELD, Fields, pure_sort_head, roles_of, sort_head

@@ -7,7 +7,7 @@ import asyncio
 import base64
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from msgspec import Raw, Struct
@@ -22,7 +22,6 @@ from funcgate.wire.grpc import (
     alone,
     frame,
     from_http,
-    is_binary,
     packed,
     read_binary,
     read_message,
@@ -30,24 +29,14 @@ from funcgate.wire.grpc import (
     write_binary,
     write_message,
 )
-from funcgate.wire.http1.fields import NOT_RETURNED
 
+from .heads import Fields, head_of, returned, success, unreadable
 from .messages import Messages
 from .target import GrpcTarget
-
-Fields = list[tuple[bytes, bytes]]
 
 MEDIA = "application/x-ndjson"
 _LARGE = 64 << 10  # bytes of one message; larger ones are read beside the loop
 _OK = 200
-_MOST_KEPT, _LONGEST_KEPT = 64, 512
-# Fields that say nothing of anybody: of heads and trailers with no others, a few are remembered.
-_OF_NOBODY = frozenset({
-    b":status", b"content-type", b"grpc-encoding", b"grpc-accept-encoding", b"accept-encoding", b"grpc-status", b"server",
-})  # fmt: skip
-_GRPC = b"application/grpc"
-_PSEUDO = ord(":")
-_OF_THIS_SIDE = NOT_RETURNED | {b"content-type", b"content-encoding", b"accept-encoding", b"server-timing"}
 _SUCCEEDED = int(Status.OK)  # members of an enumeration are looked up slowly
 _SUCCESS: Fields = [(b"grpc-status", b"0")]
 _NO_DETAILS = Raw(b"null")
@@ -86,14 +75,14 @@ class Opaque:
     def __init__(self, data: bytes, lease: Lease, lenient: bool) -> None:
         # Attack: have the target echo its credential in a message that no masking looks into (P4).
         if any(needle.reveal().encode("utf-8", "surrogateescape") in data for needle in lease.needles):
-            raise _unreadable("a message without a descriptor holds the target's credential")
+            raise unreadable("a message without a descriptor holds the target's credential")
         self._data = data
         self._lenient = lenient
         self.line = b'{"opaque":"%b"}' % base64.b64encode(data)
 
     def restore(self, masked_line: bytes) -> bytes:
         if masked_line != self.line and not self._lenient:
-            raise _unreadable("a message without a descriptor would have to be masked")
+            raise unreadable("a message without a descriptor would have to be masked")
         return self._data
 
 
@@ -136,7 +125,7 @@ class Answer:
         self._several: Messages | None = None
         self.only: Seen | None = None  # the message of an answer that is one plain message, and a success
         if head.http_status == 200 and not head.is_grpc:
-            raise _unreadable("the target's answer is not gRPC")
+            raise unreadable("the target's answer is not gRPC")
 
     async def whole(self) -> bytes | None:
         """The line, without its end, of an answer that is one plain message and a success; then `only` is its message. None
@@ -165,7 +154,7 @@ class Answer:
             try:
                 message = await self._messages.next()
             except Malformed as malformed:
-                raise _unreadable(f"the target's answer cannot be read: {malformed}") from None
+                raise unreadable(f"the target's answer cannot be read: {malformed}") from None
             if message is not None:
                 return await self._read(message)
         return self._ended()
@@ -206,11 +195,11 @@ class Answer:
             raise Refused(Code.TARGET_UNREACHABLE, private_detail="the target's answer ended without a status")
         # Attack: two statuses, of which one reader takes the failure and another one the success.
         if sum(name == b"grpc-status" for name, _ in fields) > 1:
-            raise _unreadable("the target's answer has two statuses")
+            raise unreadable("the target's answer has two statuses")
         try:
             self.status = read_status(known[b"grpc-status"])
         except Malformed as malformed:
-            raise _unreadable(str(malformed)) from None
+            raise unreadable(str(malformed)) from None
         if self.head_only or not head_only:
             self.trailers = returned(fields)
         if self.status == Status.OK:
@@ -262,76 +251,3 @@ class Answer:
                 return found  # masking left nothing of the details that could be sent
             found.append((b"grpc-status-details-bin", write_binary(data)))
         return found
-
-
-class Head(Struct, frozen=True):
-    """What a head says. `has_status`: also how the call ended."""
-
-    http_status: int
-    is_grpc: bool
-    has_status: bool
-    coding: str
-    metadata: Fields
-
-
-_heads: dict[tuple[tuple[bytes, bytes], ...], Head] = {}
-_ends: dict[tuple[tuple[bytes, bytes], ...], Fields] = {}
-
-
-def head_of(fields: Fields) -> Head:
-    """A target answers many calls with one head: a few are remembered. Raises `Refused`."""
-    key = tuple(fields)
-    found = _heads.get(key)
-    if found is None:
-        known = dict(fields)
-        found = Head(
-            int(known.get(b":status", b"0")), known.get(b"content-type", b"").startswith(_GRPC), b"grpc-status" in known,
-            known.get(b"grpc-encoding", b"identity").decode("latin-1"), returned(fields),
-        )  # fmt: skip
-        _keep(_heads, key, found)
-    return found
-
-
-def success(trailers: Fields) -> Fields | None:
-    """What crosses of the trailers of a success; None for all others."""
-    key = tuple(trailers)
-    found = _ends.get(key)
-    if found is None:
-        # Attack: two statuses, of which one reader takes the failure and another one the success.
-        if [value for name, value in trailers if name == b"grpc-status"] != [b"0"]:
-            return None
-        found = returned(trailers)
-        _keep(_ends, key, found)
-    return found
-
-
-def _keep(kept: dict[tuple[tuple[bytes, bytes], ...], Any], key: tuple[tuple[bytes, bytes], ...], found: Any) -> None:
-    # Attack: a target that answers each call with another head, so that the memory of them grows; or with a secret in it, which
-    # would stay here, unmasked, when the call is long over.
-    if (
-        all(not value or name in _OF_NOBODY for name, value in key)
-        and sum(len(name) + len(value) for name, value in key) <= _LONGEST_KEPT
-    ):
-        if len(kept) >= _MOST_KEPT:
-            kept.clear()
-        kept[key] = found
-
-
-def returned(fields: Fields) -> Fields:
-    """The target's metadata that cross to the caller."""
-    found: Fields = []
-    for name, value in fields:
-        if name[0] == _PSEUDO or name in _OF_THIS_SIDE or name.startswith((b"grpc-", b"funcgate-")):
-            continue
-        if is_binary(name):
-            try:
-                found += [(name, data) for data in read_binary(value)]
-            except Malformed as malformed:
-                raise _unreadable(str(malformed)) from None
-        else:
-            found.append((name, value))
-    return found
-
-
-def _unreadable(why: str) -> Refused:
-    return Refused(Code.MASKING_REFUSED, private_detail=why)
