@@ -75,8 +75,9 @@ cdef class Quick(Drive):
         known = target.catalog.recall(found[0])
         if known is None or len(known) != 1:
             return None
-        plan = session.plan_now(known[0])
-        if plan is None:
+        statement = known[0]
+        plan = (<dict?> session.plans).get(id(statement))
+        if plan is None or plan.statement is not statement or not _holds(plan, session):
             return None
         session.target = target
         caller.took(len(found[1]))
