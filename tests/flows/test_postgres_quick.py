@@ -239,3 +239,28 @@ def refuses(gate: SqlGate) -> bool:
     except psycopg.OperationalError:
         return True
     return False
+
+
+def test_a_caller_that_reads_nothing_is_waited_for(make_sql_gate: Callable[..., SqlGate], slow: Database) -> None:
+    """Attack: ask for more and more, read nothing, and let the answers pile up in the gateway."""
+    slow.fill("INSERT INTO slow SELECT 0 FROM generate_series(1, 3000)")
+    gate = make_sql_gate().start()
+    with Raw(gate.port) as raw:
+        raw.log_in(gate.authority.token())
+        sent = 0
+
+        def text(number: int) -> bytes:
+            sql = f"SELECT id FROM slow WHERE id < {number}"
+            return struct.pack("!cI", b"Q", len(sql) + 5) + sql.encode() + b"\0"
+
+        raw.socket.settimeout(2)
+        try:
+            while sent < 20_000:
+                raw.socket.sendall(text(sent % 1000 + 5))
+                sent += 1
+        except TimeoutError:
+            pass
+        raw.socket.settimeout(30)
+        for _ in range(min(sent, 100)):
+            assert kinds(raw.until(b"Z"))[-2:] == "CZ"
+    assert len(gate.calls_of("shop.select")) < 20_000

@@ -75,37 +75,51 @@ cdef class Quick(Drive):
         known = target.catalog.recall(found[0])
         if known is None or len(known) != 1:
             return None
-        plan = session.plan_now(known[0])
-        if plan is None:
+        statement = known[0]
+        plan = (<dict?> session.plans).get(id(statement))
+        if plan is None or plan.statement is not statement or not _holds(plan, session):
             return None
         session.target = target
         caller.took(len(found[1]))
         return _Plain(session, plan, found[0], found[1])
 
     cdef int over(self, error) except -1:
-        cdef Stream channel
-        session, plain, self._plain = self._session, self._plain, None
+        plain, self._plain = self._plain, None
         self.busy = False
-        if session is None or plain is None:
+        if self._session is None or plain is None:
             return 0
-        upstream, waiter = session.upstream, self._waiter
-        if upstream is None:
-            return 0
-        channel = upstream.channel
-        channel.prompt = None
-        if error is None and plain.passed:
-            if plain.portal is not None and plain.asks:
-                session.extended.described(plain.portal, plain.shape.columns)
-            if not session.passed() and waiter is not None and not waiter.done() and channel.is_quiet():
-                channel.waiter = waiter
-                if (<Stream> session.caller).is_quiet() and not session.sites.draining:
-                    (<Alarm> session.alarm).watch(waiter, session.limits.idle_timeout_s)
-                    return 0
-                if self.asked():
-                    return 0
-        else:
-            self.left = plain, error
-        for each in (waiter, self._free):
+        try:
+            if self._goes_on(plain, error):
+                return 0
+        except Exception as failure:
+            self.left = plain, failure  # the session ends with it
+        for each in (self._waiter, self._free):
             if each is not None and not each.done():
                 each.set_result(None)
         return 0
+
+    cdef bint _goes_on(self, plain, error) except -1:
+        """Whether the session's task may sleep on."""
+        cdef Stream channel
+        session, waiter = self._session, self._waiter
+        upstream = session.upstream
+        if upstream is None:
+            return False
+        channel = upstream.channel
+        channel.prompt = None
+        if error is not None or not plain.passed:
+            self.left = plain, error
+            return False
+        if plain.portal is not None and plain.asks:
+            session.extended.described(plain.portal, plain.shape.columns)
+        if session.passed():
+            # Attack: a caller that asks for much and reads nothing: the session waits until it has read, not for ever.
+            self.left = plain, None
+            return False
+        if waiter is None or waiter.done() or not channel.is_quiet():
+            return False
+        channel.waiter = waiter
+        if (<Stream> session.caller).is_quiet() and not session.sites.draining:
+            (<Alarm> session.alarm).watch(waiter, session.limits.idle_timeout_s)
+            return True
+        return self.asked()

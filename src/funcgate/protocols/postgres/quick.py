@@ -8,7 +8,6 @@ It refuses nothing and decides nothing: whatever is not plain, or does not end p
 import asyncio
 from typing import Any, Protocol
 
-from funcgate.catalog.sql import Statement
 from funcgate.core.native import half
 from funcgate.gateway import Gateway
 
@@ -16,7 +15,6 @@ from .exchange import Speaker
 from .plain import Plain, Plan
 from .runs import Runs
 from .stream import Alarm
-from .target import PostgresTarget
 
 _native = half("funcgate.protocols.postgres._drive")
 
@@ -27,12 +25,9 @@ class Sleeper(Speaker, Protocol):
     gateway: Gateway
     extended: Runs
     alarm: Alarm
+    plans: dict[int, Plan]  # by the statement's `id`
 
     def passed(self) -> bool: ...
-
-    def target_now(self) -> PostgresTarget: ...
-
-    def plan_now(self, statement: Statement) -> Plan | None: ...
 
 
 class Quick:

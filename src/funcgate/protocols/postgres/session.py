@@ -84,7 +84,7 @@ class Session:
         self.held: list[bytes] = []  # for the caller, with what comes next
         self._cancelling: set[asyncio.Task[None]] = set()
         self._cancelled = False
-        self._plans: dict[int, Plan] = {}
+        self.plans: dict[int, Plan] = {}
         self._quick = quick_of(self, self._loop)
 
     @property
@@ -328,20 +328,16 @@ class Session:
             await self.abort()
         await self.ready()
 
-    def plan_now(self, statement: Statement) -> Plan | None:
-        """The plan that was made of it before, if that holds."""
-        plan = self._plans.get(id(statement))
-        return plan if plan is not None and plan.statement is statement and plan.holds(self) else None
-
     def _plan(self, statement: Statement, target: PostgresTarget) -> Plan | None:
         """What is known of it, if it is plain and can be told by now."""
-        if (plan := self.plan_now(statement)) is not None:
+        plan = self.plans.get(id(statement))
+        if plan is not None and plan.statement is statement and plan.holds(self):
             return plan
         plan = plan_of(self, target, "", Prepared("", statement, ()))
         if plan is not None:
-            if len(self._plans) >= _MOST_PLANS:
-                self._plans.clear()
-            self._plans[id(statement)] = plan
+            if len(self.plans) >= _MOST_PLANS:
+                self.plans.clear()
+            self.plans[id(statement)] = plan
         return plan
 
     def passed(self) -> bool:
@@ -413,7 +409,7 @@ class Session:
         # Attack: sessions that live for a while, and leave what they knew in rings that the collector never looks at again.
         self.extended.end()
         self.origins.end()
-        self._plans.clear()
+        self.plans.clear()
         self._task = None
         upstream, self.upstream = self.upstream, None
         if upstream is None:
