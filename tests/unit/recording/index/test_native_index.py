@@ -162,7 +162,8 @@ def test_the_same_of_lines_that_were_changed(which: int, at: int, cut: int, put:
 def test_the_same_at_every_cut(which: int, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = BASE[which]
     for at in range(len(raw)):
-        for changed_line in (raw[:at], raw[:at] + b'"' + raw[at + 1 :]):
+        put = [raw[:at] + odd + raw[at:] for odd in (b"\\ud800", b"\\ud83d\\ude00", b"\\q", b"\1", b"\xff", b'"x":1,')]
+        for changed_line in (raw[:at], raw[:at] + b'"' + raw[at + 1 :], *put):
             assert outcome([changed_line], NATIVE, monkeypatch, doubting=False) == outcome(
                 [changed_line], None, monkeypatch, doubting=False
             )
