@@ -65,6 +65,20 @@ def test_more_pipelined_requests_than_the_queue_holds_are_all_answered(gate: Gat
     assert statuses(received) == [200] * 60
 
 
+def test_a_body_that_comes_with_the_begin_of_the_next_request_is_not_waited_for(
+    gate: Gate, target: Target, token: str
+) -> None:
+    first = post(token, b"", f"Content-Length: {len(ORDER)}")
+    with connect(gate.calls) as sock:
+        sock.sendall(first + ORDER[:5])
+        until(lambda: "funcgate_open_calls 1.0" in gate.get_console("/metrics")[1])
+        sock.sendall(ORDER[5:] + first)  # whose own body comes once the first one is answered
+        assert read_answer(sock).startswith(b"HTTP/1.1 200 ")
+        sock.sendall(ORDER)
+        assert read_answer(sock).startswith(b"HTTP/1.1 200 ")
+    assert [received.body for received in target.ledger] == [ORDER, ORDER]
+
+
 def test_a_chunked_request_reaches_the_target_with_a_length(gate: Gate, target: Target, token: str) -> None:
     data = post(
         token,

@@ -151,6 +151,17 @@ def test_binary_and_strange_layouts_are_refused(sql_gate: SqlGate) -> None:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+@pytest.mark.parametrize("options", ["DELIMITER *", 'DELIMITER (";")', "FORMAT csv, QUOTE *, FORCE_QUOTE *"])
+def test_marks_that_are_no_text(sql_gate: SqlGate, options: str) -> None:
+    """Attack: a delimiter that the server reads and others do not, so that a value comes in another column's place."""
+    for before in ("", "a?"):
+        sql = f"COPY (SELECT '{before}', ssn, '?q?r' FROM people) TO STDOUT ({options})"
+        told = b""
+        with sql_gate.connect() as connection, pytest.raises(psycopg.Error):
+            told = copied(connection, sql)
+        assert b"-45-" not in told
+
+
 def test_a_table_without_columns(sql_gate: SqlGate, database: Database) -> None:
     database.fill("CREATE TABLE bare (); INSERT INTO bare DEFAULT VALUES; INSERT INTO bare DEFAULT VALUES")
     try:

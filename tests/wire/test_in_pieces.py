@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from funcgate.wire.compiled import reading
 from funcgate.wire.http1.limits import HeadLimits
-from funcgate.wire.http1.requests import RequestReader
+from funcgate.wire.http1.requests import Request, RequestReader
 from funcgate.wire.http1.responses import ResponseReader
 from support.h1read import (
     GET,
@@ -236,3 +236,20 @@ def test_chunks_of_any_kind_are_read_alike(
     data = like[: like.index(b"\r\n\r\n") + 4] + b"".join(map(b"".join, chunks)) + end
     read, last = (requests, GET) if like.startswith(b"POST") else (answers, OK)
     assert is_alike(read, [*pieces_of(data, cuts), last], limits)
+
+
+@pytest.mark.parametrize("trailers", [0, 3])
+def test_what_llhttp_is_told_unheard_counts_for_nothing(trailers: int) -> None:
+    """Many requests of one connection whose chunks are cut in their sizes; as many trailers of the one before as may be."""
+    taken: list[Request] = []
+    reader = RequestReader(HeadLimits(max_line=8, max_fields=3), taken.append)
+    head = b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for _ in range(12):
+        request = reader.first(head)
+        if request is None:
+            reader.feed(head)
+            request = taken.pop()
+        reader.feed(b"3")
+        reader.feed(b"\r\nabc\r\n0\r\n" + b"A: b\r\n" * trailers + b"\r\n")
+        assert request.complete
+        assert request.body == b"abc"

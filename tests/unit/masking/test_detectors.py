@@ -128,6 +128,7 @@ def test_every_detector_has_hits_and_near_misses() -> None:
         ("postgres://app:s3cret@db:5432/x", "postgres://app:[REDACTED:url_password]@db:5432/x"),
         ("https://:tok@h/", "https://:[REDACTED:url_password]@h/"),
         ("amqp://a:p@ss@h", "amqp://a:[REDACTED:url_password]@h"),
+        ("amqp://a:p?s#@h", "amqp://a:[REDACTED:url_password]@h"),
         ("https://h:8080/a@b", "https://h:8080/a@b"),
         ("https://ada@h/", "https://ada@h/"),
         ("https://ada:@h/", "https://ada:@h/"),

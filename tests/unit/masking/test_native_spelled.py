@@ -392,3 +392,12 @@ def test_what_only_begins_like_the_credential_is_taken() -> None:
 def test_keys_of_one_name_stay_apart() -> None:
     raw = rb'{"a\u0040x.com":1,"b\u0040x.com":2,"c":"\u00e9"}'
     assert sorted(json.loads(mask_json(raw, RULES[0], {})).values(), key=str) == [1, 2, "\u00e9"]
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_what_stands_beside_a_string_changes_nothing_in_it(name: str) -> None:
+    # Attack: a password with a "?", in a string whose gate stays shut; with another value beside it the walk finds it.
+    some = [*HITS.get(name, []), *MISSES.get(name, []), "http://u:p?w@h", "http://u:p#w@h/?x=%20", "http://u:p@h"]
+    for one in some:
+        for other in some:
+            assert both(json.dumps([one, other + "\n"]).encode(), ALONE[name])

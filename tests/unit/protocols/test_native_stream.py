@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -234,3 +235,40 @@ def test_the_next_one_runs_where_one_was_ended() -> None:
 
     told = driven(_turns_for_ever, again, lambda _: None)
     assert isinstance(told[0], asyncio.CancelledError)
+
+
+def test_the_next_statement_waits_for_what_is_left_of_the_last() -> None:
+    """Attack: have one refused, and the next one arrive before the session has heard of that."""
+    asyncio.run(_refused_and_another())
+
+
+async def _refused_and_another() -> None:
+    loop = asyncio.get_running_loop()
+    caller, channel = native.Stream(loop, LIMITS), native.Stream(loop, LIMITS)
+    asked: list[Any] = []
+
+    def plain_ahead() -> Any:
+        asked.append(SimpleNamespace(passed=False))
+        return asked[-1]
+
+    async def carry(*_: Any) -> None:
+        await asyncio.sleep(0)
+
+    session = SimpleNamespace(
+        caller=caller, upstream=SimpleNamespace(channel=channel), unsynced=False, held=[], alarm=native.Alarm(loop),
+        sites=SimpleNamespace(draining=False, site=SimpleNamespace(snapshot=None)), gateway=SimpleNamespace(carry=carry),
+        extended=SimpleNamespace(plain_ahead=plain_ahead),
+    )  # fmt: skip
+    quick = native.Quick(session, loop)
+    quick.sleeps(loop.create_future())
+    caller.data_received(b"B")
+    assert quick.busy
+    while quick.busy:
+        await asyncio.sleep(0)
+    caller.data_received(b"B")
+    assert not quick.busy
+    assert [quick.left] == [(asked[0], None)]
+    quick.left = None
+    caller.data_received(b"B")
+    assert quick.busy
+    quick.end()

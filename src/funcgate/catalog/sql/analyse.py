@@ -288,7 +288,8 @@ def _unquoted(wrapped: Any) -> str:
     kind, fields = node_of(wrapped)
     if kind == "Boolean":
         return str(fields.get("boolval", False)).lower()
-    return str(fields.get("ival", 0)) if kind == "Integer" else "" if kind in ("", "String") else "?"
+    # Attack: DELIMITER *, or (";"): the server takes it for a text. Here it is one that no mark can be.
+    return str(fields.get("ival", 0)) if kind == "Integer" else "" if kind in ("", "String") else "(no text)"
 
 
 def _constant(wrapped: Any) -> str:

@@ -15,7 +15,6 @@ def refine(text: bytes, start: int, end: int) -> Iterator[Span]:
 DETECTOR = Detector(
     name="url_password",
     needs=(Need(colons=2, ats=1, traces=(b"://",)),),
-    gate=rb"://[^\s/?#\"@:]*:[^\s/?#\"@]*@",
-    pattern=rb"://[^\s/?#\"@:]*:[^\s/\"]*@",
+    gate=rb"://[^\s/?#\"@:]*:[^\s/\"]*@",
     refine=refine,
 )

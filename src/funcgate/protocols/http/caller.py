@@ -102,7 +102,7 @@ class CallerConnection(CallerEnd):
         if current is not None and not current.complete:
             if current.size > self._allowance:
                 self._pause_reading()
-            elif self._phase is _BODY and self._broken is None:
+            elif self._phase is _BODY and current is self._request and self._broken is None:
                 return  # who waits for the body waits for all of it
         self._wake()
 

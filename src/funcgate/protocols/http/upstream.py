@@ -67,7 +67,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._whole_up_to = WHOLE_UP_TO
         self._got_byte = False
         self._asker: Asker | None = None
-        self._gathers = False
+        self._gathers = self._was_cut = False
         self.deadline = inf
         self.used = 0
         self.idle_since = 0.0
@@ -118,6 +118,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def cut(self, refused: Refused) -> None:
         """The answer ends here, for this reason; nothing of it goes out any more."""
+        # Attack: all of it has come and some of it was dropped here: what is left would look whole to its caller.
+        self._was_cut = True
         self._pieces.clear()
         self._fail(refused)
         self._abort()
@@ -131,7 +133,7 @@ class UpstreamConnection(asyncio.Protocol):
                 if self._paused and self._buffered < _HIGH_WATER // 2:
                     self._resume()
                 yield piece
-            if self._reader.complete:
+            if self._reader.complete and not self._was_cut:
                 return
             if self._error is not None:
                 raise self._error
@@ -155,6 +157,7 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             body = self._reader.feed(data)
         except Malformed as malformed:
+            self._was_cut = bool(self._reader.pieces)  # they are not passed on, even if they end the answer
             self._fail(_unreadable(malformed))
             self._abort()
             return

@@ -62,6 +62,9 @@ class Incoming:
         pieces = self._pieces
         while not pieces:
             if self.ended:
+                # Attack: what was not read yet was dropped; what was read would look like all of it.
+                if self.error is not None:
+                    raise self.error
                 return b""
             await self._wait_for_more()
         if self._held <= limit:

@@ -36,6 +36,9 @@ cdef class Quick(Drive):
         cdef Stream caller, channel
         if self.busy:
             return True
+        # Attack: a statement right behind one that was refused, to be carried and answered before that one is over.
+        if self.left is not None:
+            return False
         session = self._session
         upstream = session.upstream
         caller = session.caller

@@ -77,6 +77,8 @@ class CopiedOut:
             pending.add(line, backend.COPY_DATA, raw)
             return line + b"\n", 1
         whole = self._rows.take(payload)
+        # Attack: a value cut in two messages, the first of them too large for a bulk: the other would be looked at alone.
+        self.plain = self.plain and not self._rows.size
         # Attack: a row without end, a message at a time, until the memory is gone.
         if self._rows.size > self._most:
             raise Malformed("a row that is too large")

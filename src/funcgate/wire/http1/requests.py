@@ -220,11 +220,15 @@ class RequestReader:
         self._raw = []
 
     def on_url(self, url: bytes) -> None:
+        if self._silent:
+            return
         self._url += url
         if len(self._url) > self._limits.max_line:
             raise Malformed("the request target is too long", 414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._silent:
+            return
         raw = self._raw
         raw.append((name, value))
         if len(raw) > self._max_fields:
