@@ -214,6 +214,31 @@ def strict(places: Places, authority: Authority, tmp_path_factory: pytest.TempPa
     assert gate.stop() == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES)
+def test_a_revocation_ends_a_stream_that_outlived_its_token(
+    places: Places, authority: Authority, tmp_path: Any, place: str
+) -> None:
+    """Attack: be revoked after one's token expired, and listen on for as long as a stream may."""
+    places.script(ticks, EVENTS)
+    limits = {"stream_timeout": "1h", "end_with_token": False}
+    gate = make(tmp_path, authority, places.target, places.mall, limits)
+    expires_at = int(time.time()) + 2
+    with places.listen(place, gate, subject="mallory", exp=expires_at) as reply:
+        pieces = reply.iter_raw()
+        while time.time() < expires_at + 1.5:
+            assert next(pieces)
+        headers = {"authorization": f"Bearer {authority.token('bob', ('finance',))}"}
+        what = {"subject": "mallory", "issuer": "corp", "reason": "left"}
+        made = httpx.post(f"http://127.0.0.1:{gate.console}/api/v1/revocations", headers=headers, json=what)
+        assert made.status_code == 201, made.text
+        end = time.monotonic() + 15
+        with pytest.raises(httpx.RemoteProtocolError):
+            all(time.monotonic() < end for _ in pieces)
+    assert gate.ended(reply.headers["funcgate-call-id"])["code"] == "identity.revoked"
+    assert gate.stop() == 0
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_a_stream_that_is_never_silent_ends_when_its_time_is_over(places: Places, strict: Gate, place: str) -> None:
     """Attack: streams for ever, until all that there may be are taken. Each line is masked, the token's end ends nothing."""

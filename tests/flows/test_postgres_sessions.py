@@ -231,6 +231,24 @@ def test_a_reload_decides_the_next_statement_of_a_session(make_sql_gate: Callabl
         assert connection.execute("SHOW timezone").fetchone() is not None
 
 
+@pytest.mark.parametrize("prepare", [False, True])
+def test_a_reload_hides_columns_of_statements_that_were_prepared_before(
+    make_sql_gate: Callable[..., SqlGate], database: Database, prepare: bool
+) -> None:
+    """Attack: prepare a statement, and go on with it for ever under the rules of that time."""
+    sql = "SELECT name FROM things WHERE id > 0"
+    gate = make_sql_gate().start()
+    with gate.connect() as connection:
+        for _ in range(3):
+            before = connection.execute(sql, prepare=prepare).fetchall()
+        reloaded = len(gate.logged("configuration reloaded"))
+        with gate.file.open("a") as out:
+            out.write("\nmasking:\n- functions: [shop.*]\n  fields: [things.name]\n")
+        until(lambda: len(gate.logged("configuration reloaded")) > reloaded)
+        for _ in range(3):
+            assert set(connection.execute(sql, prepare=prepare).fetchall()) == {("[REDACTED:field]",)} != set(before)
+
+
 # What belongs to whom.
 
 

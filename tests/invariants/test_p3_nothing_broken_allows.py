@@ -90,6 +90,8 @@ class Parts:
     async def identify(self, token: RawToken | None) -> Principal:
         return self.principal
 
+    def check(self, principal: Principal) -> None: ...
+
     def decide(self, call: Call) -> Any:
         return self.decision
 

@@ -45,6 +45,10 @@ class Identity(Protocol):
         """Verify the token. Raises `Refused(identity.…)`."""
         ...
 
+    def check(self, principal: Principal) -> None:
+        """Raises `Refused(identity.revoked)` for somebody who was verified before, however long ago, and is revoked."""
+        ...
+
 
 class Policies(Protocol):
     """Call to Decision. Pure and bounded in time."""

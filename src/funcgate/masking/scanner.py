@@ -70,8 +70,8 @@ class Scanner:
         """What the opened detectors find, in order, overlaps merged."""
         hits: list[Hit] = []
         stretched = self.stretches if self._digits.isdisjoint(opened) is False and all_plain(text) else None
-        if stretched is not None:
-            stretched.find(text, hits)
+        if stretched is not None and not stretched.find(text, hits):
+            hits, stretched = [], None
         for index in opened:
             if index < self.escapes and (stretched is None or index not in self._digits):
                 self._find(index, text, hits)

@@ -60,7 +60,8 @@ class Stretches:
         self._kinds = [kind_of(index, detector) for index, detector in detectors]
         self._plans: dict[bytes, list[Step]] = {}
 
-    def find(self, text: bytes, hits: list[Hit]) -> None:
+    def find(self, text: bytes, hits: list[Hit]) -> bool:
+        """False when a value goes on into the next stretch: then others have to look."""
         folded = text.translate(RUNS)
         find = folded.find
         start = find(RUN)
@@ -68,8 +69,13 @@ class Stretches:
             end = find(END_OF_RUN, start)
             if end < 0:
                 end = len(text)
+            had = len(hits)
             self.judge(text, start, end, hits)
             start = find(RUN, end)
+            # Attack: "… ext 0604 0044 20 …": the digits of an extension, taken for the first ones of the next number.
+            if start >= 0 and any(last > start for _, last, _ in hits[had:]):
+                return False
+        return True
 
     def judge(self, text: bytes, start: int, end: int, hits: list[Hit]) -> None:
         """Adds what is in one stretch."""

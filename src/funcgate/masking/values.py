@@ -79,6 +79,8 @@ class Values:
                 elif verdict == _LOOK and (at := self._loose(raw, start, end, at, pieces, counted)) < 0:
                     return None
                 start = find(RUN, end)
+                if -1 < start < at:
+                    return None  # the extension of a telephone number goes on into the next stretch
             if mail < 0:
                 break
             first = raw.rfind(b'"', at, mail)

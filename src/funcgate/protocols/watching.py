@@ -7,7 +7,7 @@ import asyncio
 from time import time
 from typing import Protocol
 
-from funcgate.core.principal import RawToken
+from funcgate.core.principal import Principal, RawToken
 from funcgate.core.refusal import Code, Refused
 from funcgate.gateway import Snapshot
 
@@ -29,6 +29,11 @@ class Watched(Protocol):
     def token(self) -> RawToken | None: ...
 
     @property
+    def principal(self) -> Principal | None:
+        """Whom the stream was opened for."""
+        ...
+
+    @property
     def expires_at(self) -> float:
         """When the caller's token ends (Unix time), leeway aside."""
         ...
@@ -44,11 +49,12 @@ class Watched(Protocol):
 class Watch:
     """Ends one stream once its token is no longer accepted. With `expiry` False one that merely expired ends nothing."""
 
-    __slots__ = ("_expiry", "_loop", "_task", "_timer", "_watched")
+    __slots__ = ("_expiry", "_loop", "_outlived", "_task", "_timer", "_watched")
 
     def __init__(self, watched: Watched, expiry: bool) -> None:
         self._watched = watched
         self._expiry = expiry
+        self._outlived = False  # the token has expired, and that ends nothing
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.Handle = self._loop.call_soon(self._look)
@@ -62,6 +68,12 @@ class Watch:
     def _look(self) -> None:
         # Attack: open a stream, and listen on it for days with a token that expired or was revoked within the hour.
         try:
+            principal = self._watched.principal
+            if self._outlived and principal is not None:
+                # Attack: be revoked after one's token expired, and listen on.
+                self._watched.serving.snapshot.identity.check(principal)
+                self._timer = self._loop.call_later(_LOOK_S, self._look)
+                return
             token = self._watched.token
             known = None if token is None else self._watched.serving.snapshot.identity.recall(token)
         except Refused as refused:
@@ -77,7 +89,9 @@ class Watch:
         try:
             await self._watched.serving.snapshot.identity.identify(token)
         except Refused as refused:
-            if refused.code is Code.IDENTITY_EXPIRED and not self._expiry:
+            if refused.code is Code.IDENTITY_EXPIRED and not self._expiry and self._watched.principal is not None:
+                self._outlived = True
+                self._look()
                 return
             self._watched.stop(refused)
             return

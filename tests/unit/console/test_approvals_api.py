@@ -38,6 +38,8 @@ class People:
     async def identify(self, token: RawToken | None) -> Principal:
         raise NotImplementedError
 
+    def check(self, principal: Principal) -> None: ...
+
 
 class Broken(MemoryApprovals):
     def __getattribute__(self, name: str) -> Any:

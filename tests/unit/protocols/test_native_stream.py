@@ -239,16 +239,46 @@ def test_the_next_one_runs_where_one_was_ended() -> None:
 
 def test_the_next_statement_waits_for_what_is_left_of_the_last() -> None:
     """Attack: have one refused, and the next one arrive before the session has heard of that."""
-    asyncio.run(_refused_and_another())
+
+    async def run() -> None:
+        quick, caller, _, asked = sleeping(passed=False)
+        caller.data_received(b"B")
+        assert quick.busy
+        await quick.free()
+        caller.data_received(b"B")
+        assert not quick.busy
+        assert [quick.left] == [(asked[0], None)]
+        quick.end()
+
+    asyncio.run(run())
 
 
-async def _refused_and_another() -> None:
+def test_no_statement_begins_beside_a_session_that_is_awake() -> None:
+    """Attack: have the database say something while a statement is judged; the session's task takes the next one's answer."""
+
+    async def run() -> None:
+        quick, caller, channel, asked = sleeping(passed=True)
+        caller.data_received(b"B")
+        channel.wake()
+        assert quick.busy
+        await quick.free()
+        caller.data_received(b"B")
+        assert not quick.busy
+        assert len(asked) == 1
+        quick.end()
+
+    asyncio.run(run())
+
+
+def sleeping(*, passed: bool) -> tuple[Any, Any, Any, list[Any]]:
+    """A session's statements, its two channels, and what was begun; its task sleeps."""
     loop = asyncio.get_running_loop()
     caller, channel = native.Stream(loop, LIMITS), native.Stream(loop, LIMITS)
     asked: list[Any] = []
 
     def plain_ahead() -> Any:
-        asked.append(SimpleNamespace(passed=False))
+        caller.took(1)
+        asked.append(SimpleNamespace(passed=passed, portal=None))
         return asked[-1]
 
     async def carry(*_: Any) -> None:
@@ -257,18 +287,10 @@ async def _refused_and_another() -> None:
     session = SimpleNamespace(
         caller=caller, upstream=SimpleNamespace(channel=channel), unsynced=False, held=[], alarm=native.Alarm(loop),
         sites=SimpleNamespace(draining=False, site=SimpleNamespace(snapshot=None)), gateway=SimpleNamespace(carry=carry),
-        extended=SimpleNamespace(plain_ahead=plain_ahead),
+        extended=SimpleNamespace(plain_ahead=plain_ahead), passed=lambda: False,
     )  # fmt: skip
     quick = native.Quick(session, loop)
-    quick.sleeps(loop.create_future())
-    caller.data_received(b"B")
-    assert quick.busy
-    while quick.busy:
-        await asyncio.sleep(0)
-    caller.data_received(b"B")
-    assert not quick.busy
-    assert [quick.left] == [(asked[0], None)]
-    quick.left = None
-    caller.data_received(b"B")
-    assert quick.busy
-    quick.end()
+    waiter = loop.create_future()
+    caller.waiter = channel.waiter = waiter
+    quick.sleeps(waiter)
+    return quick, caller, channel, asked

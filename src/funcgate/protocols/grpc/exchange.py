@@ -116,6 +116,11 @@ class RpcExchange:
         return self.opening.token
 
     @property
+    def principal(self) -> Principal | None:
+        """Whom the RPC was opened for."""
+        return self.call.principal if self.call is not None else None
+
+    @property
     def expires_at(self) -> float:
         """When the caller's token ends (Unix time), leeway aside."""
         return self.call.principal.expires_at if self.call is not None else 0.0

@@ -32,12 +32,13 @@ def lasts(exchange: Outgoing, reply: Reply, length: int) -> bool:
 class _Caller:
     """The caller of such an answer, as its token is watched."""
 
-    __slots__ = ("_cut", "_exchange", "expires_at")
+    __slots__ = ("_cut", "_exchange", "expires_at", "principal")
 
     def __init__(self, exchange: Outgoing, cut: Callable[[Refused], None]) -> None:
         self._exchange = exchange
         self._cut = cut
-        self.expires_at = exchange.call.principal.expires_at if exchange.call is not None else 0.0
+        self.principal = exchange.call.principal if exchange.call is not None else None
+        self.expires_at = self.principal.expires_at if self.principal is not None else 0.0
 
     @property
     def token(self) -> RawToken | None:

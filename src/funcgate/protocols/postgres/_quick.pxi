@@ -39,6 +39,9 @@ cdef class Quick(Drive):
         # Attack: a statement right behind one that was refused, to be carried and answered before that one is over.
         if self.left is not None:
             return False
+        # Attack: have a word of the database wake the session's task, and a statement carried beside it when it goes on.
+        if self._waiter is None or self._waiter.done():
+            return False
         session = self._session
         upstream = session.upstream
         caller = session.caller

@@ -105,7 +105,11 @@ class PostgresExchange:
         """See `core.ports.Exchange`. The connection is what it was; the place must be, too."""
         self._site = self.session.site
         now = self._site.targets.get(self.target)
-        return now is not None and now.url == self.session.target.url
+        if now is None or now.url != self.session.target.url:
+            return False
+        # Attack: prepare a statement, and go on with it for ever under the columns, limits and budgets of that time.
+        self.session.target = now
+        return True
 
     async def resolve(self, principal: Principal) -> Call:
         """See `core.ports.Exchange`."""

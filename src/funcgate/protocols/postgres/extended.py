@@ -75,6 +75,7 @@ class Extended:
     def _columns(self, prepared: Prepared, formats: tuple[int, ...]) -> Sequence[backend.Column] | None:
         """The columns that a Bind will bring; None where the database has to be asked."""
         statement, target = prepared.statement, self._session.target
+        target = self._session.site.targets.get(target.name, target)
         if prepared.columns and statement is not None and target.columns(f"{target.name}.{statement.function}"):
             # Attack: have a statement described, and another session take its table away: it runs on the next one of that name.
             return None
