@@ -1,6 +1,8 @@
 """How long an answer of events or lines may go on over HTTP: limits of its own, and never longer than its caller may call."""
 
 import asyncio
+import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -12,6 +14,7 @@ from conftest import FUNCTIONS
 from support.authority import ISSUER, Authority
 from support.gate import Gate, settings, until
 from support.h2target import H2Request, H2Target
+from support.raw import connect
 from support.target import Received, Target, answer
 
 EVENTS, LINES, JSON = "text/event-stream", "application/x-ndjson", "application/json"
@@ -288,3 +291,31 @@ def test_a_connection_that_carried_a_stream_has_the_limits_of_a_call_again(place
     assert reply.json()["code"] == "target.timeout"
     assert time.monotonic() < began + 10
     assert places.target.connections == before
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_caller_that_closes_its_side_gets_nothing_but_the_answer(places: Places, place: str) -> None:
+    """A half-close in the middle of an answer: an interim answer would stand in the middle of its body (RFC 9110, 15.2)."""
+    closed = threading.Event()
+
+    async def two(put: Callable[[bytes], Awaitable[None]]) -> None:
+        await put(TICK)
+        assert await asyncio.to_thread(closed.wait, 10.0)
+        for _ in range(8):
+            await put(TICK)
+            await asyncio.sleep(0.1)
+
+    places.script(two, EVENTS)
+    with connect(places.gate.calls) as sock:
+        token = places.authority.token()
+        sock.sendall(f"GET /{place}/read HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        got = b""
+        while TICK not in got:
+            got += sock.recv(1 << 16)
+        sock.shutdown(socket.SHUT_WR)
+        closed.set()
+        while more := sock.recv(1 << 16):
+            got += more
+    assert got.count(b"HTTP/1.1 ") == 1
+    assert got.count(TICK) == 9
+    assert got.endswith(b"\r\n0\r\n\r\n")

@@ -214,7 +214,7 @@ class CallerConnection(CallerEnd):
                 if not queue:
                     break
                 self._request = request = queue.popleft()
-                self._phase, self.deadline = _CALL, inf
+                self._phase, self.deadline, self._answering = _CALL, inf, False
                 site, grpc = listener.site, listener.grpc
                 if grpc is not None and (
                     request.known.get(b"content-type", b"").startswith(_GRPC_WEB)

@@ -41,7 +41,7 @@ class CallerEnd(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._request: Request | None = None
         self._phase = Phase.IDLE
-        self._read_paused = False
+        self._read_paused = self._answering = False
         self.deadline = inf
 
     @property
@@ -103,11 +103,17 @@ class CallerEnd(asyncio.Protocol):
         request = self._request
         if self._transport is None or request is None or not request.version_1_1:
             return
+        if self._answering:
+            # Attack: close one's side in the middle of an answer: an interim one there would be bytes of its body. Nothing but
+            # the answer may be written; who is gone without a sign, and is written nothing, is not waited for without end.
+            self._enter(Phase.LINGER, self._limits.write_timeout_s)
+            return
         self._transport.write(CONTINUE)
         self._enter(_PROBE, _PROBE_S)
 
     def answer_began(self) -> None:
         """From now on no interim answer may be written."""
+        self._answering = True
         if self._phase is _PROBE:
             self._enter(_CALL, inf)
 
