@@ -4,7 +4,9 @@
 It refuses (None) whatever has no plain answer: an argument that is absent, not of its type, or long. engine.py judges those.
 """
 
-from cpython.dict cimport PyDict_GetItem
+from sys import intern
+
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject, PyObject_RichCompare, PyObject_RichCompareBool
 
 from funcgate.policy.language import plain as forms
@@ -52,7 +54,8 @@ cdef class Test:
         if not COMPARE <= self._form <= ANY or (EXISTS <= self._form <= NOT) != (len(self._parts) == 1) and self._form < ALL:
             raise ValueError("no such form")
         if self._form < NOT:
-            self._field, types = plain.source.field, plain.source.types
+            field, types = plain.source.field, plain.source.types
+            self._field = None if field is None else intern(field)  # as the names of most arguments are
             self._first, self._last = types[0], types[-1]
             self._is_int = self._first is int
             if STARTS <= self._form <= HOLDS and type(self._value) is not str:
@@ -68,7 +71,7 @@ cdef class Test:
         if self._field is None:
             value = item
         else:
-            found = PyDict_GetItem(args, self._field)
+            found = PyDict_GetItemWithError(args, self._field)
             if found is NULL:
                 return UNSURE
             value = <object> found
