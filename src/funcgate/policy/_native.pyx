@@ -1,14 +1,20 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, embedsignature=True
-"""The quick way for plain conditions: arguments against constants, with && and || (language/plain.py), for all rules of one plan.
+"""The quick way for plain conditions: arguments against constants (language/plain.py), for all rules of one plan.
 
-It refuses (None) whatever has no plain answer: an argument that is absent, or not of its type. engine.py judges those.
+It refuses (None) whatever has no plain answer: an argument that is absent, not of its type, or long. engine.py judges those.
 """
 
-from cpython.dict cimport PyDict_GetItem
-from cpython.object cimport PyObject, PyObject_RichCompare
+from sys import intern
+
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.object cimport PyObject, PyObject_RichCompare, PyObject_RichCompareBool
+
+from funcgate.policy.language import plain as forms
 
 cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object value, int* overflow) except? -1
+    Py_ssize_t PyUnicode_Tailmatch(str text, str part, Py_ssize_t start, Py_ssize_t end, int direction) except -1
+    int PyUnicode_Contains(str text, str part) except -1
 
 cdef enum:
     NO = 0
@@ -16,8 +22,21 @@ cdef enum:
     UNSURE = 2
     COMPARE = 0  # forms, as in language/plain.py
     AMONG = 1
-    ALL = 2
-    ANY = 3
+    SIZE = 2
+    STARTS = 3
+    ENDS = 4
+    CONTAINS = 5
+    HOLDS = 6
+    SAME = 7
+    EXISTS = 8
+    EVERY = 9
+    NOT = 10
+    ALL = 11
+    ANY = 12
+    EQUAL = 2  # object.h
+
+cdef Py_ssize_t MOST_ITEMS = forms.MOST_ITEMS
+cdef Py_ssize_t MOST_TEXT = forms.MOST_TEXT
 
 
 cdef class Test:
@@ -30,36 +49,97 @@ cdef class Test:
     cdef tuple _parts
 
     def __init__(self, plain):
-        self._form = plain.form
+        self._form, self._operator, self._value = plain.form, plain.operator, plain.value
         self._parts = tuple(Test(part) for part in plain.parts)
-        if self._form == COMPARE or self._form == AMONG:
-            self._field, self._value, self._operator = plain.field, plain.value, plain.operator
-            self._first, self._last = plain.types[0], plain.types[-1]
+        if not COMPARE <= self._form <= ANY or (EXISTS <= self._form <= NOT) != (len(self._parts) == 1) and self._form < ALL:
+            raise ValueError("no such form")
+        if self._form < NOT:
+            field, types = plain.source.field, plain.source.types
+            self._field = None if field is None else intern(field)  # as the names of most arguments are
+            self._first, self._last = types[0], types[-1]
             self._is_int = self._first is int
+            if STARTS <= self._form <= HOLDS and type(self._value) is not str:
+                raise ValueError("no text")
 
-    cdef int holds(self, dict args) except -1:
-        cdef PyObject* value
-        cdef int overflow = 0, found
-        cdef Test part
-        if self._form >= ALL:
-            for part in self._parts:
-                found = part.holds(args)
-                # What fails may be absorbed by another part: that is for others to say.
-                if found == UNSURE or found == (NO if self._form == ALL else YES):
-                    return found
-            return YES if self._form == ALL else NO
-        value = PyDict_GetItem(args, self._field)
-        if value is NULL:
-            return UNSURE
-        if type(<object> value) is not self._first and type(<object> value) is not self._last:
+    cdef int holds(self, dict args, object item) except -1:
+        """`item` is what a loop has come to."""
+        cdef PyObject* found
+        cdef object value
+        cdef int overflow = 0
+        if self._form >= NOT:
+            return self._together(args, item)
+        if self._field is None:
+            value = item
+        else:
+            found = PyDict_GetItemWithError(args, self._field)
+            if found is NULL:
+                return UNSURE
+            value = <object> found
+        if type(value) is not self._first and type(value) is not self._last:
             return UNSURE
         if self._is_int:
-            PyLong_AsLongLongAndOverflow(<object> value, &overflow)
+            PyLong_AsLongLongAndOverflow(value, &overflow)
             if overflow:
                 return UNSURE
+        if self._form == COMPARE:
+            return YES if PyObject_RichCompare(value, self._value, self._operator) is True else NO
         if self._form == AMONG:
-            return YES if <object> value in self._value else NO
-        return YES if PyObject_RichCompare(<object> value, self._value, self._operator) is True else NO
+            return YES if value in self._value else NO
+        if self._form == SIZE:
+            return YES if PyObject_RichCompare(len(value), self._value, self._operator) is True else NO
+        if type(value) is str:
+            return self._text(<str> value)
+        return self._list(<list> value, args) if type(value) is list else UNSURE
+
+    cdef int _together(self, dict args, object item) except -1:
+        cdef int found
+        cdef Test part
+        for part in self._parts:
+            found = part.holds(args, item)
+            if self._form == NOT:
+                return found if found == UNSURE else YES - found
+            # What fails may be absorbed by another part: that is for others to say.
+            if found == UNSURE or found == (NO if self._form == ALL else YES):
+                return found
+        return YES if self._form == ALL else NO
+
+    cdef int _text(self, str text) except -1:
+        if len(text) > MOST_TEXT:
+            return UNSURE
+        if self._form == CONTAINS:
+            return PyUnicode_Contains(text, <str> self._value)
+        if self._form == STARTS or self._form == ENDS:
+            return PyUnicode_Tailmatch(text, <str> self._value, 0, len(text), -1 if self._form == STARTS else 1)
+        return UNSURE
+
+    cdef int _list(self, list items, dict args) except -1:
+        cdef int found
+        cdef Py_ssize_t at = 0
+        cdef Test part
+        # Attack: a list of millions. The steps that a plan may take at most were counted for lists up to this length.
+        if len(items) > MOST_ITEMS:
+            return UNSURE
+        if self._form == EXISTS or self._form == EVERY:
+            part = <Test> self._parts[0]
+            for item in items:
+                found = part.holds(args, item)
+                if found == UNSURE or found == (YES if self._form == EXISTS else NO):
+                    return found
+            return NO if self._form == EXISTS else YES
+        if self._form == SAME and len(items) != len(<tuple> self._value):
+            return NO if self._operator == EQUAL else YES
+        if self._form != SAME and self._form != HOLDS:
+            return UNSURE
+        for item in items:
+            if type(item) is not str or len(<str> item) > MOST_TEXT:
+                return UNSURE
+            if self._form == HOLDS:
+                if PyObject_RichCompareBool(item, self._value, EQUAL):
+                    return YES
+            elif not PyObject_RichCompareBool(item, (<tuple> self._value)[at], EQUAL):
+                return NO if self._operator == EQUAL else YES
+            at += 1
+        return YES if self._form == SAME and self._operator == EQUAL else NO
 
 
 cdef class Judge:
@@ -87,7 +167,7 @@ cdef class Judge:
         cdef int found, at = 0
         cdef unsigned long long held = 0
         for test in self._denies:
-            found = test.holds(args)
+            found = test.holds(args, None)
             if found == UNSURE:
                 return None
             if found == YES:
@@ -96,7 +176,7 @@ cdef class Judge:
         at = 0
         for tests in (self._asks, self._allows):
             for test in <tuple> tests:
-                found = test.holds(args)
+                found = test.holds(args, None)
                 if found == UNSURE:
                     return None
                 if found == YES:

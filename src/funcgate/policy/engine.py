@@ -15,6 +15,7 @@ from funcgate.core.refusal import Code
 from .build import build
 from .explain import Condition, Explanation, describe
 from .index import Entry, Plan, Policy, Quick, Rule
+from .language.plain import most_steps
 from .language.values import Failure, Frame, OverBudget
 from .spec import PolicySpec
 
@@ -66,12 +67,15 @@ class PolicySet:
         """Judge the call. Never raises: whatever goes wrong is a Deny."""
         try:
             entry = self._entries.get(call.function)
-            if entry is not None:
-                quick = entry.quick.get(entry.selectors & call.principal.selectors)
-                known = None if quick is None else quick(call.args)
+            if entry is None:
+                return self._unknown
+            held = entry.selectors & call.principal.selectors
+            quick = entry.quick.get(held)
+            if quick is not None:
+                known = quick(call.args)
                 if known is not None:
                     return known
-            return self._decide(call, None)
+            return self._decide(call, entry, held)
         except Exception:
             # Attack: arguments that make the judge stumble, in the hope that nobody says no.
             return self._broken
@@ -79,27 +83,29 @@ class PolicySet:
     def blind(self, call: Call) -> bool:
         """See `core.ports.Policies`."""
         entry = self._entries.get(call.function)
-        return entry is not None and entry.plan(entry.selectors & call.principal.selectors).blind
+        return entry is not None and entry.plan(entry.selectors & call.principal.selectors, self._quick).blind
 
     def explain(self, call: Call) -> Explanation:
         """What `decide` says of this call, and what every policy had to do with it."""
         trace: Trace = {}
         try:
-            decision = self._decide(call, trace)
+            decision = self._explained(call, trace)
         except Exception:
             decision = self._broken
         return describe(decision, self.policies, call, trace)
 
-    def _decide(self, call: Call, trace: Trace | None) -> Decision:
+    def _explained(self, call: Call, trace: Trace) -> Decision:
         entry = self._entries.get(call.function)
-        if entry is None:
-            return self._unknown
-        held = entry.selectors & call.principal.selectors
+        return (
+            self._unknown
+            if entry is None
+            else self._decide(call, entry, entry.selectors & call.principal.selectors, trace)
+        )
+
+    def _decide(self, call: Call, entry: Entry, held: frozenset[str], trace: Trace | None = None) -> Decision:
         if not held:
             return self._nothing
-        plan = entry.plans.get(held) or entry.plan(held)
-        if native is not None and held in entry.plans and held not in entry.quick:
-            entry.quick[held] = self._quick(plan)
+        plan = entry.plans.get(held) or entry.plan(held, self._quick)
         shared = call.shared
         if shared is None or plan.reads is None or trace is not None or not plan.reads <= shared.args.keys():
             return self._judge(plan, Frame(call, call.args, self._budget), trace)
@@ -110,12 +116,14 @@ class PolicySet:
             shared.remember(plan, known)
         return known
 
-    def _quick(self, plan: Plan) -> Quick:
+    def _quick(self, plan: Plan) -> Quick | None:
         """The compiled judge of a plan, where all its conditions are plain and their steps are within the budget."""
         rules = (*plan.denies, *plan.asks, *plan.allows)
         forms = [rule.plain for rule in rules if rule.plain is not None]
-        if len(forms) < len(rules) or len(rules) > _MOST_RULES or sum(rule.cost for rule in rules) > self._budget:
-            return _unsure
+        if native is None or len(forms) < len(rules) or len(rules) > _MOST_RULES:
+            return None
+        if sum(rule.cost for rule in rules) + sum(map(most_steps, forms)) > self._budget:
+            return None
         denied = [self._denied(rule) for rule in plan.denies]
         first, second = len(plan.denies), len(plan.denies) + len(plan.asks)
 
@@ -170,10 +178,6 @@ class PolicySet:
         if trace is not None:
             trace[rule.policy.order] = ("error", text)
         return Deny(Code.POLICY_ERROR, f"the policy {name!r} cannot be evaluated: {text}", (name,), self.version)
-
-
-def _unsure(args: object) -> None:
-    """For plans without a compiled judge."""
 
 
 def _holds(rule: Rule, frame: Frame, trace: Trace | None) -> bool:

@@ -17,6 +17,7 @@ from .spec import Effect
 MAX_PLANS = 256
 Quick = Callable[[dict[str, Any]], Decision | None]
 """Arguments -> what was decided, None when that is for others to say."""
+Hasten = Callable[["Plan"], Quick | None]
 
 
 class Policy(Struct, frozen=True):
@@ -86,12 +87,15 @@ class Entry:
         self.plans: dict[frozenset[str], Plan] = {}
         self.quick: dict[frozenset[str], Quick] = {}  # for plans that are there and plain
 
-    def plan(self, held: frozenset[str]) -> Plan:
-        """The plan for a caller who holds these of the entry's selectors."""
+    def plan(self, held: frozenset[str], hasten: Hasten) -> Plan:
+        """The plan for a caller who holds these of the entry's selectors; `hasten` makes its quick way, once."""
         found = self.plans.get(held)
         if found is None:
             found = make_plan(rule for rule in self._rules if not held.isdisjoint(rule.policy.selectors))
             # Attack: tokens with ever new combinations of groups, to fill the memory. Beyond the limit plans are not kept.
             if len(self.plans) < MAX_PLANS:
                 self.plans[held] = found
+                quick = hasten(found)
+                if quick is not None:
+                    self.quick[held] = quick
         return found

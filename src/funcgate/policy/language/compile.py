@@ -14,7 +14,8 @@ from . import operators as op
 from .check import EQUALITIES, ORDERINGS, Checked
 from .closures import Compare, Run, as_bool, constant
 from .functions import FUNCTIONS, OPERATORS, Overload, constant_operand, fits
-from .plain import ALL, AMONG, ANY, COMPARE, RICH, Plain
+from .notes import Notes
+from .plain import Plain
 from .tree import Choice, Index, Invoke, ListOf, Literal, Logic, Loop, MapOf, Mistake, Name, Node, Select
 from .types import BY_NAME, NUMBERS
 from .values import Failure, Frame, TypeValue, kind_of
@@ -43,7 +44,7 @@ def compile_tree(checked: Checked, variables: Mapping[str, Members]) -> Program:
     """Compile a tree that has no mistakes. Raises `Mistake` for a bad constant pattern or zone."""
     compiler = _Compiler(checked, variables)
     run = compiler.value(checked.root)
-    return Program(run, compiler.cost, compiler.cells, compiler.plain(run))
+    return Program(run, compiler.cost, compiler.cells, compiler.notes.of(run))
 
 
 class _Compiler:
@@ -51,9 +52,7 @@ class _Compiler:
         self._checked = checked
         self._variables = variables
         self._loops: list[str] = []
-        self._plain: dict[
-            int, tuple[Run, Plain]
-        ] = {}  # by the id of the closure, which is held so that no other gets it
+        self.notes = Notes(checked, lambda node: self._is_variable(node, "args"), self._loops)
         self.cost = 1
         self.cells = 0
 
@@ -71,7 +70,7 @@ class _Compiler:
         """The node's value. With `exact`, a JSON integer stays an int where the schema says ``number``."""
         settled = self._checked.settled.get(id(node))
         if settled is not None:
-            return constant(settled)
+            return self.notes.settled(constant(settled), settled)
         if not isinstance(node, Literal | Name):
             self.cost += 1
         match node:
@@ -87,7 +86,8 @@ class _Compiler:
             case Invoke():
                 return self._invoke(node)
             case Logic():
-                return self._every(tuple(self.truth(part) for part in node.parts), node.every)
+                parts = tuple(self.truth(part) for part in node.parts)
+                return self.notes.together(op.every(parts, not node.every), parts, node.every)
             case Choice():
                 return op.choice(self.truth(node.test), self.value(node.yes, exact), self.value(node.no, exact))
             case ListOf(items=items) if all(isinstance(item, Literal) for item in items):
@@ -101,21 +101,9 @@ class _Compiler:
             case Loop():
                 return self._loop(node)
 
-    def plain(self, run: Run) -> Plain | None:
-        """The plain form of a closure, if it has one."""
-        found = self._plain.get(id(run))
-        return None if found is None else found[1]
-
-    def _every(self, parts: tuple[Run, ...], every: bool) -> Run:
-        run = op.every(parts, not every)
-        plains = [found for part in parts if (found := self.plain(part)) is not None]
-        if len(plains) == len(parts):
-            self._plain[id(run)] = run, Plain(ALL if every else ANY, tuple(plains))
-        return run
-
     def _guard(self, node: Node, read: Run, exact: bool) -> Run:
         kind = self._checked.kind(node)
-        return read if kind.name == "dyn" else arguments.guarded(read, kind, spell(node), exact)
+        return read if kind.name == "dyn" else self.notes.read(arguments.guarded(read, kind, spell(node), exact), node)
 
     def _name(self, node: Name, exact: bool) -> Run:
         if not node.rooted and node.name in self._loops:
@@ -181,10 +169,10 @@ class _Compiler:
             return lambda frame: special(frame, first(frame), value)
         if len(operands) == 1:
             (only,) = operands
-            return lambda frame: run(frame, only(frame))
+            return self.notes.invoked(lambda frame: run(frame, only(frame)), node, operands)
         if len(operands) == 2:
             one, two = operands
-            return lambda frame: run(frame, one(frame), two(frame))
+            return self.notes.invoked(lambda frame: run(frame, one(frame), two(frame)), node, operands)
         return lambda frame: run(frame, *[operand(frame) for operand in operands])
 
     def _compare(self, function: str, left: Node, right: Node) -> Run:
@@ -197,29 +185,24 @@ class _Compiler:
         if scalar and isinstance(right, Literal) and isinstance(left, Select) and not left.test:
             fused = self._argument_against(left, compare, right.value)
             if fused is not None:
-                return fused
+                return self.notes.compared(fused, left, compare, right)
         first, second = self.value(left, True), self.value(right, True)
         if scalar and (isinstance(right, Literal) or one not in ("string", "bytes")):
-            return op.compare_known(first, second, compare)
+            return self.notes.compared(op.compare_known(first, second, compare), left, compare, right)
         if scalar:
             return op.compare_texts(first, second, compare)
         if function in ORDERINGS:
             return op.ordering(first, second, compare)
         if isinstance(right, Literal) and isinstance(right.value, str):
             return op.equality_with_text(first, right.value, function == "_==_")
-        return op.equality(first, second, function == "_==_")
+        return self.notes.compared(op.equality(first, second, function == "_==_"), left, compare, right)
 
     def _argument_against(self, left: Select, compare: Compare, value: Any) -> Run | None:
         if not self._is_variable(left.of, "args"):
             return None
         self.cost += 1
         kind = self._checked.kind(left)
-        run = arguments.argument_against(left.field, kind, compare, value)
-        if run is not None and (compare is op.is_in or compare in RICH):
-            types = arguments.python_types(kind)
-            form, number = (AMONG, -1) if compare is op.is_in else (COMPARE, RICH[compare])
-            self._plain[id(run)] = run, Plain(form, (), left.field, types, number, value)
-        return run
+        return arguments.argument_against(left.field, kind, compare, value)
 
     def _membership(self, value: Node, of: Node) -> Run:
         known = self._known(value)
@@ -227,13 +210,13 @@ class _Compiler:
         if constants is not None:
             fused = self._argument_against(value, op.is_in, constants) if isinstance(value, Select) else None
             first = self.value(value, True)
-            return fused or (lambda frame: first(frame) in constants)
+            return self.notes.among(fused or (lambda frame: first(frame) in constants), value, constants)
         if isinstance(of, Select) and isinstance(of.of, Name) and self._is_variable(of.of) and known == "string":
             lookup = self._variables[of.of.name].sets.get(of.field)
             if lookup is not None:
                 wanted = self.value(value)
                 return lambda frame: wanted(frame) in lookup(frame)
-        return op.membership(self.value(value, True), self.value(of))
+        return self.notes.held(op.membership(self.value(value, True), self.value(of)), value, of)
 
     # Macros
 
@@ -251,7 +234,8 @@ class _Compiler:
             return loops.selection(items, at, test, result, inside)
         if node.kind == "exists_one":
             return loops.exists_one(items, at, test, inside)
-        return loops.quantifier(items, at, test, inside, node.kind == "exists")
+        run = loops.quantifier(items, at, test, inside, node.kind == "exists")
+        return self.notes.looped(run, node, test, inside)
 
 
 def _constants(of: Node, known: str) -> frozenset[Any] | None:
