@@ -18,7 +18,7 @@ from support.raw import connect
 from support.target import Received, Target, answer
 
 EVENTS, LINES, JSON = "text/event-stream", "application/x-ndjson", "application/json"
-PLACES = ["shop", "mall"]  # over HTTP/1.1, over HTTP/2
+PLACES = ["shop", pytest.param("mall", marks=pytest.mark.slow)]  # over HTTP/1.1, over HTTP/2
 SHORT = {"timeout": "1s", "first_byte_timeout": "1s", "idle_timeout": "500ms"}
 TICK = b'data: {"n":1}\n\n'
 Script = Callable[[Callable[[bytes], Awaitable[None]]], Awaitable[None]]

@@ -222,7 +222,7 @@ def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[one:other] for one, other in itertools.pairwise(places)]
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=750, deadline=None)
 @given(
     st.sampled_from([POST, IN_CHUNKS, OK, OK_CHUNKS]),
     st.lists(CHUNK, max_size=4),

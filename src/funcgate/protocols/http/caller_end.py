@@ -14,6 +14,7 @@ from funcgate.wire.http1.writing import CONTINUE
 from .limits import ListenerLimits
 
 _PROBE_S = 0.5
+_SILENT_S = 2.0  # between two pieces of an answer to a caller that closed its side
 
 
 class Phase(Enum):
@@ -24,11 +25,12 @@ class Phase(Enum):
     BODY = "the rest of a body"
     CALL = "the call"
     PROBE = "the call, with the caller's side closed"
+    REST = "the rest of the answer, with the caller's side closed"
     WRITE = "the caller to read"
     LINGER = "the caller to close"
 
 
-_CALL, _PROBE = Phase.CALL, Phase.PROBE
+_CALL, _PROBE, _REST = Phase.CALL, Phase.PROBE, Phase.REST
 
 
 class CallerEnd(asyncio.Protocol):
@@ -53,6 +55,8 @@ class CallerEnd(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             raise CallerGone
         self._transport.write(data)
+        if self._phase is _REST:
+            self._enter(_REST, _SILENT_S)
 
     def write_answer(self, data: bytes) -> bool:
         """A whole answer, of which nothing was written before. Whether to `drain` after it. Raises `CallerGone`."""
@@ -68,9 +72,10 @@ class CallerEnd(asyncio.Protocol):
         """Wait until the caller has read enough. A caller that reads nothing for `write_timeout_s` is cut off."""
         drained = self._drained
         if drained is not None:
+            half_closed = self._phase is _REST
             self._enter(Phase.WRITE, self._limits.write_timeout_s)
             await drained
-            self._enter(_CALL, inf)
+            self._enter(*((_REST, _SILENT_S) if half_closed else (_CALL, inf)))
 
     def abort(self) -> None:
         """Cut the connection: the caller must not take what it has for the whole answer."""
@@ -104,9 +109,9 @@ class CallerEnd(asyncio.Protocol):
         if self._transport is None or request is None or not request.version_1_1:
             return
         if self._answering:
-            # Attack: close one's side in the middle of an answer: an interim one there would be bytes of its body. Nothing but
-            # the answer may be written; who is gone without a sign, and is written nothing, is not waited for without end.
-            self._enter(Phase.LINGER, self._limits.write_timeout_s)
+            # Attack: close one's side in the middle of an answer: an interim one there would be bytes of its body. The answer
+            # goes on while there is more of it to write; who is gone says so then, and is not waited for in silence.
+            self._enter(_REST, _SILENT_S)
             return
         self._transport.write(CONTINUE)
         self._enter(_PROBE, _PROBE_S)

@@ -292,7 +292,7 @@ def test_a_query_that_cannot_be_is_a_problem(query: QuerySpec, where: str) -> No
         ("COPY t TO STDOUT (HEADER 0, NULL '\\N')", (("header", "0"), ("null", "\\N"))),
         ("COPY t TO STDOUT (HEADER 1)", (("header", "1"),)),
         ("COPY t TO STDOUT (FORMAT csv, HEADER FALSE, FORCE_QUOTE *)",
-         (("format", "csv"), ("header", "false"), ("force_quote", "?"))),
+         (("format", "csv"), ("header", "false"), ("force_quote", "(no text)"))),
     ],
 )  # fmt: skip
 def test_how_rows_are_copied(sql: str, options: tuple[tuple[str, str], ...]) -> None:

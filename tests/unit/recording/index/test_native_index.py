@@ -145,7 +145,7 @@ SPLICES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.integers(0, len(BASE) - 1), st.integers(0, 2000), st.integers(0, 6), st.sampled_from(SPLICES), st.booleans())
 @example(0, 1, 0, b'"call":"x",', False)
 @example(0, 1, 0, b'"kind":"admin",', False)
@@ -169,7 +169,7 @@ def test_the_same_at_every_cut(which: int, monkeypatch: pytest.MonkeyPatch) -> N
             )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.datetimes(datetime(1960, 1, 1), datetime(2130, 1, 1)), st.integers(0, 27), st.sampled_from("0159-:.TZ+ x"))
 def test_the_same_time(when: datetime, place: int, letter: str) -> None:
     written = when.replace(tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -198,7 +198,7 @@ def attempt(made: Any, calls: Any, held: dict[int, bytes]) -> Any:
         return type(error)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.dictionaries(KEY, HELD, max_size=8),
     st.integers(1, 16000),

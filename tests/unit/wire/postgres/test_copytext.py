@@ -94,7 +94,7 @@ def test_layouts(options: list[tuple[str, str]], layout: Layout | None) -> None:
 
 
 @of_each_layout
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(FIELDS, FIELDS, st.sampled_from([b"\n", b""]))
 def test_fields_are_read_back(layout: Layout, before: list[Field], now: list[Field], end: bytes) -> None:
     """Values put in place of others are what is read then, and nothing else changes."""
@@ -114,7 +114,7 @@ def test_fields_are_read_back(layout: Layout, before: list[Field], now: list[Fie
 
 
 @of_each_layout
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(st.lists(NOISE | st.just(b"\n"), max_size=6))
 def test_rows_end_wherever_the_data_are_cut(layout: Layout, pieces: list[bytes]) -> None:
     data = b"".join(pieces)
@@ -149,7 +149,7 @@ def lines_of(data: bytes, layout: Layout, columns: int) -> tuple[bytes, int] | N
 
 @compiled
 @of_each_layout
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(FIELDS, NOISE), max_size=3), st.sampled_from([-1, -1, 0, 1, 2]))
 def test_rows_become_the_same_lines(layout: Layout, given_rows: list[tuple[list[Field], bytes]], columns: int) -> None:
     data = b""
