@@ -37,7 +37,7 @@ demo: .venv/run.stamp .venv/native.stamp
 	$(BIN)/funcgate demo $(if $(ONCE),--once)
 
 test: .venv/dev.stamp .venv/native.stamp
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder
 
 test-full: .venv/dev.stamp .venv/native.stamp
 	$(BIN)/python -m pytest

@@ -224,6 +224,7 @@ def test_what_is_not_shown_whole_cannot_be_approved_there(room: Room, teams: Tea
     assert set(buttons(card)) == {"reject"}
 
 
+@pytest.mark.slow
 def test_what_microsoft_refuses_is_told_in_the_end(room: Room, teams: Teams) -> None:
     """The bot's own token is not accepted any more; a pause is asked for; somebody deletes the message."""
     posts = teams.posts

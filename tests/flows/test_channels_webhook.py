@@ -172,6 +172,7 @@ def test_a_receiver_that_fails_is_told_in_the_end(room: Room, receiver: Receiver
     assert receiver.about(refused, "pending") is None
 
 
+@pytest.mark.slow
 def test_one_dead_channel_holds_up_neither_another_nor_a_call(
     make_gate: Callable[..., Gate], authority: Authority, target: Target, tmp_path: Path
 ) -> None:

@@ -108,6 +108,7 @@ def test_who_may_not_is_told_so(gate: Gate, authority: Authority) -> None:
     assert (missing.returncode, "FUNCGATE_TOKEN" in missing.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_grant_and_its_end(gate: Gate, authority: Authority, target: Target) -> None:
     agent, bob = authority.token("agent-7"), authority.token("bob", ("finance",))
     name = order(gate, agent, {"amount": 5}).json()["approval"]["id"]

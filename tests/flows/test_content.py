@@ -90,6 +90,7 @@ def test_with_a_key_nothing_confidential_is_readable(
     assert {("shop", "content"), ("shop", "metadata")} <= targets
 
 
+@pytest.mark.slow
 def test_another_key_is_refused_and_nothing_is_written(
     make_gate: Callable[..., Gate], target: Target, token: str, key_file: Path
 ) -> None:

@@ -116,6 +116,7 @@ def test_silence_on_both_sides_ends_a_stream(gate: GrpcGate, ledger: LedgerTarge
     assert ended[0]["outcome"] == "cut"
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_never_silent_ends_when_its_time_is_over(
     make_shared: Callable[..., GrpcGate], events: LedgerTarget
 ) -> None:
@@ -179,6 +180,7 @@ def test_a_stream_may_be_let_go_on(make_shared: Callable[..., GrpcGate], events:
         stream.cancel()
 
 
+@pytest.mark.slow
 def test_a_revocation_ends_a_stream(gate: GrpcGate, events: LedgerTarget) -> None:
     stream, channel = listen(gate, subject="mallory")
     with channel:

@@ -207,6 +207,7 @@ def test_a_start_without_the_target(make_grpc_gate: Callable[..., GrpcGate], aut
         gate.start()
 
 
+@pytest.mark.slow
 def test_a_policy_that_is_taken_away_ends_a_conversation(
     make_grpc_gate: Callable[..., GrpcGate], ledger: LedgerTarget
 ) -> None:

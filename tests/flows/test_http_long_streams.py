@@ -242,6 +242,7 @@ def test_a_revocation_ends_a_stream_that_outlived_its_token(
     assert gate.stop() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_a_stream_that_is_never_silent_ends_when_its_time_is_over(places: Places, strict: Gate, place: str) -> None:
     """Attack: streams for ever, until all that there may be are taken. Each line is masked, the token's end ends nothing."""

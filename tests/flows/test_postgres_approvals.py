@@ -94,6 +94,7 @@ def test_a_statement_that_waits_can_be_cancelled(gate: SqlGate, database: Databa
         assert connection.execute("SELECT amount FROM money").fetchone() == (10,)
 
 
+@pytest.mark.slow
 def test_nobody_answers(make_sql_gate: Callable[..., SqlGate], gate: SqlGate, database: Database) -> None:
     hasty = make_sql_gate(policies=POLICIES, target={"limits": {"max_wait": "1s"}}).start()
     with hasty.connect() as connection:

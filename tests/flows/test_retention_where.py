@@ -556,6 +556,7 @@ def test_a_folder_that_is_not_mounted(
     assert gate.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_folder_that_does_not_answer(
     make_gate: Make, config: Callable[..., dict[str, Any]], token: str, tmp_path: Path
 ) -> None:

@@ -263,6 +263,7 @@ def test_a_state_that_cannot_be_read(make_gate: Make, people: People) -> None:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_from_the_command_line(make_gate: Make, people: People) -> None:
     gate = make_gate(**CHANGES).start()
 

@@ -82,6 +82,7 @@ def test_a_stream_that_falls_silent(client: Ledger, gate: GrpcGate, ledger: Ledg
     assert until(lambda: ledger.ledger[0].over)
 
 
+@pytest.mark.slow
 def test_a_conversation_that_does_not_end(client: Ledger, gate: GrpcGate, ledger: LedgerTarget) -> None:
     """The time for the whole RPC, however busy it is."""
 

@@ -544,6 +544,7 @@ def test_large_answers_are_held_back_by_their_reader(gate: Gate, target: Target,
         assert taken == 32 << 20
 
 
+@pytest.mark.slow
 def test_an_answer_that_nobody_takes_stays_with_the_target(gate: Gate, target: Target, token: str) -> None:
     """The caller takes a window full and no more: the target can send what buffers hold, not what it has."""
     written, piece = [0], b"word " * 13107 + b"\n"

@@ -78,8 +78,7 @@ class Values:
                     at = end
                 elif verdict == _LOOK and (at := self._loose(raw, start, end, at, pieces, counted)) < 0:
                     return None
-                start = find(RUN, end)
-                if -1 < start < at:
+                if -1 < (start := find(RUN, end)) < at:
                     return None  # the extension of a telephone number goes on into the next stretch
             if mail < 0:
                 break
@@ -102,11 +101,10 @@ class Values:
                 mail = raw.find(b"@", at if at > before else last)
         if not pieces:
             return raw
-        pieces.append(raw[at:])
         if mails:
             wholes[self._mail] = [b""] * mails
         strings = {index: (b"".join(texts), len(texts)) for index, texts in wholes.items()}
-        return b"".join(pieces) if self._count(strings, counted, counts) else None
+        return b"".join((*pieces, raw[at:])) if self._count(strings, counted, counts) else None
 
     def closer(self, text: bytes) -> list[Hit] | None:
         """What is in one string, or number, that stands alone; None where others have to judge. Raises `ScanFailed`."""
