@@ -113,9 +113,8 @@ def _number(name: str, kind: int, schema: Mapping[str, Any]) -> Plain:
     bounds = {word: schema[word] for word in _BOUNDS if word in schema}
     enum = _enum(schema, int)
     if any(type(bound) is not int or abs(bound) >= _HUGE for bound in bounds.values()) or enum == ():
-        return Plain(
-            name
-        )  # a bound that is a fraction, `true` as OpenAPI 3.0 has it, or one whose neighbour C cannot hold
+        # A bound that is a fraction, `true` as OpenAPI 3.0 has it, or one whose neighbour C cannot hold.
+        return Plain(name)
     least = max(bounds.get("minimum", -_HUGE), bounds.get("exclusiveMinimum", -_HUGE - 1) + 1)
     most = min(bounds.get("maximum", _HUGE), bounds.get("exclusiveMaximum", _HUGE + 1) - 1)
     if kind == INTEGER:

@@ -96,11 +96,9 @@ class PolicySet:
 
     def _explained(self, call: Call, trace: Trace) -> Decision:
         entry = self._entries.get(call.function)
-        return (
-            self._unknown
-            if entry is None
-            else self._decide(call, entry, entry.selectors & call.principal.selectors, trace)
-        )
+        if entry is None:
+            return self._unknown
+        return self._decide(call, entry, entry.selectors & call.principal.selectors, trace)
 
     def _decide(self, call: Call, entry: Entry, held: frozenset[str], trace: Trace | None = None) -> Decision:
         if not held:

@@ -86,11 +86,9 @@ class Notes:
         number = RICH[compare]
         if isinstance(right, ListOf) and number in (EQUAL, UNEQUAL):
             texts = tuple(item.value for item in right.items if isinstance(item, Literal) and type(item.value) is str)
-            return (
-                self._note(run, SAME, self._source(left, "list"), texts, number)
-                if len(texts) == len(right.items)
-                else run
-            )
+            if len(texts) < len(right.items):
+                return run
+            return self._note(run, SAME, self._source(left, "list"), texts, number)
         if not isinstance(right, Literal):
             return run
         if isinstance(left, Invoke) and left.function == "size":

@@ -46,15 +46,7 @@ class Incoming:
         if self.error is not None:
             raise self.error
         while self.fields is None:
-            self._reader = waiter = self.loop.create_future()
-            self._read_until = min(self.read_by, self.loop.time() + self.read_timeout_s)
-            try:
-                await waiter
-            finally:
-                self._reader = None
-                self._read_until = inf
-            if self.error is not None:
-                raise self.error
+            await self._wait_for_more()
         return self.fields
 
     async def read(self, limit: int = 1 << 18) -> bytes:
