@@ -1,0 +1,195 @@
+"""One end of the socket between the gateway and a worker: frames, questions, and their answers.
+
+A frame is its payload's size (4 bytes, little-endian), its kind (1 byte), and the payload. Both ends are ours; what cannot be
+read, or is larger than agreed, ends the link, and with it the worker.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from enum import IntEnum
+from struct import Struct as Layout
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from funcgate.core.refusal import Code, Refused
+
+MAX_FRAME_BYTES = 256 << 20
+_HEAD = Layout("<IB")
+_NUMBER = Layout("<Q")
+
+
+class Kind(IntEnum):
+    """`ASK` to `CANCEL` begin with the question's number; the payloads of the others are their readers'."""
+
+    ASK = 0
+    ANSWER = 1
+    REFUSED = 2
+    BROKE = 3
+    CANCEL = 4
+    LINES = 5  # worker to gateway: entries for the journal
+    WRITTEN = 6  # gateway to worker: which of them are on the disk, or were refused
+    JOURNAL = 7  # gateway to worker: the journal's state
+    COUNTED = 8  # worker to gateway: what was counted
+
+
+class Lost(Exception):
+    """The other end is gone, or could not answer; the text says what broke there, never with what."""
+
+
+class _No(Struct, frozen=True, array_like=True):
+    """A `Refused`, as it crosses."""
+
+    code: Code
+    public_detail: str
+    private_detail: str
+    status: int
+    retry_after_s: int
+    public: dict[str, Any]
+
+
+_no = msgspec.msgpack.Decoder(_No)
+
+
+class Link(asyncio.Protocol):
+    """`on` takes the payloads of the kinds from `LINES` on; `answer` is asked what the other end asks, and may raise `Refused`;
+    `lost` is called once."""
+
+    def __init__(
+        self,
+        on: Mapping[Kind, Callable[[bytes], None]],
+        answer: Callable[[bytes], Awaitable[bytes]],
+        lost: Callable[[], None],
+        *,
+        max_frame_bytes: int = MAX_FRAME_BYTES,
+    ) -> None:
+        self._on = dict(on)
+        self._answer = answer
+        self._lost = lost
+        self._max = max_frame_bytes
+        self._transport: asyncio.Transport | None = None
+        self._in = bytearray()
+        self._asked: dict[int, asyncio.Future[bytes]] = {}
+        self._answering: dict[int, asyncio.Task[None]] = {}
+        self._number = 0
+        self.trouble = ""  # why this end closed the link, "" if it did not
+
+    # -- what this end says
+
+    def send(self, kind: Kind, payload: bytes | bytearray) -> None:
+        """Nothing, once the other end is gone: who waits learns it from `lost`."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.writelines((_HEAD.pack(len(payload), kind), bytes(payload)))
+
+    async def ask(self, question: bytes) -> bytes:
+        """Raises `Refused` as the other end did, and `Lost`. Cancelling it cancels what the other end does for it."""
+        if self._transport is None or self._transport.is_closing():
+            raise Lost("the other end is gone")
+        self._number = number = self._number + 1
+        waiting: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._asked[number] = waiting
+        self.send(Kind.ASK, _NUMBER.pack(number) + question)
+        try:
+            return await waiting
+        except asyncio.CancelledError:
+            self.send(Kind.CANCEL, _NUMBER.pack(number))
+            raise
+        finally:
+            del self._asked[number]
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    # -- what the other end says
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError("a link is a stream")
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._in += data
+        at, held = 0, len(self._in)
+        while held - at >= _HEAD.size:
+            size, kind = _HEAD.unpack_from(self._in, at)
+            if size > self._max:
+                self._give_up(f"a frame of {size} bytes")
+                return
+            end = at + _HEAD.size + size
+            if end > held:
+                break
+            payload = bytes(self._in[at + _HEAD.size : end])
+            at = end
+            try:
+                self._take(Kind(kind), payload)
+            except Exception as error:
+                # Attack: a worker that was taken over says what breaks the gateway. It loses its link, and its process.
+                self._give_up(f"{type(error).__name__} in a frame of kind {kind}")
+                return
+        del self._in[:at]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for waiting in self._asked.values():
+            if not waiting.done():
+                waiting.set_exception(Lost("the other end is gone"))
+        for task in self._answering.values():
+            task.cancel()
+        self._lost()
+
+    def _give_up(self, why: str) -> None:
+        self.trouble = why
+        self._in.clear()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _take(self, kind: Kind, payload: bytes) -> None:
+        if kind >= Kind.LINES:
+            self._on[kind](payload)
+            return
+        (number,) = _NUMBER.unpack_from(payload)
+        rest = payload[_NUMBER.size :]
+        if kind is Kind.ASK:
+            task = asyncio.create_task(self._answered(number, rest))
+            self._answering[number] = task
+            task.add_done_callback(lambda _: self._answering.pop(number, None))
+        elif kind is Kind.CANCEL:
+            if number in self._answering:
+                self._answering[number].cancel()
+        elif (waiting := self._asked.get(number)) is not None and not waiting.done():
+            if kind is Kind.ANSWER:
+                waiting.set_result(rest)
+            elif kind is Kind.REFUSED:
+                waiting.set_exception(_refused(rest))
+            else:
+                waiting.set_exception(Lost(rest.decode()))
+
+    async def _answered(self, number: int, question: bytes) -> None:
+        kind = Kind.ANSWER
+        try:
+            said = await self._answer(question)
+        except Refused as refused:
+            no = _No(
+                refused.code, refused.public_detail, refused.private_detail, refused.status, refused.retry_after_s,
+                dict(refused.public),
+            )  # fmt: skip
+            kind, said = Kind.REFUSED, msgspec.msgpack.encode(no)
+        except (
+            Exception,
+            asyncio.CancelledError,
+        ) as error:  # cancelled: by whoever asked, who then waits no more, or in there
+            kind, said = Kind.BROKE, type(error).__name__.encode()
+        self.send(kind, _NUMBER.pack(number) + said)
+
+
+def _refused(payload: bytes) -> Refused:
+    no = _no.decode(payload)
+    return Refused(
+        no.code,
+        no.public_detail,
+        private_detail=no.private_detail,
+        status=no.status,
+        retry_after_s=no.retry_after_s,
+        public=no.public,
+    )

@@ -1,0 +1,163 @@
+"""What the gateway's own process and a worker ask each other: MessagePack, over a socket that nobody else holds.
+
+No message is ever logged. None holds a secret or a token: a worker reads its own configuration.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from funcgate.core.decision import Allow, RequireApproval
+from funcgate.core.ports import Patience
+from funcgate.core.revocation import Revocation
+
+# -- the gateway asks, a worker answers
+
+
+class Begin(Struct, frozen=True, kw_only=True, tag="begin"):
+    """The first question: read the configuration, and be ready for callers. `version` is the one that the gateway read.
+    `number` counts workers from 0, of `workers` in all."""
+
+    path: str
+    version: str
+    number: int
+    workers: int
+    revoked: tuple[Revocation, ...] = ()
+
+
+class Prepare(Struct, frozen=True, tag="prepare"):
+    """Make this version ready beside the one that serves."""
+
+    version: str
+
+
+class Swap(Struct, frozen=True, tag="swap"):
+    """Serve what was prepared. Cannot fail."""
+
+
+class Drop(Struct, frozen=True, tag="drop"):
+    """Forget what was prepared."""
+
+
+class Revoke(Struct, frozen=True, tag="revoke"):
+    """All that stands revoked from now on."""
+
+    standing: tuple[Revocation, ...]
+
+
+class Cancel(Struct, frozen=True, tag="cancel"):
+    """A PostgreSQL cancel request that came at another worker, perhaps for a session of this one."""
+
+    pid: int
+    secret: bytes
+
+
+class Drain(Struct, frozen=True, tag="drain"):
+    """Accept nobody, let open calls end, within `limit_s` seconds; answered when all is over and recorded."""
+
+    limit_s: float
+
+
+class Hurry(Struct, frozen=True, tag="hurry"):
+    """Cut what is still open."""
+
+
+class Ready(Struct, frozen=True, tag="ready"):
+    """Whether the gateway as a whole takes calls, for health checks that callers ask a worker."""
+
+    ready: bool
+
+
+class Done(Struct, frozen=True, tag="done"):
+    """The answer. `problem` says what went wrong, for the operator, "" if nothing did; of a drain: that calls were cut."""
+
+    problem: str = ""
+
+
+# -- a worker asks, the gateway answers
+
+
+class Open(Struct, frozen=True, kw_only=True, tag="open"):
+    """`core.ports.Desk.open`: the call, as far as the desk looks at it. `args` is the whole of what was judged, `shown` the
+    masked JSON that approvers see. The answer is `Held`."""
+
+    id: str
+    target: str
+    function: str
+    args: bytes
+    principal: Mapping[str, Any]
+    session: str
+    digest: str
+    received_at: float
+    client: str
+    trace: str
+    reason: str
+    decision: RequireApproval
+    shown: bytes
+    schema: bytes
+    patience: Patience
+    until_in_s: float
+
+
+class Wait(Struct, frozen=True, tag="wait"):
+    """`core.ports.Desk.wait`. The answer is `Done`."""
+
+    hold: int
+
+
+class Use(Struct, frozen=True, tag="use"):
+    """`core.ports.Desk.use`; exactly one of the decisions is there. The answer is `Done`."""
+
+    hold: int
+    allow: Allow | None = None
+    ask: RequireApproval | None = None
+
+
+class Release(Struct, frozen=True, tag="release"):
+    """The call at the desk is over, however it ended."""
+
+    hold: int
+
+
+class Cancelled(Struct, frozen=True, tag="cancelled"):
+    """A PostgreSQL cancel request for a session that this worker does not have."""
+
+    pid: int
+    secret: bytes
+
+
+class Held(Struct, frozen=True, tag="held"):
+    """The call is at the desk: by this number of the gateway's, for this approval."""
+
+    hold: int
+    approval: str
+
+
+ToWorker = Begin | Prepare | Swap | Drop | Revoke | Cancel | Drain | Hurry | Ready
+ToGateway = Open | Wait | Use | Release | Cancelled
+Answer = Done | Held
+
+encode = msgspec.msgpack.Encoder().encode
+_TO_WORKER = msgspec.msgpack.Decoder(ToWorker)
+_TO_GATEWAY = msgspec.msgpack.Decoder(ToGateway)
+_ANSWER = msgspec.msgpack.Decoder(Answer)
+
+
+def for_worker(payload: bytes) -> ToWorker:
+    """Raises `msgspec.MsgspecError`."""
+    message: ToWorker = _TO_WORKER.decode(payload)
+    return message
+
+
+def for_gateway(payload: bytes) -> ToGateway:
+    """Raises `msgspec.MsgspecError`."""
+    message: ToGateway = _TO_GATEWAY.decode(payload)
+    return message
+
+
+def answer(payload: bytes) -> Answer:
+    """Raises `msgspec.MsgspecError`."""
+    message: Answer = _ANSWER.decode(payload)
+    return message
