@@ -23,8 +23,20 @@ BODIES = [
 ]  # fmt: skip
 HEADERS: list[list[tuple[bytes, bytes]]] = [
     [],
-    [(b"Content-Type", b"application/json"), (b"CONTENT-length", b"5"), (b"Digest", b"sha"), (b"Content-MD5", b"x"), (b"ETag", b"1")],
-    [(b"content-digest", b"x"), (b"Repr-Digest", b"x"), (b"Content-Encoding", b"identity"), (b"digests", b"x"), (b"", b"")],
+    [
+        (b"Content-Type", b"application/json"),
+        (b"CONTENT-length", b"5"),
+        (b"Digest", b"sha"),
+        (b"Content-MD5", b"x"),
+        (b"ETag", b"1"),
+    ],
+    [
+        (b"content-digest", b"x"),
+        (b"Repr-Digest", b"x"),
+        (b"Content-Encoding", b"identity"),
+        (b"digests", b"x"),
+        (b"", b""),
+    ],
     [(b"X-Mail", b"ada@example.com"), (b"Content-Length", b"5")],
     [(b"X-Key", SECRET.encode())],
 ]
@@ -45,14 +57,18 @@ def outcome(mask: Any, reply: Reply, lease: Lease) -> Any:
 def pair(function: str, unmaskable_pass: bool) -> list[Masker]:
     """Two, so that neither learns of the other."""
     return [
-        compile_rules(RULES, ["t.ruled", "t.free"], hash_key=b"k" * 32).masker(function, unmaskable_pass=unmaskable_pass)
+        compile_rules(RULES, ["t.ruled", "t.free"], hash_key=b"k" * 32).masker(
+            function, unmaskable_pass=unmaskable_pass
+        )
         for _ in range(2)
     ]
 
 
 @pytest.mark.parametrize("function", ["t.ruled", "t.free"])
 @pytest.mark.parametrize("unmaskable_pass", [True, False])
-@pytest.mark.parametrize("media", ["application/json", "application/x-ndjson", "text/plain", "application/problem+json"])
+@pytest.mark.parametrize(
+    "media", ["application/json", "application/x-ndjson", "text/plain", "application/problem+json"]
+)
 def test_the_same_answers(function: str, unmaskable_pass: bool, media: str) -> None:
     compiled, pure = pair(function, unmaskable_pass)
     for _ in range(2):

@@ -28,7 +28,9 @@ class Text(str):
     __slots__ = ()
 
 
-TEXTS = st.text("az09 \"\\\n\x00\x1f\x7f\x80é€😀\ud800/", max_size=20) | st.sampled_from(["null", "a" * 20_000, Text("x")])
+TEXTS = st.text('az09 "\\\n\x00\x1f\x7f\x80é€😀\ud800/', max_size=20) | st.sampled_from(
+    ["null", "a" * 20_000, Text("x")]
+)
 NUMBERS = st.integers() | st.sampled_from([0, -1, 1 << 63, -(1 << 63), (1 << 63) - 1, 1 << 64]) | st.floats()
 VALUES: Any = st.recursive(
     TEXTS | NUMBERS | st.booleans() | st.none() | st.binary(max_size=3),
@@ -53,7 +55,12 @@ def test_an_escape_anywhere_in_a_text_is_seen(size: int) -> None:
 
 @pytest.mark.parametrize("size", [*range(16_350, 16_400), 1 << 20])
 def test_arguments_of_about_a_sheet(size: int) -> None:
-    for args in ({"a": "x" * size}, {"x" * size: 1}, {"a": ["x" * (size - 12), 1, -(1 << 63)]}, {"a": "x" * (size - 9), "b": True}):
+    for args in (
+        {"a": "x" * size},
+        {"x" * size: 1},
+        {"a": ["x" * (size - 12), 1, -(1 << 63)]},
+        {"a": "x" * (size - 9), "b": True},
+    ):
         assert native.encode_args(args) == tape.encode_args(args)
     assert native.encode_args({"a": [None] * size}) == tape.encode_args({"a": [None] * size})
 
@@ -83,7 +90,15 @@ BODIES = [
     None, b"", b"x", b"{}", b'{"a":1}', b'{"a":\n1}', b'{"a":"\xc3\xa9"}', b"\xff\xfe", b"data:;base64,eA==", b"data:x", b"data",
     b'1,"kind":"allowed"', b"\xc3\xa9", b'{"a":"\xff"}',
 ]  # fmt: skip
-MEDIAS = ["application/json", "application/x-ndjson", "application/problem+json", "text/plain", "text/csv", "image/png", ""]
+MEDIAS = [
+    "application/json",
+    "application/x-ndjson",
+    "application/problem+json",
+    "text/plain",
+    "text/csv",
+    "image/png",
+    "",
+]
 
 
 @pytest.mark.parametrize("media", MEDIAS)
@@ -96,7 +111,8 @@ def test_the_same_entry_of_a_whole_answer(media: str, known: bool) -> None:
                     reply = Reply(status=200, headers=headers, media=media, body=body, trailers=trailers)
                     known_json = known and body == b'{"a":1}'
                     told = [
-                        entries_of(make, Masked(reply, {"card": 1}, known_json), limit) for make in (tape.tape_of, tape.Tape)
+                        entries_of(make, Masked(reply, {"card": 1}, known_json), limit)
+                        for make in (tape.tape_of, tape.Tape)
                     ]
                     assert told[0] == told[1], (body, headers, trailers, limit)
 
