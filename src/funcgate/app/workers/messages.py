@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from funcgate.core.budget import Budget
 from funcgate.core.decision import Allow, RequireApproval
 from funcgate.core.ports import Patience
 from funcgate.core.revocation import Revocation
@@ -128,6 +129,20 @@ class Cancelled(Struct, frozen=True, tag="cancelled"):
     secret: bytes
 
 
+class Spend(Struct, frozen=True, kw_only=True, tag="spend"):
+    """`core.budget.Spending.spend`, by a principal whom the budgets name. The answer is `Done`."""
+
+    target: str
+    budgets: tuple[Budget, ...]
+    issuer: str
+    subject: str
+    acts_for: str | None
+    actor: str | None
+    selectors: frozenset[str]
+    rows: int
+    size: int
+
+
 class Held(Struct, frozen=True, tag="held"):
     """The call is at the desk: by this number of the gateway's, for this approval."""
 
@@ -136,7 +151,7 @@ class Held(Struct, frozen=True, tag="held"):
 
 
 ToWorker = Begin | Prepare | Swap | Drop | Revoke | Cancel | Drain | Hurry | Ready
-ToGateway = Open | Wait | Use | Release | Cancelled
+ToGateway = Open | Wait | Use | Release | Cancelled | Spend
 Answer = Done | Held
 
 encode = msgspec.msgpack.Encoder().encode

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Coroutine
 from typing import Any
 
-from funcgate.core.budget import Accounts
+from funcgate.core.budget import Accounts, Spending
 from funcgate.core.meter import Meter
 from funcgate.core.principal import RawToken
 from funcgate.core.refusal import Code
@@ -31,7 +31,7 @@ class PostgresListener(Sites):
         self.limits = limits
         self.site = site
         self.draining = False
-        self.accounts = Accounts()
+        self.accounts: Spending = Accounts()
         self.port = 0
         self._gateway = gateway
         self._meter = meter
