@@ -11,7 +11,6 @@ from funcgate.core.problem import Problem
 
 from .parts import Parts, Target
 from .shape import Config
-from .shape.postgres import PostgresTargetSpec
 
 MOST_WORKERS = 64
 Where = tuple[str | int, ...]
@@ -72,11 +71,6 @@ def _too_small(config: Config, workers: int) -> Iterator[Problem]:
 
 
 def _unshared(config: Config) -> Iterator[Problem]:
-    for index, spec in enumerate(config.targets):
-        if isinstance(spec, PostgresTargetSpec) and spec.budgets:
-            # Attack: a caller with a connection to each worker has the budget as often as there are workers.
-            text = "budgets are counted in the memory of one process; leave them out, or set listen.workers to 1"
-            yield Problem(where=("targets", index, "budgets"), text=text)
     for index, rule in enumerate(config.retention):
         if rule.where is not None:
             text = "only one process may store content elsewhere; leave 'where' out, or set listen.workers to 1"

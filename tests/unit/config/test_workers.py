@@ -11,17 +11,6 @@ from funcgate.config.workers import share
 
 Write = Callable[..., Path]
 SEVERAL = ("  calls: 127.0.0.1:0\n", "  calls: 127.0.0.1:0\n  workers: 3\n")
-DATABASE = """\
-  - name: shop
-    protocol: postgres
-    url: postgres://127.0.0.1:5432/shop
-    credential: {type: password, user: owner, secret: env:SHOP_PASSWORD}
-"""
-
-
-@pytest.fixture(autouse=True)
-def _secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHOP_PASSWORD", "owner-9c41d7aa0be2")
 
 
 def complaints(path: Path) -> list[str]:
@@ -74,19 +63,6 @@ def test_a_limit_that_cannot_be_divided_is_refused_at_its_place(write: Write, ol
     assert f"funcgate.yaml:{line}:" in complaint
     assert "is divided among listen.workers (3): at least 3, or fewer workers" in complaint
     read_parts(write((old, new)))  # one process is content with it
-
-
-def test_budgets_need_one_process(write: Write) -> None:
-    budget = '    budgets: [{principals: ["*"], rows: 10}]\n'
-    postgres = ("issuers:", "  postgres: 127.0.0.1:0\nissuers:")
-    targets = ("policies:", DATABASE + budget + "policies:")
-    path = write(SEVERAL, postgres, targets)
-    (complaint,) = complaints(path)
-    assert "counted in the memory of one process" in complaint
-    assert "listen.workers to 1" in complaint
-    line = path.read_text().splitlines().index(budget.rstrip()) + 1
-    assert f"funcgate.yaml:{line}:" in complaint
-    assert read_parts(write(postgres, targets)).targets["shop"].budgets
 
 
 def test_content_elsewhere_needs_one_process(write: Write, tmp_path: Path) -> None:
