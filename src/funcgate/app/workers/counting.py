@@ -14,7 +14,7 @@ from .messages import Forged
 EVERY_S = 0.25
 
 _MOST_KINDS = 10_000  # of calls; and of what was masked
-_MOST_NAME = 512
+_MOST_NAME = 4_096
 _CELLS = len(Durations().counts)
 _LARGEST = (1 << 64) - 1
 
