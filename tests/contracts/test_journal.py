@@ -217,7 +217,7 @@ def test_a_newline_in_spliced_json_forges_no_line(harness: Harness) -> None:
     [
         Entry(kind=Kind.DENIED, call="c1", detail="half a \ud800 pair"),
         Entry(kind=Kind.DENIED, call="c1", principal=Who("corp", "\udfff")),
-        Entry(kind=Kind.DENIED, call="c1", change={"what": object()}),
+        Entry(kind=Kind.DENIED, call="c1", code=object()),  # type: ignore[arg-type]
     ],
     ids=["surrogate", "surrogate inside", "no JSON"],
 )
