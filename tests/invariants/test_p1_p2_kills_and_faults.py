@@ -23,6 +23,7 @@ from funcgate.recording.reader import read_entries
 from support.gate import Gate, until
 from support.load import Load
 from support.target import Target
+from support.workers import children_of
 
 pytestmark = pytest.mark.slow
 KILLS = 100
@@ -221,9 +222,7 @@ def rss_mib(pid: int) -> float:
 
 def child_of(pid: int) -> int:
     """The keeper."""
-    return int(
-        next(text for path in Path(f"/proc/{pid}/task").glob("*/children") if (text := path.read_text())).split()[0]
-    )
+    return until(lambda: next(iter(children_of(pid, b"funcgate.cli.keep")), 0))
 
 
 def test_memory_is_flat_in_a_real_run(make_gate: Make, token: str, say: Say) -> None:

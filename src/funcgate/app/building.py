@@ -28,6 +28,7 @@ from funcgate.protocols.http2.upstream import Http2Pool
 from funcgate.protocols.postgres.roles import Roles
 from funcgate.protocols.postgres.target import OauthLogin, PostgresSite, PostgresTarget, place_of
 from funcgate.recording.contents import Contents
+from funcgate.recording.contents.contents import MAX_IN_FLIGHT_BYTES
 from funcgate.recording.retention.rules import Rules
 from funcgate.registry import PROTOCOLS, ask_grpc
 
@@ -122,6 +123,7 @@ def contents_of(parts: Parts, journal: Journal) -> Contents:
         inline_bytes=settings.inline_bytes,
         key=encryption_key(parts),
         keep_free_bytes=settings.keep_free_bytes,
+        max_in_flight_bytes=MAX_IN_FLIGHT_BYTES // parts.workers,  # of each worker, so of all together
         elsewhere_limit_s=settings.elsewhere_timeout_s,
         elsewhere_waiting_bytes=settings.elsewhere_waiting_bytes,
     )
