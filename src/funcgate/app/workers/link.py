@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from enum import IntEnum
 from struct import Struct as Layout
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
@@ -124,9 +124,7 @@ class Link(asyncio.Protocol):
     # -- what the other end says
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a link is a stream")
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         if self.trouble:
