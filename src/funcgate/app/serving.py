@@ -226,7 +226,7 @@ class Serving:
             raise
         return built
 
-    def _swap(self, built: Built) -> None:
+    async def _swap(self, built: Built) -> None:
         old, self._parts, self._built = self._parts, built.parts, built
         assert self._listening is not None
         self._listening.swap(built)
