@@ -1,4 +1,4 @@
-"""The first lines of a gateway's record, and the last one: the folder opened and mended, who began with which version, who ended."""
+"""The first lines of a gateway's record, and the last one: the folder opened and mended, who began what, and who ended it."""
 
 import asyncio
 import contextlib

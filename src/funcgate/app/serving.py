@@ -181,15 +181,9 @@ class Serving:
         return Listening(gateway, self._meter, self._sweeper, built, lambda: self._health().ready)
 
     def _crew(self) -> Crew:
-        crew = Crew(
-            self._path, self._parts, lambda number, link: services.serve(number, link), self._telling,
-            lambda: self._health().ready,
-        )  # fmt: skip
-        services = Services(
-            journal=self._journal, desk=self._approving.desk, meters=self._meters, accounts=Accounts(),
-            workers=self._parts.workers, cancel=crew.cancel,
-        )  # fmt: skip
-        return crew
+        desk, workers = self._approving.desk, self._parts.workers
+        services = Services(journal=self._journal, desk=desk, meters=self._meters, accounts=Accounts(), workers=workers)
+        return Crew(self._path, self._parts, services.serve, self._telling, lambda: self._health().ready)
 
     def _workers(self) -> Sequence[Mate]:
         """Those that carry calls, where it is not this process itself."""

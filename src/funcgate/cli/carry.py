@@ -1,4 +1,4 @@
-"""`python -m funcgate.cli.carry`: a worker, which carries calls. Started by `funcgate serve` (listen.workers), for nobody else."""
+"""`python -m funcgate.cli.carry`: a worker, which carries calls. Started by `funcgate serve`, for nobody else."""
 
 import sys
 

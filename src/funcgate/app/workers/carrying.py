@@ -133,7 +133,7 @@ class Carrying:
         whole = await self._listening.drain(limit_s, self.hurry)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CUT_LIMIT_S):
-                while self._meter.open_calls:
+                while self._meter.open_calls:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
         for task in self._tasks:
             task.cancel()

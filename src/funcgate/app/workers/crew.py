@@ -19,8 +19,8 @@ from funcgate.config.parts import Parts
 from funcgate.config.settings import Address
 
 from .door import Door
-from .link import Lost
-from .mate import COMMAND, Mate, Orders, Serve
+from .link import Link, Lost
+from .mate import COMMAND, Mate, Orders, Serve, Service
 from .messages import Cancel, Drain, Hurry
 from .telling import Telling
 
@@ -47,8 +47,12 @@ class Crew:
         self._orders = Orders(
             path=path.absolute(), version=parts.version, workers=parts.workers, ready=ready, catch_up=telling.catch_up
         )
+
+        def serving(number: int, link: Link) -> Service:
+            return serve(number, link, self.cancel)
+
         self._mates = [
-            Mate(number, self._orders, serve, self._changed, command=command) for number in range(parts.workers)
+            Mate(number, self._orders, serving, self._changed, command=command) for number in range(parts.workers)
         ]
         limits = parts.limits
         # Attack: connections by the thousand that never finish their handshake: no worker counts those.

@@ -150,12 +150,15 @@ class Link(asyncio.Protocol):
             except Exception as error:
                 # Attack: a worker that was taken over says what breaks the gateway. It loses its link, and its process.
                 self.give_up(f"{type(error).__name__} in a frame of kind {kind}")
-            if self.trouble:
+            if self._gave_up():
                 return
         if held is data:
             self._in += data[at:]
         else:
             del self._in[:at]
+
+    def _gave_up(self) -> bool:
+        return bool(self.trouble)
 
     def connection_lost(self, exc: Exception | None) -> None:
         for waiting in self._asked.values():

@@ -65,7 +65,8 @@ class Service(Protocol):
         ...
 
 
-Serve = Callable[[int, Link], Service]
+Cancel = Callable[[int, bytes], Awaitable[None]]
+Serve = Callable[[int, Link, Cancel], Service]
 
 
 class Mate:
@@ -75,7 +76,7 @@ class Mate:
         self,
         number: int,
         orders: Orders,
-        serve: Serve,
+        serve: Callable[[int, Link], Service],
         changed: Callable[[], None],
         *,
         command: tuple[str, ...] = COMMAND,
@@ -179,16 +180,20 @@ class Mate:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def end(self) -> None:
-        """After a drain: the worker ends when its link does, or is killed."""
+        """It ends when its link does, or is killed."""
         self.stop()
-        if self._link is not None:
-            self._link.close()
         process = self._process
-        if process is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(END_LIMIT_S):
-                    await process.wait()
-            self.kill("" if process.returncode is not None else "it did not end")
+        if process is None:
+            return
+        if not self.up:
+            self.kill("")
+        elif self._link is not None:
+            self._link.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_LIMIT_S):
+                await process.wait()
+        if process.returncode is None:
+            self.kill("it did not end")
 
     def stop(self) -> None:
         """It is not started again."""

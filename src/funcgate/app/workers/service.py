@@ -3,7 +3,6 @@
 Nothing that a worker says is taken on trust: each part raises for what no honest worker says, and that ends the worker.
 """
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 import msgspec
@@ -18,28 +17,31 @@ from .accounts import counted
 from .counting import Meters
 from .holds import Holds
 from .link import Kind, Link
+from .mate import Cancel
 from .messages import Cancelled, Done, Forged, Spend
 
 
 class Services(Struct, frozen=True, kw_only=True):
-    """What there is one of, for all workers. `cancel` passes a PostgreSQL cancel request on to the worker whose it is."""
+    """What there is one of, for all workers."""
 
     journal: FileJournal
     desk: Desk
     meters: Meters
     accounts: Accounts
     workers: int
-    cancel: Callable[[int, bytes], Awaitable[None]]
 
-    def serve(self, number: int, link: Link) -> "Service":
-        return Service(self, number, link)
+    def serve(self, number: int, link: Link, cancel: Cancel) -> "Service":
+        """As `mate.Serve`."""
+        return Service(self, number, link, cancel)
 
 
 class Service:
-    """`mate.Service` for worker `number`, as long as its link lasts."""
+    """`mate.Service` for worker `number`, as long as its link lasts. `cancel` passes a PostgreSQL cancel request on to the worker
+    whose it is."""
 
-    def __init__(self, services: Services, number: int, link: Link) -> None:
+    def __init__(self, services: Services, number: int, link: Link, cancel: Cancel) -> None:
         self._services = services
+        self._cancel = cancel
         self._number = number
         self._link = link
         written, state = partial(link.send, Kind.WRITTEN), partial(link.send, Kind.JOURNAL)
@@ -58,7 +60,7 @@ class Service:
             if isinstance(asked, Spend):
                 return messages.encode(counted(self._services.accounts, asked))
             if isinstance(asked, Cancelled):
-                await self._services.cancel(asked.pid, asked.secret)
+                await self._cancel(asked.pid, asked.secret)
                 return messages.encode(Done())
             return await self._holds.answer(asked)
         except (Forged, msgspec.MsgspecError, RecursionError) as error:
