@@ -14,7 +14,7 @@ import pytest
 
 from support.authority import Authority
 from support.gate import CANARY, Gate, until
-from support.lines import Line, assert_one_record, console, funcgate, metrics, one_each, several
+from support.lines import Line, all_up, assert_one_record, console, funcgate, metrics, one_each, several
 from support.load import Load
 from support.target import Target
 from support.workers import children_of
@@ -30,7 +30,7 @@ def test_connections_are_spread_evenly_and_their_calls_are_one_record(
     make_gate: Make, target: Target, token: str
 ) -> None:
     gate = make_gate(listen=several(3)).start()
-    workers = gate.workers()
+    workers = all_up(gate)
     assert len(workers) == 3
     lines = [Line(gate, token) for _ in range(9)]
     assert Counter(line.worker for line in lines) == dict.fromkeys(workers, 3)
