@@ -233,7 +233,7 @@ class Serving:
         await parts.issuers.start()
         return built
 
-    def _swap(self, built: Built) -> None:
+    async def _swap(self, built: Built) -> None:
         old, self._parts, self._built = self._parts, built.parts, built
         self._listening.swap(built)
         self._pools.keep_only(built.pools)

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from funcgate.core.meter import BOUNDS_S, Durations, Meter
+from funcgate.core.meter import BOUNDS_S, Counted, Durations
 
 
 class ChoreGauge(NamedTuple):
@@ -41,9 +41,9 @@ class Gauges:
 
 
 class MeterCollector(Collector):
-    """Reads one `Meter` and the `Gauges` at each scrape."""
+    """Reads what a `Meter` counted and the `Gauges` at each scrape."""
 
-    def __init__(self, meter: Meter, gauges: Gauges) -> None:
+    def __init__(self, meter: Counted, gauges: Gauges) -> None:
         self._meter = meter
         self._gauges = gauges
 
@@ -117,7 +117,7 @@ class MeterCollector(Collector):
             yield GaugeMetricFamily("funcgate_keeper_checkpoint_age_seconds", "Since the last checkpoint.", value=age_s)
 
 
-def make_registry(meter: Meter, gauges: Gauges) -> CollectorRegistry:
+def make_registry(meter: Counted, gauges: Gauges) -> CollectorRegistry:
     """A registry of its own: the library's global one would collect whatever other libraries register."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(MeterCollector(meter, gauges))
