@@ -40,8 +40,8 @@ def test_connections_are_spread_evenly_and_their_calls_are_one_record(
     ids = [call for calls in found for _, _, call in calls]
     assert len(set(ids)) == 9 * 20
     until(lambda: metrics(gate, "funcgate_calls_total") == 180)
-    assert metrics(gate, "funcgate_open_connections") == 9
-    assert metrics(gate, "funcgate_open_calls") == 0
+    until(lambda: metrics(gate, "funcgate_open_connections") == 9)
+    until(lambda: metrics(gate, "funcgate_open_calls") == 0)
     for line in lines[:4]:
         line.close()
     until(lambda: metrics(gate, "funcgate_open_connections") == 5)
