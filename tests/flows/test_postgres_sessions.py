@@ -90,7 +90,7 @@ def test_the_name_of_who_calls_is_told_to_the_database(sql_gate: SqlGate, databa
 
 def test_over_tls_on_both_sides(make_sql_gate: Callable[..., SqlGate], tmp_path: Path) -> None:
     _, cert = certificate(tmp_path)
-    key = tmp_path / "server.key"
+    key = tmp_path / "key.pem"
     secured = Database().start(cert=cert, key=key)
     try:
         tls = {"cert": str(cert), "key": str(key)}
