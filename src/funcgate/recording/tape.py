@@ -199,7 +199,7 @@ def as_text(body: bytes, media: str) -> str:
     return f"data:{media};base64,{base64.b64encode(body).decode()}"
 
 
-def masked_args(masker: Masker, call: Call) -> bytes:
+def _masked_args(masker: Masker, call: Call) -> bytes:
     """The call's arguments as the record may show them. What calls share is masked once: no rule looks beyond one value and
     the names on the way to it, so the parts are masked as the whole would be."""
     shared = call.shared
@@ -229,6 +229,10 @@ def encode_args(args: Mapping[str, Any]) -> bytes:
             return encoded
     except Exception:
         return _encode_slowly(args)
+    return _made_sure(args, encoded)
+
+
+def _made_sure(args: Mapping[str, Any], encoded: bytes) -> bytes:
     # NaN and the infinities come out as null, which is another value: look whether there are any.
     return _encode_slowly(args) if _has_odd_number(args) else encoded
 
@@ -273,3 +277,11 @@ def _has_odd_number(value: Any) -> bool:
         elif isinstance(one, list | tuple):
             waiting.extend(one)
     return False
+
+
+# By the place of their arguments, as the compiled half takes them: a `Tape`, and the arguments as the record may show them.
+tape_of: Callable[[Masked, int, Call, Callable[..., Awaitable[None]]], Tape] = Tape if _native is None else _native.tape_of
+masked_args: Callable[[Masker, Call], bytes] = _masked_args if _native is None else _native.masked_args
+if _native is not None:
+    _native.tape_is(Tape, _fields_of, _too_large, as_json, as_text)
+    _native.args_are(_masked_args, _encode, _made_sure, _encode_slowly)
