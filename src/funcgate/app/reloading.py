@@ -29,6 +29,7 @@ _FIXED: tuple[tuple[tuple[str, ...], Callable[[Parts], Any]], ...] = (
     (("listen", "calls"), lambda parts: parts.calls),
     (("listen", "console"), lambda parts: parts.console),
     (("listen", "postgres"), lambda parts: parts.postgres),
+    (("listen", "workers"), lambda parts: parts.workers),
     (("listen", "limits"), lambda parts: parts.limits),
     (("listen", "tls"), lambda parts: parts.loaded.config.listen.tls),
     (("data_dir",), lambda parts: parts.loaded.data_dir),

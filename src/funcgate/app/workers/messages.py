@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from funcgate.core.budget import Budget
 from funcgate.core.decision import Allow, RequireApproval
 from funcgate.core.ports import Patience
 from funcgate.core.revocation import Revocation
@@ -150,6 +151,20 @@ class Cancelled(Struct, frozen=True, tag="cancelled"):
     secret: bytes
 
 
+class Spend(Struct, frozen=True, kw_only=True, tag="spend"):
+    """`core.budget.Spending.spend`, by a principal whom the budgets name. The answer is `Done`."""
+
+    target: str
+    budgets: tuple[Budget, ...]
+    issuer: str
+    subject: str
+    acts_for: str | None
+    actor: str | None
+    selectors: frozenset[str]
+    rows: int
+    size: int
+
+
 class Held(Struct, frozen=True, tag="held"):
     """The call is at the desk, for this approval."""
 
@@ -167,7 +182,7 @@ class Forged(Exception):
 
 
 ToWorker = Begin | Prepare | Swap | Drop | Revoke | Ends | Cancel | Drain | Hurry | Ready
-ToGateway = Open | Wait | Use | Release | Cancelled
+ToGateway = Open | Wait | Use | Release | Cancelled | Spend
 Answer = Done | Held | Until
 
 encode = msgspec.msgpack.Encoder().encode
