@@ -14,7 +14,7 @@ import pytest
 from support.gate import Gate, until
 from support.grpc_gate import GrpcGate
 from support.ledger import Ledger, LedgerTarget, new
-from support.lines import assert_one_record, several
+from support.lines import all_up, assert_one_record, several
 from support.postgres import Database, SqlGate
 from support.workers import cpu_s, worker_of
 
@@ -43,7 +43,7 @@ def served_by(gate: SqlGate, connection: psycopg.Connection[Any]) -> int:
 
 def test_grpc_calls_go_through_all_workers(make_grpc_gate: Callable[..., GrpcGate], ledger: LedgerTarget) -> None:
     gate = make_grpc_gate(listen=several(2)).start()
-    before = {worker: cpu_s(worker) for worker in gate.workers()}
+    before = {worker: cpu_s(worker) for worker in all_up(gate)}
     channels = [gate.channel(*ALONE) for _ in range(4)]
     for channel in channels:
         assert isinstance(gate, GrpcGate)

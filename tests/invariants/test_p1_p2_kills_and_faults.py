@@ -20,6 +20,7 @@ import pytest
 from funcgate.core.entry import Kind
 from funcgate.recording.folder import lines
 from funcgate.recording.reader import read_entries
+from support.disk import filled, mounted
 from support.gate import Gate, until
 from support.load import Load
 from support.target import Target
@@ -95,15 +96,8 @@ def test_kill_9_a_hundred_times(make_gate: Make, target: Target, token: str, say
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 24 mebibytes."""
-    where = tmp_path / "small"
-    where.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(where)], capture_output=True)
-    if made.returncode:
-        pytest.skip("no file system can be mounted here (not root)")
-    try:
-        yield where
-    finally:
-        subprocess.run(["umount", "-l", str(where)], check=True)
+    with mounted(tmp_path / "small") as disk:
+        yield disk
 
 
 def broken_and_back(load: Load, fault: contextlib.AbstractContextManager[object], say: Say, name: str) -> None:
@@ -127,19 +121,6 @@ def assert_told(gate: Gate, error: str) -> None:
     assert [change for change in changes if error in str(change.get("outage"))], (
         "the journal does not tell of the fault"
     )
-
-
-@contextlib.contextmanager
-def filled(disk: Path) -> Iterator[None]:
-    """Not a byte is free, and none becomes free."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (1 << 20, 4096, 512):
-            with contextlib.suppress(OSError):
-                while file.write(bytes(size)):
-                    pass
-    yield
-    filler.unlink()
 
 
 def test_a_full_disk(make_gate: Make, target: Target, token: str, small_disk: Path, say: Say) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from funcgate.core.entry import Kind
 from funcgate.recording.reader import read_entries
+from support.disk import filled, mounted
 from support.gate import Gate, until
 from support.lines import assert_one_record, funcgate, metrics, one_each, several
 from support.load import Load
@@ -154,18 +155,26 @@ def test_a_worker_forwards_nothing_while_nobody_records(make_gate: Make, target:
     compare(gate, target, set())
 
 
-def test_a_full_journal_refuses_at_every_worker(make_gate: Make, target: Target, token: str) -> None:
-    """Less is free than is reserved: no new call anywhere, and every refusal is recorded."""
-    gate = make_gate(listen=several(2), journal={"keep_free": "64MiB"}).start()
-    lines = one_each(gate, token)
-    assert [line.code() for line in lines] == ["", ""]
-    assert gate.stop() == 0
-    before = len(target.ledger)
-    text = gate.file.read_text().replace("keep_free: 64MiB", "keep_free: 500TiB")
-    gate.file.write_text(text)
-    gate.start(ready=False)
-    lines = one_each(gate, token)
-    assert [line.code() for line in lines] == ["journal.unavailable"] * 2
-    assert len(target.ledger) == before
-    denied = until(lambda: [entry for entry in gate.entries() if entry["code"] == "journal.unavailable"])
-    assert len(denied) >= 1
+def test_a_full_disk_refuses_at_every_worker(make_gate: Make, target: Target, token: str, tmp_path: Path) -> None:
+    with mounted(tmp_path / "small") as disk:
+        small = {"data_dir": str(disk / "data"), "journal": {"keep_free": "4MiB", "segment": "64KiB"}}
+        gate = make_gate(listen=several(2), **small)
+        gate.data = disk / "data"
+        gate.start()
+        lines = one_each(gate, token)
+        assert [line.code() for line in lines] == ["", ""]
+        with filled(disk):
+            for line in lines:
+                until(lambda line=line: line.code() == "journal.unavailable")  # type: ignore[misc]
+            before = len(target.ledger)
+            assert [line.code() for line in lines * 20] == ["journal.unavailable"] * 40
+            assert len(target.ledger) == before
+        for line in lines:
+            until(lambda line=line: line.code() == "")  # type: ignore[misc]
+        for line in lines:
+            line.close()
+        assert gate.stop() == 0
+        compare(gate, target, set())
+        denied = [entry for entry in gate.entries() if entry.get("code") == "journal.unavailable"]
+        assert len({entry["call"] for entry in denied}) >= 42  # they went to the reserve
+        funcgate(gate, "audit", "verify")

@@ -58,21 +58,30 @@ class Line:
 def line_to(gate: Gate, token: str, worker: int) -> Line:
     """A new connection that went to this worker; those that went elsewhere are closed."""
     others: list[Line] = []
+
+    def try_it() -> Line | None:
+        others.append(Line(gate, token))  # kept meanwhile: the next one goes to who has fewer
+        return others[-1] if others[-1].worker == worker else None
+
     try:
-        for _ in range(20):
-            line = Line(gate, token)
-            if line.worker == worker:
-                return line
-            others.append(line)  # kept meanwhile: the next one goes to who has fewer
-        raise AssertionError(f"no connection went to worker {worker}")
+        found = until(try_it)
     finally:
         for other in others:
-            other.close()
+            if other.worker != worker:
+                other.close()
+    assert found is not None
+    return found
 
 
 def one_each(gate: Gate, token: str) -> list[Line]:
     """A connection to each worker."""
-    return [line_to(gate, token, worker) for worker in gate.workers()]
+    return [line_to(gate, token, worker) for worker in all_up(gate)]
+
+
+def all_up(gate: Gate) -> list[int]:
+    """The workers, once all of them serve."""
+    until(lambda: "worker" not in " ".join(json.loads(gate.get_console("/readyz")[1])["warnings"]))
+    return gate.workers()
 
 
 def metrics(gate: Gate, name: str) -> float:

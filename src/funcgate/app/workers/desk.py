@@ -54,7 +54,7 @@ class AskingDesk:
             if not isinstance(answer, messages.Held):
                 raise _unavailable("no hold")
         except Refused:
-            held.over = True  # there is none
+            held.over = True  # there is nothing
             raise
         except BaseException:
             held.release()
@@ -81,11 +81,13 @@ class AskingDesk:
         try:
             if not isinstance(await self._asked(_encoded(question)), Done):
                 raise _unavailable("no such answer")
+        except Refused:
+            hold.over = True  # there, too
+            raise
         except BaseException:
             hold.release()
             raise
-        if last:
-            hold.release()
+        hold.over = last
 
     async def _asked(self, question: bytes) -> messages.Answer:
         self._first()
