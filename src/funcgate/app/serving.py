@@ -101,7 +101,8 @@ class Serving:
         self._unknowns = Unknowns(self._contents)
         state, key = parts.loaded.state, encryption_key(parts)
         self._approving = Approving(state, self._contents, parts.channels, parts.approval_url, key)
-        self._revoking = Revoking(state, self._contents, lambda: self._parts.issuers, key, self._telling)
+        workers = self._telling if parts.workers > 1 else None
+        self._revoking = Revoking(state, self._contents, lambda: self._parts.issuers, key, workers)
         self._approving.answers.revoked = parts.issuers.revoked
         self._sweeper = Sweeper()
         self._pools = HttpPools(self._sweeper)
@@ -223,9 +224,10 @@ class Serving:
         return built
 
     async def _swap(self, built: Built) -> None:
-        old, self._parts, self._built = self._parts, built.parts, built
         assert self._listening is not None
         self._listening.swap(built)
+        await self._telling.swap()
+        old, self._parts, self._built = self._parts, built.parts, built
         self._pools.keep_only(built.pools)
         self._access.identity, self._access.roles = built.parts.issuers, built.parts.loaded.config.roles
         config = built.parts.loaded.config
@@ -235,7 +237,6 @@ class Serving:
         logs = config.logs
         set_up(logs.level, logs.format)
         self._begin(old.issuers.close(), "old issuers")
-        await self._telling.swap()
 
     async def _drop(self, built: Built) -> None:
         await self._telling.drop()

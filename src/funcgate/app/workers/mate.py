@@ -173,6 +173,9 @@ class Mate:
                 problem = await self._one()
             except OSError as error:
                 problem = f"it cannot be started: {error.strerror or type(error).__name__}"
+            except Exception as error:
+                self._log.error("looking after a worker broke", exc_info=error)
+                problem = f"{type(error).__name__} here"
             if not self.tried.done():
                 self.tried.set_result(problem)
             if self._stop.is_set():
