@@ -91,9 +91,20 @@ cdef class Names:
     cdef long long _second
     cdef unsigned long long _count
     cdef char _name[26]
+    cdef bint _marked
 
     def __cinit__(self):
         self._second = -1
+
+    def mark(self, str letters not None):
+        """See `ids.mark`, which has looked at them."""
+        cdef bytes given = letters.encode()
+        cdef int place
+        if len(given) != 8:
+            raise ValueError("no mark")
+        for place in range(8):
+            self._name[10 + place] = given[place]
+        self._marked, self._second = True, -1
 
     def new_id(self, at=None):
         """See `ids.new_id`."""
@@ -131,7 +142,8 @@ cdef class Names:
             self._name[place] = ALPHABET[second & 31]
             second >>= 5
         for place in range(17, 9, -1):
-            self._name[place] = ALPHABET[left & 31]
+            if not self._marked:
+                self._name[place] = ALPHABET[left & 31]
             left >>= 5
         self._count = start & ((<unsigned long long> 1 << 40) - 1) >> 1
         return 0

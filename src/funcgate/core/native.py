@@ -22,6 +22,7 @@ HALVES = (
     "funcgate.recording.index._native",
     "funcgate.recording.proof._native",
     "funcgate.stores._native",
+    "funcgate.stores._parcels",
     "funcgate.stores.journal_files._intake",
     "funcgate.stores.journal_files._native",
     "funcgate.wire._native",

@@ -14,6 +14,7 @@ import msgspec
 from funcgate.core.call import Call
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.native import half
+from funcgate.core.nesting import MAX_LEVELS, is_deeper
 from funcgate.core.ports import Masked, Masker
 from funcgate.core.refusal import Code, Refused
 from funcgate.recording import entries
@@ -168,13 +169,16 @@ def _more(counts: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int
 
 
 def as_json(body: bytes, media: str, known: bool = False) -> msgspec.Raw | None:
-    """The body as JSON on one line; None if it is not JSON. `known`: masking has found it to be one JSON text."""
+    """The body as JSON on one line; None if it is not JSON, or too deep. `known`: masking has found it to be one JSON text."""
     if media != "application/json" and not media.endswith("+json"):
         return None
     try:
         # Attack: an answer such as `1,"kind":"allowed"` would write members of its own into the journal's line.
         if not known:
             _whole_json(body)
+            # Attack: nesting that can be written here and not be read again, and the line with it.
+            if is_deeper(body, MAX_LEVELS):
+                return None
         if not body.isascii():
             body.decode()
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
