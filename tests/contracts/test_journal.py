@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.support.joined import joined
 
 from funcgate.core.entry import Decided, Entry, Kind, Who, encode_line
 from funcgate.core.ports import Journal
@@ -94,7 +95,24 @@ class SealedHarness(BesideHarness):
     key = bytes(range(32))
 
 
-HARNESSES = [MemoryHarness, FileHarness, IntervalHarness, BesideHarness, SealedHarness]
+class SharedHarness(FileHarness):
+    """As a worker has it: the files are another's, on the far side of the loop."""
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Journal]:
+        async with super().running() as kept:
+            assert isinstance(kept, FileJournal)
+            async with joined(kept, sync=self.sync) as wire:
+                yield wire.shared
+
+
+class SharedIntervalHarness(SharedHarness):
+    sync = "interval"
+
+
+HARNESSES = [
+    MemoryHarness, FileHarness, IntervalHarness, BesideHarness, SealedHarness, SharedHarness, SharedIntervalHarness,
+]  # fmt: skip
 Harness = MemoryHarness | FileHarness
 
 
@@ -199,7 +217,7 @@ def test_a_newline_in_spliced_json_forges_no_line(harness: Harness) -> None:
     [
         Entry(kind=Kind.DENIED, call="c1", detail="half a \ud800 pair"),
         Entry(kind=Kind.DENIED, call="c1", principal=Who("corp", "\udfff")),
-        Entry(kind=Kind.DENIED, call="c1", change={"what": object()}),
+        Entry(kind=Kind.DENIED, call="c1", code=object()),  # type: ignore[arg-type]
     ],
     ids=["surrogate", "surrogate inside", "no JSON"],
 )

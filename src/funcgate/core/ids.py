@@ -9,6 +9,7 @@ from .native import half
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+MARK_AT, MARK_LETTERS = 10, 8
 _MASK_40 = (1 << 40) - 1
 
 
@@ -22,13 +23,18 @@ class _Names:
     Drawn for each millisecond, the random part cost more than all else that a call's name needs.
     """
 
-    __slots__ = ("_count", "_random", "_second", "_time")
+    __slots__ = ("_count", "_marked", "_random", "_second", "_time")
 
     def __init__(self) -> None:
         self._second = -1
         self._time = ""
+        self._marked = ""
         self._random = ""
         self._count = 0
+
+    def mark(self, letters: str) -> None:
+        """See `ids.mark`."""
+        self._marked, self._second = letters, -1
 
     def next(self, millisecond: int) -> str:
         second = millisecond >> 10
@@ -44,7 +50,7 @@ class _Names:
         start = int.from_bytes(os.urandom(10), "big")
         self._second = second
         self._time = _encode(second, range(30, -10, -10))
-        self._random = _encode(start >> 40, range(30, -10, -10))
+        self._random = self._marked or _encode(start >> 40, range(30, -10, -10))
         self._count = start & _MASK_40 >> 1  # the top bit is left clear, so that a second's names cannot run over
 
 
@@ -56,13 +62,29 @@ class NewId(Protocol):
 
 _names = _Names()
 _native = half("funcgate.core._native")
+_native_names = None if _native is None else _native.Names()
 
 
 def _new_id(at: float | None = None) -> str:
     return _names.next(int((time.time() if at is None else at) * 1000))
 
 
-new_id: NewId = _new_id if _native is None else _native.Names().new_id
+new_id: NewId = _new_id if _native_names is None else _native_names.new_id
+
+
+def new_mark() -> str:
+    """Letters for `mark`, drawn."""
+    return _encode(int.from_bytes(os.urandom(5), "big"), range(30, -10, -10))
+
+
+def mark(letters: str) -> None:
+    """Every name that this process makes from now on has these `MARK_LETTERS` letters in its middle, from letter `MARK_AT` on.
+    So the gateway's own process can tell the calls of one worker from those of another."""
+    if len(letters) != MARK_LETTERS or not set(letters) <= _VALUES.keys():
+        raise ValueError("no mark")
+    _names.mark(letters)
+    if _native_names is not None:
+        _native_names.mark(letters)
 
 
 def made_at(name: str) -> float | None:

@@ -399,6 +399,41 @@ cdef class Lines:
         return self._mend(buffer, entries, seq, at)
 
 
+cdef class Packing:
+    """`lines.pack_lines`, by the same two."""
+
+    cdef object _encode
+    cdef object _mend
+
+    def __init__(self, encode, mend):
+        self._encode = encode
+        self._mend = mend
+
+    def pack(self, bytearray buffer not None, entries not None):
+        """See `lines.pack_lines`."""
+        cdef Py_ssize_t end, size
+        cdef int place
+        cdef char* done
+        cdef char* into
+        for entry in entries:
+            done = NULL
+            if Py_TYPE(<PyObject*> entry) == ENTRY:
+                set_field(<PyObject*> entry, seq_at, 0)
+                set_field(<PyObject*> entry, at_at, "")
+                done = put_struct(page, page + PAGE, <PyObject*> entry, &shapes[0], 0)
+            if done is NULL or memchr(page, c"\n", done - page) is not NULL:
+                self._mend(buffer, (entry,))
+                continue
+            end, size = len(buffer), done - page
+            if (<PyByteArrayObject*> buffer).ob_alloc <= end + size + 4:
+                PyByteArray_Resize(buffer, 2 * (end + size + 4))
+            PyByteArray_Resize(buffer, end + size + 4)
+            into = PyByteArray_AS_STRING(buffer) + end
+            for place in range(4):
+                into[place] = size >> 8 * place & 255
+            memcpy(into + 4, page, size)
+
+
 def crc_32(bytes data not None):
     """As zlib's, for tests."""
     return crc_of(data, data, len(data))

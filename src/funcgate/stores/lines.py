@@ -48,6 +48,25 @@ def _add_mended(buffer: bytearray, entries: Sequence[Entry], seq: int, at: str) 
     return seq + len(entries)
 
 
+def _pack_lines(buffer: bytearray, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        entry.seq, entry.at = 0, ""
+        try:
+            line = _encode(entry)
+        except Exception:  # whatever it was, it is written in another form
+            line = b"\n"
+        if b"\n" in line:
+            line = _mended_line(entry)[:-1]
+        buffer += len(line).to_bytes(4, "little")
+        buffer += line
+
+
+# Append to a buffer each entry as JSON on one line without number, time, crc and newline, behind its size (4 bytes).
+pack_lines: Callable[[bytearray, Sequence[Entry]], None] = (
+    _pack_lines if _native is None else _native.Packing(_encode, _pack_lines).pack
+)
+
+
 # Append one line for each entry to a buffer, numbered from the number given + 1; returns the last number used.
 # Sets `seq` and `at` of the entries, which bring no `crc`. Whole or not at all: the buffer never ends inside a line.
 add_lines: Callable[[bytearray, Sequence[Entry], int, str], int] = (

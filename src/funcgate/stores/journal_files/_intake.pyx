@@ -40,6 +40,7 @@ cdef class Batch:
     cdef public list waiters
     cdef public list appended
     cdef public list noted
+    cdef public list parcels
 
     def __init__(self, first_seq, roll=0):
         self.first_seq = first_seq
@@ -50,6 +51,7 @@ cdef class Batch:
         self.waiters = []
         self.appended = []
         self.noted = []
+        self.parcels = []
 
 
 cdef class Intake:

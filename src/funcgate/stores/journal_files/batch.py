@@ -1,8 +1,19 @@
 """What goes to the disk in one piece, and who waits for it."""
 
-import asyncio
+from typing import TYPE_CHECKING, Protocol
 
 from funcgate.core.entry import Entry
+
+if TYPE_CHECKING:
+    from .guest import Parcel
+
+
+class Waiter(Protocol):
+    """A future, or what stands for somebody who waits in another process."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: None, /) -> None: ...
+    def set_exception(self, exception: BaseException, /) -> None: ...
 
 
 class Batch:
@@ -10,10 +21,11 @@ class Batch:
 
     `roll` is the number of the segment that this batch begins, 0 to go on with the present one. `begun` is what the quick
     way left: how many bytes it wrote, and the errno that stopped it, or 0. `count` leaves out the segment's own first line.
-    `appended` were promised to somebody who waits, `noted` were not.
+    `appended` were promised to somebody who waits, `noted` were not. `parcels` came from other processes: their lines are
+    entries only if they have to be.
     """
 
-    __slots__ = ("appended", "begun", "count", "first_seq", "lines", "noted", "roll", "waiters")
+    __slots__ = ("appended", "begun", "count", "first_seq", "lines", "noted", "parcels", "roll", "waiters")
 
     def __init__(self, first_seq: int, roll: int = 0) -> None:
         self.first_seq = first_seq
@@ -21,6 +33,7 @@ class Batch:
         self.lines = bytearray()
         self.begun: tuple[int, int] | None = None
         self.count = 0
-        self.waiters: list[asyncio.Future[None]] = []
+        self.waiters: list[Waiter] = []
         self.appended: list[tuple[Entry, ...]] = []
         self.noted: list[Entry] = []
+        self.parcels: list[Parcel] = []

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from funcgate.core.entry import Entry, Kind
+from funcgate.core.ids import new_mark
 from funcgate.core.native import half
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome
 from funcgate.stores.lines import FORMAT, add_lines
 
-from .batch import Batch
+from .batch import Batch, Waiter
 from .clock import Clock
 from .folder import segment_name
+from .guest import Guest, Waits
 from .intake import ENOUGH, Intake
 from .kept import Kept, thin
 from .opening import Repaired, open_folder, unusable
@@ -85,6 +87,8 @@ class FileJournal:
         self._overdue = False
         self._timer: asyncio.TimerHandle | None = None
         self._kept = Kept(max_queue, max_queue_bytes)
+        self._guests: set[Guest] = set()
+        self._max_queue_bytes = max_queue_bytes
         self._failed_at = ""
         self._lock = -1
 
@@ -187,6 +191,39 @@ class FileJournal:
             self._timer.cancel()
         os.close(self._lock)
 
+    # -- other processes that write into this journal
+
+    def guest(
+        self,
+        written: Callable[[bytes], None],
+        told: Callable[[bytes], None],
+        *,
+        share: int = 1,
+        mark: str | None = None,
+    ) -> Guest:
+        """One of them, of `share` in all. `written` and `told` send to its `on_written` and `on_state`. Each of its calls has
+        `mark` in the middle of its name, a new one if None; with "" their names may be any: for tests."""
+        guest = Guest(
+            self,
+            self._in,
+            written,
+            told,
+            mark=new_mark() if mark is None else mark,
+            relaxed=self._relaxed,
+            max_queue=max(1, self._max_queue // share),
+            max_queue_bytes=max(1, self._max_queue_bytes // share),
+        )
+        self._guests.add(guest)
+        guest.tell(self._status)
+        return guest
+
+    def leave(self, guest: Guest) -> None:
+        self._guests.discard(guest)
+
+    def _tell(self) -> None:
+        for guest in self._guests:
+            guest.tell(self._status)
+
     # -- batches
 
     def _begin(self, *, roll: bool) -> Batch:
@@ -273,6 +310,10 @@ class FileJournal:
         for waiter in batch.waiters:
             if not waiter.done():
                 waiter.set_result(None)
+        for parcel in batch.parcels:
+            parcel.settle()
+        for parcel in batch.parcels:
+            parcel.guest.answer()
         if self._in.next.waiters and self._in.flying is None and not self._in.lingering:
             self._linger(0)
 
@@ -291,26 +332,54 @@ class FileJournal:
         self._in.next = _Batch(self._in.seq + 1)
         self._failed_at = self._in.stamp()
         self._turn(State.FAILED, reason)
-        owed: list[tuple[tuple[Entry, ...], asyncio.Future[None]]] = []
+        owed: list[tuple[tuple[Entry, ...], Waiter]] = []
+        withdrawn: set[str] = set()
         for each in refused:
+            appended = list(zip(each.appended, each.waiters, strict=True))
+            dead = [(entries, waiter) for entries, waiter in appended if isinstance(waiter, Waits) and waiter.gone]
+            for groups in (*(parcel.apart() for parcel in each.parcels), [(entries, None) for entries, _ in dead]):
+                owed += self._give_back(groups, reason, withdrawn, spends=recovered is not None)
             self.keep(each.noted)
-            for entries, waiter in zip(each.appended, each.waiters, strict=True):
-                self._in.open.difference_update([entry.call for entry in entries if entry.kind is _ARRIVED])
-                if recovered is not None and _is_owed(entries):
-                    owed.append((entries, waiter))
-                elif not waiter.done():
-                    waiter.set_exception(Refused(Code.JOURNAL_UNAVAILABLE, private_detail=reason))
+            rest = [pair for pair in appended if pair not in dead]
+            owed += self._give_back(rest, reason, withdrawn, spends=recovered is not None)
+            for parcel in each.parcels:
+                parcel.guest.answer()
         if recovered is not None:
             self.on_recovered(recovered, owed)
+
+    def _give_back(
+        self,
+        groups: Iterable[tuple[tuple[Entry, ...], Waiter | None]],
+        reason: str,
+        withdrawn: set[str],
+        *,
+        spends: bool,
+    ) -> list[tuple[tuple[Entry, ...], Waiter]]:
+        """Refuse what somebody waits for, or return it, if it is owed and there is room for it; keep what nobody waits for.
+
+        `withdrawn` are calls whose arrival was refused: what another process said of their ends is no end of anything.
+        """
+        owed: list[tuple[tuple[Entry, ...], Waiter]] = []
+        for entries, waiter in groups:
+            if waiter is None:
+                self.keep([entry for entry in entries if entry.kind is not _ENDED or entry.call not in withdrawn])
+                continue
+            arrived = [entry.call for entry in entries if entry.kind is _ARRIVED]
+            self._in.open.difference_update(arrived)
+            if spends and _is_owed(entries):
+                owed.append((entries, waiter))
+            elif not waiter.done():
+                withdrawn.update(arrived)
+                waiter.set_exception(Refused(Code.JOURNAL_UNAVAILABLE, private_detail=reason))
+        return owed
 
     def on_spent(self) -> None:
         self._spent_at = self._in.stamp()
         if self._state is _LOW:
             self._status = Status(_LOW, IN_RESERVE)
+            self._tell()
 
-    def on_recovered(
-        self, recovered: Recovered, owed: Sequence[tuple[tuple[Entry, ...], asyncio.Future[None]]] = ()
-    ) -> None:
+    def on_recovered(self, recovered: Recovered, owed: Sequence[tuple[tuple[Entry, ...], Waiter]] = ()) -> None:
         if (
             self._state is not State.FAILED and not owed
         ):  # while it is closed somebody may still wait for the last batch
@@ -367,6 +436,7 @@ class FileJournal:
             self._in.healthy = state is _HEALTHY
             self._in.takes_notes = state is _HEALTHY or state is _LOW
             self._status = Status(state, why)
+            self._tell()
 
     def _turn_by_space(self, low: bool) -> None:
         if low:

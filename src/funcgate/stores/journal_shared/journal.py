@@ -1,0 +1,219 @@
+"""The journal as a worker has it: entries go to the process that keeps the journal, a parcel of them at a time.
+
+An append is done when that process says so, which is when the lines are on its disk (`always`), or at once (`interval`). It
+refuses to go on when it does not know what state the journal is in. What becomes of a worker that loses the other process is
+not decided here: it ends.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from msgspec import Struct
+
+from funcgate.core.entry import Entry, Kind
+from funcgate.core.ids import mark as mark_names
+from funcgate.core.refusal import Code, Refused
+from funcgate.core.turn import TURN
+from funcgate.stores.journal_files.kept import thin
+from funcgate.stores.journal_files.state import State, Status
+from funcgate.stores.lines import pack_lines
+from funcgate.stores.parcels import GROUP, HEAD
+from funcgate.stores.told import Written, told_of, written_of
+
+LAG_S = 0.001
+FULL_BYTES = 64 << 10
+_ARRIVED, _DENIED = Kind.ARRIVED, Kind.DENIED
+
+
+class _Sent(Struct):
+    """A parcel that was not answered yet. `waiters` are by group; None where nobody waits."""
+
+    number: int
+    entries: int
+    size: int
+    waiters: dict[int, asyncio.Future[None]]
+
+
+class SharedJournal:
+    """`core.ports.Journal`. Made in a running loop; `send` takes a parcel on its way, `on_written` and `on_state` what comes
+    back. `max_queue` entries and `max_queue_bytes` may be under way; more are refused. `named` gets the mark that the names of
+    all calls have to have from then on."""
+
+    def __init__(
+        self,
+        send: Callable[[bytes | bytearray], None],
+        *,
+        sync: Literal["always", "interval"] = "always",
+        max_queue: int = 20_000,
+        max_queue_bytes: int = 64 << 20,
+        named: Callable[[str], None] = mark_names,
+    ) -> None:
+        self._send = send
+        self._relaxed = sync == "interval"
+        self._max_queue = max_queue
+        self._max_queue_bytes = max_queue_bytes
+        self._named = named
+        self._mark = ""
+        self._loop = asyncio.get_running_loop()
+        self._status = Status(State.NEW, "nothing was heard of the journal yet")
+        self._healthy = False
+        self._number = 1  # of the parcel that is filled
+        self._parcel = bytearray(HEAD.size)
+        self._groups = 0
+        self._entries = 0
+        self._waiters: dict[int, asyncio.Future[None]] = {}
+        self._sent: deque[_Sent] = deque()
+        self._early: dict[int, Written] = {}  # answers that came before those of earlier parcels
+        self._depth = 0
+        self._bytes = 0
+        self._lost = 0
+        self._due = False  # a parcel goes with the next turn
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def status(self) -> Status:
+        return self._status
+
+    @property
+    def depth(self) -> int:
+        """Entries that are under way."""
+        return self._depth
+
+    @property
+    def lost(self) -> int:
+        """Notes dropped because too many were under way."""
+        return self._lost
+
+    def append(self, *entries: Entry) -> Awaitable[None]:
+        """See `core.ports.Journal`."""
+        if not self._healthy:
+            self._judge(entries)
+        if self._depth + len(entries) > self._max_queue or self._bytes > self._max_queue_bytes:
+            raise Refused(Code.JOURNAL_OVERLOADED, private_detail=f"{self._depth} entries wait for the disk")
+        if self._relaxed:
+            self._add(entries, None)
+            return TURN
+        waiter = self._loop.create_future()  # its own: cancelling one caller must not cancel another
+        self._add(entries, waiter)
+        return waiter
+
+    def note(self, *entries: Entry) -> None:
+        """See `core.ports.Journal`. Whatever the state: notes that have to wait do so where the journal is kept."""
+        if self._depth > self._max_queue or self._bytes > self._max_queue_bytes:
+            if self._depth > 2 * self._max_queue or self._bytes > 2 * self._max_queue_bytes:
+                self._lost += len(entries)
+                return
+            entries = tuple(thin(entry) for entry in entries)
+        self._add(entries, None)
+
+    def push(self) -> None:
+        """Send what was given so far, now."""
+        if not self._groups:
+            return
+        parcel, waiters = self._parcel, self._waiters
+        HEAD.pack_into(parcel, 0, self._number, bool(waiters))
+        self._sent.append(_Sent(self._number, self._entries, len(parcel), waiters))
+        self._number += 1
+        self._parcel = bytearray(HEAD.size)
+        self._groups = self._entries = 0
+        self._waiters = {}
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._send(parcel)
+
+    async def flush(self) -> None:
+        """Wait until everything given so far is durable, or kept. Raises `Refused(journal.unavailable)` if the disk fails."""
+        if self._status.state is State.FAILED:
+            self._refuse()
+        if not self._sent and not self._groups:
+            return
+        waiter = self._loop.create_future()
+        self._add((), waiter)
+        self.push()
+        await waiter
+
+    async def close(self) -> None:
+        """Send what is left and wait for it. Afterwards every append is refused."""
+        if self._status.state is State.CLOSED:
+            return
+        with contextlib.suppress(Refused):
+            await self.flush()
+        self._turn(Status(State.CLOSED, "closed"))
+
+    # -- what the other process says
+
+    def on_state(self, payload: bytes) -> None:
+        """The state that the journal is in. The first time: as what this worker's calls are known, too."""
+        told = told_of(payload)
+        if told.mark and told.mark != self._mark:
+            self._mark = told.mark
+            self._named(told.mark)
+        if self._status.state is not State.CLOSED:
+            self._turn(Status(State(told.state), told.reason))
+
+    def on_written(self, payload: bytes) -> None:
+        """Parcels that are on the disk, or were refused in part. They are answered in any order, and taken in theirs."""
+        for written in written_of(payload):
+            self._early[written.parcel] = written
+        while self._sent and (found := self._early.pop(self._sent[0].number, None)) is not None:
+            self._answered(self._sent.popleft(), found)
+
+    def _answered(self, sent: _Sent, written: Written) -> None:
+        self._depth -= sent.entries
+        self._bytes -= sent.size
+        refused = {no.group: Refused(Code(no.code), private_detail=no.detail) for no in written.refused}
+        for group, waiter in sent.waiters.items():
+            if waiter.done():
+                continue
+            if group in refused:
+                waiter.set_exception(refused[group])
+            else:
+                waiter.set_result(None)
+
+    # -- parcels
+
+    def _add(self, entries: tuple[Entry, ...], waiter: asyncio.Future[None] | None) -> None:
+        parcel = self._parcel
+        before = len(parcel) if self._groups else 0
+        parcel += GROUP.pack(waiter is not None, len(entries))
+        pack_lines(parcel, entries)
+        if waiter is not None:
+            self._waiters[self._groups] = waiter
+        self._groups += 1
+        self._entries += len(entries)
+        self._depth += len(entries)
+        self._bytes += len(parcel) - before
+        if len(parcel) >= FULL_BYTES:
+            self.push()
+        elif waiter is not None and not self._due:
+            self._due = True
+            self._loop.call_soon(self._turn_over)
+        elif self._timer is None and not self._due:
+            self._timer = self._loop.call_later(LAG_S, self._tick)
+
+    def _turn_over(self) -> None:
+        self._due = False
+        self.push()
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.push()
+
+    # -- states
+
+    def _judge(self, entries: tuple[Entry, ...]) -> None:
+        """As the journal itself would, by what is known here of its state."""
+        kinds = {entry.kind for entry in entries}
+        if self._status.state is not State.LOW or (_DENIED not in kinds and _ARRIVED in kinds):
+            self._refuse()
+
+    def _refuse(self) -> None:
+        raise Refused(Code.JOURNAL_UNAVAILABLE, private_detail=self._status.reason)
+
+    def _turn(self, status: Status) -> None:
+        self._status = status
+        self._healthy = status.healthy
