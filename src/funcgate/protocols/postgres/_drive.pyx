@@ -54,7 +54,7 @@ cdef extern from *:
 cdef enum:
     QUERY = 81  # Q
     BIND = 66  # B
-    SKIPS = 2  # between resolving, deciding and sending
+    SKIPS = 3  # before it is decided, sent, and delivered
     EXECUTE_SIZE = 15  # of an Execute of all rows of the unnamed portal, and a Sync
 
 
