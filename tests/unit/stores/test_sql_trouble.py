@@ -94,6 +94,30 @@ def test_who_reads_waits_for_no_writer(tmp_path: Path, monkeypatch: pytest.Monke
     with_store(path, test)
 
 
+def test_a_connection_that_is_given_up_leaves_no_lock_though_a_cursor_of_it_lives(tmp_path: Path) -> None:
+    """As one does in the exception of a task that was cancelled, until the garbage collector comes by."""
+    path = tmp_path / "state.db"
+    database = Database(path)
+
+    async def given_up() -> None:
+        async with database.write() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            rows = await driver.execute("SELECT 1 UNION SELECT 2")
+            assert await rows.fetchone() == (1,)
+            await connection.invalidate()
+            other = sqlite3.connect(path, isolation_level=None, timeout=0)
+            other.execute("BEGIN IMMEDIATE")
+            other.close()
+            del rows
+
+    async def whole() -> None:
+        with pytest.raises(StoreFailed):  # what it wrote is not there
+            await given_up()
+        await database.close()
+
+    asyncio.run(whole())
+
+
 def test_callers_who_go_away_in_the_middle_leave_no_lock(tmp_path: Path) -> None:
     async def test(store: SqlApprovals) -> None:
         for turn in range(10):

@@ -5,6 +5,7 @@ It refuses a database that a newer funcgate made, and touches nothing in it.
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,17 @@ async def _truncate(engine: AsyncEngine) -> None:
         raise StoreFailed("what was deleted cannot be taken out of the state now: another process is reading it")
 
 
+class _Unlocking(sqlite3.Connection):
+    """Rolls back when it is closed."""
+
+    def close(self) -> None:
+        # Attack: go away while the state is opened or written. SQLite keeps a closed connection's transaction, and its lock, as
+        # long as a cursor of it lives: in the cancelled task's exception, until the garbage collector comes by.
+        with contextlib.suppress(sqlite3.Error):
+            self.rollback()
+        super().close()
+
+
 def _engine(path: Path) -> AsyncEngine:
     try:
         path.touch(mode=0o600, exist_ok=True)
@@ -136,7 +148,7 @@ def _engine(path: Path) -> AsyncEngine:
         raise StoreFailed(f"{path} cannot be opened: {error.strerror}") from None
     engine = create_async_engine(
         f"sqlite+aiosqlite:///{path}",
-        connect_args={"timeout": BUSY_TIMEOUT_S},
+        connect_args={"timeout": BUSY_TIMEOUT_S, "factory": _Unlocking},
         pool_size=4,
         max_overflow=0,
         pool_timeout=10,
