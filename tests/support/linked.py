@@ -50,7 +50,7 @@ class Mate:
         try:
             asked = messages.for_gateway(question)
             assert isinstance(asked, messages.Open | messages.Wait | messages.Use | messages.Release)
-            return await self.holds.answer(asked)
+            return await self.holds.answer(asked, len(question))
         except (messages.Forged, msgspec.MsgspecError) as forged:
             self.forged.append(type(forged).__name__)
             self.link.close()

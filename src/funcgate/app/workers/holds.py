@@ -84,10 +84,13 @@ class Holds:
     def __len__(self) -> int:
         return len(self._kept)
 
-    async def answer(self, asked: ForDesk) -> bytes:
-        """Raises `Refused` as the desk does, and `Forged`. Cancelling it is what a caller does who goes away."""
+    async def answer(self, asked: ForDesk, size: int) -> bytes:
+        """`size` is the question's, in bytes. Raises `Refused` as the desk does, and `Forged`. Cancelling it is what a caller
+        does who goes away."""
+        if size > MAX_QUESTION_BYTES:
+            raise Forged("too large a question")
         if isinstance(asked, Open):
-            return encode(await self._open(asked))
+            return encode(await self._open(asked, size))
         if isinstance(asked, Wait):
             await self._wait(asked)
         elif isinstance(asked, Use):
@@ -102,10 +105,10 @@ class Holds:
         self._kept.clear()
         self._bytes = 0
 
-    async def _open(self, asked: Open) -> Held:
-        number, size = asked.hold, _size(asked)
-        if number in self._kept or size > MAX_QUESTION_BYTES:
-            raise Forged("a hold twice, or too large a one")
+    async def _open(self, asked: Open, size: int) -> Held:
+        number = asked.hold
+        if number in self._kept:
+            raise Forged("a hold twice")
         # Attack: hold calls without end, until the gateway's own process has no memory left, and nobody has a desk.
         if self._gone or len(self._kept) >= self._most or self._bytes + size > self._most_bytes:
             raise Refused(Code.APPROVAL_UNAVAILABLE, private_detail="a worker holds as many calls as it may")
@@ -223,10 +226,3 @@ def _same(before: Principal, now: Principal) -> Principal:
     ):  # fmt: skip
         raise Forged("another caller than the one that was held")
     return now
-
-
-def _size(asked: Open) -> int:
-    """About as many bytes as the question had."""
-    texts = (asked.reason, asked.session, asked.client, asked.trace, asked.function, *asked.patience.fields)
-    said = sum(map(len, texts)) + sum(map(len, asked.caller.groups))
-    return len(asked.args) + len(asked.shown) + len(asked.schema) + said

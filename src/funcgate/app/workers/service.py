@@ -62,7 +62,7 @@ class Service:
             if isinstance(asked, Cancelled):
                 await self._cancel(asked.pid, asked.secret)
                 return messages.encode(Done())
-            return await self._holds.answer(asked)
+            return await self._holds.answer(asked, len(payload))
         except (Forged, msgspec.MsgspecError, RecursionError) as error:
             # Attack: a worker that was taken over tries what it may ask for. It gets one try.
             self._link.give_up(f"a question that no worker asks ({type(error).__name__})")

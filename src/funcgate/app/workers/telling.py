@@ -4,7 +4,7 @@ Each is answered within a limit; a worker that is silent for longer is ended, fo
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Container, Coroutine, Iterable
 from math import isfinite
 from typing import Any, Protocol, TypeVar
 
@@ -74,11 +74,15 @@ class Telling:
         return max((at for at in found if at is not None), default=None)
 
     async def prepare(self, version: str, limit_s: float = PREPARE_S) -> None:
-        """Make a version ready in all of them. Raises `NotPrepared`: then it is ready in none."""
-        problems = await self._all(Prepare(version), limit_s, fatal=False)
+        """Make a version ready in all of them. Raises `NotPrepared`: then it is ready in none.
+
+        One that hangs is ended first, and its successor begins with what serves then. One that dies of it stops all.
+        """
+        hanging = await self._whole(self._all(Drop(), SWAP_S))
+        problems = await self._all(Prepare(version), limit_s, fatal=False, but=hanging)
         if problems:
             await self.drop()
-            raise NotPrepared("; ".join(problems))
+            raise NotPrepared("; ".join(f"worker {number}: {why}" for number, why in problems.items()))
 
     async def swap(self) -> None:
         """On return all of them serve what was prepared, or have ended."""
@@ -88,11 +92,14 @@ class Telling:
         """On return none of them has anything prepared."""
         await self._whole(self._all(Drop(), SWAP_S))
 
-    async def _all(self, question: ToWorker, limit_s: float, *, fatal: bool = True) -> list[str]:
-        """What went wrong, by worker. `fatal`: a worker with which something did is ended."""
-        encoded, workers = messages.encode(question), list(self._workers())
+    async def _all(
+        self, question: ToWorker, limit_s: float, *, fatal: bool = True, but: Container[int] = ()
+    ) -> dict[int, str]:
+        """What went wrong, by worker. `fatal`: a worker with which something did is ended. Those in `but` are not asked."""
+        encoded = messages.encode(question)
+        workers = [worker for worker in self._workers() if worker.number not in but]
         found = await asyncio.gather(*(_done(worker, encoded, limit_s, fatal=fatal) for worker in workers))
-        return [f"worker {worker.number}: {why}" for worker, why in zip(workers, found, strict=True) if why]
+        return {worker.number: why for worker, why in zip(workers, found, strict=True) if why}
 
     async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
         # Attack: go away while one's order is carried out, so that half of the workers go on as before.

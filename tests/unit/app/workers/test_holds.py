@@ -14,6 +14,7 @@ from msgspec import Raw, structs
 from funcgate.app.workers import desk as asking
 from funcgate.app.workers import messages
 from funcgate.app.workers.desk import AskingDesk
+from funcgate.app.workers.holds import ForDesk, Holds
 from funcgate.app.workers.messages import Forged, Open, Release, Use, Wait
 from funcgate.approval.answers import Answers
 from funcgate.approval.desk import HumanDesk
@@ -339,6 +340,10 @@ def question(**changes: Any) -> Open:
     return structs.replace(made, **changes)
 
 
+def ask(holds: Holds, asked: ForDesk) -> Awaitable[bytes]:
+    return holds.answer(asked, len(messages.encode(asked)))
+
+
 def use(of: Open, **changes: Any) -> Use:
     return structs.replace(Use(hold=of.hold, caller=of.caller, allow=Allow((), "v1")), **changes)
 
@@ -348,30 +353,30 @@ def test_steps_have_one_order() -> None:
         holds, mine = house.one.holds, question()
         for wrong in (Wait(1), use(mine)):
             with pytest.raises(Forged):
-                await holds.answer(wrong)
-        await holds.answer(mine)
+                await ask(holds, wrong)
+        await ask(holds, mine)
         for wrong in (use(mine), Wait(2), mine):
             with pytest.raises(Forged):
-                await holds.answer(wrong)
-        waiting = asyncio.create_task(holds.answer(Wait(1)))
+                await ask(holds, wrong)
+        waiting = asyncio.create_task(ask(holds, Wait(1)))
         approval = await house.asked()
         for wrong in (Wait(1), use(mine)):
             with pytest.raises(Forged):
-                await holds.answer(wrong)
+                await ask(holds, wrong)
         await house.answers.give(approval.id, BOB, True, "test")
         await waiting
         with pytest.raises(Forged):
-            await holds.answer(Wait(1))
+            await ask(holds, Wait(1))
         for wrong in (use(mine, allow=None), use(mine, ask=decision())):
             with pytest.raises(Forged):
-                await holds.answer(wrong)
-        await holds.answer(use(mine))
+                await ask(holds, wrong)
+        await ask(holds, use(mine))
         assert len(holds) == 0
         for wrong in (Wait(1), use(mine)):
             with pytest.raises(Forged):
-                await holds.answer(wrong)
-        await holds.answer(Release(1))
-        await holds.answer(Release(99))
+                await ask(holds, wrong)
+        await ask(holds, Release(1))
+        await ask(holds, Release(99))
 
     within(test)
 
@@ -380,14 +385,14 @@ def test_steps_have_one_order() -> None:
 def test_nobody_uses_what_was_held_for_another(who: dict[str, str]) -> None:
     async def test(house: House) -> None:
         mine = question()
-        waiting = asyncio.create_task(house.one.holds.answer(mine))
+        waiting = asyncio.create_task(ask(house.one.holds, mine))
         await waiting
-        waiting = asyncio.create_task(house.one.holds.answer(Wait(1)))
+        waiting = asyncio.create_task(ask(house.one.holds, Wait(1)))
         approval = await house.asked()
         await house.answers.give(approval.id, BOB, True, "test")
         await waiting
         with pytest.raises(Forged):
-            await house.one.holds.answer(use(mine, caller=structs.replace(mine.caller, **who)))
+            await ask(house.one.holds, use(mine, caller=structs.replace(mine.caller, **who)))
         assert (await house.store.get(approval.id) or approval).state is State.APPROVED
         assert len(house.one.holds) == 0
 
@@ -397,11 +402,11 @@ def test_nobody_uses_what_was_held_for_another(who: dict[str, str]) -> None:
 def test_a_hold_of_another_worker_has_no_name() -> None:
     async def test(house: House) -> None:
         mine = question()
-        await house.one.holds.answer(mine)
+        await ask(house.one.holds, mine)
         for stolen in (Wait(1), use(mine)):
             with pytest.raises(Forged):
-                await house.other.holds.answer(stolen)
-        await house.other.holds.answer(Release(1))
+                await ask(house.other.holds, stolen)
+        await ask(house.other.holds, Release(1))
         assert len(house.one.holds) == 1
 
     within(test)
@@ -450,7 +455,7 @@ def test_a_call_that_is_not_its_own_says_nothing_in_the_record() -> None:
 def test_what_would_spoil_the_desk_is_not_taken_in(changes: dict[str, Any], code: Code) -> None:
     async def test(house: House) -> None:
         with refused(code):
-            await house.one.holds.answer(question(**changes))
+            await ask(house.one.holds, question(**changes))
         assert len(house.one.holds) == 0
         assert await house.store.find() == []
 
@@ -490,8 +495,13 @@ def test_no_worker_holds_more_than_its_part() -> None:
 def test_too_large_a_question_is_no_honest_one(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(house: House) -> None:
         monkeypatch.setattr("funcgate.app.workers.holds.MAX_QUESTION_BYTES", 1000)
-        with pytest.raises(Forged):
-            await house.one.holds.answer(question(reason="x" * 1001))
+        wide = decision(terms(Quorum(("x" * 1001,))))
+        for large in (question(reason="x" * 1001), question(decision=wide), Release(1)):
+            if isinstance(large, Open):
+                with pytest.raises(Forged):
+                    await ask(house.one.holds, large)
+            else:
+                await ask(house.one.holds, large)
         assert len(house.one.holds) == 0
 
     within(test)
@@ -508,8 +518,8 @@ def test_what_ends_while_it_is_taken_in_is_not_held() -> None:
             return await latest(key)
 
         house.store.latest = slow  # type: ignore[method-assign]
-        for over in (lambda: house.one.holds.answer(Release(1)), _gone(house)):
-            opening = asyncio.create_task(house.one.holds.answer(question()))
+        for over in (lambda: ask(house.one.holds, Release(1)), _gone(house)):
+            opening = asyncio.create_task(ask(house.one.holds, question()))
             await going.wait()
             await over()
             go.set()
@@ -519,7 +529,7 @@ def test_what_ends_while_it_is_taken_in_is_not_held() -> None:
             going.clear()
             go.clear()
         with refused(Code.APPROVAL_UNAVAILABLE):
-            await house.one.holds.answer(question())
+            await ask(house.one.holds, question())
 
     def _gone(house: House) -> Callable[[], Awaitable[None]]:
         async def gone() -> None:

@@ -282,7 +282,7 @@ def test_all_prepare_and_all_swap() -> None:
     async def test(house: House) -> None:
         await house.telling.prepare("v2")
         await house.telling.swap()
-        assert [worker.heard for worker in house.workers] == [["Prepare", "Swap"]] * 3
+        assert [worker.heard for worker in house.workers] == [["Drop", "Prepare", "Swap"]] * 3
         await house.telling.drop()
         assert not any(worker.killed for worker in house.workers)
 
@@ -297,25 +297,55 @@ def test_one_that_cannot_prepare_stops_all_and_lives() -> None:
         house.workers[1].says = cannot
         with pytest.raises(NotPrepared, match=r"^worker 1: reads another version$"):
             await house.telling.prepare("v2")
-        assert [worker.heard for worker in house.workers] == [["Prepare", "Drop"]] * 3
+        assert [worker.heard for worker in house.workers] == [["Drop", "Prepare", "Drop"]] * 3
         assert not any(worker.killed for worker in house.workers)
 
     within(test)
 
 
-def test_one_that_does_not_answer_stops_a_new_version_and_is_ended_and_a_swap_goes_on_without_it() -> None:
+def test_one_that_falls_silent_or_dies_while_it_prepares_stops_a_new_version_and_is_ended() -> None:
+    async def test(house: House) -> None:
+        bad = house.workers[1]
+
+        async def falls_silent(asked: Any) -> bytes:
+            return await silent(asked) if isinstance(asked, Prepare) else messages.encode(Done())
+
+        async def dies(asked: Any) -> bytes:
+            if isinstance(asked, Prepare):
+                bad.link.close()
+            return messages.encode(Done())
+
+        bad.says = falls_silent
+        with pytest.raises(NotPrepared, match=r"^worker 1: no answer within 0\.05 s$"):
+            await house.telling.prepare("v2", 0.05)
+        assert bad.killed
+        bad = house.workers[1] = house.begun[1] = await Worker(1).begin()
+        bad.says = dies
+        with pytest.raises(NotPrepared, match=r"^worker 1: no answer \(Lost\)$"):
+            await house.telling.prepare("v2")
+        assert house.workers[2].heard == ["Drop", "Prepare", "Drop"] * 2
+
+    within(test)
+
+
+def test_one_that_hangs_is_ended_and_stops_nothing() -> None:
     async def test(house: House) -> None:
         house.workers[1].says = silent
-        with pytest.raises(NotPrepared, match=r"worker 1: no answer within 0\.05 s"):
-            await house.telling.prepare("v2", 0.05)
-        assert house.workers[1].killed
-        house.begun.remove(house.workers[1])
         await house.telling.prepare("v2")
+        assert house.workers[1].killed
+        assert house.workers[1].heard == ["Drop"]
+        assert [house.workers[at].heard for at in (0, 2)] == [["Drop", "Prepare"]] * 2
 
+    within(test)
+
+
+def test_one_that_has_prepared_nothing_does_not_stay_with_the_old_version() -> None:
+    async def test(house: House) -> None:
         async def prepared_nothing(asked: Any) -> bytes:
             return messages.encode(Done("nothing was prepared" if isinstance(asked, Swap) else ""))
 
         house.workers[2].says = prepared_nothing
+        await house.telling.prepare("v2")
         await house.telling.swap()
         assert house.workers[2].killed == ["nothing was prepared"]
         assert not house.workers[0].killed
