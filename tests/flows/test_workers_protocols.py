@@ -93,8 +93,7 @@ def test_a_cancel_request_finds_its_session_at_another_worker(
             threading.Thread(target=lambda: until(lambda: waits(slow)) and connection.cancel()).start()
             with pytest.raises(psycopg.errors.QueryCanceled):
                 connection.execute("SELECT id FROM slower")
-    with slow.connect() as direct, gate.connect() as mine, gate.connect() as other, direct.transaction():
-        direct.execute("LOCK TABLE slower IN ACCESS EXCLUSIVE MODE")
+    with slow.connect() as direct, gate.connect() as mine, gate.connect() as other:
         done = threading.Event()
 
         def read() -> None:
@@ -102,13 +101,14 @@ def test_a_cancel_request_finds_its_session_at_another_worker(
             done.set()
 
         reading = threading.Thread(target=read)
-        reading.start()
-        until(lambda: waits(slow))
-        for _ in range(5):
-            other.cancel()  # of a session that does nothing
-        assert not done.wait(0.5)
-        assert other.execute("SELECT 1").fetchone() == (1,)
-        direct.commit()
+        with direct.transaction():
+            direct.execute("LOCK TABLE slower IN ACCESS EXCLUSIVE MODE")
+            reading.start()
+            until(lambda: waits(slow))
+            for _ in range(5):
+                other.cancel()  # of a session that does nothing
+            assert not done.wait(0.5)
+            assert other.execute("SELECT 1").fetchone() == (1,)
         reading.join(20)
         assert done.is_set()
 

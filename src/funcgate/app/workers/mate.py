@@ -12,7 +12,6 @@ import time
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from struct import Struct as Layout
 from typing import Protocol
 
 import msgspec
@@ -21,6 +20,7 @@ from msgspec import Struct
 from funcgate.logs import logger
 
 from . import messages
+from .connections import KINDS, read_closed
 from .link import Kind, Link, Lost
 from .messages import Begin, Done, Ready
 
@@ -32,7 +32,6 @@ READY_LOOK_S = 0.25
 READY_EVERY_S = 5.0
 READY_LIMIT_S = 30.0  # a worker whose loop stands still for so long serves nobody
 END_LIMIT_S = 2.0
-_CLOSED = Layout("<Q")
 
 # Attack: a module of the same name in the folder that the gateway was started in (-P leaves that folder out).
 COMMAND = (sys.executable, "-P", "-m", "funcgate.cli.carry")
@@ -94,8 +93,8 @@ class Mate:
         self._link: Link | None = None
         self._service: Service | None = None
         self._out: socket.socket | None = None  # where connections are passed
-        self._passed = 0
-        self._closed = 0
+        self._passed = dict.fromkeys(KINDS, 0)
+        self._closed = dict.fromkeys(KINDS, 0)
         self._lost = asyncio.Event()
         self._stop = asyncio.Event()
         self._log = logger(worker=number)
@@ -105,7 +104,11 @@ class Mate:
     @property
     def open(self) -> int:
         """How many of the connections that it was passed are open."""
-        return self._passed - self._closed
+        return sum(map(self.open_of, KINDS))
+
+    def open_of(self, what: bytes) -> int:
+        """The same, of those that came to one address."""
+        return self._passed[what] - self._closed[what]
 
     def take(self, what: bytes, descriptor: int) -> bool:
         """Pass a connection, a copy of it; False when the worker takes none now. Never waits."""
@@ -115,7 +118,7 @@ class Mate:
             socket.send_fds(self._out, [what], [descriptor])
         except OSError:  # full, or gone: then the link says so too
             return False
-        self._passed += 1
+        self._passed[what] += 1
         return True
 
     # -- questions
@@ -205,7 +208,7 @@ class Mate:
     async def _one(self) -> str:
         """One process, from its start to its end. Returns why it ended."""
         self._lost.clear()
-        self._passed = self._closed = 0
+        self._passed, self._closed = dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0)
         keeping_ready: asyncio.Task[None] | None = None
         try:
             link = await self._spawn()
@@ -302,9 +305,9 @@ class Mate:
         self._served().counted(payload)
 
     def _on_closed(self, payload: bytes) -> None:
-        (closed,) = _CLOSED.unpack(payload)
+        closed = read_closed(payload)
         # Attack: a worker that was taken over says it has less than nothing to do, and is passed every caller there is.
-        if not self._closed <= closed <= self._passed:
+        if not all(self._closed[what] <= closed[what] <= self._passed[what] for what in KINDS):
             raise ValueError("closed connections that never were")
         self._closed = closed
         self._changed()
@@ -316,8 +319,3 @@ class Mate:
         if self._service is None:
             raise ValueError("a worker that says something before it begins")
         return self._service
-
-
-def closed_frame(closed: int) -> bytes:
-    """The payload of `Kind.CLOSED`."""
-    return _CLOSED.pack(closed)
