@@ -71,6 +71,7 @@ def test_a_worker_asks_no_target_what_it_is(make_grpc_gate: Callable[..., GrpcGa
 
 def test_sessions_are_spread_and_recorded_as_one(make_sql_gate: Callable[..., SqlGate]) -> None:
     gate = make_sql_gate(listen={"workers": 3}).start()
+    assert len(all_up(gate)) == 3
     connections = [gate.connect() for _ in range(6)]
     assert set(Counter(served_by(gate, each) for each in connections).values()) == {2}
     for number in range(20):
@@ -87,6 +88,7 @@ def test_a_cancel_request_finds_its_session_at_another_worker(
     make_sql_gate: Callable[..., SqlGate], slow: Database
 ) -> None:
     gate = make_sql_gate(listen={"workers": 2}).start()
+    all_up(gate)
     with slow.connect() as direct, gate.connect() as connection, direct.transaction():
         direct.execute("LOCK TABLE slower IN ACCESS EXCLUSIVE MODE")
         for _ in range(2):  # the worker with the session has a connection, so the request goes to the other one
@@ -94,6 +96,8 @@ def test_a_cancel_request_finds_its_session_at_another_worker(
             with pytest.raises(psycopg.errors.QueryCanceled):
                 connection.execute("SELECT id FROM slower")
     with slow.connect() as direct, gate.connect() as mine, gate.connect() as other:
+        direct.execute("BEGIN")
+        direct.execute("LOCK TABLE slower IN ACCESS EXCLUSIVE MODE")
         done = threading.Event()
 
         def read() -> None:
@@ -101,14 +105,13 @@ def test_a_cancel_request_finds_its_session_at_another_worker(
             done.set()
 
         reading = threading.Thread(target=read)
-        with direct.transaction():
-            direct.execute("LOCK TABLE slower IN ACCESS EXCLUSIVE MODE")
-            reading.start()
-            until(lambda: waits(slow))
-            for _ in range(5):
-                other.cancel()  # of a session that does nothing
-            assert not done.wait(0.5)
-            assert other.execute("SELECT 1").fetchone() == (1,)
+        reading.start()
+        until(lambda: waits(slow))
+        for _ in range(5):
+            other.cancel()  # of a session that does nothing
+        assert not done.wait(0.5)
+        assert other.execute("SELECT 1").fetchone() == (1,)
+        direct.execute("COMMIT")
         reading.join(20)
         assert done.is_set()
 
@@ -122,6 +125,7 @@ def waits(database: Database) -> bool:
 def test_budgets_are_of_all_workers_together(make_sql_gate: Callable[..., SqlGate]) -> None:
     budget = {"principals": ["*"], "rows": 100, "per": "1h"}
     gate = make_sql_gate(listen={"workers": 2}, target={"budgets": [budget]}).start()
+    all_up(gate)
     with gate.connect() as one, gate.connect() as other:
         assert served_by(gate, one) != served_by(gate, other)
         assert len(one.execute("SELECT * FROM generate_series(1, 60)").fetchall()) == 60
@@ -131,6 +135,7 @@ def test_budgets_are_of_all_workers_together(make_sql_gate: Callable[..., SqlGat
 
 def test_sessions_of_a_target_are_divided(make_sql_gate: Callable[..., SqlGate]) -> None:
     gate = make_sql_gate(listen={"workers": 2}, target={"limits": {"max_connections": 5}}).start()
+    all_up(gate)
     connections = [gate.connect() for _ in range(4)]
     with pytest.raises(psycopg.OperationalError, match="too many connections"):
         gate.connect()

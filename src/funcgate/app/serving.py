@@ -184,7 +184,9 @@ class Serving:
     def _crew(self) -> Crew:
         desk, workers = self._approving.desk, self._parts.workers
         services = Services(journal=self._journal, desk=desk, meters=self._meters, accounts=Accounts(), workers=workers)
-        return Crew(self._path, self._parts, services.serve, self._telling, lambda: self._health().ready)
+        crew = Crew(self._path, self._parts, services.serve, self._telling, lambda: self._health().ready)
+        self._gauges.workers = crew.gauges
+        return crew
 
     def _workers(self) -> Sequence[Mate]:
         """Those that carry calls, where it is not this process itself."""
