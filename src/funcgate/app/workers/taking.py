@@ -87,7 +87,11 @@ class Taking:
 
     def _tell(self) -> None:
         self._timer = None
-        closed = {what: self._came[what] - self._beginning[what] - self._listening.open_of(what) for what in KINDS}
+        closed = {what: max(self._closed_of(what), self._said[what]) for what in KINDS}
         if closed != self._said:
             self._said = closed
             self._report(closed)
+
+    def _closed_of(self, what: bytes) -> int:
+        """At least: for a moment, one that begins is open already."""
+        return self._came[what] - self._beginning[what] - self._listening.open_of(what)
