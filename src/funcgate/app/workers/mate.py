@@ -163,7 +163,7 @@ class Mate:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
         if self._link is not None:
-            self._link.give_up(why)
+            self._link.give_up(why, forged=False)
 
     # -- one process after another
 
@@ -257,6 +257,7 @@ class Mate:
         self._out = out
         on = {Kind.LINES: self._on_lines, Kind.COUNTED: self._on_counted, Kind.CLOSED: self._on_closed}
         link = Link(on, self._answer, self._lost.set)
+        link.rest = ours.dup()
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
         self._link = link
         self._service = self._serve(self.number, link)
