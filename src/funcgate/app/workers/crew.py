@@ -21,8 +21,9 @@ from funcgate.console import WorkerGauge
 
 from .door import Door
 from .link import Link, Lost
-from .mate import COMMAND, Mate, Orders, Serve, Service
+from .mate import COMMAND, Mate
 from .messages import Cancel, Drain, Hurry
+from .orders import Orders, Serve, Service
 from .telling import Telling
 
 TOGETHER_S = 5.0

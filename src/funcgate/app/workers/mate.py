@@ -10,12 +10,9 @@ import socket
 import sys
 import time
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable
 
 import msgspec
-from msgspec import Struct
 
 from funcgate.logs import logger
 
@@ -23,6 +20,7 @@ from . import messages
 from .connections import KINDS, read_closed
 from .link import Kind, Link, Lost
 from .messages import Begin, Done, Ready
+from .orders import Orders, Service
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
@@ -35,37 +33,6 @@ END_LIMIT_S = 2.0
 
 # Attack: a module of the same name in the folder that the gateway was started in (-P leaves that folder out).
 COMMAND = (sys.executable, "-P", "-m", "funcgate.cli.carry")
-
-
-class Orders(Struct, kw_only=True):
-    """What every worker is to go by now. `ready`: whether the gateway as a whole takes calls. `catch_up` puts the revocations
-    that stand in force in a worker that has just begun; it raises `Lost`."""
-
-    path: Path
-    version: str
-    workers: int
-    ready: Callable[[], bool]
-    catch_up: "Callable[[Mate], Awaitable[None]]"
-
-
-class Service(Protocol):
-    """What the gateway's own process does for one worker, from its start to its end. Each raises for what no honest one says."""
-
-    async def answer(self, payload: bytes) -> bytes:
-        """A question of the worker's. Raises `Refused`, which crosses."""
-        ...
-
-    def lines(self, payload: bytes) -> None: ...
-
-    def counted(self, payload: bytes) -> None: ...
-
-    def gone(self) -> None:
-        """The worker has ended: what it held is let go, and what it had open is closed in the journal."""
-        ...
-
-
-Cancel = Callable[[int, bytes], Awaitable[None]]
-Serve = Callable[[int, Link, Cancel], Service]
 
 
 class Mate:
