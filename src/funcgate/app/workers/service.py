@@ -36,8 +36,8 @@ class Services(Struct, frozen=True, kw_only=True):
 
 
 class Service:
-    """`orders.Service` for worker `number`, as long as its link lasts. `cancel` passes a PostgreSQL cancel request on to the worker
-    whose it is."""
+    """`orders.Service` for worker `number`, as long as its link lasts. `cancel` passes a PostgreSQL cancel request on to the
+    worker whose it is."""
 
     def __init__(self, services: Services, number: int, link: Link, cancel: Cancel) -> None:
         self._services = services
