@@ -7,9 +7,10 @@ import asyncio
 import os
 import socket
 import sys
-from struct import pack
 
+from funcgate.app.listening import HTTP, POSTGRES
 from funcgate.app.workers import messages
+from funcgate.app.workers.connections import write_closed
 from funcgate.app.workers.link import Kind, Link
 from funcgate.app.workers.messages import Begin, Cancel, Done, Drain, Revoke
 
@@ -45,7 +46,7 @@ class Mate:
         if self.how == "dies":
             os._exit(3)
         if self.how == "forges":
-            self.link.send(Kind.CLOSED, pack("<Q", 1))
+            self.link.send(Kind.CLOSED, write_closed({HTTP: 1, POSTGRES: 0}))
         if self.how == "babbles":
             self.link.send(Kind.LINES, b"forged")
         if self.how != "takes nothing":
@@ -65,7 +66,7 @@ class Mate:
             pass
         caller.close()
         self.closed += 1
-        self.link.send(Kind.CLOSED, pack("<Q", self.closed))
+        self.link.send(Kind.CLOSED, write_closed({HTTP: self.closed, POSTGRES: 0}))
 
 
 async def main(how: str, link: int, connections: int) -> None:

@@ -67,10 +67,11 @@ class Listening:
         else:
             connected.close()
 
-    @property
-    def open(self) -> int:
-        """Connections that are open."""
-        return self._http.open + (self._postgres.open if self._postgres is not None else 0)
+    def open_of(self, what: bytes) -> int:
+        """Connections at that address that are open."""
+        if what == HTTP:
+            return self._http.open
+        return self._postgres.open if self._postgres is not None else 0
 
     def on_closed(self, call: Callable[[], None]) -> None:
         """Have this called whenever there are fewer of them."""

@@ -1,5 +1,6 @@
 """`python -m funcgate.cli.carry`: a worker, which carries calls. Started by `funcgate serve`, for nobody else."""
 
+import signal
 import sys
 
 
@@ -9,7 +10,9 @@ def carry(arguments: list[str]) -> None:
         from .say import UNUSABLE, fail
 
         raise fail("a worker is started by 'funcgate serve', which tells it what to do", status=UNUSABLE)
-    from funcgate.app.workers.worker import run
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # these are for the gateway's own process, which says what to do
+    from funcgate.app.workers.worker import run  # takes a second, in which a signal may come
 
     run(*map(int, arguments))
 

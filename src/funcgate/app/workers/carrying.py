@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import gc
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -25,10 +25,10 @@ from funcgate.stores.journal_shared import SharedJournal
 
 from . import messages
 from .accounts import AskingAccounts
+from .connections import write_closed
 from .counting import Counting
 from .desk import AskingDesk
 from .link import Kind, Link, Lost
-from .mate import closed_frame
 from .messages import Cancelled
 from .taking import Taking
 from .telling import Standing
@@ -151,8 +151,8 @@ class Carrying:
 
     # -- what is told
 
-    def _tell_closed(self, closed: int) -> None:
-        self._link.send(Kind.CLOSED, closed_frame(closed))
+    def _tell_closed(self, closed: Mapping[bytes, int]) -> None:
+        self._link.send(Kind.CLOSED, write_closed(closed))
 
     def _cancel_elsewhere(self, pid: int, secret: bytes) -> None:
         self._begin(self._ask_to_cancel(pid, secret), "a cancel request")

@@ -21,10 +21,12 @@ from funcgate.console import WorkerGauge
 
 from .door import Door
 from .link import Link, Lost
-from .mate import COMMAND, Mate, Orders, Serve, Service
+from .mate import COMMAND, Mate
 from .messages import Cancel, Drain, Hurry
+from .orders import Orders, Serve, Service
 from .telling import Telling
 
+TOGETHER_S = 5.0
 CANCEL_LIMIT_S = 5.0
 MOST_CANCELLING = 100
 HURRY_LIMIT_S = 5.0
@@ -62,21 +64,27 @@ class Crew:
         self._running: set[asyncio.Task[None]] = set()
         self._ports: dict[str, Address] = {}
         self._cancelling = 0
+        self._accepting = False
         self._draining = False
 
     async def start(self) -> None:
-        """Returns once the first worker serves; connections wait until then. Raises `StartFailed`."""
+        """Returns once all workers serve, or the first one does and the others take long; connections wait until then.
+
+        Raises `StartFailed`."""
         parts = self._parts
         self._open("calls", HTTP, parts.calls)
         if parts.postgres is not None:
             self._open("postgres", POSTGRES, parts.postgres)
         self._running = {asyncio.create_task(mate.run(), name=f"worker {mate.number}") for mate in self._mates}
         waiting = {mate.tried for mate in self._mates}
-        while waiting:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if any(not tried.result() for tried in done):
-                return
-        raise StartFailed(f"no worker can be started: {self._mates[0].tried.result()}")
+        while waiting and not self.workers():
+            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if not self.workers():
+            raise StartFailed(f"no worker can be started: {self._mates[0].tried.result()}")
+        if waiting:
+            await asyncio.wait(waiting, timeout=TOGETHER_S)  # or the first one gets all callers that come
+        self._accepting = True
+        self._door.look()
 
     @property
     def addresses(self) -> Mapping[str, str]:
@@ -164,5 +172,5 @@ class Crew:
         return (mate for mate in self._mates if mate.up and mate.open < self._most)
 
     def _changed(self) -> None:
-        if not self._draining:
+        if self._accepting and not self._draining:
             self._door.look()

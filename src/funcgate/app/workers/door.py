@@ -21,10 +21,16 @@ _SHORT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Taker(Protocol):
-    """Who may take a connection: `open` is how many it has."""
+    """Who may take a connection."""
 
     @property
-    def open(self) -> int: ...
+    def open(self) -> int:
+        """How many it has."""
+        ...
+
+    def open_of(self, what: bytes) -> int:
+        """How many of this kind it has."""
+        ...
 
     def take(self, what: bytes, descriptor: int) -> bool: ...
 
@@ -105,7 +111,7 @@ class _Listening:
 
     def _pass(self, connected: socket.socket) -> bool:
         """To the first of those with the fewest that takes it; else it is held, and nothing is accepted for a moment."""
-        for taker in sorted(self._takers(), key=lambda each: each.open):
+        for taker in sorted(self._takers(), key=lambda each: (each.open_of(self._what), each.open)):
             if taker.take(self._what, connected.fileno()):
                 connected.close()
                 return True

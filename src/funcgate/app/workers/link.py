@@ -5,6 +5,8 @@ read, or is larger than agreed, ends the link, and with it the worker.
 """
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from enum import IntEnum
 from struct import Struct as Layout
@@ -20,6 +22,7 @@ MAX_UNREAD_BYTES = 256 << 20  # what waits for the other end to read it
 MAX_ANSWERING = 20_000  # questions of the other end that are under way
 _HEAD = Layout("<IB")
 _NUMBER = Layout("<Q")
+_AT_ONCE = 1 << 20
 
 
 class Kind(IntEnum):
@@ -80,7 +83,12 @@ class Link(asyncio.Protocol):
         self._asked: dict[int, asyncio.Future[bytes]] = {}
         self._answering: dict[int, asyncio.Task[None]] = {}
         self._number = 0
+        self._over = False
+        self._forged = False
         self.trouble = ""  # why this end closed the link, "" if it did not
+        self.rest: socket.socket | None = (
+            None  # a copy of the socket, to read what is left when a write found the end gone
+        )
 
     # -- what this end says
 
@@ -114,10 +122,12 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def give_up(self, why: str) -> None:
-        """End the link at once. `trouble` keeps the first reason."""
+    def give_up(self, why: str, *, forged: bool = True) -> None:
+        """End the link at once. `trouble` keeps the first reason. If nothing is `forged`, what was sent before is taken."""
         self.trouble = self.trouble or why
-        self._in.clear()
+        if forged:
+            self._forged = True
+            self._in.clear()
         if self._transport is not None:
             self._transport.abort()
 
@@ -127,7 +137,7 @@ class Link(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if self.trouble:
+        if self._gave_up():
             return
         held: bytes | bytearray = data
         if self._in:
@@ -158,9 +168,12 @@ class Link(asyncio.Protocol):
             del self._in[:at]
 
     def _gave_up(self) -> bool:
-        return bool(self.trouble)
+        return self._forged
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._over = True
+        if self.rest is not None:
+            self._take_rest(self.rest)
         for waiting in self._asked.values():
             if not waiting.done():
                 waiting.set_exception(Lost("the other end is gone"))
@@ -168,9 +181,18 @@ class Link(asyncio.Protocol):
             task.cancel()
         self._lost()
 
+    def _take_rest(self, rest: socket.socket) -> None:
+        """What the other end said before it ended: a loop that writes to an end that is gone reads no more of it."""
+        with rest, contextlib.suppress(OSError):
+            rest.setblocking(False)
+            while not self._forged and (data := rest.recv(_AT_ONCE)):
+                self.data_received(data)
+
     def _take(self, kind: Kind, payload: bytes) -> None:
         if kind >= Kind.LINES:
             self._on[kind](payload)
+            return
+        if self._over:  # nobody waits for an answer any more
             return
         (number,) = _NUMBER.unpack_from(payload)
         rest = payload[_NUMBER.size :]

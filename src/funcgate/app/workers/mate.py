@@ -10,19 +10,17 @@ import socket
 import sys
 import time
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from struct import Struct as Layout
-from typing import Protocol
+from collections.abc import Callable
 
 import msgspec
-from msgspec import Struct
 
 from funcgate.logs import logger
 
 from . import messages
+from .connections import KINDS, read_closed
 from .link import Kind, Link, Lost
 from .messages import Begin, Done, Ready
+from .orders import Orders, Service
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
@@ -32,41 +30,9 @@ READY_LOOK_S = 0.25
 READY_EVERY_S = 5.0
 READY_LIMIT_S = 30.0  # a worker whose loop stands still for so long serves nobody
 END_LIMIT_S = 2.0
-_CLOSED = Layout("<Q")
 
 # Attack: a module of the same name in the folder that the gateway was started in (-P leaves that folder out).
 COMMAND = (sys.executable, "-P", "-m", "funcgate.cli.carry")
-
-
-class Orders(Struct, kw_only=True):
-    """What every worker is to go by now. `ready`: whether the gateway as a whole takes calls. `catch_up` puts the revocations
-    that stand in force in a worker that has just begun; it raises `Lost`."""
-
-    path: Path
-    version: str
-    workers: int
-    ready: Callable[[], bool]
-    catch_up: "Callable[[Mate], Awaitable[None]]"
-
-
-class Service(Protocol):
-    """What the gateway's own process does for one worker, from its start to its end. Each raises for what no honest one says."""
-
-    async def answer(self, payload: bytes) -> bytes:
-        """A question of the worker's. Raises `Refused`, which crosses."""
-        ...
-
-    def lines(self, payload: bytes) -> None: ...
-
-    def counted(self, payload: bytes) -> None: ...
-
-    def gone(self) -> None:
-        """The worker has ended: what it held is let go, and what it had open is closed in the journal."""
-        ...
-
-
-Cancel = Callable[[int, bytes], Awaitable[None]]
-Serve = Callable[[int, Link, Cancel], Service]
 
 
 class Mate:
@@ -95,8 +61,8 @@ class Mate:
         self._link: Link | None = None
         self._service: Service | None = None
         self._out: socket.socket | None = None  # where connections are passed
-        self._passed = 0
-        self._closed = 0
+        self._passed = dict.fromkeys(KINDS, 0)
+        self._closed = dict.fromkeys(KINDS, 0)
         self._lost = asyncio.Event()
         self._stop = asyncio.Event()
         self._log = logger(worker=number)
@@ -111,7 +77,11 @@ class Mate:
     @property
     def open(self) -> int:
         """How many of the connections that it was passed are open."""
-        return self._passed - self._closed
+        return sum(map(self.open_of, KINDS))
+
+    def open_of(self, what: bytes) -> int:
+        """The same, of those that came to one address."""
+        return self._passed[what] - self._closed[what]
 
     def take(self, what: bytes, descriptor: int) -> bool:
         """Pass a connection, a copy of it; False when the worker takes none now. Never waits."""
@@ -121,7 +91,7 @@ class Mate:
             socket.send_fds(self._out, [what], [descriptor])
         except OSError:  # full, or gone: then the link says so too
             return False
-        self._passed += 1
+        self._passed[what] += 1
         return True
 
     # -- questions
@@ -160,7 +130,7 @@ class Mate:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
         if self._link is not None:
-            self._link.give_up(why)
+            self._link.give_up(why, forged=False)
 
     # -- one process after another
 
@@ -212,7 +182,7 @@ class Mate:
     async def _one(self) -> str:
         """One process, from its start to its end. Returns why it ended."""
         self._lost.clear()
-        self._passed = self._closed = 0
+        self._passed, self._closed = dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0)
         keeping_ready: asyncio.Task[None] | None = None
         try:
             link = await self._spawn()
@@ -254,6 +224,7 @@ class Mate:
         self._out = out
         on = {Kind.LINES: self._on_lines, Kind.COUNTED: self._on_counted, Kind.CLOSED: self._on_closed}
         link = Link(on, self._answer, self._lost.set)
+        link.rest = ours.dup()
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
         self._link = link
         self._service = self._serve(self.number, link)
@@ -309,9 +280,9 @@ class Mate:
         self._served().counted(payload)
 
     def _on_closed(self, payload: bytes) -> None:
-        (closed,) = _CLOSED.unpack(payload)
+        closed = read_closed(payload)
         # Attack: a worker that was taken over says it has less than nothing to do, and is passed every caller there is.
-        if not self._closed <= closed <= self._passed:
+        if not all(self._closed[what] <= closed[what] <= self._passed[what] for what in KINDS):
             raise ValueError("closed connections that never were")
         self._closed = closed
         self._changed()
@@ -323,8 +294,3 @@ class Mate:
         if self._service is None:
             raise ValueError("a worker that says something before it begins")
         return self._service
-
-
-def closed_frame(closed: int) -> bytes:
-    """The payload of `Kind.CLOSED`."""
-    return _CLOSED.pack(closed)

@@ -26,7 +26,6 @@ class Begin(Struct, frozen=True, kw_only=True, tag="begin"):
     version: str
     number: int
     workers: int
-    revoked: tuple[Revocation, ...] = ()
 
 
 class Prepare(Struct, frozen=True, tag="prepare"):

@@ -17,8 +17,8 @@ from .accounts import counted
 from .counting import Meters
 from .holds import Holds
 from .link import Kind, Link
-from .mate import Cancel
 from .messages import Cancelled, Done, Forged, Spend
+from .orders import Cancel
 
 
 class Services(Struct, frozen=True, kw_only=True):
@@ -31,13 +31,13 @@ class Services(Struct, frozen=True, kw_only=True):
     workers: int
 
     def serve(self, number: int, link: Link, cancel: Cancel) -> "Service":
-        """As `mate.Serve`."""
+        """As `orders.Serve`."""
         return Service(self, number, link, cancel)
 
 
 class Service:
-    """`mate.Service` for worker `number`, as long as its link lasts. `cancel` passes a PostgreSQL cancel request on to the worker
-    whose it is."""
+    """`orders.Service` for worker `number`, as long as its link lasts. `cancel` passes a PostgreSQL cancel request on to the
+    worker whose it is."""
 
     def __init__(self, services: Services, number: int, link: Link, cancel: Cancel) -> None:
         self._services = services

@@ -6,9 +6,11 @@ How many are closed is told at most every 20 ms, as a sum, and only when there a
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from funcgate.app.listening import Listening
+
+from .connections import KINDS
 
 AT_ONCE = 64  # connections, before the loop does something else
 REPORT_S = 0.02
@@ -18,13 +20,16 @@ _CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 class Taking:
     """From `start` to `stop`. `report` is told how many of all that came are closed."""
 
-    def __init__(self, source: socket.socket, listening: Listening, report: Callable[[int], None]) -> None:
+    def __init__(
+        self, source: socket.socket, listening: Listening, report: Callable[[Mapping[bytes, int]], None]
+    ) -> None:
         self._source = source
         self._listening = listening
         self._report = report
-        self._came = 0
-        self._said = 0
-        self._beginning: set[asyncio.Task[None]] = set()
+        self._came = dict.fromkeys(KINDS, 0)
+        self._beginning = dict.fromkeys(KINDS, 0)
+        self._said = dict.fromkeys(KINDS, 0)
+        self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         listening.on_closed(self._closed)
@@ -48,8 +53,9 @@ class Taking:
             for descriptor in descriptors:
                 connected = socket.socket(fileno=descriptor)
                 task = asyncio.create_task(self._begin(what, connected))
-                self._beginning.add(task)
-                task.add_done_callback(self._begun)
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+                self._beginning[what] += 1
             if not descriptors:  # there was no room for it among this process' files: the system has closed it
                 self._closed()
 
@@ -62,7 +68,7 @@ class Taking:
         if not what:  # the gateway has gone, and the link says so
             self._loop.remove_reader(self._source)
             return None
-        self._came += 1
+        self._came[what] += 1
         return what, descriptors
 
     async def _begin(self, what: bytes, connected: socket.socket) -> None:
@@ -71,10 +77,9 @@ class Taking:
             await self._listening.take(what, connected)
         except OSError:  # it ended before anything was said, by a handshake that failed say
             connected.close()
-
-    def _begun(self, task: asyncio.Task[None]) -> None:
-        self._beginning.discard(task)
-        self._closed()
+        finally:
+            self._beginning[what] -= 1
+            self._closed()
 
     def _closed(self) -> None:
         if self._timer is None:
@@ -82,7 +87,11 @@ class Taking:
 
     def _tell(self) -> None:
         self._timer = None
-        closed = self._came - len(self._beginning) - self._listening.open
-        if closed > self._said:
+        closed = {what: max(self._closed_of(what), self._said[what]) for what in KINDS}
+        if closed != self._said:
             self._said = closed
             self._report(closed)
+
+    def _closed_of(self, what: bytes) -> int:
+        """At least: for a moment, one that begins is open already."""
+        return self._came[what] - self._beginning[what] - self._listening.open_of(what)

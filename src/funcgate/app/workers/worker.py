@@ -5,7 +5,6 @@ It ends at once when its link ends, whatever is under way: no call without its r
 
 import asyncio
 import os
-import signal
 import socket
 from functools import partial
 from pathlib import Path
@@ -28,8 +27,6 @@ ENDED, LOST = 0, 1  # exit statuses
 
 def run(link: int, connections: int) -> None:
     """Until the link ends; then the process does. The numbers are those of two sockets' descriptors."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # these are for the gateway's own process, which says what to do
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(Worker(socket.socket(fileno=connections)).run(socket.socket(fileno=link)))
 

@@ -19,8 +19,9 @@ from funcgate.app.workers import crew as crew_module
 from funcgate.app.workers import door, mate, telling
 from funcgate.app.workers.crew import Crew
 from funcgate.app.workers.link import Link
-from funcgate.app.workers.mate import Cancel, Mate
+from funcgate.app.workers.mate import Mate
 from funcgate.app.workers.messages import Ready
+from funcgate.app.workers.orders import Cancel
 from funcgate.app.workers.telling import Telling
 from support.authority import Authority
 

@@ -276,3 +276,29 @@ async def test_an_answer_to_nothing_is_nothing() -> None:
         await asyncio.get_running_loop().sock_sendall(far, frame(Kind.LINES, b"on"))
         await until(lambda: end.told)
         assert not end.lost.is_set()
+
+
+@pytest.mark.parametrize("how", ["it died", "it is killed", "it forged"])
+@in_loop
+async def test_what_it_said_before_its_end_is_taken(how: str) -> None:
+    """Also when this end finds out by a write, which is when a loop reads no more. What comes after a forged frame is not."""
+    async with raw() as (far, end):
+        assert end.link._transport is not None
+        end.link.rest = end.link._transport.get_extra_info("socket").dup()
+        loop = asyncio.get_running_loop()
+        end.link.send(Kind.WRITTEN, b"never read")
+        await loop.sock_sendall(far, frame(Kind.LINES, b"first"))
+        await until(lambda: end.told)
+        for number in range(100):
+            far.send(frame(Kind.LINES, b"%d" % number))
+        far.send(frame(Kind.ASK, pack("<Q", 1) + b"nobody is there for the answer"))
+        if how == "it is killed":
+            end.link.give_up("too slow", forged=False)
+        elif how == "it forged":
+            end.link.give_up("forged")
+        far.close()
+        for _ in range(3):
+            end.link.send(Kind.WRITTEN, b"to nobody")
+        await end.lost.wait()
+        assert len(end.told) == (1 if how == "it forged" else 101)
+        assert end.link.rest.fileno() == -1
