@@ -28,8 +28,11 @@ GONE_WITHIN_S = 1.0
 MARGIN_S = 2.0  # for a machine that is busy with other things
 
 
-def compare(gate: Gate, target: Target, answered: set[str]) -> None:
-    """Whatever was forwarded is recorded before, whatever was answered has its answer there, and each call has one end."""
+def compare(gate: Gate, target: Target, answered: set[str], *, may_lack: int = 0) -> None:
+    """Whatever was forwarded is recorded before, whatever was answered has its answer there, and each call has one end.
+
+    `may_lack`: of so many forwarded calls nothing may be there, or only their beginning.
+    """
     kinds: dict[str, list[Kind]] = defaultdict(list)
     damaged: list[str] = []
     entries = list(read_entries(gate.data / "journal", damaged=damaged.append))
@@ -38,7 +41,7 @@ def compare(gate: Gate, target: Target, answered: set[str]) -> None:
     for entry in entries:
         kinds[entry.call].append(entry.kind)
     sent = [received.header("funcgate-call-id") or "" for received in target.ledger]
-    assert [call for call in sent if kinds[call][:2] != [Kind.ARRIVED, Kind.ALLOWED]] == []
+    assert len([call for call in sent if kinds[call][:2] != [Kind.ARRIVED, Kind.ALLOWED]]) <= may_lack
     assert [call for call in answered if Kind.CHUNK not in kinds[call]] == []
     assert [call for call, of in kinds.items() if of.count(Kind.ENDED) != of.count(Kind.ARRIVED)] == []
     assert len(sent) == len(set(sent)), "a call was forwarded twice"
@@ -99,7 +102,10 @@ def test_workers_that_are_killed_under_load(make_gate: Make, target: Target, tok
     until(lambda: len(gate.workers()) == 2)
     load.stop()
     assert gate.stop() == 0
-    compare(gate, target, set(load.answered) if sync == "always" else set())
+    if sync == "always":
+        compare(gate, target, set(load.answered))
+    else:  # of what a worker made in its last millisecond nothing may have left it: its 4 callers' calls, each time
+        compare(gate, target, set(), may_lack=4 * 4 * 2)
     assert "unknown" in outcomes(gate)
     funcgate(gate, "audit", "verify")
 
