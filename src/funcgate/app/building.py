@@ -18,7 +18,7 @@ from funcgate.config.shape.targets import GrpcTargetSpec, HttpTargetSpec
 from funcgate.core.ports import Journal, Masker
 from funcgate.core.problem import Problem, Unusable
 from funcgate.gateway import Snapshot
-from funcgate.identity.unrevoked import Unrevoked
+from funcgate.identity.unrevoked import unrevoked
 from funcgate.masking.columns import ColumnRules
 from funcgate.protocols.grpc.cors import Cors
 from funcgate.protocols.grpc.target import GrpcSite, GrpcTarget
@@ -92,7 +92,7 @@ def build(parts: Parts, pools: HttpPools) -> Built:
     snapshot = Snapshot(
         version=parts.version,
         identity=parts.issuers,
-        policies=Unrevoked(parts.policies, parts.issuers.revoked, parts.version),
+        policies=unrevoked(parts.policies, parts.issuers.revoked, parts.version),
         maskers=_maskers(parts).__getitem__,
         broker=parts.broker,
         functions=parts.functions,

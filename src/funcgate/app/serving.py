@@ -101,7 +101,8 @@ class Serving:
         self._unknowns = Unknowns(self._contents)
         state, key = parts.loaded.state, encryption_key(parts)
         self._approving = Approving(state, self._contents, parts.channels, parts.approval_url, key)
-        self._revoking = Revoking(state, self._contents, lambda: self._parts.issuers, key, self._telling)
+        workers = self._telling if parts.workers > 1 else None
+        self._revoking = Revoking(state, self._contents, lambda: self._parts.issuers, key, workers)
         self._approving.answers.revoked = parts.issuers.revoked
         self._sweeper = Sweeper()
         self._pools = HttpPools(self._sweeper)
@@ -183,7 +184,9 @@ class Serving:
     def _crew(self) -> Crew:
         desk, workers = self._approving.desk, self._parts.workers
         services = Services(journal=self._journal, desk=desk, meters=self._meters, accounts=Accounts(), workers=workers)
-        return Crew(self._path, self._parts, services.serve, self._telling, lambda: self._health().ready)
+        crew = Crew(self._path, self._parts, services.serve, self._telling, lambda: self._health().ready)
+        self._gauges.workers = crew.gauges
+        return crew
 
     def _workers(self) -> Sequence[Mate]:
         """Those that carry calls, where it is not this process itself."""
@@ -221,9 +224,10 @@ class Serving:
         return built
 
     async def _swap(self, built: Built) -> None:
-        old, self._parts, self._built = self._parts, built.parts, built
         assert self._listening is not None
         self._listening.swap(built)
+        await self._telling.swap()
+        old, self._parts, self._built = self._parts, built.parts, built
         self._pools.keep_only(built.pools)
         self._access.identity, self._access.roles = built.parts.issuers, built.parts.loaded.config.roles
         config = built.parts.loaded.config
@@ -233,7 +237,6 @@ class Serving:
         logs = config.logs
         set_up(logs.level, logs.format)
         self._begin(old.issuers.close(), "old issuers")
-        await self._telling.swap()
 
     async def _drop(self, built: Built) -> None:
         await self._telling.drop()

@@ -168,8 +168,8 @@ class Revocations:
             return made
         # Attack: a token that only another process has seen is let in again before it ends. And of one that was taken over:
         # it says that the token ends at once. So this makes the time longer, never shorter, and no longer than may be ordered.
-        least, ends = self._now() + TOKEN_S, await self._elsewhere.ends(order.token) or 0.0
-        return structs.replace(made, until=max(made.until or 0.0, least, min(ends, self._now() + LONGEST_S)))
+        ends = await self._elsewhere.ends(order.token) or 0.0
+        return structs.replace(made, until=max(made.until or 0.0, min(ends, self._now() + LONGEST_S)))
 
     def _until(self, order: Order, now: float) -> float | None:
         if order.for_s:

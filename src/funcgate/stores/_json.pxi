@@ -36,21 +36,40 @@ cdef extern from *:
         return p;
     }
 
-    /* Behind the closing quote of a string whose opening quote is before `p`, NULL if it is none. */
-    static Text json_string(Text p, Text end) {
-        const uint64_t ones = 0x0101010101010101u;
-        uint64_t x, odd;
-        for (;;) {
-            while (end - p >= 8) { /* a control character, a quote, a backslash, or no ASCII; the lowest found is right */
-                memcpy(&x, p, 8);
-                odd = (((x - 0x20 * ones) | ((x ^ 0x22 * ones) - ones) | ((x ^ 0x5c * ones) - ones)) | x) & 0x80 * ones;
-                if (odd) {
-    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-                    p += __builtin_ctzll(odd) >> 3;
+    #if defined(__SSE2__) && defined(__GNUC__)
+    #include <emmintrin.h>
+    enum { AT_ONCE = 16 };
+    /* How many of the next AT_ONCE bytes come before a control character, a quote, a backslash, or what is no ASCII. */
+    static inline int json_plain(Text p) {
+        __m128i x = _mm_loadu_si128((const __m128i *)p);
+        __m128i odd = _mm_or_si128(_mm_cmplt_epi8(x, _mm_set1_epi8(0x20)), /* signed: no ASCII is below, too */
+            _mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('"')), _mm_cmpeq_epi8(x, _mm_set1_epi8('\\\\'))));
+        return __builtin_ctz(_mm_movemask_epi8(odd) | 0x10000);
+    }
+    #else
+    enum { AT_ONCE = 8 };
+    static inline int json_plain(Text p) {
+        int at = 0;
+        while (at < 8 && p[at] >= 0x20 && p[at] < 0x80 && p[at] != '"' && p[at] != '\\\\') at++;
+        return at;
+    }
     #endif
-                    break;
-                }
-                p += 8;
+
+    /* Whether `size` bytes, AT_ONCE or more, have nothing to escape and are ASCII. */
+    static inline int json_all_plain(Text p, int size) {
+        Text last = p + size - AT_ONCE;
+        for (; p < last; p += AT_ONCE)
+            if (json_plain(p) < AT_ONCE) return 0;
+        return json_plain(last) == AT_ONCE;
+    }
+
+    /* Behind the closing quote of a string whose opening quote is before `p`, NULL if it is none. */
+    static inline __attribute__((always_inline)) Text json_string(Text p, Text end) {
+        int plain;
+        for (;;) {
+            while (end - p >= AT_ONCE) {
+                p += plain = json_plain(p);
+                if (plain < AT_ONCE) break;
             }
             if (p >= end) return NULL;
             if (*p == '"') return p + 1;
@@ -68,7 +87,7 @@ cdef extern from *:
         return p == begun ? NULL : p;
     }
 
-    static Text json_number(Text p, Text end) {
+    static inline Text json_number(Text p, Text end) {
         if (p < end && *p == '-') p++;
         if (p < end && *p == '0') p++;
         else if (!(p = json_digits(p, end))) return NULL;
@@ -131,6 +150,7 @@ cdef extern from *:
         }
     }
     """
+    bint json_all_plain(const unsigned char* p, int size) nogil
     const unsigned char* json_string(const unsigned char* p, const unsigned char* end) nogil
     const unsigned char* json_value(const unsigned char* p, const unsigned char* end) nogil
     const unsigned char* json_blank(const unsigned char* p, const unsigned char* end) nogil

@@ -17,6 +17,7 @@ from funcgate.app.building import Built, StartFailed
 from funcgate.app.listening import HTTP, POSTGRES
 from funcgate.config.parts import Parts
 from funcgate.config.settings import Address
+from funcgate.console import WorkerGauge
 
 from .door import Door
 from .link import Link, Lost
@@ -109,6 +110,10 @@ class Crew:
         """What is wrong, for /readyz."""
         away = sum(1 for mate in self._mates if not mate.up)
         return [f"{away} of {len(self._mates)} workers cannot take calls"] if away and not self._draining else []
+
+    def gauges(self) -> list[WorkerGauge]:
+        """For /metrics."""
+        return [WorkerGauge(mate.number, mate.up, mate.restarts, mate.pid) for mate in self._mates]
 
     def checks(self) -> dict[str, str]:
         return {"workers": "ok" if self.workers() else "no worker takes calls"}

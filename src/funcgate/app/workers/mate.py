@@ -83,6 +83,7 @@ class Mate:
     ) -> None:
         self.number = number
         self.up = False  # it has begun, and takes connections
+        self.restarts = 0
         self.tried: asyncio.Future[str] = (
             asyncio.get_running_loop().create_future()
         )  # why the first start failed, or ""
@@ -99,6 +100,11 @@ class Mate:
         self._lost = asyncio.Event()
         self._stop = asyncio.Event()
         self._log = logger(worker=number)
+
+    @property
+    def pid(self) -> int:
+        """0 between two processes."""
+        return self._process.pid if self._process is not None else 0
 
     # -- connections
 
@@ -167,10 +173,14 @@ class Mate:
                 problem = await self._one()
             except OSError as error:
                 problem = f"it cannot be started: {error.strerror or type(error).__name__}"
+            except Exception as error:
+                self._log.error("looking after a worker broke", exc_info=error)
+                problem = f"{type(error).__name__} here"
             if not self.tried.done():
                 self.tried.set_result(problem)
             if self._stop.is_set():
                 return
+            self.restarts += 1
             self._log.error("a worker ended; it is started again", why=problem, pause_s=pause_s)
             if time.monotonic() - began > STEADY_S:
                 pause_s = FIRST_PAUSE_S

@@ -46,7 +46,7 @@ class Service:
         self._link = link
         written, state = partial(link.send, Kind.WRITTEN), partial(link.send, Kind.JOURNAL)
         self._guest = services.journal.guest(written, state, share=services.workers)
-        self._holds = Holds(services.desk, self._guest.owns)
+        self._holds = Holds(services.desk, lambda call: call in self._guest.open)
 
     def lines(self, payload: bytes) -> None:
         self._guest.take(payload)

@@ -65,7 +65,7 @@ class World:
 
     def __init__(self, path: Path, how: str) -> None:
         self.served: list[Serving] = []
-        self.telling = Telling(lambda: self.crew.workers())
+        self.telling = Telling(lambda: self.crew.workers())  # noqa: PLW0108
         command = (sys.executable, "-m", "support.mates", how)
         self.crew = Crew(path, read_parts(path, serving=True), self.serve, self.telling, lambda: True, command=command)
 

@@ -255,7 +255,7 @@ def test_standing_is_in_force_in_issuers_that_come_later() -> None:
         ([None, None, None], TOKEN_S),
         ([None, 7 * 86400.0, 60.0], 7 * 86400.0),
         ([1.0, None, None], TOKEN_S),  # the one that says so was taken over
-        ([math.nan, math.inf, -math.inf], TOKEN_S),
+        ([math.inf, math.nan, -math.inf], TOKEN_S),
         ([1e300, None, None], 10 * 365 * 86400.0),
     ],
 )
