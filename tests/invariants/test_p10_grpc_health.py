@@ -75,12 +75,14 @@ def test_watchers_have_a_twentieth_of_the_streams_that_there_are(make_grpc_gate:
     listen = {"calls": "127.0.0.1:0", "console": "127.0.0.1:0", "limits": {"http2": {"all_streams": 60}}}
     gate = make_grpc_gate(listen=listen).start()
     with gate.channel(("grpc.use_local_subchannel_pool", 1)) as channel:
-        watching = [HealthStub(channel).Watch(HealthCheckRequest(), timeout=60) for _ in range(3)]
+        stub = HealthStub(channel)
+        until(lambda: stub.Check(HealthCheckRequest(), timeout=20).status == HealthCheckResponse.SERVING)
+        watching = [stub.Watch(HealthCheckRequest(), timeout=60) for _ in range(3)]
         for call in watching:
             assert next(call).status == HealthCheckResponse.SERVING
         with pytest.raises(grpc.RpcError) as refused:
-            next(HealthStub(channel).Watch(HealthCheckRequest(), timeout=20))
+            next(stub.Watch(HealthCheckRequest(), timeout=20))
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert HealthStub(channel).Check(HealthCheckRequest(), timeout=20).status == HealthCheckResponse.SERVING
+        assert stub.Check(HealthCheckRequest(), timeout=20).status == HealthCheckResponse.SERVING
         for call in watching:
             call.cancel()
