@@ -14,6 +14,7 @@ from funcgate.protocols.grpc.health import MOST_WATCHERS
 from support.gate import until
 from support.grpc_gate import GrpcGate
 from support.raw import connect
+from support.workers import one_process
 
 CHECK = b"/grpc.health.v1.Health/Check"
 
@@ -38,6 +39,7 @@ def test_a_question_of_megabytes(grpc_gate: GrpcGate, media: bytes, rest: bytes)
     assert (base64.b64encode(told) if b"text" in media else told) in said
 
 
+@one_process("watchers are divided, and two connections may go to one worker")
 def test_watchers_leave_streams_for_others(grpc_gate: GrpcGate) -> None:
     codes: list[grpc.StatusCode] = []
     told = threading.Semaphore(0)
