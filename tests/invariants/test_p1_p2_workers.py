@@ -184,3 +184,23 @@ def test_a_full_disk_refuses_at_every_worker(make_gate: Make, target: Target, to
         denied = [entry for entry in gate.entries() if entry.get("code") == "journal.unavailable"]
         assert len({entry["call"] for entry in denied}) >= 42  # they went to the reserve
         funcgate(gate, "audit", "verify")
+
+
+def test_callers_wait_while_the_process_that_records_is_behind(make_gate: Make, target: Target, token: str) -> None:
+    """`interval`: a worker that is faster than the process that records makes its callers wait; it does not refuse them."""
+    gate = make_gate(listen=several(2), journal={"sync": "interval", "queue": 400}).start()
+    load = Load(gate, token, 8)
+    until(lambda: len(load.answered) > 100)
+    assert gate.process is not None
+    for _ in range(3):
+        before = len(load.answered)
+        gate.process.send_signal(signal.SIGSTOP)
+        time.sleep(1.0)  # long enough for each worker's part of the queue
+        stood = len(load.answered)
+        assert stood - before < 400
+        gate.process.send_signal(signal.SIGCONT)
+        until(lambda stood=stood: len(load.answered) > stood + 100)  # type: ignore[misc]
+    load.stop()
+    assert gate.stop() == 0
+    assert not load.refused
+    compare(gate, target, set(load.answered))
