@@ -2,6 +2,7 @@
 
 import base64
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -13,6 +14,7 @@ from funcgate.protocols.grpc.health import MOST_WATCHERS
 from support.gate import until
 from support.grpc_gate import GrpcGate
 from support.raw import connect
+from support.workers import one_process
 
 CHECK = b"/grpc.health.v1.Health/Check"
 
@@ -37,6 +39,7 @@ def test_a_question_of_megabytes(grpc_gate: GrpcGate, media: bytes, rest: bytes)
     assert (base64.b64encode(told) if b"text" in media else told) in said
 
 
+@one_process("watchers are divided, and two connections may go to one worker")
 def test_watchers_leave_streams_for_others(grpc_gate: GrpcGate) -> None:
     codes: list[grpc.StatusCode] = []
     told = threading.Semaphore(0)
@@ -68,3 +71,20 @@ def test_watchers_leave_streams_for_others(grpc_gate: GrpcGate) -> None:
         replies = HealthStub(channel).Watch(HealthCheckRequest(), timeout=20)
         assert next(replies).status == HealthCheckResponse.SERVING
         replies.cancel()
+
+
+def test_watchers_have_a_twentieth_of_the_streams_that_there_are(make_grpc_gate: Callable[..., GrpcGate]) -> None:
+    listen = {"calls": "127.0.0.1:0", "console": "127.0.0.1:0", "limits": {"http2": {"all_streams": 60}}}
+    gate = make_grpc_gate(listen=listen).start()
+    with gate.channel(("grpc.use_local_subchannel_pool", 1)) as channel:
+        stub = HealthStub(channel)
+        until(lambda: stub.Check(HealthCheckRequest(), timeout=20).status == HealthCheckResponse.SERVING)
+        watching = [stub.Watch(HealthCheckRequest(), timeout=60) for _ in range(3)]
+        for call in watching:
+            assert next(call).status == HealthCheckResponse.SERVING
+        with pytest.raises(grpc.RpcError) as refused:
+            next(stub.Watch(HealthCheckRequest(), timeout=20))
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert stub.Check(HealthCheckRequest(), timeout=20).status == HealthCheckResponse.SERVING
+        for call in watching:
+            call.cancel()

@@ -28,8 +28,11 @@ GONE_WITHIN_S = 1.0
 MARGIN_S = 2.0  # for a machine that is busy with other things
 
 
-def compare(gate: Gate, target: Target, answered: set[str]) -> None:
-    """Whatever was forwarded is recorded before, whatever was answered has its answer there, and each call has one end."""
+def compare(gate: Gate, target: Target, answered: set[str], *, may_lack: int = 0) -> None:
+    """Whatever was forwarded is recorded before, whatever was answered has its answer there, and each call has one end.
+
+    `may_lack`: of so many forwarded calls nothing may be there, or only their beginning.
+    """
     kinds: dict[str, list[Kind]] = defaultdict(list)
     damaged: list[str] = []
     entries = list(read_entries(gate.data / "journal", damaged=damaged.append))
@@ -38,7 +41,7 @@ def compare(gate: Gate, target: Target, answered: set[str]) -> None:
     for entry in entries:
         kinds[entry.call].append(entry.kind)
     sent = [received.header("funcgate-call-id") or "" for received in target.ledger]
-    assert [call for call in sent if kinds[call][:2] != [Kind.ARRIVED, Kind.ALLOWED]] == []
+    assert len([call for call in sent if kinds[call][:2] != [Kind.ARRIVED, Kind.ALLOWED]]) <= may_lack
     assert [call for call in answered if Kind.CHUNK not in kinds[call]] == []
     assert [call for call, of in kinds.items() if of.count(Kind.ENDED) != of.count(Kind.ARRIVED)] == []
     assert len(sent) == len(set(sent)), "a call was forwarded twice"
@@ -99,7 +102,10 @@ def test_workers_that_are_killed_under_load(make_gate: Make, target: Target, tok
     until(lambda: len(gate.workers()) == 2)
     load.stop()
     assert gate.stop() == 0
-    compare(gate, target, set(load.answered) if sync == "always" else set())
+    if sync == "always":
+        compare(gate, target, set(load.answered))
+    else:  # of what a worker made in its last millisecond nothing may have left it: its 4 callers' calls, each time
+        compare(gate, target, set(), may_lack=4 * 4 * 2)
     assert "unknown" in outcomes(gate)
     funcgate(gate, "audit", "verify")
 
@@ -178,3 +184,23 @@ def test_a_full_disk_refuses_at_every_worker(make_gate: Make, target: Target, to
         denied = [entry for entry in gate.entries() if entry.get("code") == "journal.unavailable"]
         assert len({entry["call"] for entry in denied}) >= 42  # they went to the reserve
         funcgate(gate, "audit", "verify")
+
+
+def test_callers_wait_while_the_process_that_records_is_behind(make_gate: Make, target: Target, token: str) -> None:
+    """`interval`: a worker that is faster than the process that records makes its callers wait; it does not refuse them."""
+    gate = make_gate(listen=several(2), journal={"sync": "interval", "queue": 400}).start()
+    load = Load(gate, token, 8)
+    until(lambda: len(load.answered) > 100)
+    assert gate.process is not None
+    for _ in range(3):
+        before = len(load.answered)
+        gate.process.send_signal(signal.SIGSTOP)
+        time.sleep(1.0)  # long enough for each worker's part of the queue
+        stood = len(load.answered)
+        assert stood - before < 400
+        gate.process.send_signal(signal.SIGCONT)
+        until(lambda stood=stood: len(load.answered) > stood + 100)  # type: ignore[misc]
+    load.stop()
+    assert gate.stop() == 0
+    assert not load.refused
+    compare(gate, target, set(load.answered))

@@ -96,7 +96,11 @@ class Gate:
         until(lambda: self._read_ports() or process.poll() is not None, 60)
         assert process.poll() is None
         if ready:
-            until(lambda: self.get_console("/readyz")[0] == 200)
+            until(self._is_whole)
+
+    def _is_whole(self) -> bool:
+        status, text = self.get_console("/readyz")
+        return status == 200 and "workers cannot take calls" not in text
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """The structured log lines of one kind."""

@@ -19,6 +19,7 @@ PATHS = frozenset({CHECK, WATCH, LIST})
 _MAX_BYTES = 1 << 10
 HEALTH_BODY = 2 * _MAX_BYTES  # framed, and in base64
 MOST_WATCHERS = 100
+_OF_STREAMS = 20  # one of so many may be a watcher's
 _LOOK_EVERY_S = 1.0
 _LONGEST_WATCH_S = 3600.0
 # HealthCheckResponse, whose field 1 is the status; in HealthListResponse it is the value of an entry with the key "".
@@ -26,10 +27,12 @@ _SERVING, _NOT_SERVING, _UNKNOWN = b"\x08\x01", b"\x08\x02", b"\x08\x03"
 
 
 class Health:
-    """Answers the calls. The gateway as a whole is the service "" and the only one that there is. `ready`: it takes calls."""
+    """Answers the calls. The gateway as a whole is the service "" and the only one that there is. `ready`: it takes calls;
+    `most_streams`: so many there are of all callers, of which watchers have a twentieth."""
 
-    def __init__(self, ready: Callable[[], bool]) -> None:
+    def __init__(self, ready: Callable[[], bool], most_streams: int) -> None:
         self._ready = ready
+        self._most = max(1, min(MOST_WATCHERS, most_streams // _OF_STREAMS))
         self._watchers = 0
 
     async def answer(self, stream: Readable, opening: Opening, answering: Answering) -> None:
@@ -56,7 +59,7 @@ class Health:
     async def _watch(self, answering: Answering, named: bool) -> None:
         """The status now, and each time that it changes. Ends after an hour: a watcher asks again."""
         # Attack: streams of nobody known that stay open for an hour, until there is none left for anybody else's call.
-        if self._watchers >= MOST_WATCHERS:
+        if self._watchers >= self._most:
             await answering.only(_status(Status.RESOURCE_EXHAUSTED))
             return
         self._watchers += 1

@@ -29,7 +29,7 @@ class GrpcService:
         self.first_message_timeout_s = limits.body_timeout_s
         self.write_timeout_s = limits.write_timeout_s
         self._gateway = gateway
-        self._health = Health(ready)
+        self._health = Health(ready, limits.max_streams)
 
     def serve(
         self, stream: CallerStream, fields: list[tuple[bytes, bytes]], client: str, tokens: Tokens
