@@ -19,6 +19,7 @@ from funcgate.core.ids import MARK_AT, MARK_LETTERS
 # A parcel is its number and whether anybody waits for any of it; then groups: whether somebody waits, and how many lines; then
 # each line: its size, and itself, in braces. All little-endian, as in _parcels.pyx.
 HEAD, GROUP, SIZE = Layout("<QB"), Layout("<BI"), Layout("<I")
+MOST_LINES = 10_000  # of a parcel
 
 # Attack: a worker that was taken over makes itself administrator or approver in the record: neither comes from workers.
 KINDS = frozenset({Kind.ARRIVED, Kind.ASKED, Kind.ALLOWED, Kind.DENIED, Kind.CHUNK, Kind.ENDED})
@@ -62,11 +63,15 @@ def head_of(payload: bytes) -> Head:
 def groups_of(payload: bytes) -> list[Group]:
     """The groups of a parcel. Raises `Forged` for sizes that do not fit; looks at nothing else."""
     groups: list[Group] = []
-    at, end = HEAD.size, len(payload)
+    at, end, left = HEAD.size, len(payload), MOST_LINES
     try:
         while at < end:
             waits, count = GROUP.unpack_from(payload, at)
             at += GROUP.size
+            left -= count
+            # Attack: parcels of next to nothing, by the million: what they are taken apart into is larger by far.
+            if left < 0 or (not count and at < end):
+                raise Forged("more lines than a parcel has, or less than a group")
             lines: list[bytes] = []
             # Attack: a count or a size of gigabytes. Nothing is read or reserved but what has come.
             for _ in range(count):

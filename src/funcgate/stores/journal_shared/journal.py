@@ -20,11 +20,12 @@ from funcgate.core.turn import TURN
 from funcgate.stores.journal_files.kept import thin
 from funcgate.stores.journal_files.state import State, Status
 from funcgate.stores.lines import pack_lines
-from funcgate.stores.parcels import GROUP, HEAD
+from funcgate.stores.parcels import GROUP, HEAD, MOST_LINES
 from funcgate.stores.told import Written, told_of, written_of
 
 LAG_S = 0.001
 FULL_BYTES = 64 << 10
+MOST_AT_ONCE = MOST_LINES // 2  # and a parcel that is not full has far fewer before them
 _ARRIVED, _DENIED = Kind.ARRIVED, Kind.DENIED
 
 
@@ -91,7 +92,8 @@ class SharedJournal:
         """See `core.ports.Journal`."""
         if not self._healthy:
             self._judge(entries)
-        if self._depth + len(entries) > self._max_queue or self._bytes > self._max_queue_bytes:
+        many = len(entries)
+        if self._depth + many > self._max_queue or self._bytes > self._max_queue_bytes or many > MOST_AT_ONCE:
             raise Refused(Code.JOURNAL_OVERLOADED, private_detail=f"{self._depth} entries wait for the disk")
         if self._relaxed:
             self._add(entries, None)
@@ -107,7 +109,8 @@ class SharedJournal:
                 self._lost += len(entries)
                 return
             entries = tuple(thin(entry) for entry in entries)
-        self._add(entries, None)
+        for at in range(0, len(entries), MOST_AT_ONCE):
+            self._add(entries[at : at + MOST_AT_ONCE], None)
 
     def push(self) -> None:
         """Send what was given so far, now."""
@@ -133,7 +136,6 @@ class SharedJournal:
             return
         waiter = self._loop.create_future()
         self._add((), waiter)
-        self.push()
         await waiter
 
     async def close(self) -> None:
@@ -187,7 +189,7 @@ class SharedJournal:
         self._entries += len(entries)
         self._depth += len(entries)
         self._bytes += len(parcel) - before
-        if len(parcel) >= FULL_BYTES:
+        if len(parcel) >= FULL_BYTES or not entries:  # a group of nothing is a parcel's last
             self.push()
         elif waiter is not None and not self._due:
             self._due = True
