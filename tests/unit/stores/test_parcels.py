@@ -70,7 +70,9 @@ def assert_sound(outcome: Outcome_, mark: str) -> None:
         names = [name for name, _ in pairs]
         assert names[:4] == ["seq", "at", "kind", "call"]
         assert names[-1] == "crc"
-        assert names == [name for name in Entry.__struct_fields__ if name in names]  # each once, in their order, all known
+        assert names == [
+            name for name in Entry.__struct_fields__ if name in names
+        ]  # each once, in their order, all known
         assert "change" not in names
         values = dict(pairs)
         assert (values["seq"], values["at"]) == (str(number), AT)

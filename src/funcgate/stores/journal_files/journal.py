@@ -194,7 +194,12 @@ class FileJournal:
     # -- other processes that write into this journal
 
     def guest(
-        self, written: Callable[[bytes], None], told: Callable[[bytes], None], *, share: int = 1, mark: str | None = None
+        self,
+        written: Callable[[bytes], None],
+        told: Callable[[bytes], None],
+        *,
+        share: int = 1,
+        mark: str | None = None,
     ) -> Guest:
         """One of them, of `share` in all. `written` and `told` send to its `on_written` and `on_state`. Each of its calls has
         `mark` in the middle of its name, a new one if None; with "" their names may be any: for tests."""
@@ -374,9 +379,7 @@ class FileJournal:
             self._status = Status(_LOW, IN_RESERVE)
             self._tell()
 
-    def on_recovered(
-        self, recovered: Recovered, owed: Sequence[tuple[tuple[Entry, ...], Waiter]] = ()
-    ) -> None:
+    def on_recovered(self, recovered: Recovered, owed: Sequence[tuple[tuple[Entry, ...], Waiter]] = ()) -> None:
         if (
             self._state is not State.FAILED and not owed
         ):  # while it is closed somebody may still wait for the last batch
