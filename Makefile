@@ -6,7 +6,7 @@ LOCKED := --require-hashes --no-compile --no-deps --only-binary :all: --progress
 # Where Python is told not to keep what it compiled, every process would compile all that it imports anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test test-full test-pure check bench docs lock clean
+.PHONY: setup demo test test-full test-pure test-workers check bench docs lock clean
 
 setup: .venv/run.stamp .venv/native.stamp .venv/dev.stamp
 
@@ -41,6 +41,11 @@ test: .venv/dev.stamp .venv/native.stamp
 
 test-full: .venv/dev.stamp .venv/native.stamp
 	$(BIN)/python -m pytest
+	$(MAKE) test-workers
+
+# Whatever goes through a real gateway, once more with several processes that carry calls.
+test-workers: .venv/dev.stamp .venv/native.stamp
+	FUNCGATE_TEST_WORKERS=2 $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder tests/flows tests/invariants
 
 # What the compiled halves take part in, once more without them.
 test-pure: .venv/dev.stamp

@@ -44,7 +44,9 @@ def main() -> int:
     effort = QUICK if asked.quick else FULL
     if asked.connections:
         effort = effort._replace(connections=tuple(asked.connections))
-    options = Options(effort, tuple(asked.only), asked.samples, asked.perf, bool(asked.connections))
+    options = Options(
+        effort, tuple(asked.only), asked.samples, asked.perf, bool(asked.connections), tuple(asked.workers)
+    )
     try:
         with _folder(asked.data) as folder, lay(folder, options) as bed:
             try:
@@ -69,6 +71,8 @@ def _arguments() -> argparse.Namespace:
     add("--json", type=Path, metavar="FILE", help="write every sample and the medians to FILE")
     add("--only", choices=["nginx", "envoy", "aiohttp", "funcgate"], action="append", default=[], help="(repeatable)")
     add("--connections", type=int, action="append", metavar="N", help="instead of 1, 16 and 64 (repeatable)")
+    many = "compare, postgres: also a gateway with N processes that carry calls (repeatable)"
+    add("--workers", type=int, action="append", default=[], metavar="N", help=many)
     add("--samples", action="store_true", help="profile: the share of each Python function too")
     add("--perf", action="store_true", help="profile: sample with `perf` too, if the machine has it")
     data = "where the journals go, in a folder that is removed at the end; choose a real disk, not a tmpfs"

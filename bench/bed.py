@@ -13,13 +13,15 @@ from .workload import Workload, make_workload
 
 
 class Options(NamedTuple):
-    """What the command line asked for. `only` empty means every peer; `asked` that it names the numbers of connections."""
+    """What the command line asked for. `only` empty means every peer; `asked` that it names the numbers of connections;
+    `workers` how many processes more gateways have that carry calls."""
 
     effort: Effort
     only: tuple[str, ...] = ()
     samples: bool = False
     perf: bool = False
     asked: bool = False
+    workers: tuple[int, ...] = ()
 
 
 class Bed(NamedTuple):

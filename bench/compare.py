@@ -7,7 +7,7 @@ import msgspec
 
 from . import envoy, plain
 from .bed import Bed, tell
-from .gateway import ALWAYS, INTERVAL, gateway
+from .gateway import ALWAYS, INTERVAL, Shape, gateway
 from .peers import Peer, Shot, preflight
 from .report import absolute, facts, machine, ratios, versions
 from .rounds import alone, measure, summarize
@@ -80,6 +80,12 @@ def _peers(bed: Bed) -> Iterator[list[Peer]]:
             peers.append(always.peer("funcgate always", _ALL))
             peers.append(interval.peer("funcgate interval", _ALL + " (synced every 5 ms)"))
             peers.append(interval.peer("funcgate clean", "the same, an answer with nothing to mask", CLEAN_PATH))
+            for workers in bed.options.workers:
+                for mode, journal in (("always", ALWAYS), ("interval", INTERVAL)):
+                    folder = bed.folder / f"{mode}-{workers}"
+                    several = start(gateway(bed.work, bed.upstream_port, folder, journal, Shape(workers=workers)))
+                    does = f"{_ALL}; {workers + 1} processes beside the keeper"
+                    peers.append(several.peer(f"funcgate {mode}, {workers} workers", does))
         yield peers
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .peers import Peer
-from .processes import BenchError, child, free_port, tail
+from .processes import BenchError, carriers, child, free_port, tail
 from .workload import AUDIENCE, CLEAN_PATH, GROUP, ISSUER, PATH, TARGET, TARGET_KEY, Workload
 
 COMMAND = Path(sys.executable).parent / "funcgate"
@@ -40,10 +40,11 @@ class Gateway(NamedTuple):
 
 class Shape(NamedTuple):
     """How big the configuration is: functions beside the two that are called, each with its own policy, and policies
-    of other groups on the function that is called."""
+    of other groups on the function that is called; how many processes carry calls."""
 
     functions: int = 0
     groups: int = 0
+    workers: int = 1
 
 
 PLAIN = Shape()
@@ -63,6 +64,7 @@ def gateway(
     ports = (free_port(), free_port())
     config = write_config(folder, work, (*ports, upstream_port), journal, shape)
     with serving(config, ports, folder / "serve.log", command) as found:
+        all_there(found.pid, shape.workers)
         yield found
 
 
@@ -81,6 +83,17 @@ def serving(
             time.sleep(0.05)
         yield Gateway(process.pid, port, console, config)
         process.send_signal(signal.SIGTERM)
+
+
+def all_there(pid: int, workers: int) -> None:
+    """Raises `BenchError` unless so many processes carry calls."""
+    if len(carriers(pid)) != (workers if workers > 1 else 0):
+        raise BenchError(f"{len(carriers(pid))} processes carry calls, not {workers}")
+
+
+def listen(workers: int, **addresses: str) -> dict[str, Any]:
+    """The section of a configuration. Nothing of workers where there is one process: older versions do not know them."""
+    return addresses | ({"workers": workers} if workers > 1 else {})
 
 
 def write_config(
@@ -112,7 +125,7 @@ def _config(port: int, console: int, upstream_port: int, journal: Mapping[str, s
         "credential": {"type": "bearer", "secret": "env:BENCH_TARGET_KEY"},
     }
     return {
-        "listen": {"calls": f"127.0.0.1:{port}", "console": f"127.0.0.1:{console}"},
+        "listen": listen(shape.workers, calls=f"127.0.0.1:{port}", console=f"127.0.0.1:{console}"),
         "data_dir": "./data",
         "journal": dict(journal),
         "issuers": [issuer],

@@ -1,13 +1,15 @@
 """PostgreSQL: pgbench's select-only statements through funcgate, through PgBouncer and direct, in the same rounds; and a
 million rows scanned with all detectors.
 
-Each peer is proved to do what its row says before it is timed. CPU is that of the peer's process, without its keeper.
+Each peer is proved to do what its row says before it is timed. CPU is that of the peer's process, and of its workers where it
+has some, without its keeper.
 """
 
 import contextlib
 import json
 import os
 import signal
+import socket
 import statistics
 import subprocess
 import time
@@ -19,8 +21,8 @@ import msgspec
 
 from .bed import Bed, tell
 from .database import GATED, NAME, OWNER, PASSWORD, ROWS, Server, pgbouncer, postgres, run_sql, versions
-from .gateway import ALWAYS, COMMAND, INTERVAL, READY_WITHIN_S, _ready
-from .processes import BenchError, child, children_cpu_s, cpu_s, free_port, tail, wait_for_port
+from .gateway import ALWAYS, COMMAND, INTERVAL, READY_WITHIN_S, _ready, all_there, listen
+from .processes import BenchError, carriers, child, children_cpu_s, cpu_s, free_port, tail, wait_for_port
 from .report import facts, machine
 from .report import versions as packages
 from .rounds import FULL, quartiles
@@ -31,6 +33,8 @@ PROTOCOLS = ("simple", "prepared")
 CLIENTS = (1, 8, 64)
 REFERENCE = "pgbouncer"
 AT_LEAST = 0.5
+_WIDE = 29  # of a peer's name
+_BUSY_S = 0.05
 _FULL, _QUICK = (3, 3), (1, 2)  # rounds, seconds each
 _ALL = "token, statement, arguments, CEL, column rules and detectors, journal"
 _SCANS = {
@@ -42,12 +46,19 @@ _WHEN = 'args.tables == ["pgbench_accounts"] && args.has_where && !args.filter_c
 
 
 class Peer(NamedTuple):
-    """One of those that are compared. `password` is the caller's token, "" where none is asked for."""
+    """One of those that are compared. `password` is the caller's token, "" where none is asked for; `workers` are the processes
+    that carry its calls, 1 where it does that itself."""
 
     name: str
     does: str
     server: Server
     password: str = ""
+    workers: int = 1
+
+    @property
+    def processes(self) -> str:
+        """How many take part in a call: a gateway's own one and its workers; of the database, one for each client."""
+        return "-" if self.name == "direct" else str(1 if self.workers == 1 else 1 + self.workers)
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +88,7 @@ def run(bed: Bed) -> None:
         bed.results["postgres"] = {"machine": about, "turns": msgspec.to_builtins(turns)}
         print(facts(about))
         print(f"{rounds} rounds of {seconds} s; medians, ratios to {REFERENCE} of the same round\n")
-        print(_table(turns, [peer.name for peer in peers]), end="\n\n")
+        print(_table(turns, peers), end="\n\n")
         both = {what: {peer.name: _scanned(peer, sql) for peer in peers} for what, sql in _SCANS.items()}
     for what, scans in both.items():
         bed.results["postgres"][what] = {name: found._asdict() for name, found in scans.items()}
@@ -89,23 +100,36 @@ def _peers(stack: contextlib.ExitStack, bed: Bed, database: Server) -> list[Peer
     peers.append(
         Peer(REFERENCE, "session pooling, judges nothing", stack.enter_context(pgbouncer(database, bed.folder)))
     )
-    for mode, journal in (("always", ALWAYS), ("interval", INTERVAL)):
-        server = stack.enter_context(_funcgate(bed.work, database, bed.folder / f"pg-{mode}", journal))
-        peer = Peer(f"funcgate {mode}", _ALL, server, bed.work.good)
-        _prove(peer, bed.work)
-        peers.append(peer)
+    for workers in (1, *(bed.options.workers or _several())):
+        for mode, journal in (("always", ALWAYS), ("interval", INTERVAL)):
+            folder = bed.folder / f"pg-{mode}-{workers}"
+            server = stack.enter_context(_funcgate(bed.work, database, folder, journal, workers))
+            name = f"funcgate {mode}" + (f", {workers} workers" if workers > 1 else "")
+            peer = Peer(name, _ALL, server, bed.work.good, workers)
+            with contextlib.ExitStack() as held:
+                for _ in range(workers):  # the next connection goes to a worker that has none of those that are held
+                    _prove(peer, bed.work)
+                    held.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            peers.append(peer)
     for peer in peers:
         tell(f"{peer.name}: {peer.does}: holds")
     only = bed.options.only
     return [peer for peer in peers if not only or "funcgate" not in peer.name or "funcgate" in only]
 
 
+def _several() -> tuple[int, ...]:
+    """What a machine has room for, beside pgbench and the database."""
+    return (2, 3) if (os.cpu_count() or 1) >= 4 else (2,)
+
+
 @contextlib.contextmanager
-def _funcgate(work: Workload, database: Server, folder: Path, journal: Mapping[str, str]) -> Iterator[Server]:
+def _funcgate(
+    work: Workload, database: Server, folder: Path, journal: Mapping[str, str], workers: int
+) -> Iterator[Server]:
     folder.mkdir()
     port, console, log = free_port(), free_port(), folder / "serve.log"
     (folder / "jwks.json").write_text(json.dumps(work.jwks))
-    (folder / "funcgate.yaml").write_text(json.dumps(_config(port, console, database.port, journal), indent=1))
+    (folder / "funcgate.yaml").write_text(json.dumps(_config(port, console, database.port, journal, workers), indent=1))
     environ = os.environ | {"BENCH_TARGET_KEY": PASSWORD}
     command = bench_command() or [str(COMMAND)]
     with child([*command, "serve", "--config", str(folder / "funcgate.yaml")], log, environ) as process:
@@ -115,6 +139,7 @@ def _funcgate(work: Workload, database: Server, folder: Path, journal: Mapping[s
                 raise BenchError(f"funcgate serve is not ready; the end of its log:\n{tail(log)}")
             time.sleep(0.05)
         wait_for_port(process, port, log)
+        all_there(process.pid, workers)
         yield Server(port, process.pid, "agent")
         process.send_signal(signal.SIGTERM)
 
@@ -124,7 +149,7 @@ def bench_command() -> list[str]:
     return os.environ.get("BENCH_FUNCGATE", "").split()
 
 
-def _config(port: int, console: int, database: int, journal: Mapping[str, str]) -> dict[str, object]:
+def _config(port: int, console: int, database: int, journal: Mapping[str, str], workers: int) -> dict[str, object]:
     issuer = {"name": "corp", "issuer": ISSUER, "audience": AUDIENCE, "jwks_file": "./jwks.json", "groups": "groups"}
     target = {
         "name": NAME, "protocol": "postgres", "url": f"postgres://127.0.0.1:{database}/{NAME}",
@@ -136,11 +161,12 @@ def _config(port: int, console: int, database: int, journal: Mapping[str, str]) 
         return {"name": name, "effect": "allow", "functions": functions, "principals": [f"group:{GROUP}"], "when": when}
 
     return {
-        "listen": {
-            "calls": f"127.0.0.1:{free_port()}",
-            "console": f"127.0.0.1:{console}",
-            "postgres": f"127.0.0.1:{port}",
-        },
+        "listen": listen(
+            workers,
+            calls=f"127.0.0.1:{free_port()}",
+            console=f"127.0.0.1:{console}",
+            postgres=f"127.0.0.1:{port}",
+        ),
         "data_dir": "./data",
         "journal": {**journal, "record": "1GiB"},
         "issuers": [issuer],
@@ -189,6 +215,7 @@ def _time(peer: Peer, protocol: str, clients: int, number: int, seconds: int) ->
     counts: list[float] = []
     said: list[str] = []
     began = spent = 0.0
+    idle = {pid: cpu_s([pid]) for pid in carriers(server.pid)} if clients >= peer.workers > 1 else {}
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environ
     ) as process:
@@ -207,12 +234,14 @@ def _time(peer: Peer, protocol: str, clients: int, number: int, seconds: int) ->
         said += process.stderr
     if process.returncode or not counts:
         raise BenchError(f"pgbench failed on {peer.name}: {''.join(said)[-500:]}")
+    if any(cpu_s([pid]) - before < _BUSY_S for pid, before in idle.items()):
+        raise BenchError(f"{peer.name}: a worker had none of the {clients} clients")
     turn = Turn(
         peer=peer.name, protocol=protocol, clients=clients, round=number, tps=statistics.mean(counts),
         cpu_us=spent / max(sum(counts), 1) * 1e6,
     )  # fmt: skip
     tell(
-        f"round {number + 1}  {protocol:8} {clients:>3} clients  {peer.name:18}{turn.tps:9.0f} tps {turn.cpu_us:7.1f} µs"
+        f"round {number + 1}  {protocol:8} {clients:>3} clients  {peer.name:{_WIDE}}{turn.tps:9.0f} tps {turn.cpu_us:7.1f} µs"
     )
     return turn
 
@@ -223,9 +252,11 @@ def _cpu_s(peer: Peer) -> float:
     return cpu_s(pids) if peer.name == "direct" else cpu_s(pids) - children_cpu_s(pids)
 
 
-def _table(turns: Sequence[Turn], names: Sequence[str]) -> str:
-    of = f"of {REFERENCE}"
-    head = f"{'protocol':9}{'clients':>7}  {'peer':18}{'tps':>9}{of:>14}{'(quartiles)':>14}{'CPU µs':>9}{'of it':>7}"
+def _table(turns: Sequence[Turn], peers: Sequence[Peer]) -> str:
+    of, names = f"of {REFERENCE}", [peer.name for peer in peers]
+    processes = {peer.name: peer.processes for peer in peers}
+    head = f"{'protocol':9}{'clients':>7}  {'peer':{_WIDE}}{'processes':>9}{'tps':>9}{of:>14}{'(quartiles)':>14}"
+    head += f"{'CPU µs':>9}{'of it':>7}"
     lines = [head, "-" * len(head)]
     for protocol, clients in dict.fromkeys((turn.protocol, turn.clients) for turn in turns):
         mine = {
@@ -241,9 +272,14 @@ def _table(turns: Sequence[Turn], names: Sequence[str]) -> str:
             cpu_us = statistics.median(one.cpu_us for one in mine[name])
             spread = f"({low:.2f}-{high:.2f})"
             lines.append(
-                f"{protocol:9}{clients:7}  {name:18}{tps:9.0f}{middle:14.2f}{spread:>14}{cpu_us:9.1f}{cpu:7.1f}"
+                f"{protocol:9}{clients:7}  {name:{_WIDE}}{processes[name]:>9}{tps:9.0f}{middle:14.2f}{spread:>14}"
+                f"{cpu_us:9.1f}{cpu:7.1f}"
             )
-    return "\n".join([*lines, f"target: funcgate at least {AT_LEAST} of {REFERENCE}"])
+    notes = [
+        f"target: funcgate at least {AT_LEAST} of {REFERENCE}",
+        "processes: those that a call goes through, and all of which count as CPU; the keeper is beside them and does not",
+    ]
+    return "\n".join([*lines, *notes])
 
 
 def _scanned(peer: Peer, sql: str) -> Scan:
@@ -255,11 +291,11 @@ def _scanned(peer: Peer, sql: str) -> Scan:
 
 
 def _scans(what: str, scans: Mapping[str, Scan]) -> str:
-    head = f"{ROWS} {what:10}{'MB':>8}{'MB/s':>9}{'first row s':>13}{'s':>8}"
+    head = f"{f'{ROWS} {what}':{_WIDE}}{'MB':>6}{'MB/s':>9}{'first row s':>13}{'s':>8}"
     lines = [head, "-" * len(head)]
     for name, found in scans.items():
         megabytes = found.data / 1e6
         lines.append(
-            f"{name:18}{megabytes:6.1f}{megabytes / found.took_s:9.1f}{found.first_s:13.3f}{found.took_s:8.2f}"
+            f"{name:{_WIDE}}{megabytes:6.1f}{megabytes / found.took_s:9.1f}{found.first_s:13.3f}{found.took_s:8.2f}"
         )
     return "\n".join(lines)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PR_SET_PDEATHSIG = 1
+_CARRIES = b"funcgate.cli.carry"
 _LIBC = ctypes.CDLL(None)
 
 
@@ -64,12 +65,18 @@ def end(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
 
 def cpu_s(pids: Sequence[int]) -> float:
     """CPU seconds (user and system) that the processes, their threads and their living children have used."""
-    return sum(map(_own_cpu_s, pids)) + children_cpu_s(pids)
+    return sum(_own_cpu_s(pid) + cpu_s(_children(pid)) for pid in pids)
 
 
 def children_cpu_s(pids: Sequence[int]) -> float:
-    """The part of it that their living children have used, and the children of those."""
-    return sum(cpu_s(_children(pid)) for pid in pids)
+    """The part of it that their living children have used, and the children of those. Without those that carry calls: they do
+    the work."""
+    return sum(cpu_s([child for child in _children(pid) if not _carries(child)]) for pid in pids)
+
+
+def carriers(pid: int) -> list[int]:
+    """The gateway's children that carry calls."""
+    return [child for child in _children(pid) if _carries(child)]
 
 
 def free_port() -> int:
@@ -117,6 +124,13 @@ def _children(pid: int) -> list[int]:
         with contextlib.suppress(OSError):
             found += map(int, children.read_text().split())
     return found
+
+
+def _carries(pid: int) -> bool:
+    try:
+        return _CARRIES in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _die_with_parent() -> None:

@@ -5,6 +5,7 @@ so and is content: the pure modules do the same.
 """
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+_INCLUDED = re.compile(r'^include "(\.\./[^"]+)"', re.MULTILINE)
 LINES = 5  # of what a compiler said, shown
 
 
@@ -40,7 +42,8 @@ def build_all(root: Path = ROOT) -> list[Path]:
 
 def _is_fresh(source: Path) -> bool:
     built = built_file(source)
-    parts = [source, *source.parent.glob("*.px[id]")]
+    elsewhere = [source.parent / name for name in _INCLUDED.findall(source.read_text())]
+    parts = [source, *source.parent.glob("*.px[id]"), *elsewhere]
     return built.exists() and built.stat().st_mtime >= max(part.stat().st_mtime for part in parts)
 
 

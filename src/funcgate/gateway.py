@@ -6,7 +6,7 @@ parts; that no step is left out, and that nothing leaves before its entry is dur
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from time import perf_counter_ns
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Raw, Struct
@@ -16,7 +16,9 @@ from funcgate.core.decision import Allow, Decision, Deny, RequireApproval
 from funcgate.core.entry import Entry, Kind, who_is
 from funcgate.core.function import Function
 from funcgate.core.lease import Lease
+from funcgate.core.marks import Marks
 from funcgate.core.meter import STEPS, Meter
+from funcgate.core.native import half
 from funcgate.core.ports import (
     Broker,
     CallerGone,
@@ -34,13 +36,13 @@ from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome, Reply
 from funcgate.core.turn import TURN
 from funcgate.recording import entries
-from funcgate.recording.tape import Tape, masked_args
+from funcgate.recording.tape import Tape, masked_args, tape_of
 from funcgate.recording.unknowns import Unknowns
 from funcgate.streamed import Streamed
 
 _ALLOWED, _ASKED, _DENIED, _ENDED = Kind.ALLOWED, Kind.ASKED, Kind.DENIED, Kind.ENDED
 _IDENTIFY, _RESOLVE, _DECIDE, _HOLD, _RECORD, _LEASE, _SEND, _MASK, _DELIVER = range(len(STEPS))
-_UNMARKED = [0] * len(STEPS)
+_native = half("funcgate.recording._native")
 _SMALL = 64 << 10  # bytes; a larger body is masked beside the loop
 
 
@@ -99,16 +101,16 @@ class Gateway:
         if principal is None:
             principal = await snapshot.identity.identify(token)
         passage.principal = principal
-        marks[_IDENTIFY] = perf_counter_ns()
+        marks.over(_IDENTIFY)
 
         passage.call = call = await exchange.resolve(principal)
         masker = snapshot.maskers(call.function)
         arrived = passage.arrived(call, masker)
         await TURN
-        marks[_RESOLVE] = perf_counter_ns()
+        marks.over(_RESOLVE)
 
         decision = snapshot.policies.decide(call)
-        marks[_DECIDE] = perf_counter_ns()
+        marks.over(_DECIDE)
         if isinstance(decision, Allow):
             passage.decision = decision
             await passage.write(arrived, passage.entry(_ALLOWED))
@@ -121,24 +123,24 @@ class Gateway:
             passage.unwritten = arrived
             raise _denied(passage, decision)
         permit = Permit(call.id, call.digest)  # P1: "allowed" is on the disk by now
-        marks[_RECORD] = perf_counter_ns()
+        marks.over(_RECORD)
 
         lease = await snapshot.broker.lease(call.target)
-        marks[_LEASE] = perf_counter_ns()
+        marks.over(_LEASE)
         reply = await exchange.send(permit, lease)
-        marks[_SEND] = perf_counter_ns()
+        marks.over(_SEND)
 
         if reply.stream is None and len(reply.body or b"") <= _SMALL:
             masked = masker.mask_reply(reply, lease)
         else:
             masked = await _mask_large(masker, reply, lease)
-        marks[_MASK] = perf_counter_ns()
-        passage.tape = tape = Tape(masked, passage.room, call, self._journal.append)
+        marks.over(_MASK)
+        passage.tape = tape = tape_of(masked, passage.room, call, self._journal.append)
         if tape.worth:  # on the disk before it leaves; so is each piece of a stream, in `deliver`
             await self._journal.append(tape.chunk() if tape.size <= _SMALL else await asyncio.to_thread(tape.chunk))
         await exchange.deliver(tape.reply)
         passage.outcome = masked.reply.outcome
-        marks[_DELIVER] = perf_counter_ns()
+        marks.over(_DELIVER)
 
     async def _hold(self, passage: "Passage", arrived: Entry, decision: RequireApproval) -> None:
         """Until humans have said yes, and the world has been looked at again. "allowed" is on the disk on return."""
@@ -151,7 +153,7 @@ class Gateway:
         passage.approval, passage.unwritten = held.id, None
         await passage.write(arrived, passage.entry(_ASKED))
         await self._desk.wait(held)
-        passage.marks[_HOLD] = perf_counter_ns()
+        passage.marks.over(_HOLD)
 
         # Attack: what was approved in one world runs in another: a token revoked or expired, a policy, a schema, a place changed.
         passage.snapshot = now = self._current()
@@ -186,8 +188,8 @@ class Passage:
     """One call on its way: what is known of it so far, and its entries."""
 
     __slots__ = (
-        "_journal", "_meter", "_since", "approval", "call", "code", "decision", "exchange", "marks", "open", "outcome",
-        "principal", "room", "snapshot", "tape", "unwritten",
+        "_journal", "_meter", "approval", "call", "code", "decision", "exchange", "marks", "open", "outcome", "principal",
+        "room", "snapshot", "tape", "unwritten",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, snapshot: Snapshot, journal: Journal, meter: Meter) -> None:
@@ -195,8 +197,7 @@ class Passage:
         self.snapshot = snapshot
         self._journal = journal
         self._meter = meter
-        self._since = perf_counter_ns()
-        self.marks = _UNMARKED.copy()  # the clock, in nanoseconds, at the end of each step that was taken
+        self.marks = Marks()
         self.principal: Principal | None = None
         self.call: Call | None = None
         self.decision: Decision | None = None
@@ -268,7 +269,7 @@ class Passage:
         else:
             status, counts, recorded = tape.reply.status, tape.masked.counts, tape.recorded
         known_as = code or ("" if tape is not None else self.outcome)
-        times = self._meter.over(self.exchange.target, decision, known_as, self._since, self.marks, counts)
+        times = self._meter.over(self.exchange.target, decision, known_as, self.marks.since, self.marks, counts)
         if self.open:
             version = self.snapshot.version
             entry = entries.step(_ENDED, self.exchange.call_id, self.call, self.approval, self.decision, version)
@@ -277,6 +278,9 @@ class Passage:
 
 _NOTHING: dict[str, int] = {}
 _DECISIONS: Mapping[type, str] = {Allow: "allow", Deny: "deny", RequireApproval: "ask", type(None): "none"}
+if not TYPE_CHECKING and _native is not None:  # what is plain of it, compiled; all else is handed back
+    _native.passage_is(Passage, _DECISIONS)
+    _Passage, Passage = Passage, _native.Passage
 
 
 def _masked_patience(patience: Patience, masker: Masker) -> Patience:

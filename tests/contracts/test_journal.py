@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.support.joined import joined
 
 from funcgate.core.entry import Decided, Entry, Kind, Who, encode_line
 from funcgate.core.ports import Journal
@@ -18,7 +19,6 @@ from funcgate.recording.contents import Contents, Opener
 from funcgate.recording.reader import read_entries
 from funcgate.stores.journal_files import FileJournal
 from funcgate.stores.memory import MemoryJournal
-from tests.support.joined import joined
 
 AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 

@@ -15,6 +15,7 @@ from support.gate import until
 from support.pgwire import Raw, errors, kinds
 from support.postgres import Database, SqlGate
 from support.receivers import certificate
+from support.workers import WORKERS
 
 
 @pytest.fixture(autouse=True)
@@ -63,8 +64,11 @@ def test_who_does_not_get_in(sql_gate: SqlGate, changes: dict[str, str], sqlstat
 
 def test_a_target_has_so_many_connections_and_no_more(make_sql_gate: Callable[..., SqlGate]) -> None:
     gate = make_sql_gate(target={"limits": {"max_connections": 2}}).start()
-    with gate.connect(), gate.connect(), pytest.raises(psycopg.OperationalError, match="too many connections"):
+    there = [gate.connect() for _ in range(2 * WORKERS)]
+    with pytest.raises(psycopg.OperationalError, match="too many connections"):
         gate.connect()
+    for connection in there:
+        connection.close()
     until(lambda: gets_in(gate))
 
 
@@ -86,7 +90,7 @@ def test_the_name_of_who_calls_is_told_to_the_database(sql_gate: SqlGate, databa
 
 def test_over_tls_on_both_sides(make_sql_gate: Callable[..., SqlGate], tmp_path: Path) -> None:
     _, cert = certificate(tmp_path)
-    key = tmp_path / "server.key"
+    key = tmp_path / "key.pem"
     secured = Database().start(cert=cert, key=key)
     try:
         tls = {"cert": str(cert), "key": str(key)}

@@ -47,6 +47,7 @@ from support.h2frames import (
 from support.h2frames import settings as set_to
 from support.h2raw import H2Caller
 from support.target import Received, Target, answer
+from support.workers import one_process
 
 SHOWN_BY = {
     "head": "test_a_giant_list_of_fields_is_refused_or_ends_the_connection",
@@ -466,6 +467,7 @@ def test_streams_beyond_the_limit_are_refused(gate: Gate, target: Target, token:
     assert len(target.seen("/orders")) == 100
 
 
+@one_process("the two connections would go to two workers, each with its part")
 def test_streams_of_all_connections_are_bounded(make_gate: Callable[..., Gate], target: Target, token: str) -> None:
     limits = {"http2": {"streams": 20, "all_streams": 30}}
     gate = make_gate(listen={"calls": "127.0.0.1:0", "console": "127.0.0.1:0", "limits": limits}).start()

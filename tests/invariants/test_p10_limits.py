@@ -19,6 +19,7 @@ from funcgate.wire.http1.limits import HeadLimits
 from support.gate import Gate, until
 from support.raw import connect, read_all, read_answer, statuses
 from support.target import Target, answer
+from support.workers import WORKERS
 
 TESTS = Path(__file__).parents[1]
 SHOWN_BY: dict[type, dict[str, str]] = {
@@ -87,7 +88,7 @@ def listen(**limits: object) -> dict[str, object]:
 
 def test_connections_are_bounded(make_gate: Callable[..., Gate], token: str) -> None:
     gate = make_gate(listen=listen(connections=3)).start()
-    held = [connect(gate.calls) for _ in range(3)]
+    held = [connect(gate.calls) for _ in range(3 * WORKERS)]
     for sock in held:
         sock.sendall(request(token))
         assert read_answer(sock).startswith(b"HTTP/1.1 200 ")

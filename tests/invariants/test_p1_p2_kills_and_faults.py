@@ -20,9 +20,11 @@ import pytest
 from funcgate.core.entry import Kind
 from funcgate.recording.folder import lines
 from funcgate.recording.reader import read_entries
+from support.disk import filled, mounted
 from support.gate import Gate, until
 from support.load import Load
 from support.target import Target
+from support.workers import children_of
 
 pytestmark = pytest.mark.slow
 KILLS = 100
@@ -94,15 +96,8 @@ def test_kill_9_a_hundred_times(make_gate: Make, target: Target, token: str, say
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 24 mebibytes."""
-    where = tmp_path / "small"
-    where.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(where)], capture_output=True)
-    if made.returncode:
-        pytest.skip("no file system can be mounted here (not root)")
-    try:
-        yield where
-    finally:
-        subprocess.run(["umount", "-l", str(where)], check=True)
+    with mounted(tmp_path / "small") as disk:
+        yield disk
 
 
 def broken_and_back(load: Load, fault: contextlib.AbstractContextManager[object], say: Say, name: str) -> None:
@@ -126,19 +121,6 @@ def assert_told(gate: Gate, error: str) -> None:
     assert [change for change in changes if error in str(change.get("outage"))], (
         "the journal does not tell of the fault"
     )
-
-
-@contextlib.contextmanager
-def filled(disk: Path) -> Iterator[None]:
-    """Not a byte is free, and none becomes free."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (1 << 20, 4096, 512):
-            with contextlib.suppress(OSError):
-                while file.write(bytes(size)):
-                    pass
-    yield
-    filler.unlink()
 
 
 def test_a_full_disk(make_gate: Make, target: Target, token: str, small_disk: Path, say: Say) -> None:
@@ -221,9 +203,7 @@ def rss_mib(pid: int) -> float:
 
 def child_of(pid: int) -> int:
     """The keeper."""
-    return int(
-        next(text for path in Path(f"/proc/{pid}/task").glob("*/children") if (text := path.read_text())).split()[0]
-    )
+    return until(lambda: next(iter(children_of(pid, b"funcgate.cli.keep")), 0))
 
 
 def test_memory_is_flat_in_a_real_run(make_gate: Make, token: str, say: Say) -> None:

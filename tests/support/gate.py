@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from ruamel.yaml import YAML
 
 from support.authority import ISSUER, Authority
+from support.workers import with_workers, workers_of
 
 T = TypeVar("T")
 CANARY = "canary-7f3a9c51e2b84d06"
@@ -69,8 +70,9 @@ class Gate:
         self.console = 0
 
     def write(self, configuration: dict[str, Any]) -> None:
+        """With as many workers as the environment says, if the configuration says nothing of them."""
         with self.file.open("w") as out:
-            YAML().dump(configuration, out)
+            YAML().dump(with_workers(configuration), out)
 
     def start(self, *prefix: str, ready: bool = True) -> "Gate":
         """`prefix` is a command to run the gateway under (strace, say)."""
@@ -119,6 +121,11 @@ class Gate:
             return error.code, error.read().decode()
         except OSError:
             return 0, ""
+
+    def workers(self) -> list[int]:
+        """The processes that carry calls, if they are not the gateway's own one."""
+        assert self.process is not None
+        return workers_of(self.process.pid)
 
     def kill(self) -> None:
         """As by `kill -9`."""

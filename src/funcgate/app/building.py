@@ -16,8 +16,9 @@ from funcgate.config.shape.limits import UpstreamTlsSpec
 from funcgate.config.shape.postgres import PostgresTargetSpec
 from funcgate.config.shape.targets import GrpcTargetSpec, HttpTargetSpec
 from funcgate.core.ports import Journal, Masker
+from funcgate.core.problem import Problem, Unusable
 from funcgate.gateway import Snapshot
-from funcgate.identity.unrevoked import Unrevoked
+from funcgate.identity.unrevoked import unrevoked
 from funcgate.masking.columns import ColumnRules
 from funcgate.protocols.grpc.cors import Cors
 from funcgate.protocols.grpc.target import GrpcSite, GrpcTarget
@@ -27,6 +28,7 @@ from funcgate.protocols.http2.upstream import Http2Pool
 from funcgate.protocols.postgres.roles import Roles
 from funcgate.protocols.postgres.target import OauthLogin, PostgresSite, PostgresTarget, place_of
 from funcgate.recording.contents import Contents
+from funcgate.recording.contents.contents import MAX_IN_FLIGHT_BYTES
 from funcgate.recording.retention.rules import Rules
 from funcgate.registry import PROTOCOLS, ask_grpc
 
@@ -53,19 +55,31 @@ class Built(Struct, frozen=True, kw_only=True):
         return {target.pool for site in (self.site, self.grpc) for target in site.targets.values()}
 
 
-def read_parts(path: Path, *, previous: Parts | None = None, need_secrets: bool = True, serving: bool = False) -> Parts:
+def read_parts(
+    path: Path,
+    *,
+    previous: Parts | None = None,
+    need_secrets: bool = True,
+    serving: bool = False,
+    asking: bool = True,
+) -> Parts:
     """The configuration in `path`, put together. Raises `config.problems.Faulty` with every problem.
 
     `serving` makes the data folder and the key in it, when they are not there; a look at a configuration leaves no trace.
+    Without `asking`, what targets say of themselves is what they said last.
     """
     key = _make_key if serving else partial(hash_key, create=False)
-    reflect = reflecting(ask_grpc, keep=serving)
+    reflect = reflecting(ask_grpc, keep=serving) if asking else reflecting(_ask_nobody, keep=False)
     if previous is not None:
         known = previous.loaded.data_dir  # a new data_dir is refused later, and must not have been made by then
         options = Options(protocols=PROTOCOLS, hash_key=lambda _: key(known), previous=previous, reflect=reflect)
     else:
         options = Options(protocols=PROTOCOLS, hash_key=key, need_secrets=need_secrets, reflect=reflect)
     return read(path, options)
+
+
+def _ask_nobody(spec: GrpcTargetSpec, base: Path) -> bytes:
+    raise Unusable([Problem(where=(), text="only the gateway's own process asks targets for their functions")])
 
 
 def _make_key(data_dir: Path) -> bytes:
@@ -78,7 +92,7 @@ def build(parts: Parts, pools: HttpPools) -> Built:
     snapshot = Snapshot(
         version=parts.version,
         identity=parts.issuers,
-        policies=Unrevoked(parts.policies, parts.issuers.revoked, parts.version),
+        policies=unrevoked(parts.policies, parts.issuers.revoked, parts.version),
         maskers=_maskers(parts).__getitem__,
         broker=parts.broker,
         functions=parts.functions,
@@ -109,6 +123,7 @@ def contents_of(parts: Parts, journal: Journal) -> Contents:
         inline_bytes=settings.inline_bytes,
         key=encryption_key(parts),
         keep_free_bytes=settings.keep_free_bytes,
+        max_in_flight_bytes=MAX_IN_FLIGHT_BYTES // parts.workers,  # of each worker, so of all together
         elsewhere_limit_s=settings.elsewhere_timeout_s,
         elsewhere_waiting_bytes=settings.elsewhere_waiting_bytes,
     )

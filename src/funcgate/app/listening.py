@@ -10,6 +10,7 @@ from msgspec import structs
 from funcgate.config.parts import Parts
 from funcgate.config.settings import Address
 from funcgate.console import bind
+from funcgate.core.budget import Spending
 from funcgate.core.meter import Meter
 from funcgate.gateway import Gateway
 from funcgate.logs import logger
@@ -24,6 +25,7 @@ from funcgate.wire.http1.limits import HeadLimits
 from .building import Built, StartFailed
 
 T = TypeVar("T")
+HTTP, POSTGRES = b"h", b"p"  # the addresses of callers, where a connection comes from another process
 
 
 class Listening:
@@ -47,6 +49,39 @@ class Listening:
                 write_timeout_s=limits.write_timeout_s,
             )
             self._postgres = PostgresListener(gateway, meter, session, built.postgres)
+
+    def among(self, number: int, of: int, accounts: Spending, elsewhere: Callable[[int, bytes], None]) -> None:
+        """This is worker `number` of several: connections come by `take`, budgets are counted by `accounts`, and `elsewhere` gets
+        PostgreSQL's cancel requests for sessions of the others."""
+        if self._postgres is not None:
+            self._postgres.share, self._postgres.elsewhere = (number, of), elsewhere
+            self._postgres.accounts = accounts
+
+    async def take(self, what: bytes, connected: socket.socket) -> None:
+        """Serve a connection that was accepted elsewhere, at the address of this name. Raises `OSError` when it ends at once."""
+        tls, postgres_tls = self._tls
+        if what == HTTP:
+            await self._http.take(connected, tls)
+        elif what == POSTGRES and self._postgres is not None:
+            await self._postgres.take(connected, postgres_tls)
+        else:
+            connected.close()
+
+    @property
+    def open(self) -> int:
+        """Connections that are open."""
+        return self._http.open + (self._postgres.open if self._postgres is not None else 0)
+
+    def on_closed(self, call: Callable[[], None]) -> None:
+        """Have this called whenever there are fewer of them."""
+        self._http.on_closed = call
+        if self._postgres is not None:
+            self._postgres.on_closed = call
+
+    def cancel(self, pid: int, secret: bytes) -> None:
+        """A PostgreSQL cancel request that came elsewhere."""
+        if self._postgres is not None:
+            self._postgres.cancel(pid, secret)
 
     async def start(self) -> None:
         """Begin to accept. Raises `StartFailed`."""
@@ -87,6 +122,10 @@ class Listening:
         self._http.close()
         if self._postgres is not None:
             self._postgres.close()
+
+    async def end(self) -> None:
+        """The same, where somebody waits for it."""
+        self.close()
 
     async def _drain_all(self, limit_s: float) -> bool:
         waiting = [self._http.drain(limit_s)]

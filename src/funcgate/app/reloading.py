@@ -29,6 +29,7 @@ _FIXED: tuple[tuple[tuple[str, ...], Callable[[Parts], Any]], ...] = (
     (("listen", "calls"), lambda parts: parts.calls),
     (("listen", "console"), lambda parts: parts.console),
     (("listen", "postgres"), lambda parts: parts.postgres),
+    (("listen", "workers"), lambda parts: parts.workers),
     (("listen", "limits"), lambda parts: parts.limits),
     (("listen", "tls"), lambda parts: parts.loaded.config.listen.tls),
     (("data_dir",), lambda parts: parts.loaded.data_dir),
@@ -42,19 +43,23 @@ _FIXED: tuple[tuple[tuple[str, ...], Callable[[Parts], Any]], ...] = (
 )
 
 
+class NotPrepared(Exception):
+    """A new version that cannot be put in place everywhere. The text is for the operator, and says where and why."""
+
+
 class Steps(NamedTuple):
     """How a new version gets in place; serving.py has them."""
 
     prepare: Callable[[Parts], Awaitable[Built]]
-    swap: Callable[[Built], None]
+    swap: Callable[[Built], Awaitable[None]]
     drop: Callable[[Built], Awaitable[None]]
 
 
 class Reloader:
     """Reads the file again when told to (`ask`) or when it has changed.
 
-    `prepare` makes the new version ready beside the old one, and may fail (`OSError`); `swap` puts it in place and cannot
-    fail; `drop` undoes `prepare`.
+    `prepare` makes the new version ready beside the old one, and may fail (`OSError`, `NotPrepared`), leaving nothing; `swap`
+    puts it in place and cannot fail; `drop` undoes `prepare`.
     """
 
     def __init__(self, path: Path, parts: Parts, journal: Journal, gauges: Gauges, steps: Steps) -> None:
@@ -97,10 +102,10 @@ class Reloader:
             except BaseException:
                 await self._steps.drop(built)
                 raise
-            self._steps.swap(built)
+            await self._steps.swap(built)
         except Faulty as faulty:
             await self._refused(faulty.problems)
-        except (OSError, Refused) as error:
+        except (OSError, Refused, NotPrepared) as error:
             text = f"the new configuration cannot be put in place: {_plain(error)}"
             await self._refused([Located(file=str(self._path), text=text)])
         except Exception as error:
@@ -167,4 +172,6 @@ def _refuse_fixed(old: Parts, new: Parts) -> None:
 def _plain(error: Exception) -> str:
     if isinstance(error, Refused):
         return f"the journal refuses to record it ({error.code})"
+    if isinstance(error, NotPrepared):
+        return str(error)
     return (error.strerror if isinstance(error, OSError) else "") or type(error).__name__

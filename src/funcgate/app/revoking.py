@@ -12,7 +12,7 @@ from funcgate.core.approval import StoreFailed, StoreLocked
 from funcgate.core.ports import Journal
 from funcgate.core.revocation import RevocationStore
 from funcgate.identity import Issuers
-from funcgate.identity.revoking import Revocations
+from funcgate.identity.revoking import Elsewhere, Revocations
 from funcgate.logs import logger
 
 from .building import StartFailed
@@ -26,11 +26,18 @@ LOOK_EVERY_S = 1.0
 class Revoking:
     """What stands in the database at `state`, in force in the issuers that serve."""
 
-    def __init__(self, state: Path, journal: Journal, issuers: Callable[[], Issuers], key: bytes | None = None) -> None:
-        """`key` is that of `journal.encryption`."""
+    def __init__(
+        self,
+        state: Path,
+        journal: Journal,
+        issuers: Callable[[], Issuers],
+        key: bytes | None = None,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
+        """`key` is that of `journal.encryption`; `elsewhere` are the workers, where there are any."""
         self._state = state
         self._later = _Later(state, key)
-        self.revocations = Revocations(cast(RevocationStore, self._later), journal, issuers)
+        self.revocations = Revocations(cast(RevocationStore, self._later), journal, issuers, elsewhere=elsewhere)
         self._trouble = ""
 
     async def open(self) -> None:

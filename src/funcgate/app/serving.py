@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import uvloop
 from litestar import Litestar
-from msgspec import structs
 
 from funcgate.config.parts import Parts
 from funcgate.config.secrets import secret_variables
@@ -20,30 +19,32 @@ from funcgate.console import ConsoleServer, Gauges, Health, KeeperGauges, make_c
 from funcgate.console.access import Access
 from funcgate.console.routes import approvals, channels, grants, revocations
 from funcgate.core import native
-from funcgate.core.entry import Entry, Kind
+from funcgate.core.budget import Accounts
 from funcgate.core.meter import Meter
 from funcgate.core.ports import Journal
-from funcgate.core.problem import Unusable
-from funcgate.core.refusal import Refused
 from funcgate.gateway import Gateway
 from funcgate.logs import CallLog, logger, set_up
 from funcgate.protocols.http.sweeper import Sweeper
 from funcgate.protocols.http.target import HttpPools
-from funcgate.recording.contents import WrongKey
 from funcgate.recording.unknowns import Unknowns
 from funcgate.stores.journal_files import FileJournal
 
 from .approving import Approving
-from .building import Built, StartFailed, build, contents_of, encryption_key, folders_of, read_parts
-from .changes import by_process, configuration, remember, remembered, version_of
+from .building import Built, build, contents_of, encryption_key, folders_of, read_parts
 from .keeping import Keeping, checkpoint_age_s, proven
 from .listening import Listening, bound
+from .opening import open_journal, record_start, record_stop
 from .ordering import Ordering
 from .reloading import Reloader, Steps
 from .revoking import Revoking
 from .signing_in import pages_of
+from .workers.counting import Meters
+from .workers.crew import Crew
+from .workers.mate import Mate
+from .workers.service import Services
+from .workers.telling import Telling
 
-_GC_THRESHOLDS = (50_000, 20, 100)  # collections are rare, and what was there at the start is never looked at again
+GC_THRESHOLDS = (50_000, 20, 100)  # collections are rare, and what was there at the start is never looked at again
 
 
 def run(path: Path) -> None:
@@ -71,6 +72,9 @@ class Serving:
         self._path = path
         self._parts = parts
         self._meter = Meter()
+        self._meters = Meters(self._meter)
+        self._telling = Telling(self._workers)
+        self._listening: Listening | Crew | None = None
         self._log = logger()
         self._draining = False
         self._accepts = False  # at every address of callers
@@ -97,7 +101,8 @@ class Serving:
         self._unknowns = Unknowns(self._contents)
         state, key = parts.loaded.state, encryption_key(parts)
         self._approving = Approving(state, self._contents, parts.channels, parts.approval_url, key)
-        self._revoking = Revoking(state, self._contents, lambda: self._parts.issuers, key)
+        workers = self._telling if parts.workers > 1 else None
+        self._revoking = Revoking(state, self._contents, lambda: self._parts.issuers, key, workers)
         self._approving.answers.revoked = parts.issuers.revoked
         self._sweeper = Sweeper()
         self._pools = HttpPools(self._sweeper)
@@ -113,13 +118,13 @@ class Serving:
     async def _start(self, ending: contextlib.AsyncExitStack) -> None:
         """In this order; `ending` undoes it in the reverse order, also when it gets only half-way."""
         parts = self._parts
-        await self._open_journal()
+        await open_journal(self._journal, self._contents)
         ending.push_async_callback(self._keeping.stop)  # when the last line is durable: the proof covers it
         ending.push_async_callback(self._journal.close)
         ending.push_async_callback(self._contents.close)
         ending.push_async_callback(self._revoking.close)
         await self._revoking.open()  # when the folder is ours alone; before anything is written
-        await self._record_start()
+        await record_start(self._journal, parts.loaded)
         self._contents.elsewhere.use(folders_of(parts))
         await self._look_elsewhere()
         ending.push_async_callback(self._record_stop)
@@ -141,16 +146,16 @@ class Serving:
         server = ConsoleServer(self._console(), console)
         server.start()
         ending.push_async_callback(server.close)
-        self._listening = self._listeners(self._built)
-        ending.callback(self._listening.close)
-        await self._listening.start()
+        self._listening = listening = self._crew() if parts.workers > 1 else self._listeners(self._built)
+        ending.push_async_callback(listening.end)
+        await listening.start()
         self._accepts = True
         self._watch()
         gc.collect()
         gc.freeze()
-        gc.set_threshold(*_GC_THRESHOLDS)
+        gc.set_threshold(*GC_THRESHOLDS)
         reached = str(Address(parts.console.host, server.port))
-        told = self._listening.addresses
+        told = listening.addresses
         self._log.info("serving", console=reached, version=parts.version, build=native.build(), **told)
 
     def _console(self) -> Litestar:
@@ -166,21 +171,7 @@ class Serving:
         if settings is not None:
             admit, issuers = self._unknowns.admit, lambda: self._parts.issuers
             api.append(pages_of(settings, desk, self._access, self._contents, admit, issuers))
-        return make_console(make_registry(self._meter, self._gauges), self._health, api)
-
-    async def _open_journal(self) -> None:
-        try:
-            self._contents.check()
-            repaired = await self._journal.start()
-        except Unusable as unusable:
-            # The file is sound; the folder is in use, full or not ours. The next try may well succeed.
-            raise StartFailed("; ".join(problem.text for problem in unusable.problems)) from None
-        except WrongKey as wrong:
-            raise StartFailed(str(wrong)) from None
-        self._log.info("journal", last_seq=repaired.last_seq, calls_closed_as_unknown=len(repaired.closed))
-        if repaired.cut_bytes or repaired.damaged or repaired.foreign:
-            told = {name: value for name, value in structs.asdict(repaired).items() if name != "closed" and value}
-            self._log.warning("the journal was mended", **told)
+        return make_console(make_registry(self._meters, self._gauges), self._health, api)
 
     def _listeners(self, built: Built) -> Listening:
         journal: Journal = self._contents
@@ -190,25 +181,19 @@ class Serving:
         gateway = Gateway(journal, self._approving.desk, self._meter, self._unknowns, lambda: self._built.site.snapshot)
         return Listening(gateway, self._meter, self._sweeper, built, lambda: self._health().ready)
 
-    async def _record_start(self) -> None:
-        """The version in force opens the record: without it, the first entries would name an unknown one."""
-        data_dir = self._parts.loaded.data_dir
-        version, by = version_of(self._parts.loaded), by_process()
-        start = {"what": "start", "new": version.version, "by": by}
-        before = await asyncio.to_thread(remembered, data_dir)
-        text = {**configuration(version, before), "by": by}
-        entries = [Entry(kind=Kind.ADMIN, call="", outcome="complete", change=change) for change in (start, text)]
-        try:
-            await self._journal.append(*entries)
-        except Refused as refused:
-            raise StartFailed(f"the journal cannot be written: {refused.private_detail or refused.code}") from None
-        await asyncio.to_thread(remember, data_dir, version)
+    def _crew(self) -> Crew:
+        desk, workers = self._approving.desk, self._parts.workers
+        services = Services(journal=self._journal, desk=desk, meters=self._meters, accounts=Accounts(), workers=workers)
+        crew = Crew(self._path, self._parts, services.serve, self._telling, lambda: self._health().ready)
+        self._gauges.workers = crew.gauges
+        return crew
+
+    def _workers(self) -> Sequence[Mate]:
+        """Those that carry calls, where it is not this process itself."""
+        return self._listening.workers() if isinstance(self._listening, Crew) else ()
 
     async def _record_stop(self) -> None:
-        """The last line, if the disk takes it."""
-        change = {"what": "stop", "old": self._parts.version, "by": by_process()}
-        with contextlib.suppress(Refused):
-            await self._journal.append(Entry(kind=Kind.ADMIN, call="", outcome="complete", change=change))
+        await record_stop(self._journal, self._parts.version)
 
     def _watch(self) -> None:
         """Signals and reloads, from here on."""
@@ -231,11 +216,18 @@ class Serving:
     async def _prepare(self, parts: Parts) -> Built:
         built = build(parts, self._pools)
         await parts.issuers.start()
+        try:
+            await self._telling.prepare(parts.version)
+        except BaseException:
+            await self._forget(built)
+            raise
         return built
 
-    def _swap(self, built: Built) -> None:
-        old, self._parts, self._built = self._parts, built.parts, built
+    async def _swap(self, built: Built) -> None:
+        assert self._listening is not None
         self._listening.swap(built)
+        await self._telling.swap()
+        old, self._parts, self._built = self._parts, built.parts, built
         self._pools.keep_only(built.pools)
         self._access.identity, self._access.roles = built.parts.issuers, built.parts.loaded.config.roles
         config = built.parts.loaded.config
@@ -247,6 +239,10 @@ class Serving:
         self._begin(old.issuers.close(), "old issuers")
 
     async def _drop(self, built: Built) -> None:
+        await self._telling.drop()
+        await self._forget(built)
+
+    async def _forget(self, built: Built) -> None:
         await built.parts.issuers.close()
         self._pools.keep_only(self._built.pools)
 
@@ -262,7 +258,8 @@ class Serving:
         limit_s = self._parts.limits.drain_timeout_s
         self._draining = True
         self._approving.desk.close()  # who is held is told that the call is pending
-        self._log.info("draining", open_calls=self._meter.open_calls, limit_s=limit_s)
+        self._log.info("draining", open_calls=self._meters.open_calls, limit_s=limit_s)
+        assert self._listening is not None
         if not await self._listening.drain(limit_s, self._hurry):
             self._log.warning("calls were cut: they did not end in time")
 
@@ -308,5 +305,8 @@ class Serving:
         if self._contents.elsewhere.troubles():
             warnings.append("content of some targets cannot be stored where it shall lie: their calls are refused")
         warnings += [*self._keeping.warnings(), *self._revoking.warnings()]
+        if isinstance(self._listening, Crew):
+            checks |= self._listening.checks()
+            warnings += self._listening.warnings()
         ready = all(found == "ok" for found in checks.values())
         return Health(ready=ready, version=self._parts.version, checks=checks, warnings=warnings)

@@ -47,6 +47,7 @@ from .shape.limits import UpstreamTlsSpec
 from .shape.postgres import PostgresTargetSpec
 from .shape.targets import GrpcTargetSpec, HttpTargetSpec, TargetSpec
 from .whole import check_approval_url, check_effect, check_forwarded, check_reach, check_roles, read_hosts
+from .workers import check_workers
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
@@ -93,6 +94,7 @@ class _Assembly:
         self.problems += [
             *check_roles(config),
             *check_approval_url(config),
+            *check_workers(config),
             *check_effect(config, {str(where[0]) for where in self._loaded.lost if where}),
         ]
         self.problems += self._loaded.reflected.problems
@@ -118,7 +120,7 @@ class _Assembly:
             return None
         return Parts(
             loaded=self._loaded, calls=calls, console=console, postgres=postgres, targets=targets, functions=functions,
-            warnings=(), **made,
+            warnings=(), workers=config.listen.workers, **made,
         )  # fmt: skip
 
     def _say(self, where: Where, text: str, *, warning: bool = False) -> None:

@@ -61,7 +61,7 @@ class Target(Struct, frozen=True, kw_only=True):
 
 class Parts(Struct, frozen=True, kw_only=True):
     """Everything that one version of the configuration decides, ready to serve. `approval_url` is where people see approvals, ""
-    if nowhere. `warnings` do not stop it."""
+    if nowhere. `warnings` do not stop it. `workers` processes carry calls; with several, see `config.workers.share`."""
 
     loaded: Loaded
     calls: Address
@@ -84,6 +84,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     sign_in: SignInSettings | None
     approval_url: str
     warnings: tuple[Located, ...]
+    workers: int = 1
 
     @property
     def version(self) -> str:

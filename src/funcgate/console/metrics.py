@@ -1,5 +1,6 @@
 """The meter's plain numbers as Prometheus metrics, rendered when somebody asks, never on the data path."""
 
+import os
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from funcgate.core.meter import BOUNDS_S, Durations, Meter
+from funcgate.core.meter import BOUNDS_S, Counted, Durations
 
 
 class ChoreGauge(NamedTuple):
@@ -15,6 +16,15 @@ class ChoreGauge(NamedTuple):
 
     position: int
     trouble: str
+
+
+class WorkerGauge(NamedTuple):
+    """A worker as its gateway sees it; `pid` is 0 between two of its processes."""
+
+    number: int
+    up: bool
+    restarts: int
+    pid: int
 
 
 class KeeperGauges:
@@ -34,6 +44,7 @@ class Gauges:
     def __init__(self, journal_depth: Callable[[], int], keeper: KeeperGauges) -> None:
         self.journal_depth = journal_depth
         self.keeper = keeper
+        self.workers: Callable[[], Iterable[WorkerGauge]] = tuple
         self.version = ""
         self.reloads = 0
         self.reloads_failed = 0
@@ -41,9 +52,9 @@ class Gauges:
 
 
 class MeterCollector(Collector):
-    """Reads one `Meter` and the `Gauges` at each scrape."""
+    """Reads what a `Meter` counted and the `Gauges` at each scrape."""
 
-    def __init__(self, meter: Meter, gauges: Gauges) -> None:
+    def __init__(self, meter: Counted, gauges: Gauges) -> None:
         self._meter = meter
         self._gauges = gauges
 
@@ -54,6 +65,7 @@ class MeterCollector(Collector):
         yield from self._now()
         yield from self._configuration()
         yield from self._keeper()
+        yield from self._workers()
 
     def _calls(self) -> Metric:
         calls = CounterMetricFamily(
@@ -116,8 +128,36 @@ class MeterCollector(Collector):
         if age_s is not None:
             yield GaugeMetricFamily("funcgate_keeper_checkpoint_age_seconds", "Since the last checkpoint.", value=age_s)
 
+    def _workers(self) -> Iterable[Metric]:
+        found = list(self._gauges.workers())
+        if not found:
+            return
+        up = GaugeMetricFamily("funcgate_worker_up", "Whether the worker takes calls.", labels=["worker"])
+        restarts = CounterMetricFamily("funcgate_worker_restarts", "Processes of it that ended.", labels=["worker"])
+        cpu = CounterMetricFamily("funcgate_worker_cpu_seconds", "CPU that its process has had.", labels=["worker"])
+        memory = GaugeMetricFamily("funcgate_worker_resident_bytes", "Memory of its process.", labels=["worker"])
+        for worker in found:
+            name = [str(worker.number)]
+            up.add_metric(name, float(worker.up))
+            restarts.add_metric(name, worker.restarts)
+            if (used := _used(worker.pid)) is not None:
+                cpu.add_metric(name, used[0])
+                memory.add_metric(name, used[1])
+        yield from (up, restarts, cpu, memory)
 
-def make_registry(meter: Meter, gauges: Gauges) -> CollectorRegistry:
+
+def _used(pid: int) -> tuple[float, int] | None:
+    """Seconds of CPU and bytes of memory of a process, by proc(5); None where that cannot be read."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s, int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def make_registry(meter: Counted, gauges: Gauges) -> CollectorRegistry:
     """A registry of its own: the library's global one would collect whatever other libraries register."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(MeterCollector(meter, gauges))

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
-"""The compiled halves of meter.py (what a call was and took, counted), ids.py (names) and turn.py."""
+"""The compiled halves of meter.py (what a call was and took, counted), marks.py, ids.py (names), turn.py and call.py."""
 
 from cpython.array cimport array
 from cpython.dict cimport PyDict_GetItem, PyDict_SetItem
@@ -23,6 +23,8 @@ cdef extern from *:
     """
     long long unix_ms()
 
+include "_calls.pxi"
+
 cdef enum:
     TOTAL = 64
 
@@ -35,16 +37,18 @@ cdef int add(dict counts, key, number) except -1:
     return 0
 
 
-cdef dict observe(tuple names, tuple counts, long long since, list marks):
+cdef dict observe(tuple names, tuple counts, long long since, marks):
     """`Meter.observe`, given the names of the steps and the numbers of each."""
     cdef dict times = {}
     cdef long long took, mark
-    cdef Py_ssize_t place, bits
+    cdef Py_ssize_t place, bits, steps = PyTuple_GET_SIZE(names)
     cdef array numbers
-    if PyList_GET_SIZE(marks) != PyTuple_GET_SIZE(names) or PyTuple_GET_SIZE(names) != PyTuple_GET_SIZE(counts):
+    cdef Marks taken = <Marks> marks if type(marks) is Marks else None
+    cdef list told = None if taken is not None else <list?> marks
+    if (PyList_GET_SIZE(told) if taken is None else STEPS) != steps or steps != PyTuple_GET_SIZE(counts):
         raise ValueError("marks for other steps")
-    for place in range(PyList_GET_SIZE(marks)):
-        mark = <object> PyList_GET_ITEM(marks, place)
+    for place in range(steps):
+        mark = taken.at[place] if taken is not None else <object> PyList_GET_ITEM(told, place)
         if not mark:
             continue
         took = (mark - since) // 1000 if mark > since else 0
@@ -73,7 +77,7 @@ cdef class Tally:
     def __init__(self, dict calls not None, dict masked not None, tuple names not None, tuple counts not None):
         self._calls, self._masked, self._names, self._counts = calls, masked, names, counts
 
-    def over(self, target, decision, code, long long since, list marks not None, masked, /):
+    def over(self, target, decision, code, long long since, marks not None, masked, /):
         """See `meter.Over`."""
         add(self._calls, (target, decision, code), 1)
         for name, number in masked.items():

@@ -4,13 +4,15 @@ It knows no protocol. What is counted is in memory: a restart begins anew.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
+from typing import Protocol
 
 from msgspec import Struct
 
 from .principal import Principal
 from .refusal import Code, Refused
+from .turn import AT_ONCE
 
 _PARTS = 12  # of a window; it moves on by one of them
 _MOST_ACCOUNTS = 100_000
@@ -25,6 +27,16 @@ class Budget(Struct, frozen=True):
     rows: int | None
     size: int | None
     per_s: float
+
+
+class Spending(Protocol):
+    """Counts what callers have."""
+
+    def spend(self, target: str, budgets: Sequence[Budget], who: Principal, rows: int, size: int) -> Awaitable[None]:
+        """So many rows and bytes are to go to this principal. Raises `Refused(budget.exceeded)`, and counts them all the same,
+        when a budget does not hold them; of none at all, when one is used up. It raises at once, or when awaited, which
+        is needed only for what is counted elsewhere."""
+        ...
 
 
 class _Account(Struct):
@@ -46,9 +58,8 @@ class Accounts:
         self._now = now
         self._accounts: OrderedDict[Key, _Account] = OrderedDict()
 
-    def spend(self, target: str, budgets: Sequence[Budget], who: Principal, rows: int, size: int) -> None:
-        """So many rows and bytes are to go to this principal. Raises `Refused(budget.exceeded)`, and counts them all the same,
-        when a budget does not hold them; of none at all, when one is used up."""
+    def spend(self, target: str, budgets: Sequence[Budget], who: Principal, rows: int, size: int) -> Awaitable[None]:
+        """See `Spending`."""
         over: Budget | None = None
         for budget in budgets:
             if budget.principals.isdisjoint(who.selectors):
@@ -69,6 +80,7 @@ class Accounts:
             limits = [f"{over.rows} rows"] * (over.rows is not None) + [f"{over.size} bytes"] * (over.size is not None)
             detail = f"more than {' or '.join(limits)} in {over.per_s:g} s"
             raise Refused(Code.BUDGET_EXCEEDED, private_detail=detail, status=429)
+        return AT_ONCE
 
     def _account(self, key: Key) -> _Account:
         found = self._accounts.get(key)

@@ -1,13 +1,15 @@
 """One use of a function, and the proof that it may run."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from .native import half
 from .principal import Principal
 
 _MOST_READERS = 64
+_native = half("funcgate.core._native")
 
 
 class Shared:
@@ -29,6 +31,10 @@ class Shared:
         if len(self._known) >= _MOST_READERS:
             self._known.clear()
         self._known[id(reader)] = (reader, value)
+
+
+if not TYPE_CHECKING and _native is not None:
+    _Shared, Shared = Shared, _native.Shared
 
 
 class Call(Struct, kw_only=True):
@@ -73,6 +79,10 @@ class Permit:
         if self._spent or digest != self.digest:
             raise PermitError("the permit was spent, or is for other bytes")
         self._spent = True
+
+
+if not TYPE_CHECKING and _native is not None:
+    _Permit, Permit = Permit, _native.Permit
 
 
 class PermitError(RuntimeError):

@@ -46,6 +46,21 @@ class Over(Protocol):
     ) -> dict[str, int]: ...
 
 
+class Counted(Protocol):
+    """A meter as it is read: `Meter`, or the sum of several."""
+
+    @property
+    def calls(self) -> Mapping[tuple[str, str, str], int]: ...
+    @property
+    def steps(self) -> Mapping[str, Durations]: ...
+    @property
+    def masked(self) -> Mapping[str, int]: ...
+    @property
+    def open_calls(self) -> int: ...
+    @property
+    def open_connections(self) -> int: ...
+
+
 class Meter:
     """What the gateway has done since it started.
 

@@ -13,6 +13,7 @@ HALVES = (
     "funcgate.catalog.proto._native",
     "funcgate.catalog.sql._native",
     "funcgate.core._native",
+    "funcgate.identity._native",
     "funcgate.masking._native",
     "funcgate.policy._native",
     "funcgate.protocols.postgres._drive",

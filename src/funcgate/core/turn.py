@@ -1,4 +1,4 @@
-"""A turn of the event loop, to be awaited between two steps of a call. It waits for nothing and decides nothing."""
+"""What may be awaited without waiting for anything: a turn of the event loop between two steps of a call, and nothing at all."""
 
 from collections.abc import Awaitable, Generator
 
@@ -21,3 +21,16 @@ class Turn:
 
 
 TURN: Awaitable[None] = Turn() if _native is None else _native.Turn()
+
+
+class AtOnce:
+    """Done already."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        return
+        yield
+
+
+AT_ONCE: Awaitable[None] = AtOnce()

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from funcgate.core.native import half
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.problem import Problem, Unusable
 from funcgate.core.refusal import Code, Refused
@@ -24,6 +25,7 @@ from .keyset import FilePlace, KeySet, UrlPlace
 from .spec import MAX_LEEWAY_S, IssuerSpec, Rules, Where, read_spec
 from .strictjson import NotJson
 
+_native = half("funcgate.identity._native")
 CACHE_TOKENS = 10_000
 CACHE_BYTES = 16 << 20
 LONGEST_SLEEP_S = 60.0
@@ -73,6 +75,9 @@ class Issuers:
         self._previous = previous
         # Attack: be let in again by a reload, or while one goes on.
         self.revoked: Revoked = Revoked() if previous is None else previous.revoked
+        if _native is not None:
+            recalls = _native.Remembering(self._tokens, now, self.revoked, self._recall)
+            self.recall = recalls.recall  # type: ignore[method-assign]
         self._known: dict[str, Known] = {}
         self._trusted: dict[str, Trusted] = {}
         self._task: asyncio.Task[None] | None = None
@@ -84,6 +89,9 @@ class Issuers:
 
     def recall(self, token: RawToken) -> Principal | None:
         """See `core.ports.Identity`."""
+        return self._recall(token)
+
+    def _recall(self, token: RawToken) -> Principal | None:
         digest = token.digest
         found = self._tokens.get(digest)
         if found is None:

@@ -7,8 +7,9 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from funcgate.core.approval import StoreFailed
 from funcgate.core.entry import Entry, Kind, who_is
@@ -43,8 +44,20 @@ class Unfit(Exception):
     """An order that cannot be carried out; the text says what is wrong with it."""
 
 
+class Elsewhere(Protocol):
+    """Other processes that let callers in."""
+
+    async def revoke(self, standing: tuple[Revocation, ...]) -> None:
+        """On return nobody lets anybody in who is revoked by these. Never raises."""
+        ...
+
+    async def ends(self, token: str) -> float | None:
+        """When the token of this fingerprint ends at the latest (Unix time), as far as one of them remembers it."""
+        ...
+
+
 class Revocations:
-    """One store's revocations, in force in `issuers().revoked`. `now` is Unix time, UTC, in seconds.
+    """One store's revocations, in force in `issuers().revoked`, and `elsewhere`. `now` is Unix time, UTC, in seconds.
 
     Methods raise `core.approval.StoreFailed`, and `Refused(journal.…)` when a change cannot be recorded: then it is not made.
     """
@@ -55,8 +68,10 @@ class Revocations:
         journal: Journal,
         issuers: Callable[[], Issuers],
         now: Callable[[], float] = time.time,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._store = store
+        self._elsewhere = elsewhere
         self._journal = journal
         self._issuers = issuers
         self._now = now
@@ -67,7 +82,7 @@ class Revocations:
 
     async def order(self, order: Order, by: Principal) -> Revocation:
         """Revoke, from now on. Raises `Unfit`."""
-        made = self._made(order, by)
+        made = await self._lasting(self._made(order, by), order)
         async with self._lock:
             if len(self._kept) >= MAX_STANDING:
                 raise Unfit(f"{MAX_STANDING} revocations stand already: lift some, or revoke a caller instead")
@@ -78,7 +93,7 @@ class Revocations:
                 await self._record("revoke", made, by, "it could not be kept", outcome="failed")
                 raise
             self._kept[made.id] = made
-            self._put_in_force()
+            await self._put_in_force()
         return made
 
     async def lift(self, revocation: str, by: Principal, reason: str) -> Revocation:
@@ -92,7 +107,7 @@ class Revocations:
             if not await self._store.lift(found.id, _spelled(by), self._now()):
                 raise KeyError(revocation)
             self._kept.pop(found.id, None)
-            self._put_in_force()
+            await self._put_in_force()
             return await self._store.get(revocation) or found
 
     async def refuse(self, what: str, by: Principal, why: str) -> None:
@@ -113,17 +128,19 @@ class Revocations:
             if changes != self._changes:
                 self._kept = {each.id: each for each in await self._store.standing(self._now())}
                 self._changes = changes
-                self._put_in_force()
+                await self._put_in_force()
             elif self._now() >= self._next_end:
-                self._put_in_force()
+                await self._put_in_force()
 
-    def _put_in_force(self) -> None:
+    async def _put_in_force(self) -> None:
         now = self._now()
         self._kept = {name: each for name, each in self._kept.items() if each.stands(now)}
         self._next_end = min(
             (each.until for each in self._kept.values() if each.until is not None), default=float("inf")
         )
         self._issuers().revoked.replace(self._kept.values())
+        if self._elsewhere is not None:
+            await self._elsewhere.revoke(tuple(self._kept.values()))
 
     def _made(self, order: Order, by: Principal) -> Revocation:
         _check_reason(order.reason)
@@ -144,6 +161,15 @@ class Revocations:
             id=new_id(now), at=now, by=_spelled(by), reason=order.reason, token=order.token, issuer=order.issuer,
             subject=order.subject, session=order.session, until=self._until(order, now),
         )  # fmt: skip
+
+    async def _lasting(self, made: Revocation, order: Order) -> Revocation:
+        """Until the token ends by what is known elsewhere, too."""
+        if self._elsewhere is None or not order.token or order.for_s:
+            return made
+        # Attack: a token that only another process has seen is let in again before it ends. And of one that was taken over:
+        # it says that the token ends at once. So this makes the time longer, never shorter, and no longer than may be ordered.
+        ends = await self._elsewhere.ends(order.token) or 0.0
+        return structs.replace(made, until=max(made.until or 0.0, min(ends, self._now() + LONGEST_S)))
 
     def _until(self, order: Order, now: float) -> float | None:
         if order.for_s:

@@ -2,9 +2,12 @@
 
 from funcgate.core.call import Call
 from funcgate.core.decision import Decision, Deny
+from funcgate.core.native import half
 from funcgate.core.ports import Policies
 from funcgate.core.refusal import Code
 from funcgate.core.revocation import Revoked
+
+_native = half("funcgate.identity._native")
 
 
 class Unrevoked:
@@ -28,3 +31,12 @@ class Unrevoked:
     def blind(self, call: Call) -> bool:
         """See `core.ports.Policies`. Sessions are no arguments."""
         return self._policies.blind(call)
+
+
+def unrevoked(policies: Policies, revoked: Revoked, version: str) -> Policies:
+    """These policies, but for calls of revoked sessions."""
+    slow = Unrevoked(policies, revoked, version)
+    if _native is None:
+        return slow
+    made: Policies = _native.Unrevoked(policies, revoked, slow)
+    return made

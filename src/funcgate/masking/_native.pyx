@@ -4,6 +4,14 @@ A string or number that it is not sure of it gives to the Python code, one at a 
 halves of characters, for nesting too deep. It takes less than the walk does, never more; tests hold the two side by side.
 """
 
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
+
+import msgspec
+
+from funcgate.core.reply import Reply as _Reply
+
+include "../core/_shape.pxi"
 include "_kinds.pxi"
 include "_mail.pxi"
 include "_spelling.pxi"
@@ -34,6 +42,9 @@ cdef class Glance(Sieve):
     def mask(self, bytes raw not None, dict counts not None, Words words=None, bint lines=False):
         """The masked bytes, the very object if nothing in it is hidden; None, and nothing counted, when unsure: also when one of
         the words may be in it. `lines`: each line is a text of its own, with nothing around it."""
+        return self.masked(raw, counts, words, lines)
+
+    cdef bytes masked(self, bytes raw, dict counts, Words words, bint lines):
         cdef Work work
         cdef Place begin = <Place> PyBytes_AS_STRING(raw)
         cdef int index
@@ -325,6 +336,10 @@ cdef class Glance(Sieve):
         _add(&work.out, PyBytes_AS_STRING(new), len(new))
         work.copied = end
         return 0
+
+
+include "_reply.pxi"
+
 
 def addresses(bytes text not None):
     """`_addresses`, for tests."""

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from funcgate.core.nesting import is_deeper
+
 from .rules import Rules
 from .structured import mask_json, splice
-from .tokens import Unreadable
+from .tokens import MAX_DEPTH, Unreadable
 
 _ALL = msgspec.json.Decoder(msgspec.Raw).decode_lines
 _MARK = b"\x1e"  # RFC 7464: a record separator before each text
@@ -47,7 +49,7 @@ def mask_lines(
 
 
 def are_lines(text: bytes) -> bool:
-    """Whether every line is one JSON text in UTF-8, with nothing around it."""
+    """Whether every line is one JSON text in UTF-8, not too deep, with nothing around it."""
     whole = text[:-1] if text.endswith(b"\n") else text
     try:
         found = _ALL(whole)
@@ -56,7 +58,9 @@ def are_lines(text: bytes) -> bool:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
     # Attack: a text over two lines, or two on one: the reader of the lines would see others than were looked at.
-    return len(found) == whole.count(b"\n") + 1 and b"\n".join(found) == whole
+    if len(found) != whole.count(b"\n") + 1 or b"\n".join(found) != whole:
+        return False
+    return len(whole) <= MAX_DEPTH or not any(is_deeper(line, MAX_DEPTH) for line in whole.split(b"\n"))
 
 
 def _are_apart(text: bytes) -> bool:

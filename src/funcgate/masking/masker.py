@@ -4,7 +4,7 @@ The order: undo the compression, scrub the credential, then mask by rule; nothin
 """
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,6 +12,7 @@ from funcgate.core.lease import NO_LEASE, Lease
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
 
+from .compiled import native
 from .lines import mask_lines
 from .media import Kind, Opener, TooLarge, check_text, kind_of, opened
 from .needles import Scrubber
@@ -46,6 +47,10 @@ class Masked:
         self.json = json
 
 
+if not TYPE_CHECKING and native is not None:
+    _Masked, Masked = Masked, native.Masked
+
+
 class Masker:
     """One function's rules (None when it has none) and what the journal hides of its arguments.
 
@@ -64,11 +69,23 @@ class Masker:
         self._pass = unmaskable_pass
         self._limit = decoded_limit
         self._last: tuple[Lease, Sight] = (NO_LEASE, sights.of(NO_LEASE, rules))
+        if native is not None:
+            plain: Any = native.Plain(rules, journal, sights.of, self._mask_args, self._mask_reply)
+            self.mask_args = plain.mask_args  # type: ignore[method-assign]
+            self.mask_reply = plain.mask_reply  # type: ignore[method-assign]
 
     def mask_args(self, encoded_args: bytes) -> bytes:
         """JSON in, masked JSON on one line out. What cannot be masked is replaced whole."""
+        return self._mask_args(encoded_args)
+
+    def mask_reply(self, reply: Reply, lease: Lease) -> Masked:
+        """The reply as the caller may see it. Raises `Refused(masking.refused)` for what cannot be read."""
+        return self._mask_reply(reply, lease)
+
+    def _mask_args(self, encoded_args: bytes, unsure: bool = False) -> bytes:
+        """`unsure`: the quick pass has been over it, and was not sure."""
         try:
-            glance = self._journal.glance
+            glance = None if unsure else self._journal.glance
             masked = None if glance is None else glance(encoded_args, {})
             if masked is None:
                 masked = mask_json(encoded_args, self._journal, {}, self._journal.scanner.gate(encoded_args))
@@ -82,8 +99,7 @@ class Masker:
         """Whether this reply's stream has to be collected before it can be masked: lines of JSON need not."""
         return self.collects and kind_of(reply.media, reply.charset) is not Kind.LINES
 
-    def mask_reply(self, reply: Reply, lease: Lease) -> Masked:
-        """The reply as the caller may see it. Raises `Refused(masking.refused)` for what cannot be read."""
+    def _mask_reply(self, reply: Reply, lease: Lease, unsure: bool = False) -> Masked:
         rules = self._rules
         counts: dict[str, int] = {}
         if rules is None and not lease.needles:
@@ -107,7 +123,8 @@ class Masker:
                 lines = reply.media == _LINES
                 plain = lines or reply.media == _JSON
                 if plain and not reply.charset and not reply.encoding and status != _PARTIAL_CONTENT:
-                    seen = None if sight.glance is None else sight.glance(body, counts, sight.needles.words, lines)
+                    glance = None if unsure else sight.glance
+                    seen = None if glance is None else glance(body, counts, sight.needles.words, lines)
                 if seen is not None:
                     new, gone, json = seen, _OF_THE_BYTES, not lines
                 else:

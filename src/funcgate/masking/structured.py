@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from funcgate.core.nesting import is_deeper
+
 from .detector import Hit
 from .rules import Rules
-from .tokens import Hidden, Leaf, Unreadable, Walk, encoded
+from .tokens import MAX_DEPTH, Hidden, Leaf, Unreadable, Walk, encoded
 
 _CHECK = msgspec.json.Decoder(msgspec.Raw).decode
 _NUMBER = b"+-.0123456789eE"
@@ -21,13 +23,16 @@ _MAY_END_KEY = (b":", b" ", b"\t", b"\r", b"\n")
 
 
 def check_json(raw: bytes) -> None:
-    """Raises `Unreadable` unless the bytes are one JSON text in UTF-8."""
+    """Raises `Unreadable` unless the bytes are one JSON text in UTF-8, of at most `MAX_DEPTH` levels."""
     try:
         _CHECK(raw)
         if not raw.isascii():
             raw.decode()
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable("not JSON") from error
+    # Attack: nesting that this Python's C code can follow, and whoever reads the answer or the journal cannot.
+    if is_deeper(raw, MAX_DEPTH):
+        raise Unreadable("nested too deep")
 
 
 def mask_json(raw: bytes, rules: Rules, counts: dict[str, int], opened: Sequence[int] | None = None) -> bytes:

@@ -9,10 +9,12 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from funcgate.core.nesting import MAX_LEVELS
+
 from .actions import Replace
 from .fields import Fields, State
 
-MAX_DEPTH = 512
+MAX_DEPTH = MAX_LEVELS
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],]|[^\s{}\[\],:"]+', re.DOTALL)
 _QUOTE, _COMMA, _COLON = b'",:'
 _OPEN, _CLOSE = b"{[", b"}]"

@@ -7,14 +7,25 @@ It refuses (None) whatever has no plain answer: an argument that is absent, not 
 from sys import intern
 
 from cpython.dict cimport PyDict_GetItemWithError
-from cpython.object cimport PyObject, PyObject_RichCompare, PyObject_RichCompareBool
+from cpython.object cimport PyObject, PyObject_RichCompare, PyObject_RichCompareBool, PyTypeObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
 
+import msgspec
+
+from funcgate.core.call import Call
+from funcgate.core.principal import Principal
 from funcgate.policy.language import plain as forms
 
 cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object value, int* overflow) except? -1
     Py_ssize_t PyUnicode_Tailmatch(str text, str part, Py_ssize_t start, Py_ssize_t end, int direction) except -1
     int PyUnicode_Contains(str text, str part) except -1
+
+include "../core/_shape.pxi"
+
+cdef Shape CALL = Shape(Call), PRINCIPAL = Shape(Principal)
+cdef Py_ssize_t C_FUNCTION = CALL.places["function"], C_PRINCIPAL = CALL.places["principal"], C_ARGS = CALL.places["args"]
+cdef Py_ssize_t P_SELECTORS = PRINCIPAL.places["selectors"]
 
 cdef enum:
     NO = 0
@@ -188,3 +199,47 @@ cdef class Judge:
             if len(self._known) < 64:
                 self._known[held] = known
         return known
+
+
+cdef class Decider:
+    """`PolicySet.decide` where a plan is known and plain. `slow` is for all else, and for whatever goes wrong."""
+
+    cdef dict _entries, _last
+    cdef object _slow
+
+    def __init__(self, entries, slow):
+        """`entries` by function."""
+        self._entries, self._slow, self._last = dict(entries), slow, {}
+
+    def decide(self, call):
+        """See `engine.PolicySet`."""
+        try:
+            known = self._known(call)
+        except Exception:
+            # Attack: arguments that make the judge stumble, in the hope that nobody says no.
+            known = None
+        return self._slow(call) if known is None else known
+
+    cdef object _known(self, call):
+        cdef PyObject* found
+        cdef tuple last
+        cdef Judge judge
+        if type(call) is not CALL.of or type(get(call, C_PRINCIPAL)) is not PRINCIPAL.of:
+            return None
+        function, selectors = get(call, C_FUNCTION), get(get(call, C_PRINCIPAL), P_SELECTORS)
+        found = PyDict_GetItemWithError(self._last, function)
+        # The same set of selectors, and nobody changes one: the same plan. It is held, so that no other has its place.
+        if found is NULL or (<tuple> <object> found)[0] is not selectors:
+            entry = self._entries.get(function)
+            if entry is None or type(selectors) is not frozenset:
+                return None
+            quick = entry.quick.get(entry.selectors & selectors)
+            if quick is None:
+                return None
+            last = selectors, quick.__self__
+            self._last[function] = last  # as many as there are functions
+            judge = <Judge?> last[1]
+        else:
+            judge = <Judge?> (<tuple> <object> found)[1]
+        args = get(call, C_ARGS)
+        return judge._decided(<dict> args) if type(args) is dict else None

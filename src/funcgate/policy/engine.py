@@ -62,9 +62,14 @@ class PolicySet:
         self._unknown = Deny(Code.FUNCTION_UNKNOWN, "the function is not in the catalogue", (), version)
         self._nothing = Deny(Code.POLICY_DENIED, "no policy allows this call", (), version)
         self._broken = Deny(Code.POLICY_ERROR, "the call could not be judged", (), version)
+        if native is not None:
+            self.decide = native.Decider(entries, self._decided).decide  # type: ignore[method-assign]
 
     def decide(self, call: Call) -> Decision:
         """Judge the call. Never raises: whatever goes wrong is a Deny."""
+        return self._decided(call)
+
+    def _decided(self, call: Call) -> Decision:
         try:
             entry = self._entries.get(call.function)
             if entry is None:

@@ -5,11 +5,12 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 
-from funcgate.core.principal import Principal
+from funcgate.core.principal import Principal, RawToken, Tokens
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.session import session_of, session_of_token
 from funcgate.wire.http1.fields import INCIDENTAL
 
+_MAX_TOKEN = 16 << 10
 _SESSION = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 # W3C Trace Context, 3.2: no version ff; version 00 ends after the flags, a later one may go on after a dash.
 _IDS = rb"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
@@ -17,6 +18,19 @@ _TRACEPARENT = re.compile(rb"00%b|(?!00|ff)[0-9a-f]{2}%b(?:-[!-~]*)?" % (_IDS, _
 _SECRET = re.compile(
     rb"auth|cookie|credential|key|passw|secret|signature|token"
 )  # in the name of a field: its value is one
+
+
+def token_of(known: Mapping[bytes, bytes], tokens: Tokens) -> RawToken | None:
+    """The caller's token, as it was sent: `Funcgate-Token`, else `Authorization: Bearer` (RFC 6750, 2.1). Raises `Refused`."""
+    value = known.get(b"funcgate-token")
+    if value is None:
+        authorization = known.get(b"authorization", b"")
+        if authorization[:7].lower() != b"bearer ":
+            return None
+        value = authorization[7:].lstrip(b" ")
+    if len(value) > _MAX_TOKEN:
+        raise Refused(Code.IDENTITY_INVALID, private_detail="the token is longer than any token may be")
+    return tokens.of(value) if value else None
 
 
 def traceparent_of(known: Mapping[bytes, bytes]) -> bytes:

@@ -1,10 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
-"""The compiled halves of entries.py, and of what tape.py looks at in each answer. They decide nothing."""
+"""The compiled halves of entries.py, tape.py, and what gateway.py knows of a call on its way. They decide nothing."""
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.string cimport memchr, memcmp
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.string cimport memchr, memcmp, memcpy
 
 import msgspec
 
@@ -16,14 +17,6 @@ from funcgate.core.reply import Reply
 cdef extern from *:
     """
     #include <stdint.h>
-    #include <structmember.h>
-
-    /* Where a field of a Struct lies, -1 if it is not kept as one pointer. */
-    static Py_ssize_t field_at(PyObject *cls, PyObject *field) {
-        PyMemberDescrObject *told = (PyMemberDescrObject *)field;
-        if (!Py_IS_TYPE(field, &PyMemberDescr_Type) || (PyObject *)PyDescr_TYPE(told) != cls) return -1;
-        return told->d_member->type == T_OBJECT_EX ? told->d_member->offset : -1;
-    }
 
     static int all_ascii(const char *data, Py_ssize_t size) {
         uint64_t seen = 0, x;
@@ -36,82 +29,19 @@ cdef extern from *:
         return !(seen & 0x8080808080808080u);
     }
     """
-    Py_ssize_t field_at(object cls, object field)
     bint all_ascii(const char* data, Py_ssize_t size)
 
 cdef extern from "Python.h":
-    object PyType_GenericAlloc(PyTypeObject* cls, Py_ssize_t count)
     object PyUnicode_DecodeLatin1(const char* data, Py_ssize_t size, const char* errors)
 
-cdef enum:
-    MOST = 64
-
-cdef class Shape:
-    """Where the fields of a Struct are, and what a new one holds."""
-
-    cdef object of
-    cdef int count
-    cdef Py_ssize_t offsets[MOST]
-    cdef PyObject* plain[MOST]
-    cdef list held
-    cdef dict places
-
-    def __init__(self, cls):
-        """Raises `ImportError` where this msgspec keeps its fields in another way."""
-        cdef int place
-        fields = msgspec.structs.fields(cls)
-        if len(fields) > MOST:
-            raise ImportError("more fields than expected")
-        self.of, self.count, self.held, self.places = cls, len(fields), [], {}
-        for place in range(self.count):
-            field = fields[place]
-            default = field.default
-            if field.default_factory is not msgspec.NODEFAULT:
-                default = field.default_factory()  # nobody changes what an entry holds in place
-            self.held.append(default)
-            self.plain[place] = NULL if default is msgspec.NODEFAULT else <PyObject*> default
-            self.offsets[place] = field_at(cls, getattr(cls, field.name))
-            self.places[field.name] = self.offsets[place]
-            if self.offsets[place] < 0:
-                raise ImportError("fields of another kind")
-
-    cdef object new(self):
-        """One with its defaults; what has none is not set yet."""
-        made = PyType_GenericAlloc(<PyTypeObject*> self.of, 0)
-        cdef char* base = <char*> <PyObject*> made
-        cdef PyObject* value
-        cdef int place
-        for place in range(self.count):
-            value = self.plain[place]
-            if value is not NULL:
-                Py_INCREF(<object> value)
-                (<PyObject**> (base + self.offsets[place]))[0] = value
-        return made
-
-
-cdef inline object get(object of, Py_ssize_t offset):
-    cdef PyObject* value = (<PyObject**> (<char*> <PyObject*> of + offset))[0]
-    if value is NULL:
-        raise AttributeError("a field that was deleted")
-    return <object> value
-
-
-cdef inline int put(object into, Py_ssize_t offset, object value) except -1:
-    cdef PyObject** place = <PyObject**> (<char*> <PyObject*> into + offset)
-    cdef PyObject* before = place[0]
-    Py_INCREF(value)
-    place[0] = <PyObject*> value
-    if before is not NULL:
-        Py_DECREF(<object> before)
-    return 0
-
+include "../core/_shape.pxi"
 
 cdef Shape ENTRY = Shape(Entry), DECIDED = Shape(Decided), CALL = Shape(Call), REPLY = Shape(Reply), PRINCIPAL = Shape(Principal)
 cdef object RAW = msgspec.Raw, ARRIVED = Kind.ARRIVED, CHUNK = Kind.CHUNK
 cdef Py_ssize_t E_KIND, E_CALL, E_SESSION, E_PRINCIPAL, E_FUNCTION, E_TARGET, E_ARGS, E_DIGEST, E_CLIENT, E_TRACE, E_REASON
 cdef Py_ssize_t E_POLICY, E_APPROVAL, E_OUTCOME, E_CODE, E_TIMING, E_STATUS, E_MASKED, E_BODY, E_BODY_BYTES, E_FIELDS
 cdef Py_ssize_t C_ID, C_SESSION, C_PRINCIPAL, C_FUNCTION, C_TARGET, C_DIGEST, C_CLIENT, C_TRACE, C_REASON
-cdef Py_ssize_t D_NAMES, D_VERSION, R_STATUS, R_BODY, P_WHO
+cdef Py_ssize_t C_ARGS, C_SHARED, C_OWN, E_MEDIA, D_NAMES, D_VERSION, R_STATUS, R_BODY, R_HEADERS, R_MEDIA, R_STREAM, R_TRAILERS, P_WHO
 
 (E_KIND, E_CALL, E_SESSION, E_PRINCIPAL, E_FUNCTION, E_TARGET, E_ARGS, E_DIGEST, E_CLIENT, E_TRACE, E_REASON) = [
     ENTRY.places[name] for name in
@@ -121,22 +51,19 @@ cdef Py_ssize_t D_NAMES, D_VERSION, R_STATUS, R_BODY, P_WHO
     ENTRY.places[name] for name in
     ("policy", "approval", "outcome", "code", "timing_us", "status", "masked", "body", "body_bytes", "fields")
 ]
-(C_ID, C_SESSION, C_PRINCIPAL, C_FUNCTION, C_TARGET, C_DIGEST, C_CLIENT, C_TRACE, C_REASON) = [
+(C_ID, C_SESSION, C_PRINCIPAL, C_FUNCTION, C_TARGET, C_DIGEST, C_CLIENT, C_TRACE, C_REASON, C_ARGS, C_SHARED, C_OWN) = [
     CALL.places[name] for name in
-    ("id", "session", "principal", "function", "target", "digest", "client", "trace", "reason")
+    ("id", "session", "principal", "function", "target", "digest", "client", "trace", "reason", "args", "shared", "own")
 ]
 D_NAMES, D_VERSION = DECIDED.places["names"], DECIDED.places["version"]
 P_WHO = PRINCIPAL.places["who"]
-R_STATUS, R_BODY = REPLY.places["status"], REPLY.places["body"]
+E_MEDIA = ENTRY.places["media"]
+(R_STATUS, R_BODY, R_HEADERS, R_MEDIA, R_STREAM, R_TRAILERS) = [
+    REPLY.places[name] for name in ("status", "body", "headers", "media", "stream", "trailers")
+]
 
 
-cdef inline int check(object value, Shape shape) except -1:
-    if type(value) is not shape.of:
-        raise TypeError("a value of another type")
-    return 0
-
-
-def arrival(call, args):
+cpdef arrival(call, args):
     """`entries.arrival`."""
     check(call, CALL)
     entry = ENTRY.new()
@@ -156,7 +83,7 @@ def arrival(call, args):
     return entry
 
 
-def step(kind, call_id, call, approval, decision, version):
+cpdef step(kind, call_id, call, approval, decision, version):
     """`entries.step`."""
     entry = ENTRY.new()
     put(entry, E_KIND, kind)
@@ -174,8 +101,10 @@ def step(kind, call_id, call, approval, decision, version):
     return entry
 
 
-def answer(call, reply, tuple fields not None, counts, body):
+cpdef answer(call, reply, tuple fields, counts, body):
     """`entries.answer`."""
+    if fields is None:
+        raise TypeError("no fields")
     check(call, CALL)
     check(reply, REPLY)
     entry = ENTRY.new()
@@ -192,7 +121,7 @@ def answer(call, reply, tuple fields not None, counts, body):
     return entry
 
 
-def end(entry, outcome, code, times, status, counts, recorded):
+cpdef end(entry, outcome, code, times, status, counts, recorded):
     """`entries.end`."""
     check(entry, ENTRY)
     put(entry, E_OUTCOME, outcome)
@@ -215,7 +144,7 @@ def all_small(tuple entries not None, Py_ssize_t inline):
     return True
 
 
-def one_line(body):
+cpdef bint one_line(body):
     """Whether there are bytes, all ASCII and no line break, so that JSON known to be JSON can stand in a line as it is."""
     if not PyBytes_CheckExact(body) or PyBytes_GET_SIZE(body) == 0:
         return False
@@ -279,3 +208,7 @@ cdef class Fields:
         """See `tape.fields_of`."""
         found = quick_fields(pairs)
         return self._slow(pairs) if found is None else found
+
+
+include "_tape.pxi"
+include "_passage.pxi"

@@ -14,6 +14,7 @@ import msgspec
 from funcgate.core.call import Call
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.native import half
+from funcgate.core.nesting import MAX_LEVELS, is_deeper
 from funcgate.core.ports import Masked, Masker
 from funcgate.core.refusal import Code, Refused
 from funcgate.recording import entries
@@ -168,13 +169,16 @@ def _more(counts: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int
 
 
 def as_json(body: bytes, media: str, known: bool = False) -> msgspec.Raw | None:
-    """The body as JSON on one line; None if it is not JSON. `known`: masking has found it to be one JSON text."""
+    """The body as JSON on one line; None if it is not JSON, or too deep. `known`: masking has found it to be one JSON text."""
     if media != "application/json" and not media.endswith("+json"):
         return None
     try:
         # Attack: an answer such as `1,"kind":"allowed"` would write members of its own into the journal's line.
         if not known:
             _whole_json(body)
+            # Attack: nesting that can be written here and not be read again, and the line with it.
+            if is_deeper(body, MAX_LEVELS):
+                return None
         if not body.isascii():
             body.decode()
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -199,7 +203,7 @@ def as_text(body: bytes, media: str) -> str:
     return f"data:{media};base64,{base64.b64encode(body).decode()}"
 
 
-def masked_args(masker: Masker, call: Call) -> bytes:
+def _masked_args(masker: Masker, call: Call) -> bytes:
     """The call's arguments as the record may show them. What calls share is masked once: no rule looks beyond one value and
     the names on the way to it, so the parts are masked as the whole would be."""
     shared = call.shared
@@ -229,6 +233,10 @@ def encode_args(args: Mapping[str, Any]) -> bytes:
             return encoded
     except Exception:
         return _encode_slowly(args)
+    return _made_sure(args, encoded)
+
+
+def _made_sure(args: Mapping[str, Any], encoded: bytes) -> bytes:
     # NaN and the infinities come out as null, which is another value: look whether there are any.
     return _encode_slowly(args) if _has_odd_number(args) else encoded
 
@@ -273,3 +281,11 @@ def _has_odd_number(value: Any) -> bool:
         elif isinstance(one, list | tuple):
             waiting.extend(one)
     return False
+
+
+# By the place of their arguments, as the compiled half takes them: a `Tape`, and the arguments as the record may show them.
+tape_of: Callable[[Masked, int, Call, Callable[..., Awaitable[None]]], Tape] = Tape if _native is None else _native.tape_of
+masked_args: Callable[[Masker, Call], bytes] = _masked_args if _native is None else _native.masked_args
+if _native is not None:
+    _native.tape_is(Tape, _fields_of, _too_large, as_json, as_text)
+    _native.args_are(_masked_args, _encode, _made_sure, _encode_slowly)

@@ -4,12 +4,12 @@ Pure. Refuses to repair anything, and its errors never hold a piece of the body.
 """
 
 import json
-import re
 from collections.abc import Callable
-from itertools import accumulate
 from typing import Any, NoReturn
 
 import msgspec
+
+from funcgate.core.nesting import is_deeper
 
 from .compiled import native
 
@@ -19,9 +19,6 @@ MAX_SIGNIFICANT_DIGITS = 17  # as many as it takes to name any double (RFC 7493,
 
 _HUGE = 1 << 63
 _SPACE = " \t\n\r"
-_STRINGS = re.compile(rb'"(?:[^"\\]+|\\.)*+"', re.DOTALL)
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_AS_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed octets: 1 down, 1 up
 
 
 class NotJson(ValueError):
@@ -40,8 +37,9 @@ def loads(body: bytes) -> Any:
     value: Any = None
     try:
         text = body.decode()
-        if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-            _limit_depth(body)
+        # Attack: a hundred thousand brackets exhaust the stack of a recursive reader, here or at the target.
+        if is_deeper(body, MAX_DEPTH):
+            raise NotJson(f"the value is nested deeper than {MAX_DEPTH} levels")
         at = 0
         length = len(text)
         while at < length and text[at] in _SPACE:
@@ -120,14 +118,6 @@ def _number(text: str) -> float:
 
 def _constant(_: str) -> NoReturn:
     raise NotJson("NaN and Infinity are not JSON")
-
-
-def _limit_depth(body: bytes) -> None:
-    """Sums up the brackets outside of strings: each sum is the depth at which a reader stands there."""
-    steps = _STRINGS.sub(b"", body).translate(_AS_STEPS, _NOT_BRACKETS)
-    # Attack: a hundred thousand brackets exhaust the stack of a recursive reader, here or at the target.
-    if max(accumulate(memoryview(steps).cast("b")), default=0) > MAX_DEPTH:
-        raise NotJson(f"the value is nested deeper than {MAX_DEPTH} levels")
 
 
 def _refuse_lone_surrogates(value: Any) -> None:

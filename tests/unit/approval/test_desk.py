@@ -1,4 +1,4 @@
-"""The desk: who joins, who runs, who is told what. Each test with both stores."""
+"""The desk: who joins, who runs, who is told what. Each test with both stores, and as a worker asks it."""
 
 import asyncio
 import contextlib
@@ -18,12 +18,13 @@ from funcgate.approval.quorum import Person
 from funcgate.core.approval import Approval, State, StoreFailed
 from funcgate.core.decision import Allow, Quorum
 from funcgate.core.entry import Kind
-from funcgate.core.ports import Patience
+from funcgate.core.ports import Desk, Patience
 from funcgate.core.refusal import Code, Refused
 from funcgate.stores.memory import MemoryJournal
 from funcgate.stores.memory_approvals import MemoryApprovals
 from funcgate.stores.sql import Database, SqlApprovals
 from support.approvals import NOW, SCHEMA, call, decision, principal, terms
+from support.linked import Mate
 
 ARGS = msgspec.Raw(b'{"amount":25000}')
 BOB, CAROL = Person("corp", "bob", frozenset({"finance"})), Person("corp", "carol", frozenset({"finance"}))
@@ -40,13 +41,14 @@ class Place:
         self.store = store
         self.desk = HumanDesk(store, journal, self.told.append, now=lambda: self.now, poll_s=0.01)
         self.answers = Answers(self.desk)
+        self.port: Desk = self.desk  # where calls come to it
 
     async def hold(self, one: Any = None, patience: Patience = SOON, policies: Any = None) -> str:
         """Hold a call; the id of the approval when it may run. Raises `Refused`."""
         one, policies = one or call(), policies or decision()
-        held = await self.desk.open(one, policies, ARGS, SCHEMA, patience)
-        await self.desk.wait(held)
-        await self.desk.use(held, policies)
+        held = await self.port.open(one, policies, ARGS, SCHEMA, patience)
+        await self.port.wait(held)
+        await self.port.use(held, policies)
         return held.id
 
     async def pending(self, *args: Any, **kwargs: Any) -> str:
@@ -73,12 +75,19 @@ class Place:
 Test = Callable[[Place], Awaitable[None]]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "asked by a worker"])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Test], None]:
     def within(test: Test) -> None:
         async def whole() -> None:
-            if request.param == "memory":
-                await test(Place(MemoryApprovals(), MemoryJournal()))
+            if request.param != "sqlite":
+                place = Place(MemoryApprovals(), MemoryJournal())
+                if request.param != "memory":
+                    mate = await Mate(place.desk).begin()
+                    place.port = mate.asking
+                await test(place)
+                if request.param != "memory":
+                    await mate.released()
+                    assert not mate.forged
                 return
             database = Database(tmp_path / "state.db")
             try:
@@ -194,12 +203,12 @@ def test_it_expires(run: Callable[[Test], None]) -> None:
 def test_approved_and_then_too_late(run: Callable[[Test], None]) -> None:
     async def test(place: Place) -> None:
         name = await place.pending()
-        held = await place.desk.open(call(), decision(), ARGS, SCHEMA, SOON)
+        held = await place.port.open(call(), decision(), ARGS, SCHEMA, SOON)
         await place.answers.give(name, BOB, True, "test")
-        await place.desk.wait(held)
+        await place.port.wait(held)
         place.now += 900
         with refused(Code.APPROVAL_EXPIRED):
-            await place.desk.use(held, decision())
+            await place.port.use(held, decision())
 
     run(test)
 
@@ -208,16 +217,17 @@ def test_what_is_asked_for_by_now_counts(run: Callable[[Test], None]) -> None:
     async def test(place: Place) -> None:
         name = await place.pending()
         await place.answers.give(name, BOB, True, "test")
-        held = await place.desk.open(call(), decision(), ARGS, SCHEMA, SOON)
-        await place.desk.wait(held)
+        held = await place.port.open(call(), decision(), ARGS, SCHEMA, SOON)
+        await place.port.wait(held)
         with refused(Code.APPROVAL_EXPIRED):
-            await place.desk.use(held, decision(terms(Quorum(("group:finance",), 2))))
+            await place.port.use(held, decision(terms(Quorum(("group:finance",), 2))))
         assert (await place.store.get(name)).state is State.CANCELLED
 
         name = await place.pending()
         await place.answers.give(name, BOB, True, "test")
-        held = await place.desk.open(call(), decision(), ARGS, SCHEMA, SOON)
-        await place.desk.use(held, Allow((), "v2"))
+        held = await place.port.open(call(), decision(), ARGS, SCHEMA, SOON)
+        await place.port.wait(held)
+        await place.port.use(held, Allow((), "v2"))
         assert (await place.store.get(name)).state is State.USED
 
     run(test)
@@ -381,11 +391,11 @@ def test_a_grant_is_revoked_and_never_wider_than_allowed(run: Callable[[Test], N
         await place.answers.give(name, BOB, True, "test", wish=Wish(calls=5, for_s=600.0))
         await place.hold(policies=policies)
         (grant,) = await place.store.grants(now=place.now)
-        held = await place.desk.open(call(), policies, ARGS, SCHEMA, SOON)
+        held = await place.port.open(call(), policies, ARGS, SCHEMA, SOON)
         assert await place.answers.revoke(grant.id, CAROL, "test")
-        await place.desk.wait(held)
+        await place.port.wait(held)
         with refused(Code.APPROVAL_EXPIRED):
-            await place.desk.use(held, policies)
+            await place.port.use(held, policies)
         await place.pending(policies=policies)
 
     run(test)

@@ -14,8 +14,10 @@ from bench.forms import FORMS
 from bench.load import Job, Load
 from bench.peers import Peer, preflight
 from bench.plain import direct
-from bench.processes import BenchError, free_port, talker
+from bench.processes import BenchError, carriers, children_cpu_s, cpu_s, free_port, talker
 from bench.workload import PATH, TARGET_KEY, make_body, make_request, make_workload, sensitive_answer
+
+from support.gate import until
 
 FRAMING = b"\r\nContent-Length: %d\r\n" % len(sensitive_answer().body)
 
@@ -167,3 +169,27 @@ def _running_with(folder: Path) -> list[str]:
         if str(folder) in line and "bench.aiohttp_proxy" in line:
             found.append(line)
     return found
+
+
+PARENT = """
+import subprocess, sys, time
+kept = [subprocess.Popen([sys.executable, "-c", "while True: pass", name]) for name in sys.argv[1:]]
+print(*(each.pid for each in kept), flush=True)
+time.sleep(60)
+"""
+
+
+def test_what_carries_calls_counts_with_its_gateway_and_the_keeper_beside_it() -> None:
+    names = ("funcgate.cli.carry", "funcgate.cli.keep", "funcgate.cli.carry")
+    with subprocess.Popen([sys.executable, "-c", PARENT, *names], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        children = [int(pid) for pid in parent.stdout.readline().split()]
+        try:
+            until(lambda: min(cpu_s([child]) for child in children) > 0.02)
+            assert sorted(carriers(parent.pid)) == sorted([children[0], children[2]])
+            beside, keeper, all_of_it = children_cpu_s([parent.pid]), cpu_s(children[1:2]), cpu_s([parent.pid])
+            assert 0 < beside <= keeper < all_of_it
+        finally:
+            for child in children:
+                os.kill(child, signal.SIGKILL)
+            parent.kill()

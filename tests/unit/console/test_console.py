@@ -1,6 +1,7 @@
 """The console through its own application and its own server: what it answers, and what it does to signals."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,17 @@ import pytest
 from litestar.testing import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from funcgate.console import ChoreGauge, ConsoleServer, Gauges, Health, KeeperGauges, bind, make_console, make_registry
+from funcgate.console import (
+    ChoreGauge,
+    ConsoleServer,
+    Gauges,
+    Health,
+    KeeperGauges,
+    WorkerGauge,
+    bind,
+    make_console,
+    make_registry,
+)
 from funcgate.core.meter import STEPS, Meter
 
 
@@ -143,3 +154,19 @@ def test_the_keeper_s_metrics(client: TestClient[Any], room: Room) -> None:
     assert found["funcgate_keeper_position", (("chore", "forward hook"),)] == 3
     assert found["funcgate_keeper_trouble", (("chore", "forward hook"),)] == 1
     assert found["funcgate_keeper_trouble", (("chore", "proof"),)] == 0
+
+
+def test_the_workers_metrics(client: TestClient[Any], room: Room) -> None:
+    def said() -> list[str]:
+        return [line for line in client.get("/metrics").text.splitlines() if line.startswith("funcgate_worker")]
+
+    assert said() == []  # one process carries the calls
+    room.gauges.workers = lambda: [WorkerGauge(0, True, 0, os.getpid()), WorkerGauge(1, False, 2, 0)]
+    text = "\n".join(said())
+    assert 'funcgate_worker_up{worker="0"} 1.0' in text
+    assert 'funcgate_worker_up{worker="1"} 0.0' in text
+    assert 'funcgate_worker_restarts_total{worker="1"} 2.0' in text
+    used = {line.split()[0]: float(line.split()[1]) for line in said()}
+    assert used['funcgate_worker_cpu_seconds_total{worker="0"}'] > 0
+    assert used['funcgate_worker_resident_bytes{worker="0"}'] > 1 << 20
+    assert 'funcgate_worker_resident_bytes{worker="1"}' not in used

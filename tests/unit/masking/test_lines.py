@@ -120,6 +120,7 @@ def test_what_needs_no_change_is_the_very_same_object() -> None:
     [
         (b"[1]\n[2]", True), (b"[1]\n[2]\n", True), (b"[1] [2]\n", False), (b"[1\n]\n", False), (b"[1] [2]\n[3\n]\n", False),
         (b"[1]\n\n[2]\n", False), (b"[1]\r\n[2]\n", False), (b"[1]\n[2", False), (b'["\xff"]\n', False), (b"", False),
+        (b"[1]\n" + b"[" * 512 + b"]" * 512, True), (b"[1]\n" + b"[" * 513 + b"]" * 513 + b"\n", False),
     ],
 )  # fmt: skip
 def test_what_counts_as_lines(text: bytes, sound: bool) -> None:

@@ -146,9 +146,10 @@ def test_what_is_not_json_is_refused(raw: bytes) -> None:
         mask_json(raw, ALL, {})
 
 
-def test_nesting_beyond_the_limit_is_refused_where_it_is_walked() -> None:
-    deep = b"[" * MAX_DEPTH + b'"a\\u0040x.com"' + b"]" * MAX_DEPTH
-    assert b"[REDACTED:email]" in mask_json(deep, ALL, {})
+@pytest.mark.parametrize("inside", [b'"a\\u0040x.com"', b'"a@x.com"', b'"nothing"', b""])
+def test_nesting_beyond_the_limit_is_refused_by_every_way_through(inside: bytes) -> None:
+    deep = b"[" * MAX_DEPTH + inside + b"]" * MAX_DEPTH
+    assert mask_json(deep, ALL, {}).count(b"[REDACTED:email]") == inside.count(b"x.com")
     with pytest.raises(Unreadable):
         mask_json(b"[" + deep + b"]", ALL, {})
 

@@ -278,17 +278,20 @@ def sleeping(*, passed: bool) -> tuple[Any, Any, Any, list[Any]]:
 
     def plain_ahead() -> Any:
         caller.took(1)
-        asked.append(SimpleNamespace(passed=passed, portal=None))
+        asked.append(native.Way.__new__(native.Way))
+        asked[-1].passed = passed
         return asked[-1]
 
     async def carry(*_: Any) -> None:
         await asyncio.sleep(0)
 
-    session = SimpleNamespace(
-        caller=caller, upstream=SimpleNamespace(channel=channel), unsynced=False, held=[], alarm=native.Alarm(loop),
-        sites=SimpleNamespace(draining=False, site=SimpleNamespace(snapshot=None)), gateway=SimpleNamespace(carry=carry),
-        extended=SimpleNamespace(plain_ahead=plain_ahead), passed=lambda: False,
-    )  # fmt: skip
+    session = native.Standing()
+    session.caller, session.upstream = caller, SimpleNamespace(channel=channel, state=b"T")
+    session.held, session.alarm = [], native.Alarm(loop)
+    session.sites = SimpleNamespace(draining=False, site=SimpleNamespace(snapshot=None))
+    session.gateway = SimpleNamespace(carry=carry)
+    names = SimpleNamespace(statements={}, portals={})
+    session.extended = SimpleNamespace(plain_ahead=plain_ahead, names=names, _failed=False, _waiting=[])
     quick = native.Quick(session, loop)
     waiter = loop.create_future()
     caller.waiter = channel.waiter = waiter

@@ -11,6 +11,7 @@ import pytest
 
 from funcgate.core.call import Call, Shared
 from funcgate.core.entry import Entry, Kind, decode_line, encode_line
+from funcgate.core.nesting import MAX_LEVELS
 from funcgate.core.principal import make_principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome, Reply
@@ -112,6 +113,7 @@ def shown(entry: Entry) -> Any:
         (b'{\n "a": 1,\r\n "b": 2}', b'{  "a": 1,   "b": 2}'),
         ('{"name":"Zoë"}'.encode(), '{"name":"Zoë"}'.encode()),
         (b"123456789012345678901234567890", b"123456789012345678901234567890"),
+        (b"[" * MAX_LEVELS + b"]" * MAX_LEVELS, b"[" * MAX_LEVELS + b"]" * MAX_LEVELS),
     ],
 )
 def test_json_is_kept_as_json(body: bytes, kept: bytes, known: bool) -> None:
@@ -124,6 +126,7 @@ def test_json_is_kept_as_json(body: bytes, kept: bytes, known: bool) -> None:
     [
         b'1,"kind":"allowed"', b'{"a":1}}', b'{"a":', b'"a"\n,"kind":"allowed","x":"', b'{"a":"\n"}', b"nul", b"{} {}",
         b'{"a":\x00}', b'{"a":1}\x00', b"[" * 50_000 + b"]" * 50_000,
+        b"[" * (MAX_LEVELS + 1) + b"]" * (MAX_LEVELS + 1),
     ],
 )  # fmt: skip
 def test_what_only_says_that_it_is_json_is_kept_as_text(body: bytes) -> None:
@@ -285,7 +288,8 @@ def test_arguments_that_json_cannot_hold_never_raise() -> None:
     for args in (endless, {"deep": deep}, {"huge": 10**6000}):
         encoded = encode_args(args)
         assert b"\n" not in encoded
-        assert isinstance(json.loads(encoded), dict)
+        assert isinstance(msgspec.json.decode(encoded, type=dict[str, msgspec.Raw]), dict)
+        assert len(MASKED_ARGS.mask_args(encoded)) < 10_000  # what is too deep is not written
     while deep:
         deep = deep[0]
 

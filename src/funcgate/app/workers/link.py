@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from enum import IntEnum
 from struct import Struct as Layout
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +16,8 @@ from msgspec import Struct
 from funcgate.core.refusal import Code, Refused
 
 MAX_FRAME_BYTES = 256 << 20
+MAX_UNREAD_BYTES = 256 << 20  # what waits for the other end to read it
+MAX_ANSWERING = 20_000  # questions of the other end that are under way
 _HEAD = Layout("<IB")
 _NUMBER = Layout("<Q")
 
@@ -32,6 +34,7 @@ class Kind(IntEnum):
     WRITTEN = 6  # gateway to worker: which of them are on the disk, or were refused
     JOURNAL = 7  # gateway to worker: the journal's state
     COUNTED = 8  # worker to gateway: what was counted
+    CLOSED = 9  # worker to gateway: how many of the connections that it was passed are closed by now
 
 
 class Lost(Exception):
@@ -63,11 +66,15 @@ class Link(asyncio.Protocol):
         lost: Callable[[], None],
         *,
         max_frame_bytes: int = MAX_FRAME_BYTES,
+        max_unread_bytes: int = MAX_UNREAD_BYTES,
+        max_answering: int = MAX_ANSWERING,
     ) -> None:
         self._on = dict(on)
         self._answer = answer
         self._lost = lost
         self._max = max_frame_bytes
+        self._max_unread = max_unread_bytes
+        self._max_answering = max_answering
         self._transport: asyncio.Transport | None = None
         self._in = bytearray()
         self._asked: dict[int, asyncio.Future[bytes]] = {}
@@ -79,8 +86,13 @@ class Link(asyncio.Protocol):
 
     def send(self, kind: Kind, payload: bytes | bytearray) -> None:
         """Nothing, once the other end is gone: who waits learns it from `lost`."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.writelines((_HEAD.pack(len(payload), kind), bytes(payload)))
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        transport.writelines((_HEAD.pack(len(payload), kind), bytes(payload)))
+        # Attack: a worker that was taken over asks, and reads nothing of what it is told.
+        if transport.get_write_buffer_size() > self._max_unread:
+            self.give_up("the other end reads nothing")
 
     async def ask(self, question: bytes) -> bytes:
         """Raises `Refused` as the other end did, and `Lost`. Cancelling it cancels what the other end does for it."""
@@ -102,33 +114,51 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def give_up(self, why: str) -> None:
+        """End the link at once. `trouble` keeps the first reason."""
+        self.trouble = self.trouble or why
+        self._in.clear()
+        if self._transport is not None:
+            self._transport.abort()
+
     # -- what the other end says
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a link is a stream")
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        self._in += data
-        at, held = 0, len(self._in)
-        while held - at >= _HEAD.size:
-            size, kind = _HEAD.unpack_from(self._in, at)
+        if self.trouble:
+            return
+        held: bytes | bytearray = data
+        if self._in:
+            self._in += data
+            held = self._in
+        at, there = 0, len(held)
+        while there - at >= _HEAD.size:
+            size, kind = _HEAD.unpack_from(held, at)
             if size > self._max:
-                self._give_up(f"a frame of {size} bytes")
+                self.give_up(f"a frame of {size} bytes")
                 return
             end = at + _HEAD.size + size
-            if end > held:
+            if end > there:
                 break
-            payload = bytes(self._in[at + _HEAD.size : end])
+            with memoryview(held) as view:
+                payload = bytes(view[at + _HEAD.size : end])
             at = end
             try:
                 self._take(Kind(kind), payload)
             except Exception as error:
                 # Attack: a worker that was taken over says what breaks the gateway. It loses its link, and its process.
-                self._give_up(f"{type(error).__name__} in a frame of kind {kind}")
+                self.give_up(f"{type(error).__name__} in a frame of kind {kind}")
+            if self._gave_up():
                 return
-        del self._in[:at]
+        if held is data:
+            self._in += data[at:]
+        else:
+            del self._in[:at]
+
+    def _gave_up(self) -> bool:
+        return bool(self.trouble)
 
     def connection_lost(self, exc: Exception | None) -> None:
         for waiting in self._asked.values():
@@ -138,12 +168,6 @@ class Link(asyncio.Protocol):
             task.cancel()
         self._lost()
 
-    def _give_up(self, why: str) -> None:
-        self.trouble = why
-        self._in.clear()
-        if self._transport is not None:
-            self._transport.abort()
-
     def _take(self, kind: Kind, payload: bytes) -> None:
         if kind >= Kind.LINES:
             self._on[kind](payload)
@@ -151,6 +175,9 @@ class Link(asyncio.Protocol):
         (number,) = _NUMBER.unpack_from(payload)
         rest = payload[_NUMBER.size :]
         if kind is Kind.ASK:
+            # Attack: a worker that was taken over asks until the gateway's memory is gone, or takes back an answer's number.
+            if number in self._answering or len(self._answering) >= self._max_answering:
+                raise ValueError("too many questions, or one twice")
             task = asyncio.create_task(self._answered(number, rest))
             self._answering[number] = task
             task.add_done_callback(lambda _: self._answering.pop(number, None))
@@ -163,7 +190,7 @@ class Link(asyncio.Protocol):
             elif kind is Kind.REFUSED:
                 waiting.set_exception(_refused(rest))
             else:
-                waiting.set_exception(Lost(rest.decode()))
+                waiting.set_exception(Lost(_broke(rest)))
 
     async def _answered(self, number: int, question: bytes) -> None:
         kind = Kind.ANSWER
@@ -193,3 +220,9 @@ def _refused(payload: bytes) -> Refused:
         retry_after_s=no.retry_after_s,
         public=no.public,
     )
+
+
+def _broke(payload: bytes) -> str:
+    # Attack: a worker that was taken over writes lines of its own into the log.
+    name = payload[:100].decode("ascii", "replace")
+    return name if name.isidentifier() else "it broke"

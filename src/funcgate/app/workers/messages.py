@@ -3,15 +3,17 @@
 No message is ever logged. None holds a secret or a token: a worker reads its own configuration.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from funcgate.core.budget import Budget
 from funcgate.core.decision import Allow, RequireApproval
 from funcgate.core.ports import Patience
 from funcgate.core.revocation import Revocation
+
+CALL_ID = "^[0-9A-Z]{26}$"  # core/ids.py
 
 # -- the gateway asks, a worker answers
 
@@ -47,6 +49,12 @@ class Revoke(Struct, frozen=True, tag="revoke"):
     standing: tuple[Revocation, ...]
 
 
+class Ends(Struct, frozen=True, tag="ends"):
+    """When the token of this fingerprint ends, if the worker remembers it. The answer is `Until`."""
+
+    token: str
+
+
 class Cancel(Struct, frozen=True, tag="cancel"):
     """A PostgreSQL cancel request that came at another worker, perhaps for a session of this one."""
 
@@ -79,15 +87,28 @@ class Done(Struct, frozen=True, tag="done"):
 # -- a worker asks, the gateway answers
 
 
-class Open(Struct, frozen=True, kw_only=True, tag="open"):
-    """`core.ports.Desk.open`: the call, as far as the desk looks at it. `args` is the whole of what was judged, `shown` the
-    masked JSON that approvers see. The answer is `Held`."""
+class Caller(Struct, frozen=True):
+    """A principal as far as the desk looks at one: no claims, no token. `token` is the fingerprint."""
 
-    id: str
+    issuer: str
+    subject: str
+    groups: tuple[str, ...]
+    token: str
+    acts_for: str | None
+    actor: str | None
+
+
+class Open(Struct, frozen=True, kw_only=True, tag="open"):
+    """`core.ports.Desk.open`: the call, as far as the desk looks at it. `hold` is the worker's own number for it. `args` is the
+    whole of what was judged (args.py), `shown` the masked JSON that approvers see, `schema` the function's, as JSON.
+    `patience` ends in `until_in_s` seconds, whatever its `until` says. The answer is `Held`."""
+
+    hold: int
+    id: Annotated[str, Meta(pattern=CALL_ID)]
     target: str
     function: str
     args: bytes
-    principal: Mapping[str, Any]
+    caller: Caller
     session: str
     digest: str
     received_at: float
@@ -107,16 +128,18 @@ class Wait(Struct, frozen=True, tag="wait"):
     hold: int
 
 
-class Use(Struct, frozen=True, tag="use"):
-    """`core.ports.Desk.use`; exactly one of the decisions is there. The answer is `Done`."""
+class Use(Struct, frozen=True, kw_only=True, tag="use"):
+    """`core.ports.Desk.use`, for the caller as it was verified after the wait; exactly one of the decisions is there. The answer
+    is `Done`."""
 
     hold: int
+    caller: Caller
     allow: Allow | None = None
     ask: RequireApproval | None = None
 
 
 class Release(Struct, frozen=True, tag="release"):
-    """The call at the desk is over, however it ended."""
+    """The call at the desk is over, however it ended. The answer is `Done`, also where nothing was held."""
 
     hold: int
 
@@ -128,16 +151,39 @@ class Cancelled(Struct, frozen=True, tag="cancelled"):
     secret: bytes
 
 
-class Held(Struct, frozen=True, tag="held"):
-    """The call is at the desk: by this number of the gateway's, for this approval."""
+class Spend(Struct, frozen=True, kw_only=True, tag="spend"):
+    """`core.budget.Spending.spend`, by a principal whom the budgets name. The answer is `Done`."""
 
-    hold: int
+    target: str
+    budgets: tuple[Budget, ...]
+    issuer: str
+    subject: str
+    acts_for: str | None
+    actor: str | None
+    selectors: frozenset[str]
+    rows: int
+    size: int
+
+
+class Held(Struct, frozen=True, tag="held"):
+    """The call is at the desk, for this approval."""
+
     approval: str
 
 
-ToWorker = Begin | Prepare | Swap | Drop | Revoke | Cancel | Drain | Hurry | Ready
-ToGateway = Open | Wait | Use | Release | Cancelled
-Answer = Done | Held
+class Until(Struct, frozen=True, tag="until"):
+    """When a token ends (Unix time, in seconds), None where it is not known."""
+
+    at: float | None = None
+
+
+class Forged(Exception):
+    """A message that no worker of ours sends. Whoever did is not to be trusted with another one."""
+
+
+ToWorker = Begin | Prepare | Swap | Drop | Revoke | Ends | Cancel | Drain | Hurry | Ready
+ToGateway = Open | Wait | Use | Release | Cancelled | Spend
+Answer = Done | Held | Until
 
 encode = msgspec.msgpack.Encoder().encode
 _TO_WORKER = msgspec.msgpack.Decoder(ToWorker)

@@ -41,12 +41,14 @@ class CorsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ListenSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the gateway listens: ``HOST:PORT``, ``[IPv6]:PORT``; port 0 takes any that is free."""
+    """Where the gateway listens: ``HOST:PORT``, ``[IPv6]:PORT``; port 0 takes any that is free. `workers` processes carry
+    calls."""
 
     calls: str = "127.0.0.1:8080"
     console: str = "127.0.0.1:8090"
     postgres: str | None = None
     mysql: str | None = None
+    workers: int = 1
     tls: ServerTlsSpec | None = None
     limits: ListenLimitsSpec = ListenLimitsSpec()
     cors: CorsSpec | None = None

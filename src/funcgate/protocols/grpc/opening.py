@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from funcgate.core.principal import RawToken, Tokens
 from funcgate.core.refusal import Code, Refused
+from funcgate.protocols.calling import token_of
 from funcgate.wire.grpc import CODINGS, Malformed, WebKind, check, read_timeout
 from funcgate.wire.grpc.sorting import TWICE, UNDERSCORED, roles_of, sort_head
 from funcgate.wire.http1.fields import NEVER_FORWARDED, SINGLE
@@ -18,7 +19,6 @@ _ONCE = SINGLE | {b"grpc-timeout", b"grpc-encoding", b"funcgate-target", b"te"}
 _OF_THIS_SIDE = frozenset({b"accept", b"content-type", b"content-encoding", b"origin", b"referer", b"x-grpc-web"})
 _WITHHELD = NEVER_FORWARDED | _OF_THIS_SIDE
 _ROLES = roles_of(_ONCE, _WITHHELD)
-_MAX_TOKEN = 16 << 10
 _TYPES = (b"application/grpc", b"application/grpc+proto")
 _OF_THE_PROTOCOL = (b"grpc-", b"funcgate-")
 _MOST_KEPT, _LONGEST_KEPT = 512, 256
@@ -44,19 +44,10 @@ class Opening(Struct):
 
     @property
     def token(self) -> RawToken | None:
-        """The caller's token: `funcgate-token`, else `authorization: Bearer` (RFC 6750, 2.1). Raises `Refused`."""
+        """See `core.ports.Exchange`."""
         if self.wrong is not None:
             raise self.wrong
-        known = self.known
-        value = known.get(b"funcgate-token")
-        if value is None:
-            authorization = known.get(b"authorization", b"")
-            if authorization[:7].lower() != b"bearer ":
-                return None
-            value = authorization[7:].lstrip(b" ")
-        if len(value) > _MAX_TOKEN:
-            raise Refused(Code.IDENTITY_INVALID, private_detail="the token is longer than any token may be")
-        return self.tokens.of(value) if value else None
+        return token_of(self.known, self.tokens)
 
 
 def read_opening(fields: Fields, tokens: Tokens) -> Opening:

@@ -17,7 +17,7 @@ from funcgate.core.principal import Principal, RawToken, Tokens
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
 from funcgate.core.session import session_of_token
-from funcgate.protocols.calling import beside, reason_of, session, traceparent_of
+from funcgate.protocols.calling import beside, reason_of, session, token_of, traceparent_of
 from funcgate.wire.http1.fields import media_type
 from funcgate.wire.http1.prefer import read_prefer
 from funcgate.wire.http1.requests import Request
@@ -27,7 +27,6 @@ from .forward import forward
 from .outgoing import Unread
 from .target import HttpSite, HttpTarget
 
-_MAX_TOKEN = 16 << 10
 # What few calls have, and what is to be looked at in those.
 _CHECKED = frozenset({b"expect", b"content-encoding"})
 _NAMING = frozenset({b"traceparent", b"funcgate-session"})
@@ -97,19 +96,10 @@ class HttpExchange(ABC):
 
     @property
     def token(self) -> RawToken | None:
-        """The caller's token, as it was sent: `Funcgate-Token`, else `Authorization: Bearer` (RFC 6750, 2.1)."""
+        """See `core.ports.Exchange`."""
         if self._broken is not None:
             raise self._broken
-        known = self.request.known
-        value = known.get(b"funcgate-token")
-        if value is None:
-            authorization = known.get(b"authorization", b"")
-            if authorization[:7].lower() != b"bearer ":
-                return None
-            value = authorization[7:].lstrip(b" ")
-        if len(value) > _MAX_TOKEN:
-            raise Refused(Code.IDENTITY_INVALID, private_detail="the token is longer than any token may be")
-        return self._connection.tokens.of(value) if value else None
+        return token_of(self.request.known, self._connection.tokens)
 
     @property
     def patience(self) -> Patience:

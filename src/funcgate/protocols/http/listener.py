@@ -1,7 +1,9 @@
 """Where callers connect: accepts, bounds and drains connections, and holds the site that they are served from."""
 
 import asyncio
+import socket
 import ssl
+from collections.abc import Callable
 from typing import Protocol
 
 from funcgate.core.ids import new_id
@@ -37,6 +39,7 @@ class HttpListener:
         self.draining = False
         self.grpc: Grpc | None = None  # without it, gRPC is HTTP like any other
         self.port = 0
+        self.on_closed: Callable[[], None] = lambda: None
         self._meter = meter
         self._sweeper = sweeper
         self._connections: set[Admitted] = set()
@@ -57,9 +60,24 @@ class HttpListener:
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
+    async def take(self, connected: socket.socket, ssl_context: ssl.SSLContext | None = None) -> None:
+        """Serve a connection that was accepted elsewhere. Raises `OSError` when it ends before anything is said."""
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: CallerConnection(self, secure=ssl_context is not None),
+            connected,
+            ssl=ssl_context,
+            ssl_handshake_timeout=self.limits.tls_handshake_timeout_s if ssl_context is not None else None,
+        )
+
+    @property
+    def open(self) -> int:
+        """Connections that are open. `on_closed` is called whenever there are fewer."""
+        return len(self._connections)
+
     def admit(self, connection: CallerConnection) -> bool:
         """Take the connection in. False when there are too many, or the gateway is going away."""
         if self.draining or len(self._connections) >= self.limits.max_connections:
+            self.on_closed()
             return False
         self._connections.add(connection)
         self._sweeper.add(connection)
@@ -80,6 +98,7 @@ class HttpListener:
             if isinstance(connection, CallerConnection):
                 self._sweeper.discard(connection)
             self._meter.open_connections -= 1
+            self.on_closed()
             if not self._connections:
                 self._empty.set()
 

@@ -1,4 +1,4 @@
-# cython: language_level=3, embedsignature=True
+# cython: language_level=3, embedsignature=True, nonecheck=True
 """What carries plain statements without the session's task: Drive, and the compiled halves of stream.py and quick.py.
 
 Drive runs one coroutine after the other, from the loop's callbacks as a task does, with less around it. Without it the session's task carries every call."""
@@ -6,7 +6,7 @@ Drive runs one coroutine after the other, from the loop's callbacks as a task do
 from asyncio import CancelledError, current_task
 from asyncio.tasks import _enter_task, _leave_task
 
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
@@ -17,9 +17,14 @@ cdef extern from "Python.h":
         PYGEN_ERROR
         PYGEN_NEXT
     PySendResult PyIter_Send(object coroutine, object given, PyObject **result) except? PYGEN_ERROR
+    object PyObject_Vectorcall(object called, PyObject** given, size_t count, tuple names)
+    object PyUnicode_New(Py_ssize_t size, Py_UCS4 most)
+    char* PyUnicode_1BYTE_DATA(object text)
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memcpy
 
 from hashlib import sha256 as _sha256
 from time import time as _time
@@ -31,6 +36,7 @@ from funcgate.core.ports import CallerGone as _CallerGone
 from funcgate.core.reply import Reply as _Reply
 from funcgate.wire.postgres._native import answer as _answer
 from funcgate.wire.postgres._native import query as _query
+from funcgate.wire.postgres._native import run as _run
 from funcgate.wire.postgres.frames import Malformed as _Malformed
 from funcgate.wire.postgres.values import SPELLED as _SPELLED
 
@@ -48,6 +54,7 @@ cdef extern from *:
 cdef enum:
     QUERY = 81  # Q
     BIND = 66  # B
+    EXECUTE_SIZE = 15  # of an Execute of all rows of the unnamed portal, and a Sync
 
 
 cdef class Quick
@@ -305,11 +312,14 @@ cdef class Probe(Drive):
         return 0
 
 
+include "_standing.pxi"
 include "_plain.pxi"
 include "_quick.pxi"
 
 # Classes and functions that are made where this half is not the first to be there.
-cdef object _Ended, _slow, _Plain, _EMPTY, _MEDIA, _TAGS, _encode, _lost
+cdef object _Ended, _slow, _Plain, _EMPTY, _MEDIA, _TAGS, _encode, _lost, _Portal, _Bind, _formatted
+cdef object _new_tuple = tuple.__new__
+cdef bytes _DESCRIBE
 cdef Py_ssize_t _WHOLE = 0
 
 
@@ -323,3 +333,9 @@ def plain_is(slow, plain, empty, media, tags, encode, whole, lost):
     """What plain.py has: `slow` is the Python class, `plain` what is made of it and `Way`."""
     global _slow, _Plain, _EMPTY, _MEDIA, _TAGS, _encode, _WHOLE, _lost
     _slow, _Plain, _EMPTY, _MEDIA, _TAGS, _encode, _WHOLE, _lost = slow, plain, empty, media, tags, encode, whole, lost
+
+
+def runs_are(portal, bind, formatted, bytes describe not None):
+    """What runs.py has: the classes of portals and Binds, `formats.formatted`, and what asks for the unnamed portal's columns."""
+    global _Portal, _Bind, _formatted, _DESCRIBE
+    _Portal, _Bind, _formatted, _DESCRIBE = portal, bind, formatted, describe

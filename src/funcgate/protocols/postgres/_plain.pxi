@@ -18,24 +18,14 @@ cdef Done DONE = Done()
 cdef double LEAST_S = 0.001
 
 
-cdef bint _holds(plan, session) except -1:
-    """`Plan.holds`."""
-    cdef double until
-    origins = session.origins
-    if plan.site is not session.sites.site or plan.version != origins.version:
-        return False
-    until = origins.until
-    return monotonic_s() < until
-
-
-cdef list _texts(values, formats, types):
+cdef list _texts(tuple values, tuple formats, tuple types):
     """`StatementExchange.values` of values that are sent as text and read as they are; None for others."""
     cdef list shown = []
     cdef Py_ssize_t place = 0
-    for value in <tuple> values:
+    for value in values:
         if value is None:
             shown.append(None)
-        elif (<tuple> formats)[place] != 0 or (place < len(<tuple> types) and (<tuple> types)[place] in _SPELLED):
+        elif formats[place] != 0 or (place < len(types) and types[place] in _SPELLED):
             return None
         else:
             try:
@@ -46,8 +36,15 @@ cdef list _texts(values, formats, types):
     return shown
 
 
+cdef tuple CALL_NAMES = (
+    "id", "target", "function", "args", "principal", "session", "digest", "received_at", "shared", "own", "client",
+)
+cdef tuple REPLY_NAMES = ("status", "headers", "media", "body")
+cdef object OK = 200
+
+
 cdef class Way:
-    cdef public object session
+    cdef public Standing session
     cdef public object call_id
     cdef public object client
     cdef public object target
@@ -57,8 +54,8 @@ cdef class Way:
     cdef public object prepared
     cdef public object _function
     cdef public object _site
-    cdef public object _plan
-    cdef public object _sql
+    cdef public Plan _plan
+    cdef public str _sql
     cdef public bytes _data
     cdef public str _asked
     cdef public bytes _came
@@ -67,14 +64,17 @@ cdef class Way:
     cdef public double _until
     cdef public bint passed
 
-    def __init__(self, session, plan, sql, bytes data not None, str asked not None="", portal=None):
+    def __init__(
+        self, Standing session not None, Plan plan not None, str sql not None, bytes data not None, str asked not None="",
+        portal=None,
+    ):
         self.session = session
         self.call_id = _new_id()
         self.client = session.client
-        self.target = plan.target.name
+        self.target = plan._name
         self.portal = portal
         self.shape = _EMPTY
-        self._function = plan.statement.function
+        self._function = plan._kind
         self._site = plan.site
         if portal is not None:
             self.prepared = portal.prepared
@@ -94,90 +94,120 @@ cdef class Way:
         return self.call
 
     cdef bint _resolve(self, principal) except -1:
-        session, plan, portal = self.session, self._plan, self.portal
-        if not _holds(plan, session) or plan.target.roles is not None or session.role:
+        cdef Standing session = self.session
+        cdef Plan plan = self._plan
+        cdef bytes rest
+        cdef tuple named
+        cdef dict args
+        cdef tuple formats, given, results
+        if not plan.holds_now(session) or plan._roles or session.role:
             return False
-        statement = plan.statement
-        if portal is None:
+        if self.portal is None:
             values = []
-            content = f"{plan.head}{self._sql!r}, (), ())"
+            rest = _told_text(self._sql)
+            if rest is None:
+                rest = f"{self._sql!r}, (), ())".encode()
         else:
-            bind = portal.bind
-            if len(bind.values) < statement.parameters:
+            _, _, formats, given, results = self.portal.bind
+            if PyTuple_GET_SIZE(given) < plan._parameters:
                 return False
-            values = _texts(bind.values, bind.formats, portal.prepared.types)
+            values = _texts(given, formats, self.prepared.types)
             if values is None:
                 return False
-            content = f"{plan.head}{(bind.formats, bind.values, bind.results)!r})"
-        shared = plan.shared
-        own = {"sql": _own_text(self._sql) if statement.template else statement.args["sql"], "parameters": values}
-        args = dict(shared.args)
-        args.update(own)
-        self.call = _Call(
-            id=self.call_id, target=self.target, function=plan.function, args=args, principal=principal,
-            session=session.session_of(principal), digest="sha256:" + _sha256((<str> content).encode()).hexdigest(),
-            received_at=_time(), shared=shared, own=own, client=self.client,
-        )
+            rest = _told_values(formats, given, results)
+            if rest is None:
+                rest = f"{(formats, given, results)!r})".encode()
+        text = _own_text(self._sql) if plan._sql is None else plan._sql
+        args = plan._args.copy()
+        args["sql"], args["parameters"] = text, values
+        named = session._named
+        session_name = named[1] if named is not None and named[0] is principal else session.session_of(principal)
+        self.call = self._call(principal, session_name, plan.digest(rest), args, {"sql": text, "parameters": values})
         return True
+
+    cdef object _call(self, principal, session_name, digest, dict args, dict own):
+        cdef PyObject* given[11]
+        cdef Plan plan = self._plan
+        at = _time()
+        given[0] = <PyObject*> self.call_id
+        given[1] = <PyObject*> self.target
+        given[2] = <PyObject*> plan.function
+        given[3] = <PyObject*> args
+        given[4] = <PyObject*> principal
+        given[5] = <PyObject*> session_name
+        given[6] = <PyObject*> digest
+        given[7] = <PyObject*> at
+        given[8] = <PyObject*> plan.shared
+        given[9] = <PyObject*> own
+        given[10] = <PyObject*> self.client
+        return PyObject_Vectorcall(_Call, given, 0, CALL_NAMES)
 
     async def send(self, permit, lease):
         cdef Stream channel
-        cdef double left_s, idle_s
-        session, plan, call, upstream = self.session, self._plan, self.call, self.session.upstream
-        if call is None or upstream is None or session.held or plan.target.budgets or not _holds(plan, session):
+        cdef Standing session = self.session
+        cdef Plan plan = self._plan
+        upstream = session.upstream
+        if self.call is None or upstream is None or session.held or plan._budgets or not plan.holds_now(session):
             return await _slow.send(self, permit, lease)
-        permit.spend(call.digest)
-        limits = plan.target.limits
+        permit.spend(self.call.digest)
         channel = upstream.channel
-        left_s = limits.timeout_s
-        self._until = monotonic_s() + left_s
+        self._until = monotonic_s() + plan._timeout_s
         session.dirty = session.awaiting_ready = True
         session.unsynced = False
         try:
-            channel.write(self._data)
+            channel.put(self._data)
         except _Ended:
             raise _lost() from None
-        if channel.empty:
-            idle_s = limits.first_byte_timeout_s
+        if channel.is_empty():
             try:
-                await channel.arrival(max(min(left_s, idle_s), LEAST_S))
+                await channel.coming(max(min(plan._timeout_s, plan._first_byte_s), LEAST_S))
             except (TimeoutError, _Ended) as error:
                 raise self.unanswered(error) from None
-        if not self._read_plain(channel, upstream, limits):
+        if not self._read_plain(channel, upstream):
             self._unplain()
             return await self._read(plan.hiding, strict=plan.strict)
-        return _Reply(status=200, headers=[], media=_MEDIA, body=self._lines)
+        return self._reply()
 
-    cdef bint _read_plain(self, Stream channel, upstream, limits) except -1:
-        cdef bytes data = channel.whole(_WHOLE)
-        session = self.session
+    cdef object _reply(self):
+        cdef PyObject* given[4]
+        headers = []
+        given[0] = <PyObject*> OK
+        given[1] = <PyObject*> headers
+        given[2] = <PyObject*> _MEDIA
+        given[3] = <PyObject*> self._lines
+        return PyObject_Vectorcall(_Reply, given, 0, REPLY_NAMES)
+
+    cdef bint _read_plain(self, Stream channel, upstream) except -1:
+        cdef bytes data = channel.all_of(_WHOLE)
+        cdef Standing session = self.session
+        cdef Plan plan = self._plan
+        cdef Py_ssize_t rows
         found = None
         if data:
             try:
                 shape = self._shape() if self._asked == "2" else _EMPTY
-                found = _answer(data, self._asked, shape, self._plan.hiding.known, _TAGS, _encode)
+                found = _answer(data, self._asked, shape, plan._known, _TAGS, _encode)
             except ValueError:  # a text that is none: taken message by message it says what is wrong with it
                 pass
         if found is None:
             return False
-        channel.took(len(data))
-        upstream.state = data[len(data) - 1:]
+        channel.drop(PyBytes_GET_SIZE(data))
+        upstream.state = data[PyBytes_GET_SIZE(data) - 1:]
         session.awaiting_ready = session.dirty = False
-        self._lines, rows, self.shape, self._hidden = found
+        self._lines, rows, self.shape, self._hidden = <tuple> found
         self._came = data
-        if len(<bytes> self._lines) > limits.max_response or rows > limits.max_rows:
+        if len(<bytes> self._lines) > plan._max_response or rows > plan._max_rows:
             self._spend(rows, len(self._lines))
         return True
 
     def deliver(self, reply):
         cdef bytes data = self._came
-        cdef Stream caller
-        session = self.session
+        cdef Standing session = self.session
+        cdef Stream caller = session.caller
         if not data or self._lines is None or reply.body is not self._lines or session.held:
             return _slow.deliver(self, reply)
-        caller = session.caller
         if caller.ended or caller.transport is None:
             raise _CallerGone
-        caller.write(data[:5] + data[self._hidden:] if self._hidden else data)
+        caller.put(data[:5] + data[self._hidden:] if self._hidden else data)
         self.passed = True
         return DONE

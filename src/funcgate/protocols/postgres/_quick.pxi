@@ -2,17 +2,20 @@
 
 
 cdef class Quick(Drive):
-    cdef object _session
+    cdef Standing _session
+    cdef dict _statements  # the session's, and its portals
+    cdef dict _portals
     cdef object _waiter  # the session's task sleeps with it
     cdef object _free
-    cdef object _plain
+    cdef Way _plain
     cdef public bint busy
     cdef public object left
 
-    def __init__(self, session, loop):
+    def __init__(self, Standing session not None, loop):
         self._loop = loop
         self._round = round_of(loop)
         self._session = session
+        self._statements, self._portals = session.extended.names.statements, session.extended.names.portals
 
     def sleeps(self, waiter):
         self._waiter = waiter
@@ -27,35 +30,37 @@ cdef class Quick(Drive):
 
     def end(self):
         self.stop()
-        self._plain = self.left = self._session = None
+        self._plain = self.left = self._session = self._statements = self._portals = None
 
     def __call__(self):
         return self.asked()
 
     cdef bint asked(self) except -1:
+        cdef Standing session = self._session
         cdef Stream caller, channel
+        cdef Way plain
+        cdef int kind
         if self.busy:
             return True
         # Attack: a statement right behind one that was refused, to be carried and answered before that one is over.
-        if self.left is not None:
+        if self.left is not None or session is None:
             return False
         # Attack: have a word of the database wake the session's task, and a statement carried beside it when it goes on.
         if self._waiter is None or self._waiter.done():
             return False
-        session = self._session
         upstream = session.upstream
         caller = session.caller
-        if upstream is None or session.unsynced or session.held or session.sites.draining or caller._drained is not None:
+        if upstream is None or session.unsynced or session.held or caller._drained is not None or session.sites.draining:
             return False
         channel = upstream.channel
         if not channel.is_quiet():
             return False  # something was said unasked, and is passed on first
-        kind = caller.kind()
+        kind = caller.comes()
         if kind == QUERY:
             plain = self._query(session, caller)
         elif kind == BIND:
             try:
-                plain = session.extended.plain_ahead()
+                plain = self._run_of(session, caller)
             except _Malformed:
                 return False
         else:
@@ -64,14 +69,15 @@ cdef class Quick(Drive):
             return False
         self._plain = plain
         self.busy = True
-        (<Alarm> session.alarm).rest()
+        session.alarm.rest()
         channel.prompt = self
         self.start(session.gateway.carry(plain, session.sites.site.snapshot))
         return True
 
-    cdef _query(self, session, Stream caller):
+    cdef Way _query(self, Standing session, Stream caller):
         """A plain simple query, taken."""
-        found = caller.ahead()
+        cdef Plan plan
+        found = caller.text()
         if found is None:
             return None
         now = session.target
@@ -79,18 +85,59 @@ cdef class Quick(Drive):
         if target is None or (target is not now and target.url != now.url):
             return None
         known = target.catalog.recall(found[0])
-        if known is None or len(known) != 1:
+        if known is None or len(<tuple?> known) != 1:
             return None
-        statement = known[0]
-        plan = (<dict?> session.plans).get(id(statement))
-        if plan is None or plan.statement is not statement or not _holds(plan, session):
+        statement = (<tuple> known)[0]
+        plan = session.plans.get(id(statement))
+        if plan is None or plan.statement is not statement or not plan.holds_now(session):
             return None
         session.target = target
-        caller.took(len(found[1]))
+        caller.drop(len(<bytes?> found[1]))
         return _Plain(session, plan, found[0], found[1])
 
+    def ahead(self):
+        """For tests: `Runs.plain_ahead`, as this has it."""
+        return self._run_of(self._session, self._session.caller)
+
+    cdef Way _run_of(self, Standing session, Stream caller):
+        """`Runs.plain_ahead`."""
+        cdef Plan plan
+        cdef tuple found
+        cdef bytes raw
+        cdef bint described
+        extended = session.extended
+        if extended._failed or extended._waiting or session.unsynced:
+            return None
+        found = _run(caller._buffer, caller._at, caller._limits.get(BIND, 0))
+        if found is None:
+            return extended.plain_ahead()
+        name, formats, values, results, described, raw = found
+        prepared = self._statements.get(name)
+        if prepared is None:
+            return None
+        made = prepared.plan
+        if made is None:
+            return None
+        plan = made
+        if plan.types is not prepared.types or not plan.holds_now(session):
+            return None
+        if len(self._statements) + len(self._portals) >= session.limits.max_statements:
+            return None
+        bind = _new_tuple(_Bind, ("", name, formats, values, results))
+        columns = _columns(session, plan, prepared, results)
+        portal = _Portal(prepared, bind, columns)
+        caller.drop(PyBytes_GET_SIZE(raw))
+        self._portals[""] = portal
+        if described:
+            return _Plain(session, plan, prepared.sql, raw, "2T", portal)
+        if columns is not None:
+            return _Plain(session, plan, prepared.sql, raw, "2", portal)
+        # The rows cannot be read without their columns.
+        return _Plain(session, plan, prepared.sql, raw[:-EXECUTE_SIZE] + _DESCRIBE + raw[-EXECUTE_SIZE:], "2-", portal)
+
     cdef int over(self, error) except -1:
-        plain, self._plain = self._plain, None
+        cdef Way plain = self._plain
+        self._plain = None
         self.busy = False
         if self._session is None or plain is None:
             return 0
@@ -104,10 +151,11 @@ cdef class Quick(Drive):
                 each.set_result(None)
         return 0
 
-    cdef bint _goes_on(self, plain, error) except -1:
+    cdef bint _goes_on(self, Way plain, error) except -1:
         """Whether the session's task may sleep on."""
         cdef Stream channel
-        session, waiter = self._session, self._waiter
+        cdef Standing session = self._session
+        waiter = self._waiter
         upstream = session.upstream
         if upstream is None:
             return False
@@ -116,16 +164,40 @@ cdef class Quick(Drive):
         if error is not None or not plain.passed:
             self.left = plain, error
             return False
-        if plain.portal is not None and plain.asks:
-            session.extended.described(plain.portal, plain.shape.columns)
-        if session.passed():
+        if plain.portal is not None and plain._asked != "2":
+            if plain.prepared.columns is None:
+                plain.portal.columns = plain.shape.columns
+            else:
+                session.extended.described(plain.portal, plain.shape.columns)
+        if upstream.state == b"I":  # the transaction ended: `Session.passed`
+            if session.handles._cursors:
+                session.handles.transaction_ended()
+            else:
+                self._portals.clear()
+        if session.caller._drained is not None or session.held:
             # Attack: a caller that asks for much and reads nothing: the session waits until it has read, not for ever.
             self.left = plain, None
             return False
         if waiter is None or waiter.done() or not channel.is_quiet():
             return False
         channel.waiter = waiter
-        if (<Stream> session.caller).is_quiet() and not session.sites.draining:
-            (<Alarm> session.alarm).watch(waiter, session.limits.idle_timeout_s)
+        if session.caller.is_quiet() and not session.sites.draining:
+            session.alarm.watch(waiter, session.limits.idle_timeout_s)
             return True
         return self.asked()
+
+
+cdef object _columns(Standing session, Plan plan, prepared, results):
+    """`Extended._columns` of a statement whose plan holds: then what is known of tables is fresh, and the rules are the plan's."""
+    columns = prepared.columns
+    if columns is None:
+        return None
+    if columns:
+        # Attack: have a statement described, and another session take its table away: it runs on the next one of that name.
+        if plan._rules:
+            return None
+        # Attack: have it described, and then SET search_path: see formats.py.
+        if plan._tables and prepared.version != session.origins.version:
+            return None
+    known = (<dict?> prepared.formatted).get(results)
+    return _formatted(prepared, results, session.origins) if known is None else known

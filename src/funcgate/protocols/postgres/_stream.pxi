@@ -85,20 +85,27 @@ cdef class Stream:
         if taker is not None:
             if (<Quick> taker).asked() if type(taker) is Quick else taker():
                 return
-        self.wake()
+        self.ring()
 
-    cpdef wake(self):
+    def wake(self):
+        self.ring()
+
+    cdef int ring(self) except -1:
         waiter, self.waiter = self.waiter, None
         if waiter is None:
-            return
+            return 0
         if isinstance(waiter, Drive):
             (<Drive> waiter).fire(None)
         elif not waiter.done():
             waiter.set_result(None)
+        return 0
+
+    cdef bint is_empty(self):
+        return PyByteArray_GET_SIZE(self._buffer) == self._at
 
     @property
     def empty(self):
-        return PyByteArray_GET_SIZE(self._buffer) == self._at
+        return self.is_empty()
 
     cdef bint is_quiet(self):
         return (
@@ -114,35 +121,51 @@ cdef class Stream:
     def full(self):
         return self._drained is not None
 
-    cpdef int kind(self):
+    def kind(self):
+        return self.comes()
+
+    cdef int comes(self):
         if self._at < PyByteArray_GET_SIZE(self._buffer):
             return <unsigned char> PyByteArray_AS_STRING(self._buffer)[self._at]
         return -1
 
-    cpdef bytes whole(self, Py_ssize_t most):
+    def whole(self, Py_ssize_t most):
+        return self.all_of(most)
+
+    cdef bytes all_of(self, Py_ssize_t most):
         cdef Py_ssize_t size = PyByteArray_GET_SIZE(self._buffer)
         cdef const char* raw = PyByteArray_AS_STRING(self._buffer)
         if size < 6 or size - self._at > most or memcmp(raw + size - 6, b"Z\0\0\0\5", 5):
             return b""
         return PyBytes_FromStringAndSize(raw + self._at, size - self._at)
 
-    cpdef ahead(self):
+    def ahead(self):
+        return self.text()
+
+    cdef text(self):
         return _query(self._buffer, self._at, self._limits.get(QUERY, 0))
 
-    cpdef took(self, Py_ssize_t size):
+    def took(self, Py_ssize_t size):
+        self.drop(size)
+
+    cdef int drop(self, Py_ssize_t size) except -1:
         cdef Py_ssize_t at = self._at + size
         if size < 0 or at > PyByteArray_GET_SIZE(self._buffer):
             raise ValueError("more than there is")
         self._wanted = 0
         if at == PyByteArray_GET_SIZE(self._buffer):
-            self._buffer.clear()
+            PyByteArray_Resize(self._buffer, 0)
             at = 0
         elif at > COMPACT:
             del self._buffer[:at]
             at = 0
         self._at = at
+        return 0
 
-    cpdef arrival(self, double within_s=0.0):
+    def arrival(self, double within_s=0.0):
+        return self.coming(within_s)
+
+    cdef coming(self, double within_s):
         if self.ended:
             raise _Ended
         if self.prompt is None:
@@ -154,7 +177,11 @@ cdef class Stream:
             self._alarm.watch(waiter, within_s)
         return waiter
 
-    cpdef write(self, data):
+    def write(self, data):
+        self.put(data)
+
+    cdef int put(self, data) except -1:
         if self.transport is None or self.ended:
             raise _Ended
         self.transport.write(data)
+        return 0

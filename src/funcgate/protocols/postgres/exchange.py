@@ -8,7 +8,7 @@ from hashlib import sha256
 from time import time
 from typing import Any, Protocol
 
-from funcgate.core.budget import Accounts
+from funcgate.core.budget import Spending
 from funcgate.core.call import Call, Permit, Shared
 from funcgate.core.ids import new_id
 from funcgate.core.lease import Lease
@@ -32,7 +32,7 @@ class Sites:
     site: PostgresSite
     limits: SessionLimits
     draining: bool
-    accounts: Accounts
+    accounts: Spending
 
     def detach(self, work: object) -> None:
         """Let something that must not be cut off run on."""
@@ -63,7 +63,7 @@ class Speaker(Protocol):
     def site(self) -> PostgresSite: ...
 
     held: list[bytes]
-    accounts: Accounts
+    accounts: Spending
 
     def session_of(self, principal: Principal) -> str: ...
 

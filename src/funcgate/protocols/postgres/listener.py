@@ -3,11 +3,12 @@
 import asyncio
 import hmac
 import ipaddress
+import socket
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from funcgate.core.budget import Accounts
+from funcgate.core.budget import Accounts, Spending
 from funcgate.core.meter import Meter
 from funcgate.core.principal import RawToken
 from funcgate.core.refusal import Code
@@ -25,14 +26,21 @@ _MOST_PACKETS = 3  # before the startup packet: TLS, GSSAPI
 
 
 class PostgresListener(Sites):
-    """Serves callers. Assign `site` to swap everything that a configuration decides."""
+    """Serves callers. Assign `site` to swap everything that a configuration decides.
+
+    Of several processes with a listener each, `share` is this one's number and how many there are: what it numbers its sessions
+    by; `elsewhere` gets the cancel requests for sessions of the others.
+    """
 
     def __init__(self, gateway: Gateway, meter: Meter, limits: SessionLimits, site: PostgresSite) -> None:
         self.limits = limits
         self.site = site
         self.draining = False
-        self.accounts = Accounts()
+        self.accounts: Spending = Accounts()
         self.port = 0
+        self.share = (0, 1)
+        self.elsewhere: Callable[[int, bytes], None] = lambda pid, secret: None
+        self.on_closed: Callable[[], None] = lambda: None
         self._gateway = gateway
         self._meter = meter
         self._tls: ssl.SSLContext | None = None
@@ -47,6 +55,16 @@ class PostgresListener(Sites):
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._accepted, host, port, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
+
+    async def take(self, connected: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Serve a connection that was accepted elsewhere. Raises `OSError`."""
+        self._tls = tls
+        await asyncio.get_running_loop().connect_accepted_socket(self._accepted, connected)
+
+    @property
+    def open(self) -> int:
+        """Connections that are open. `on_closed` is called whenever there are fewer."""
+        return len(self._tasks)
 
     def detach(self, work: Coroutine[Any, Any, None]) -> None:  # type: ignore[override]
         task = asyncio.ensure_future(work)
@@ -79,10 +97,14 @@ class PostgresListener(Sites):
         caller = Channel({frontend.PASSWORD[0]: _MAX_TOKEN})
         task = asyncio.ensure_future(self._serve(caller))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
         caller.on_lost.add_done_callback(lambda _: task.cancel())
         self._meter.open_connections += 1
         return caller
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self.on_closed()
 
     async def _serve(self, caller: Channel) -> None:
         session: Session | None = None
@@ -125,7 +147,11 @@ class PostgresListener(Sites):
             packet = await caller.packet()
             code = frames.packet_code(packet)
             if code == frames.CANCEL_REQUEST:
-                self._cancel(*frames.read_cancel(packet))
+                pid, secret = frames.read_cancel(packet)
+                if self._is_mine(pid):
+                    self.cancel(pid, secret)
+                else:
+                    self.elsewhere(pid, secret)
                 return None
             if code == frames.GSSENC_REQUEST:
                 caller.write(b"N")
@@ -193,11 +219,16 @@ class PostgresListener(Sites):
 
     def _session(self, caller: Channel, target: PostgresTarget, token: bytes) -> Session:
         session = Session(self._gateway, self, caller, _peer(caller), target, RawToken(token) if token else None)
-        while session.key[0] in self._sessions:
+        while session.key[0] in self._sessions or not self._is_mine(session.key[0]):
             session.renew_key()
         return session
 
-    def _cancel(self, pid: int, secret: bytes) -> None:
+    def _is_mine(self, pid: int) -> bool:
+        number, of = self.share
+        return pid % of == number
+
+    def cancel(self, pid: int, secret: bytes) -> None:
+        """Cancel what runs in the session with this key, if there is one."""
         # Attack: guess the key of somebody else's session and cancel its statements.
         session = self._sessions.get(pid)
         if session is not None and hmac.compare_digest(session.key[1], secret):

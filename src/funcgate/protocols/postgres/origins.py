@@ -18,6 +18,7 @@ from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Malformed
 
 from .shape import Hiding
+from .standing import Knowledge
 from .upstream import Upstream
 
 _FRESH_S = 30.0
@@ -39,7 +40,7 @@ class _Known(Struct):
     calls: frozenset[str] | None = None
 
 
-class Origins:
+class Origins(Knowledge):
     """One session's knowledge of tables and views. `version` is another one whenever it may be another knowledge."""
 
     def __init__(self) -> None:

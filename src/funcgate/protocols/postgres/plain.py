@@ -55,6 +55,10 @@ class Plan(Struct):
         return self.site is session.sites.site and self.version == origins.version and monotonic() < origins.until
 
 
+if not TYPE_CHECKING and _drive is not None:
+    PurePlan, Plan = Plan, _drive.Plan
+
+
 def plan_of(session: Speaker, target: PostgresTarget, sql: str, prepared: Prepared) -> Plan | None:
     """The plan of a statement; None for one that is not plain, or of which too little is known yet. `sql` is "" for the text of
     a simple query, which is another one each time."""

@@ -6,14 +6,17 @@ All else is taken message by message (extended.py), with the same outcome.
 from collections.abc import Sequence
 
 from funcgate.catalog.sql import Statement
+from funcgate.core.native import half
 from funcgate.wire.postgres import frontend
 
 from .extended import Extended
+from .formats import formatted
 from .plain import Plain, Plan, plan_of
 from .statement import Portal, Prepared, Sending
 
 _BOUND, _DESCRIBED, _DESCRIBED_FOR_US = ("2",), ("2", "T"), ("2", "-T")
 _UNNAMED = (("P", ""),)
+_native = half("funcgate.protocols.postgres._drive")
 
 
 class Runs(Extended):
@@ -109,3 +112,7 @@ def _expected(portal: Portal, found: frontend.Run) -> tuple[Sequence[str], bytes
         return _BOUND, data
     head = len(data) - len(frontend.EXECUTE_AND_SYNC)  # the rows cannot be read without it
     return _DESCRIBED_FOR_US, data[:head] + frontend.DESCRIBE_UNNAMED + data[head:]
+
+
+if _native is not None:
+    _native.runs_are(Portal, frontend.Bind, formatted, frontend.DESCRIBE_UNNAMED)

@@ -29,6 +29,7 @@ from .plain import Plain, Plan, plan_of
 from .quick import quick_of
 from .runs import Runs
 from .script import run_script
+from .standing import Standing
 from .statement import Prepared, Sending, StatementExchange
 from .target import PostgresSite, PostgresTarget, SessionLimits
 from .upstream import Upstream
@@ -43,7 +44,7 @@ _CANCELLED = backend.error("ERROR", "57014", "canceling statement due to user re
 _QUIET = frozenset({frontend.COPY_DATA, frontend.COPY_DONE, frontend.COPY_FAIL})
 
 
-class Session:
+class Session(Standing):
     """One caller, one connection to a database. `settings` names what SET statements made of the session."""
 
     def __init__(

@@ -14,7 +14,7 @@ from funcgate.core.ports import CallerGone
 from funcgate.core.principal import Principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
-from funcgate.core.turn import TURN
+from funcgate.core.turn import AT_ONCE, TURN
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Frame, Malformed
@@ -158,7 +158,7 @@ class StatementExchange(PostgresExchange):
             raise TypeError("a statement that was never resolved")
         permit.spend(call.digest)
         if self._function not in _WITHOUT_ROWS:
-            self._spend(0, 0)
+            await self._spend(0, 0)
         masker = self._site.snapshot.maskers(call.function)
         rules = self.session.target.columns(call.function)
         statement = self.prepared.statement
@@ -234,7 +234,7 @@ class StatementExchange(PostgresExchange):
             channel.took(len(data))
             upstream.state = data[-1:]
             self.session.awaiting_ready = self.session.dirty = False
-            self._spend(self._known().rows, len(body))
+            await self._spend(self._known().rows, len(body))
         return body
 
     async def wait(self, what: Callable[[float], Awaitable[_T]]) -> _T:
@@ -270,7 +270,7 @@ class StatementExchange(PostgresExchange):
                     await TURN
                 continue
             if full:
-                self._spend(answer.rows, size)
+                await self._spend(answer.rows, size)
                 most = min(2 * most, _LARGEST) if monotonic() - since < _FAST_S else _PIECE
                 yield b"".join(gathered)
                 gathered, size, since = [], 0, monotonic()
@@ -287,7 +287,7 @@ class StatementExchange(PostgresExchange):
             size += len(line)
         self.session.dirty = False
         if gathered:
-            self._spend(answer.rows, size)
+            await self._spend(answer.rows, size)
             yield b"".join(gathered)
 
     def _rows(self, answer: Answer, most: int) -> bytes:
@@ -305,8 +305,9 @@ class StatementExchange(PostgresExchange):
         upstream.channel.took(size)
         return lines
 
-    def _spend(self, rows: int, size: int) -> None:
-        """Before so many bytes of lines go to the caller, and `rows` in all have come: may they? Raises `Refused`."""
+    def _spend(self, rows: int, size: int) -> Awaitable[None]:
+        """Before so many bytes of lines go to the caller, and `rows` in all have come: may they? Raises `Refused`, at once or
+        when awaited."""
         target, call = self.session.target, self.call
         limits = target.limits
         self._size += size
@@ -314,8 +315,10 @@ class StatementExchange(PostgresExchange):
             detail = f"the answer has more than {limits.max_rows} rows (max_rows) or {limits.max_response} bytes (max_response)"
             raise Refused(Code.BUDGET_EXCEEDED, private_detail=detail)
         if target.budgets and call is not None and self._function not in _WITHOUT_ROWS:
-            self.session.accounts.spend(target.name, target.budgets, call.principal, rows - self._counted, size)
+            new, self._counted = rows - self._counted, rows
+            return self.session.accounts.spend(target.name, target.budgets, call.principal, new, size)
         self._counted = rows
+        return AT_ONCE
 
     async def deliver(self, reply: Reply) -> None:
         """See `core.ports.Exchange`."""

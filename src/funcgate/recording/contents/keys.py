@@ -129,8 +129,9 @@ class KeyRing:
         if self._file is None or self._file.day != name:
             begin_with(self._data_dir, self._wrapping)
             self._file = DayFile(self._data_dir / "keys", name)
-        made = {place: self._pair(self._file, place, (day + 1) * _DAY_S) for place in places}
-        self._file.write()
+        with self._file.alone():  # each worker makes keys
+            made = {place: self._pair(self._file, place, (day + 1) * _DAY_S) for place in places}
+            self._file.write()
         return made
 
     def _pair(self, file: DayFile, place: Place, until: float) -> Keys:

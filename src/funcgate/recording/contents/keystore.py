@@ -5,10 +5,13 @@ It never sees a key in the clear. A name says where its line is, so that one key
 
 import base64
 import errno
+import fcntl
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +25,7 @@ WRAPPED_CHARS = 80  # base64 of nonce (12), key (32) and tag (16)
 SHREDDED = "A" * WRAPPED_CHARS
 MAX_LINE = 64 << 10
 MAX_OPEN_FILES = 16
+TURN_S = 10.0  # for which a process waits for another one that appends just now
 _NAME = re.compile(r"([0-9a-f]{4})([0-9a-f]{10})[0-9a-f]{6}")
 _EPOCH = date(1970, 1, 1)
 _DAY = re.compile(r"(\d{4}-\d\d-\d\d)\.jsonl")
@@ -63,7 +67,8 @@ _decode = msgspec.json.Decoder(KeyLine).decode
 
 
 class KeyStore:
-    """``data_dir/keys/YYYY-MM-DD.jsonl``. One process appends; any may read and shred. Not for several threads at once."""
+    """``data_dir/keys/YYYY-MM-DD.jsonl``. The gateway's processes append, one at a time (`DayFile.alone`); any may read and
+    shred. Not for several threads at once."""
 
     def __init__(self, data_dir: Path) -> None:
         self.folder = data_dir / "keys"
@@ -144,13 +149,30 @@ class KeyStore:
 
 
 class DayFile:
-    """The file that keys of one day are appended to. `add` names keys; `write` makes the named ones durable."""
+    """The file that keys of one day are appended to. `add` names keys; `write` makes the named ones durable. Where other
+    processes append to it, both within `alone`."""
 
     def __init__(self, folder: Path, day: str) -> None:
         self._path = folder / f"{day}.jsonl"
         self.day = day
         self._end = -1  # of what is durable; below 0: look first
         self._new = bytearray()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other process appends meanwhile. Raises `OSError` when it is not one's turn in `TURN_S` seconds.
+
+        A process that is killed leaves the lock, and of its line what `add` cuts off: nobody had its key yet.
+        """
+        make_folder(self._path.parent)
+        number = os.open(self._path.parent / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            _lock(number, time.monotonic() + TURN_S)
+            if self._end >= 0 and self._end != _length(self._path):
+                self._end = -1  # others wrote: look again
+            yield
+        finally:
+            os.close(number)
 
     def add(self, session: str, target: str, cls: str) -> KeyInfo:
         """A name for a new key, whose line must be given to `put` next. Raises `OSError`."""
@@ -193,6 +215,24 @@ class DayFile:
                 file.truncate(whole)
                 os.fsync(file.fileno())
         return whole
+
+
+def _lock(number: int, until: float) -> None:
+    while True:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise OSError(errno.EBUSY, "another process holds the file of content keys") from None
+            time.sleep(0.001)
+
+
+def _length(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def line_of(info: KeyInfo, wrapped: bytes) -> KeyLine:

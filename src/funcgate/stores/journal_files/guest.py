@@ -4,13 +4,12 @@ It trusts nothing that the other process says but what its own calls were. Each 
 on the disk, was refused, or waits in this process for the disk to work again.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.native import half
-from funcgate.core.refusal import Code, Refused
+from funcgate.core.refusal import Refused
 from funcgate.core.reply import Outcome
 from funcgate.stores.parcels import Forged, entries_of, groups_of, head_of, judged, stamp, stamp_judged
 from funcgate.stores.told import No, Told, Written, encode
@@ -85,6 +84,10 @@ class Guest:
     def waited_for(self) -> bool:
         """Whether anybody there waits: what a dead process was never told is kept like a note."""
         return self.here and not self._relaxed
+
+    def owns(self, call: str) -> bool:
+        """Whether this is a call that it began and did not end."""
+        return call in self.open
 
     def tell(self, status: Status) -> None:
         """What state the journal is in."""

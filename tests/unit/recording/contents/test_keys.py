@@ -3,6 +3,8 @@
 import asyncio
 import fcntl
 import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from funcgate.core.refusal import Code, Refused
-from funcgate.recording.contents import ContentError, KeyStore, WrongKey, rewrap
+from funcgate.recording.contents import ContentError, KeyStore, WrongKey, keystore, rewrap
 from funcgate.recording.contents.errors import Altered
 from funcgate.recording.contents.keys import KeyRing
 from funcgate.recording.contents.keystore import SHREDDED
@@ -19,6 +21,19 @@ from funcgate.recording.contents.wrapping import Wrapping, begin_with
 
 NOW = 1_795_000_000.0  # 2026-11-18
 DAY = "2026-11-18"
+MAKER = """
+import asyncio, pathlib, sys
+from concurrent.futures import ThreadPoolExecutor
+from funcgate.recording.contents.keys import KeyRing
+
+async def main():
+    with ThreadPoolExecutor(1) as threads:
+        ring = KeyRing(pathlib.Path(sys.argv[1]), bytes.fromhex(sys.argv[2]), threads)
+        for number in range(40):
+            print((await ring.make(f"{sys.argv[3]}{number}", "shop")).content_name)
+
+asyncio.run(main())
+"""
 
 
 def ring(folder: Path, key: bytes, work: Callable[[KeyRing], Awaitable[Any]], **options: Any) -> Any:
@@ -173,6 +188,40 @@ def test_a_disk_that_fails_refuses_and_recovers(tmp_path: Path, key: bytes, monk
     line = KeyStore(tmp_path).line(name)
     assert line is not None
     Wrapping(key).unwrap(line)
+
+
+def test_several_processes_make_keys_at_the_same_time(tmp_path: Path, key: bytes) -> None:
+    """Each key is found under its name: no process wrote where another one's line was to be."""
+    children = [
+        subprocess.Popen([sys.executable, "-c", MAKER, str(tmp_path), key.hex(), which], stdout=subprocess.PIPE)
+        for which in "abc"
+    ]
+    names = [name for child in children for name in child.communicate(timeout=60)[0].decode().split()]
+    assert [child.returncode for child in children] == [0, 0, 0]
+    store, wrapping = KeyStore(tmp_path), Wrapping(key)
+    assert len(set(names)) == 3 * 40
+    for name in names:
+        line = store.line(name)
+        assert line is not None, name
+        wrapping.unwrap(line)
+    assert len(list(store.list())) == 2 * 3 * 40
+
+
+def test_a_process_that_holds_the_file_for_long_is_not_waited_for(
+    tmp_path: Path, key: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(tmp_path, key, ("a", "shop"))
+    monkeypatch.setattr(keystore, "TURN_S", 0.05)
+
+    async def work(keys: KeyRing) -> None:
+        with pytest.raises(Refused) as refused:
+            await keys.make("b", "shop")
+        assert refused.value.code is Code.JOURNAL_UNAVAILABLE
+
+    with (tmp_path / "keys" / "lock").open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        ring(tmp_path, key, work)
+    assert len(made(tmp_path, key, ("c", "shop"))) == 1
 
 
 @pytest.mark.parametrize("torn", [0.01, 0.2, 0.9, 0.999])

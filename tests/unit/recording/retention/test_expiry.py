@@ -442,9 +442,11 @@ def test_content_that_a_killed_writer_left_does_not_stay(house: House) -> None:
 
 
 def test_an_answer_that_is_nested_deeply_keeps_nothing(house: House) -> None:
-    """Attack: a target answers so that the line can hardly be read, and its segment, and all that a hold may cover, stays."""
+    """Attack: a target answers so that the line can hardly be read, and its segment, and all that a hold may cover, stays.
+
+    As deep as lines could be when the limit was Python 3.11's."""
     house.call("s~1")
-    deep = Entry(kind=Kind.CHUNK, call="c", session="s~1", function="shop.buy", body=Raw(b"[" * 1500 + b"]" * 1500))
+    deep = Entry(kind=Kind.CHUNK, call="c", session="s~1", function="shop.buy", body=Raw(b"[" * 990 + b"]" * 990))
     house.write(deep)
     house.admin(what="hold", principal="corp/bob", reason="another matter")
     held = house.call("s~2", who="bob")

@@ -1,0 +1,80 @@
+# The compiled halves of call.py (`Shared`, `Permit`) and marks.py.
+
+from cpython.dict cimport PyDict_Clear, PyDict_Size
+from cpython.long cimport PyLong_FromVoidPtr
+from cpython.unicode cimport PyUnicode_Compare
+
+cdef extern from *:
+    """
+    #include <time.h>
+    static long long monotonic_ns(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (long long)now.tv_sec * 1000000000 + now.tv_nsec;
+    }
+    """
+    long long monotonic_ns()
+
+cdef enum:
+    STEPS = 9  # as meter.STEPS
+    MOST_READERS = 64
+
+
+cdef class Marks:
+    """See marks.py."""
+
+    cdef long long at[STEPS]
+    cdef readonly long long since
+
+    def __cinit__(self):
+        self.since = monotonic_ns()  # of the same clock as time.perf_counter_ns
+
+    def over(self, int step):
+        if not 0 <= step < STEPS:
+            raise IndexError
+        self.at[step] = monotonic_ns()
+
+    def __iter__(self):
+        return iter([self.at[step] for step in range(STEPS)])
+
+
+cdef class Shared:
+    """See `call.Shared`."""
+
+    cdef readonly object args
+    cdef readonly dict _known
+
+    def __init__(self, args):
+        self.args = args
+        self._known = {}
+
+    def recall(self, reader):
+        cdef PyObject* found = PyDict_GetItem(self._known, PyLong_FromVoidPtr(<void*> reader))
+        if found is NULL or (<tuple> <object> found)[0] is not reader:
+            return None
+        return (<tuple> <object> found)[1]
+
+    def remember(self, reader, value):
+        if PyDict_Size(self._known) >= MOST_READERS:
+            PyDict_Clear(self._known)
+        self._known[PyLong_FromVoidPtr(<void*> reader)] = reader, value
+
+
+cdef class Permit:
+    """See `call.Permit`."""
+
+    cdef readonly object call_id
+    cdef readonly str digest
+    cdef bint _spent
+
+    def __init__(self, call_id, str digest not None):
+        self.call_id = call_id
+        self.digest = digest
+        self._spent = False
+
+    def spend(self, str digest not None):
+        # Attack: approve one request, send another; or send the approved one twice.
+        if self._spent or PyUnicode_Compare(digest, self.digest) != 0:
+            from funcgate.core.call import PermitError
+            raise PermitError("the permit was spent, or is for other bytes")
+        self._spent = True

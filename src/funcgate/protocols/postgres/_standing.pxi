@@ -1,0 +1,209 @@
+# The compiled halves of standing.py and of plain.py's `Plan`. See there.
+
+cdef enum:
+    MOST_TOLD = 1024
+
+
+cdef class Knowledge:
+    cdef public long long version
+    cdef public double until
+
+
+cdef class Standing:
+    cdef public object client
+    cdef public Stream caller
+    cdef public object upstream
+    cdef public object limits
+    cdef public object token
+    cdef public object target
+    cdef public object role
+    cdef public object gateway
+    cdef public object sites
+    cdef public Knowledge origins
+    cdef public object extended
+    cdef public object handles
+    cdef public list held
+    cdef public Alarm alarm
+    cdef public dict plans
+    cdef public tuple _named
+    cdef public bint awaiting_ready
+    cdef public bint unsynced
+    cdef public bint dirty
+
+
+cdef class Plan:
+    """With what follows from the target, the site and the statement, none of which changes."""
+
+    cdef readonly object statement
+    cdef readonly object shared
+    cdef readonly object site
+    cdef readonly object target
+    cdef readonly object function
+    cdef readonly str head
+    cdef readonly object hiding
+    cdef readonly object types
+    cdef readonly bint strict
+    cdef readonly long long version
+    cdef object _name
+    cdef object _kind
+    cdef object _begun  # a digest's beginning
+    cdef object _sql  # None: the text tells it
+    cdef dict _args
+    cdef dict _known
+    cdef bint _roles
+    cdef bint _budgets
+    cdef bint _rules
+    cdef bint _tables
+    cdef Py_ssize_t _parameters
+    cdef Py_ssize_t _max_response
+    cdef Py_ssize_t _max_rows
+    cdef double _timeout_s
+    cdef double _first_byte_s
+
+    def __init__(self, statement, shared, site, target, function, str head not None, hiding, types, strict, version):
+        self.statement, self.shared, self.site, self.target = statement, shared, site, target
+        self.function, self.head, self.hiding, self.types = function, head, hiding, types
+        self.strict, self.version = strict, version
+        limits = target.limits
+        self._name, self._kind, self._begun = target.name, statement.function, _sha256(head.encode())
+        self._sql = None if statement.template else statement.args["sql"]
+        self._args = {**shared.args, "sql": None, "parameters": None}
+        self._known = hiding.known
+        self._roles, self._budgets, self._rules = target.roles is not None, bool(target.budgets), bool(hiding.rules)
+        self._tables = bool(statement.read_names or statement.written_names)
+        self._parameters = statement.parameters
+        self._max_response, self._max_rows = min(limits.max_response, MOST), min(limits.max_rows, MOST)
+        self._timeout_s, self._first_byte_s = limits.timeout_s, limits.first_byte_timeout_s
+
+    def holds(self, Standing session not None):
+        """See `plain.Plan`."""
+        return self.holds_now(session)
+
+    cdef bint holds_now(self, Standing session) except -1:
+        return (
+            self.version == session.origins.version and self.site is session.sites.site
+            and monotonic_s() < session.origins.until
+        )
+
+    cdef digest(self, bytes rest):
+        """``sha256:HEX`` of the head and the rest."""
+        cdef bytes found
+        cdef const unsigned char* raw
+        cdef char* into
+        cdef Py_ssize_t at
+        digest = self._begun.copy()
+        digest.update(rest)
+        found = digest.digest()
+        if PyBytes_GET_SIZE(found) != 32:
+            raise ValueError("another digest")
+        raw = <const unsigned char*> PyBytes_AS_STRING(found)
+        text = PyUnicode_New(71, 127)
+        into = PyUnicode_1BYTE_DATA(text)
+        memcpy(into, b"sha256:", 7)
+        for at in range(32):
+            into[7 + 2 * at] = HEX[raw[at] >> 4]
+            into[8 + 2 * at] = HEX[raw[at] & 15]
+        return text
+
+
+cdef const char* HEX = b"0123456789abcdef"
+cdef object MOST = 1 << 62
+
+
+cdef Py_ssize_t _codes(char* into, Py_ssize_t at, tuple codes) except -1:
+    """The `repr` of format codes, which are one digit; where it ends, 0 where it is not sure to have room."""
+    cdef Py_ssize_t place, count = PyTuple_GET_SIZE(codes)
+    cdef long code
+    if at + 3 * count + 3 > MOST_TOLD:
+        return 0
+    into[at] = c"("
+    at += 1
+    for place in range(count):
+        code = <object> PyTuple_GET_ITEM(codes, place)
+        if code < 0 or code > 9:
+            return 0
+        if place:
+            into[at] = c","
+            into[at + 1] = c" "
+            at += 2
+        into[at] = 48 + <int> code
+        at += 1
+    if count == 1:
+        into[at] = c","
+        at += 1
+    into[at] = c")"
+    return at + 1
+
+
+cdef Py_ssize_t _quoted(char* into, Py_ssize_t at, const char* text, Py_ssize_t size) noexcept:
+    """Between quotes, as `repr` has it; where that ends, 0 for a text that it has otherwise, or that there is no room for."""
+    cdef Py_ssize_t place
+    cdef unsigned char byte
+    if at + size + 2 > MOST_TOLD:
+        return 0
+    into[at] = c"'"
+    at += 1
+    for place in range(size):
+        byte = text[place]
+        if byte < 0x20 or byte > 0x7E or byte == c"'" or byte == c"\\":
+            return 0
+        into[at + place] = byte
+    into[at + size] = c"'"
+    return at + size + 1
+
+
+cdef bytes _told_values(tuple formats, tuple values, tuple results):
+    """``repr((formats, values, results))`` and a bracket, as bytes; None for values that are long, or not plain."""
+    cdef char into[MOST_TOLD + 16]
+    cdef Py_ssize_t at, place, count = PyTuple_GET_SIZE(values)
+    into[0] = c"("
+    at = _codes(into, 1, formats)
+    if not at:
+        return None
+    memcpy(into + at, b", (", 3)
+    at += 3
+    for place in range(count):
+        value = <object> PyTuple_GET_ITEM(values, place)
+        if at + 8 > MOST_TOLD:
+            return None
+        if place:
+            into[at] = c","
+            into[at + 1] = c" "
+            at += 2
+        if value is None:
+            memcpy(into + at, b"None", 4)
+            at += 4
+            continue
+        into[at] = c"b"
+        at = _quoted(into, at + 1, PyBytes_AS_STRING(<bytes?> value), PyBytes_GET_SIZE(value))
+        if not at:
+            return None
+    if count == 1:
+        into[at] = c","
+        at += 1
+    memcpy(into + at, b"), ", 3)
+    at = _codes(into, at + 3, results)
+    if not at:
+        return None
+    memcpy(into + at, b"))", 2)
+    return PyBytes_FromStringAndSize(into, at + 2)
+
+
+cdef bytes _told_text(str sql):
+    """``f"{sql!r}, (), ())"`` as bytes; None for a text that is long, or not plain."""
+    cdef char into[MOST_TOLD + 16]
+    cdef Py_ssize_t size, at
+    cdef const char* raw
+    if not sql.isascii():
+        return None
+    raw = PyUnicode_AsUTF8AndSize(sql, &size)
+    at = _quoted(into, 0, raw, size)
+    if not at:
+        return None
+    memcpy(into + at, b", (), ())", 9)
+    return PyBytes_FromStringAndSize(into, at + 9)
+
+
+def told(sql, formats, values, results):
+    """For tests: what `_told_values` gives, that of `_told_text` with a text."""
+    return _told_values(formats, values, results) if sql is None else _told_text(sql)
