@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import resource
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from msgspec import Raw
+from tests.support.joined import Wire, joined
 
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.refusal import Code, Refused
@@ -21,7 +23,6 @@ from funcgate.stores.journal_files import FileJournal, Forged, State
 from funcgate.stores.journal_files.folder import free_bytes
 from funcgate.stores.journal_shared import SharedJournal
 from funcgate.stores.parcels import Group, Head, packed
-from tests.support.joined import Wire, joined
 
 Make = Callable[..., FileJournal]
 Read = Callable[[Path], list[Entry]]
@@ -30,6 +31,10 @@ A, W, D, C, E = Kind.ARRIVED, Kind.ALLOWED, Kind.DENIED, Kind.CHUNK, Kind.ENDED
 
 def entry(kind: Kind, call: str, size: int = 0) -> Entry:
     return Entry(kind=kind, call=call, detail="x" * size)
+
+
+def content_of(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.glob("*.jsonl")))
 
 
 async def until(true: Callable[[], bool], deadline_s: float = 10) -> None:
@@ -94,7 +99,7 @@ def test_always_is_done_when_it_is_on_the_disk(folder: Path, journal_in: Make) -
         async with joined(journal) as wire:
             for number in range(20):
                 await wire.shared.append(entry(A, f"c{number}"))
-                assert b'"call":"c%d"' % number in b"".join(path.read_bytes() for path in folder.glob("*.jsonl"))
+                assert b'"call":"c%d"' % number in content_of(folder)
         await journal.close()
 
     asyncio.run(play())
@@ -176,7 +181,7 @@ def test_a_disk_that_fails_and_comes_back(folder: Path, journal_in: Make, sync: 
             shared.note(entry(E, "before"))
             await until(lambda: shared.depth == 0)
             assert journal.depth == (1 if sync == "always" else 3)  # kept there
-            folder.mkdir()
+            os.mkdir(folder)
             await until(lambda: shared.status.healthy)
             await shared.append(entry(A, "after"), entry(W, "after"))
             await shared.flush()
@@ -184,7 +189,7 @@ def test_a_disk_that_fails_and_comes_back(folder: Path, journal_in: Make, sync: 
         await journal.close()
 
     asyncio.run(play())
-    lines = b"".join(path.read_bytes() for path in sorted(folder.glob("*.jsonl"))).rstrip(b"\0").splitlines()
+    lines = content_of(folder).rstrip(b"\0").splitlines()
     told = [(call, kind) for call in ("before", "refused", "passed", "nobody", "after") for kind in (A, W, D, E)
             if any(f'"kind":"{kind}","call":"{call}"'.encode() in line for line in lines)]  # fmt: skip
     passed = [("passed", A), ("passed", W)] if sync == "interval" else []
@@ -204,7 +209,7 @@ def test_a_caller_that_went_away_before_its_arrival_was_refused_has_no_end(folde
             await until(lambda: wire.shared.status.state is State.FAILED)
             wire.shared.note(entry(E, "gone"))  # and once more, later
             await until(lambda: wire.shared.depth == 0)
-            folder.mkdir()
+            os.mkdir(folder)
             await until(lambda: wire.shared.status.healthy)
         await journal.close()
 
@@ -212,7 +217,7 @@ def test_a_caller_that_went_away_before_its_arrival_was_refused_has_no_end(folde
         await wire.shared.append(entry(A, call), entry(W, call))
 
     asyncio.run(play())
-    assert b'"gone"' not in b"".join(path.read_bytes() for path in folder.glob("*.jsonl"))
+    assert b'"gone"' not in content_of(folder)
 
 
 def test_what_a_guest_wrote_before_it_died_is_kept_through_a_failure(folder: Path, journal_in: Make) -> None:
@@ -225,16 +230,17 @@ def test_what_a_guest_wrote_before_it_died_is_kept_through_a_failure(folder: Pat
         await until(lambda: wire.shared.status.healthy)
         shutil.rmtree(folder)
         wire.shared.append(entry(A, "dying"), entry(W, "dying"))
-        while not wire.guest.open:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the parcel is sent
+        await asyncio.sleep(0)  # and taken
+        assert wire.guest.open == {"dying"}
         assert wire.cut() == 1
         await until(lambda: journal.status.state is State.FAILED)
-        folder.mkdir()
+        os.mkdir(folder)
         await until(lambda: journal.status.healthy)
         await journal.close()
 
     asyncio.run(play())
-    lines = b"".join(path.read_bytes() for path in sorted(folder.glob("*.jsonl"))).rstrip(b"\0").splitlines()
+    lines = content_of(folder).rstrip(b"\0").splitlines()
     kinds = [line.split(b'"kind":"')[1].split(b'"')[0] for line in lines if b'"call":"dying"' in line]
     assert kinds == [b"arrived", b"allowed", b"ended"]
 
