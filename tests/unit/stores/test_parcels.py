@@ -278,8 +278,8 @@ def test_all_that_a_worker_of_ours_sends_comes_back(args: Any, text: str, status
         args=Raw(encoded), policy=Decided((text.encode("utf-8", "replace").decode(),), "v"), status=status,
         outcome=Outcome.COMPLETE, body=text.encode("utf-8", "replace").decode(), masked={"a": 1}, fields=(("a", "b"),),
     )  # fmt: skip
-    packed = bytearray(HEAD.pack(1, True) + GROUP.pack(True, 1))
-    lines.pack_lines(packed, (entry,))
+    packed = bytearray(HEAD.pack(1, True))
+    lines.pack_lines(packed, (entry,), True)
     outcome = both(bytes(packed), open_=(MINE,))
     assert outcome != ("forged",)
     entry.seq, entry.at = 42, AT
@@ -297,8 +297,8 @@ def test_all_that_a_worker_of_ours_sends_comes_back(args: Any, text: str, status
                           status=st.integers(0, 1 << 70))))  # fmt: skip
 def test_packed_alike(entries: list[Entry]) -> None:
     pure, compiled = bytearray(b"x"), bytearray(b"x")
-    lines._pack_lines(pure, entries)
-    lines.pack_lines(compiled, entries)
+    lines._pack_lines(pure, tuple(entries), bool(entries))
+    lines.pack_lines(compiled, tuple(entries), bool(entries))
     assert compiled == pure
 
 

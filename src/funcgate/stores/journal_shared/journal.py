@@ -20,7 +20,7 @@ from funcgate.core.turn import TURN
 from funcgate.stores.journal_files.kept import thin
 from funcgate.stores.journal_files.state import State, Status
 from funcgate.stores.lines import pack_lines
-from funcgate.stores.parcels import GROUP, HEAD, MOST_LINES
+from funcgate.stores.parcels import HEAD, MOST_LINES
 from funcgate.stores.told import Written, told_of, written_of
 
 LAG_S = 0.001
@@ -181,8 +181,7 @@ class SharedJournal:
     def _add(self, entries: tuple[Entry, ...], waiter: asyncio.Future[None] | None) -> None:
         parcel = self._parcel
         before = len(parcel) if self._groups else 0
-        parcel += GROUP.pack(waiter is not None, len(entries))
-        pack_lines(parcel, entries)
+        pack_lines(parcel, entries, waiter is not None)
         if waiter is not None:
             self._waiters[self._groups] = waiter
         self._groups += 1
