@@ -23,6 +23,7 @@ from funcgate.stores.journal_files import FileJournal, Forged, State
 from funcgate.stores.journal_files.folder import free_bytes
 from funcgate.stores.journal_shared import SharedJournal
 from funcgate.stores.parcels import Group, Head, packed
+from funcgate.stores.told import Told, encode
 
 Make = Callable[..., FileJournal]
 Read = Callable[[Path], list[Entry]]
@@ -421,8 +422,8 @@ def test_a_worker_that_sends_faster_than_the_disk_is_refused_and_then_its_notes_
         await journal.start()
         answers: list[bytes] = []
         guest = journal.guest(answers.append, shared.on_state, mark="")
-        for number in range(10):
-            assert shared.append(entry(A, f"c{number}")) is TURN
+        waiting = [shared.append(entry(A, f"c{number}")) for number in range(10)]
+        assert [one is TURN for one in waiting] == [True] * 5 + [False] * 5
         assert await code_of(lambda: shared.append(entry(A, "more"))) is Code.JOURNAL_OVERLOADED
         for number in range(12):
             shared.note(Entry(kind=E, call=f"c{number}", body=Raw(b'"body"')))
@@ -433,11 +434,49 @@ def test_a_worker_that_sends_faster_than_the_disk_is_refused_and_then_its_notes_
         for payload in sent:
             guest.take(payload)
         await until(lambda: bool(answers))
+        held = [one for one in waiting if isinstance(one, asyncio.Future)]
+        assert [one.done() for one in held] == [False] * 5
         for payload in answers:
             shared.on_written(payload)
         assert shared.depth == 0
+        assert [one.done() for one in held] == [True] * 5
         await shared.append(entry(A, "more"))
         await journal.close()
+
+    asyncio.run(play())
+
+
+def test_callers_that_are_faster_than_the_disk_are_slowed_and_not_refused(
+    folder: Path, journal_in: Make, entries_of: Read
+) -> None:
+    async def play() -> None:
+        journal = journal_in(folder, sync="interval", every_s=0.002)
+        await journal.start()
+        async with joined(journal, sync="interval", max_queue=100) as wire:
+
+            async def carry(name: str) -> None:
+                for number in range(50):
+                    await wire.shared.append(entry(A, f"{name}-{number}"), entry(W, f"{name}-{number}"))
+                    wire.shared.note(entry(E, f"{name}-{number}"))
+
+            await asyncio.gather(*(carry(str(n)) for n in range(8)))
+        await journal.close()
+
+    asyncio.run(play())
+    assert len([one for one in entries_of(folder) if one.kind is E]) == 400
+
+
+def test_who_is_slowed_down_goes_on_when_the_disk_fails(folder: Path) -> None:
+    async def play() -> None:
+        shared = SharedJournal(lambda payload: None, sync="interval", max_queue=3)
+        shared.on_state(encode(Told("healthy", "", "")))
+        assert shared.append(entry(A, "a")) is TURN
+        held = shared.append(entry(A, "b"))
+        assert isinstance(held, asyncio.Future)
+        shared.on_state(encode(Told("failed", "broken", "")))
+        await held
+        with pytest.raises(Refused):
+            shared.append(entry(A, "c"))
 
     asyncio.run(play())
 
