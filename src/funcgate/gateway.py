@@ -125,7 +125,9 @@ class Gateway:
         permit = Permit(call.id, call.digest)  # P1: "allowed" is on the disk by now
         marks.over(_RECORD)
 
-        lease = await snapshot.broker.lease(call.target)
+        lease = snapshot.broker.at_hand(call.target)
+        if lease is None:
+            lease = await snapshot.broker.lease(call.target)
         marks.over(_LEASE)
         reply = await exchange.send(permit, lease)
         marks.over(_SEND)

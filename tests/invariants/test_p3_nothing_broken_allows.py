@@ -95,6 +95,9 @@ class Parts:
     def decide(self, call: Call) -> Any:
         return self.decision
 
+    def at_hand(self, target: str) -> Lease | None:
+        return None
+
     async def lease(self, target: str) -> Lease:
         return NO_LEASE
 
@@ -151,7 +154,7 @@ ERRORS: list[BaseException] = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("step", ["recall", "identify", "decide", "lease", "mask_args"])
+@pytest.mark.parametrize("step", ["recall", "identify", "decide", "at_hand", "lease", "mask_args"])
 def test_a_part_that_fails_before_the_target_lets_nothing_through(step: str, error: BaseException) -> None:
     parts, wire = Parts(), Wire()
     setattr(parts, step, (fails_later if step in ("identify", "lease") else fails)(error))

@@ -101,6 +101,10 @@ class Masked(Protocol):
 class Broker(Protocol):
     """Target to Lease."""
 
+    def at_hand(self, target: str) -> Lease | None:
+        """The same as `lease` where it stays the same and is there without waiting; else None."""
+        ...
+
     async def lease(self, target: str) -> Lease:
         """A credential for one use of the target. Raises `Refused(target.unreachable)` when the source fails."""
         ...

@@ -2,9 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+
+from .native import half
+
+_native = half("funcgate.core._native")
 
 
 class RawToken:
@@ -42,6 +46,10 @@ class Tokens:
             return last
         self._hash, self._last = hashed, RawToken(value)
         return self._last
+
+
+if not TYPE_CHECKING and _native is not None:
+    _Tokens, Tokens = Tokens, _native.Tokens
 
 
 class VerifiedClaims(Struct, frozen=True):

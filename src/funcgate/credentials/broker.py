@@ -34,6 +34,7 @@ class Broker:
         relative to; `clock` counts seconds. Raises `Unusable` with everything that is wrong or missing."""
         self.warnings: list[Problem] = []
         self._fixed: dict[str, Lease] = {}
+        self.at_hand: Callable[[str], Lease | None] = self._fixed.get
         self._files: dict[str, FileCredential] = {}
         problems: list[Problem] = []
         for target, (spec, where) in specs.items():

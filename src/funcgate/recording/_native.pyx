@@ -210,5 +210,6 @@ cdef class Fields:
         return self._slow(pairs) if found is None else found
 
 
+include "_args.pxi"
 include "_tape.pxi"
 include "_passage.pxi"

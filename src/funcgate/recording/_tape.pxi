@@ -95,7 +95,9 @@ def tape_of(masked, limit, call, append):
 
 cdef bytes encoded_args(args):
     """`tape.encode_args`."""
-    cdef bytes encoded
+    cdef bytes encoded = plain_json(args)
+    if encoded is not None:
+        return encoded
     try:
         encoded = _ENCODE(args)
     except Exception:
@@ -103,6 +105,11 @@ cdef bytes encoded_args(args):
     if memmem(PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded), b"null", 4) is NULL:
         return encoded
     return _SURE(args, encoded)
+
+
+def encode_args(args):
+    """See `tape.encode_args`."""
+    return encoded_args(args)
 
 
 cpdef bytes masked_args(masker, call):

@@ -284,7 +284,9 @@ def _has_odd_number(value: Any) -> bool:
 
 
 # By the place of their arguments, as the compiled half takes them: a `Tape`, and the arguments as the record may show them.
-tape_of: Callable[[Masked, int, Call, Callable[..., Awaitable[None]]], Tape] = Tape if _native is None else _native.tape_of
+tape_of: Callable[[Masked, int, Call, Callable[..., Awaitable[None]]], Tape] = (
+    Tape if _native is None else _native.tape_of
+)
 masked_args: Callable[[Masker, Call], bytes] = _masked_args if _native is None else _native.masked_args
 if _native is not None:
     _native.tape_is(Tape, _fields_of, _too_large, as_json, as_text)

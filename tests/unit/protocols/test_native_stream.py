@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from funcgate.core.native import half
+from funcgate.core.turn import TURN
 from funcgate.protocols.postgres import stream
 from funcgate.wire.postgres import frontend
 
@@ -235,6 +236,37 @@ def test_the_next_one_runs_where_one_was_ended() -> None:
 
     told = driven(_turns_for_ever, again, lambda _: None)
     assert isinstance(told[0], asyncio.CancelledError)
+
+
+def test_one_alone_leaves_out_three_turns_and_no_more() -> None:
+    """Attack: a large answer to the only caller of PostgreSQL, while callers of other protocols wait for their turn."""
+
+    async def turned(drives: int) -> tuple[list[int], int]:
+        loop, at, seen = asyncio.get_running_loop(), 0, []
+
+        def turn() -> None:
+            nonlocal at
+            at += 1
+            loop.call_soon(turn)
+
+        async def work() -> None:
+            for _ in range(5):
+                await TURN
+                seen.append(at)
+
+        probes = [native.Probe(loop) for _ in range(drives)]
+        turn()
+        for probe in probes:
+            probe.begin(work())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert [probe.told for probe in probes] == [[None]] * drives
+        return [each - seen[0] for each in seen], at
+
+    alone, _ = asyncio.run(turned(1))
+    assert alone == [0, 0, 0, 1, 2]
+    together, _ = asyncio.run(turned(2))
+    assert together == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
 
 
 def test_the_next_statement_waits_for_what_is_left_of_the_last() -> None:

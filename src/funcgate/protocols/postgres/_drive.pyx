@@ -54,6 +54,7 @@ cdef extern from *:
 cdef enum:
     QUERY = 81  # Q
     BIND = 66  # B
+    SKIPS = 3  # before it is decided, sent, and delivered
     EXECUTE_SIZE = 15  # of an Execute of all rows of the unnamed portal, and a Sync
 
 
@@ -70,6 +71,7 @@ cdef class Round:
     cdef object _loop
     cdef list _waiting
     cdef object _go
+    cdef Py_ssize_t _under_way  # drives that run something
 
     def __init__(self, loop):
         self._loop = loop
@@ -119,6 +121,7 @@ cdef class Drive:
     cdef bint _fired
     cdef bint _turning
     cdef int _cancels
+    cdef int _skips  # turns that may be left out
     cdef Round _round
 
     cdef int over(self, error) except -1:
@@ -129,6 +132,8 @@ cdef class Drive:
         if self._coroutine is not None:
             raise RuntimeError("one is running")
         self._coroutine = coroutine
+        self._round._under_way += 1
+        self._skips = SKIPS
         self._cancels = 0
         self._fired = False
         self._failure = self._to_throw = None
@@ -258,6 +263,7 @@ cdef class Drive:
             _leave_task(self._loop, self)
         if over or self._coroutine is None:
             self._coroutine = None
+            self._round._under_way -= 1
             self.over(outcome)
         return 0
 
@@ -278,6 +284,11 @@ cdef class Drive:
         if self._to_throw is not None:  # cancelled by itself
             return False
         if found is None:
+            # Turns are for statements that came together. One alone goes on, but not for ever: what it shares the loop with
+            # has its turn, too.
+            if self._skips > 0 and self._round._under_way == 1:
+                self._skips -= 1
+                return False
             self._later()
             return True
         if found is self:

@@ -109,7 +109,7 @@ cdef class Way:
                 rest = f"{self._sql!r}, (), ())".encode()
         else:
             _, _, formats, given, results = self.portal.bind
-            if PyTuple_GET_SIZE(given) < plan._parameters:
+            if formats is None or given is None or results is None or PyTuple_GET_SIZE(given) < plan._parameters:
                 return False
             values = _texts(given, formats, self.prepared.types)
             if values is None:
