@@ -41,7 +41,7 @@ class Wire:
 async def joined(journal: FileJournal, **options: object) -> AsyncIterator[Wire]:
     """A wire, once its state is known; flushed at the end."""
     wire = Wire(journal, **options)  # type: ignore[arg-type]
-    while wire.shared.status.state is State.NEW:
-        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert wire.shared.status.state is not State.NEW
     yield wire
     await wire.shared.close()

@@ -400,21 +400,19 @@ cdef class Lines:
 
 
 cdef class Packing:
-    """`lines.pack_lines`, by the same two."""
+    """`lines.pack_lines`: `mend` adds an entry that is not plain."""
 
-    cdef object _encode
     cdef object _mend
 
-    def __init__(self, encode, mend):
-        self._encode = encode
+    def __init__(self, mend):
         self._mend = mend
 
-    def pack(self, bytearray buffer not None, entries not None):
+    def pack(self, bytearray buffer not None, tuple entries not None, bint waits, /):
         """See `lines.pack_lines`."""
-        cdef Py_ssize_t end, size
-        cdef int place
         cdef char* done
-        cdef char* into
+        cdef char* into = more(buffer, 5)
+        into[0] = waits
+        put_size(into + 1, PyTuple_GET_SIZE(<PyObject*> entries))
         for entry in entries:
             done = NULL
             if Py_TYPE(<PyObject*> entry) == ENTRY:
@@ -422,16 +420,26 @@ cdef class Packing:
                 set_field(<PyObject*> entry, at_at, "")
                 done = put_struct(page, page + PAGE, <PyObject*> entry, &shapes[0], 0)
             if done is NULL or memchr(page, c"\n", done - page) is not NULL:
-                self._mend(buffer, (entry,))
+                self._mend(buffer, entry)
                 continue
-            end, size = len(buffer), done - page
-            if (<PyByteArrayObject*> buffer).ob_alloc <= end + size + 4:
-                PyByteArray_Resize(buffer, 2 * (end + size + 4))
-            PyByteArray_Resize(buffer, end + size + 4)
-            into = PyByteArray_AS_STRING(buffer) + end
-            for place in range(4):
-                into[place] = size >> 8 * place & 255
-            memcpy(into + 4, page, size)
+            into = more(buffer, done - page + 4)
+            put_size(into, done - page)
+            memcpy(into + 4, page, done - page)
+
+
+cdef char* more(bytearray buffer, Py_ssize_t size) except NULL:
+    """Room for so many bytes at the end, by doubling as in `add`."""
+    cdef Py_ssize_t end = len(buffer)
+    if (<PyByteArrayObject*> buffer).ob_alloc <= end + size:
+        PyByteArray_Resize(buffer, 2 * (end + size))
+    PyByteArray_Resize(buffer, end + size)
+    return PyByteArray_AS_STRING(buffer) + end
+
+
+cdef void put_size(char* at, Py_ssize_t size) noexcept:
+    cdef int place
+    for place in range(4):
+        at[place] = size >> 8 * place & 255
 
 
 def crc_32(bytes data not None):

@@ -9,7 +9,7 @@ from libc.string cimport memcmp, memcpy
 
 from funcgate.core.ids import MARK_AT, MARK_LETTERS
 
-from .parcels import GROUP, HEAD, KINDS, NAMES, SIZE
+from .parcels import GROUP, HEAD, KINDS, MOST_LINES, NAMES, SIZE
 
 include "_crc.pxi"
 include "_json.pxi"
@@ -57,6 +57,7 @@ cdef const char* kinds[MANY]
 cdef Py_ssize_t kind_sizes[MANY]
 cdef int meant[MANY]
 cdef int known_kinds = len(words)
+cdef Py_ssize_t most_lines = MOST_LINES
 
 
 cdef int begin() except -1:
@@ -155,6 +156,8 @@ cdef Py_ssize_t count_if_sound(const unsigned char* p, const unsigned char* end,
             return -1
         lines = four_at(p + 1)
         p += IN_GROUP
+        if lines > most_lines - many or (not lines and p < end):
+            return -1
         # Attack: a count or a size of gigabytes. Nothing is read or reserved but what has come.
         while lines:
             lines -= 1

@@ -48,22 +48,28 @@ def _add_mended(buffer: bytearray, entries: Sequence[Entry], seq: int, at: str) 
     return seq + len(entries)
 
 
-def _pack_lines(buffer: bytearray, entries: Sequence[Entry]) -> None:
+def _pack_lines(buffer: bytearray, entries: Sequence[Entry], waits: bool) -> None:
+    buffer += b"\1" if waits else b"\0"
+    buffer += len(entries).to_bytes(4, "little")
     for entry in entries:
-        entry.seq, entry.at = 0, ""
-        try:
-            line = _encode(entry)
-        except Exception:  # whatever it was, it is written in another form
-            line = b"\n"
-        if b"\n" in line:
-            line = _mended_line(entry)[:-1]
-        buffer += len(line).to_bytes(4, "little")
-        buffer += line
+        _pack_line(buffer, entry)
 
 
-# Append to a buffer each entry as JSON on one line without number, time, crc and newline, behind its size (4 bytes).
-pack_lines: Callable[[bytearray, Sequence[Entry]], None] = (
-    _pack_lines if _native is None else _native.Packing(_encode, _pack_lines).pack
+def _pack_line(buffer: bytearray, entry: Entry) -> None:
+    entry.seq, entry.at = 0, ""
+    try:
+        line = _encode(entry)
+    except Exception:  # whatever it was, it is written in another form
+        line = b"\n"
+    if b"\n" in line:
+        line = _mended_line(entry)[:-1]
+    buffer += len(line).to_bytes(4, "little")
+    buffer += line
+
+
+# Append a group of a parcel (parcels.py) to a buffer: each entry as JSON on one line without number, time, crc and newline.
+pack_lines: Callable[[bytearray, Sequence[Entry], bool], None] = (
+    _pack_lines if _native is None else _native.Packing(_pack_line).pack
 )
 
 

@@ -5,9 +5,8 @@ worker reads what attackers send, and may have been taken over. Here is how a pa
 """
 
 import re
+import struct
 from collections.abc import Sequence
-from struct import Struct as Layout
-from struct import error as TooShort
 from typing import NamedTuple
 from zlib import crc32
 
@@ -18,7 +17,8 @@ from funcgate.core.ids import MARK_AT, MARK_LETTERS
 
 # A parcel is its number and whether anybody waits for any of it; then groups: whether somebody waits, and how many lines; then
 # each line: its size, and itself, in braces. All little-endian, as in _parcels.pyx.
-HEAD, GROUP, SIZE = Layout("<QB"), Layout("<BI"), Layout("<I")
+HEAD, GROUP, SIZE = struct.Struct("<QB"), struct.Struct("<BI"), struct.Struct("<I")
+MOST_LINES = 10_000  # of a parcel
 
 # Attack: a worker that was taken over makes itself administrator or approver in the record: neither comes from workers.
 KINDS = frozenset({Kind.ARRIVED, Kind.ASKED, Kind.ALLOWED, Kind.DENIED, Kind.CHUNK, Kind.ENDED})
@@ -54,7 +54,7 @@ def head_of(payload: bytes) -> Head:
     """Raises `Forged`."""
     try:
         number, waits = HEAD.unpack_from(payload)
-    except TooShort:
+    except struct.error:
         raise Forged("a parcel without a head") from None
     return Head(number, bool(waits))
 
@@ -62,11 +62,15 @@ def head_of(payload: bytes) -> Head:
 def groups_of(payload: bytes) -> list[Group]:
     """The groups of a parcel. Raises `Forged` for sizes that do not fit; looks at nothing else."""
     groups: list[Group] = []
-    at, end = HEAD.size, len(payload)
+    at, end, left = HEAD.size, len(payload), MOST_LINES
     try:
         while at < end:
             waits, count = GROUP.unpack_from(payload, at)
             at += GROUP.size
+            left -= count
+            # Attack: parcels of next to nothing, by the million: what they are taken apart into is larger by far.
+            if left < 0 or (not count and at < end):
+                raise Forged("more lines than a parcel has, or less than a group")
             lines: list[bytes] = []
             # Attack: a count or a size of gigabytes. Nothing is read or reserved but what has come.
             for _ in range(count):
@@ -77,7 +81,7 @@ def groups_of(payload: bytes) -> list[Group]:
                 lines.append(payload[at : at + size])
                 at += size
             groups.append(Group(bool(waits), lines))
-    except TooShort:
+    except struct.error:
         raise Forged("a parcel that was cut") from None
     return groups
 

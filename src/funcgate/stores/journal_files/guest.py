@@ -192,7 +192,7 @@ class Guest:
     def _known(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
         """Without the ends of calls that are not open: whose arrival was refused, that is."""
         begun = {entry.call for entry in entries if entry.kind in _OPENS}
-        return tuple([entry for entry in entries if entry.kind is not _ENDED or entry.call in self.open | begun])
+        return tuple([one for one in entries if one.kind is not _ENDED or one.call in self.open or one.call in begun])
 
     def _account(self, entries: tuple[Entry, ...]) -> None:
         for entry in entries:
@@ -235,9 +235,9 @@ class Parcel:
     def groups(self) -> list[tuple[bool, list[bytes]]]:
         """Its groups, without the lines that were left out."""
         found: list[tuple[bool, list[bytes]]] = []
-        place = 0
+        place, left = 0, set(self.left)
         for waits, lines in groups_of(self.payload):
-            found.append((waits, [line for at, line in enumerate(lines, place) if at not in self.left]))
+            found.append((waits, [line for at, line in enumerate(lines, place) if at not in left]))
             place += len(lines)
         return found
 

@@ -19,16 +19,17 @@ from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome
 from funcgate.stores.lines import FORMAT, add_lines
 
-from .batch import Batch, Waiter
+from .batch import Batch
 from .clock import Clock
 from .folder import segment_name
-from .guest import Guest, Waits
+from .guest import Guest
 from .intake import ENOUGH, Intake
 from .kept import Kept, thin
 from .opening import Repaired, open_folder, unusable
 from .reserve import Reserve
 from .segment import CHUNK_BYTES
 from .state import MOVES, State, Status
+from .withdrawal import Group, Withdrawal, is_owed
 from .writer import Recovered, Writer
 
 NOTE_LAG_S = 0.02
@@ -36,7 +37,7 @@ LINGER_TURNS = 4
 REPAIRS_AT_ONCE = 500
 IN_RESERVE = "the disk is full; refusals and ends go to the reserve"
 _HEALTHY, _LOW = State.HEALTHY, State.LOW
-_ARRIVED, _DENIED, _ENDED = Kind.ARRIVED, Kind.DENIED, Kind.ENDED
+_ENDED = Kind.ENDED
 _native = half("funcgate.stores.journal_files._intake")
 _Batch: type[Batch] = Batch if _native is None else _native.Batch
 _Intake: type[Intake] = Intake if _native is None else _native.Intake
@@ -332,46 +333,11 @@ class FileJournal:
         self._in.next = _Batch(self._in.seq + 1)
         self._failed_at = self._in.stamp()
         self._turn(State.FAILED, reason)
-        owed: list[tuple[tuple[Entry, ...], Waiter]] = []
-        withdrawn: set[str] = set()
+        withdrawal = Withdrawal(reason, self.keep, self._in.open, spends=recovered is not None)
         for each in refused:
-            appended = list(zip(each.appended, each.waiters, strict=True))
-            dead = [(entries, waiter) for entries, waiter in appended if isinstance(waiter, Waits) and waiter.gone]
-            for groups in (*(parcel.apart() for parcel in each.parcels), [(entries, None) for entries, _ in dead]):
-                owed += self._give_back(groups, reason, withdrawn, spends=recovered is not None)
-            self.keep(each.noted)
-            rest = [pair for pair in appended if pair not in dead]
-            owed += self._give_back(rest, reason, withdrawn, spends=recovered is not None)
-            for parcel in each.parcels:
-                parcel.guest.answer()
+            withdrawal.take(each)
         if recovered is not None:
-            self.on_recovered(recovered, owed)
-
-    def _give_back(
-        self,
-        groups: Iterable[tuple[tuple[Entry, ...], Waiter | None]],
-        reason: str,
-        withdrawn: set[str],
-        *,
-        spends: bool,
-    ) -> list[tuple[tuple[Entry, ...], Waiter]]:
-        """Refuse what somebody waits for, or return it, if it is owed and there is room for it; keep what nobody waits for.
-
-        `withdrawn` are calls whose arrival was refused: what another process said of their ends is no end of anything.
-        """
-        owed: list[tuple[tuple[Entry, ...], Waiter]] = []
-        for entries, waiter in groups:
-            if waiter is None:
-                self.keep([entry for entry in entries if entry.kind is not _ENDED or entry.call not in withdrawn])
-                continue
-            arrived = [entry.call for entry in entries if entry.kind is _ARRIVED]
-            self._in.open.difference_update(arrived)
-            if spends and _is_owed(entries):
-                owed.append((entries, waiter))
-            elif not waiter.done():
-                withdrawn.update(arrived)
-                waiter.set_exception(Refused(Code.JOURNAL_UNAVAILABLE, private_detail=reason))
-        return owed
+            self.on_recovered(recovered, withdrawal.owed)
 
     def on_spent(self) -> None:
         self._spent_at = self._in.stamp()
@@ -379,7 +345,7 @@ class FileJournal:
             self._status = Status(_LOW, IN_RESERVE)
             self._tell()
 
-    def on_recovered(self, recovered: Recovered, owed: Sequence[tuple[tuple[Entry, ...], Waiter]] = ()) -> None:
+    def on_recovered(self, recovered: Recovered, owed: Sequence[Group] = ()) -> None:
         if (
             self._state is not State.FAILED and not owed
         ):  # while it is closed somebody may still wait for the last batch
@@ -408,7 +374,7 @@ class FileJournal:
 
     def judge(self, entries: tuple[Entry, ...]) -> None:
         """Raise `Refused` unless the entries may still be written in the present state."""
-        if self._state is not _LOW or not _is_owed(entries):
+        if self._state is not _LOW or not is_owed(entries):
             self._refuse()
 
     def overloaded(self) -> None:
@@ -447,9 +413,3 @@ class FileJournal:
             told = {"bytes": self._reserve.size, "missing_from": self._spent_at}
             self._spent_at = ""
             self.note(Entry(kind=Kind.ADMIN, call="", change={"reserve": told}))
-
-
-def _is_owed(entries: tuple[Entry, ...]) -> bool:
-    """What the reserve is for: refusals, and what is owed to calls that are under way."""
-    kinds = {entry.kind for entry in entries}
-    return _DENIED in kinds or _ARRIVED not in kinds

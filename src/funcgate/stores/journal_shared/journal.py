@@ -1,8 +1,8 @@
 """The journal as a worker has it: entries go to the process that keeps the journal, a parcel of them at a time.
 
-An append is done when that process says so, which is when the lines are on its disk (`always`), or at once (`interval`). It
-refuses to go on when it does not know what state the journal is in. What becomes of a worker that loses the other process is
-not decided here: it ends.
+An append is done when that process says so, which is when the lines are on its disk (`always`), or at once while less than half
+of the queue is under way (`interval`). It refuses to go on when it does not know what state the journal is in. What becomes of
+a worker that loses the other process is not decided here: it ends.
 """
 
 import asyncio
@@ -20,11 +20,12 @@ from funcgate.core.turn import TURN
 from funcgate.stores.journal_files.kept import thin
 from funcgate.stores.journal_files.state import State, Status
 from funcgate.stores.lines import pack_lines
-from funcgate.stores.parcels import GROUP, HEAD
+from funcgate.stores.parcels import HEAD, MOST_LINES
 from funcgate.stores.told import Written, told_of, written_of
 
 LAG_S = 0.001
 FULL_BYTES = 64 << 10
+MOST_AT_ONCE = MOST_LINES // 2  # and a parcel that is not full has far fewer before them
 _ARRIVED, _DENIED = Kind.ARRIVED, Kind.DENIED
 
 
@@ -66,6 +67,7 @@ class SharedJournal:
         self._entries = 0
         self._waiters: dict[int, asyncio.Future[None]] = {}
         self._sent: deque[_Sent] = deque()
+        self._held: list[asyncio.Future[None]] = []  # who waits, in `interval`, until less is under way
         self._early: dict[int, Written] = {}  # answers that came before those of earlier parcels
         self._depth = 0
         self._bytes = 0
@@ -91,11 +93,17 @@ class SharedJournal:
         """See `core.ports.Journal`."""
         if not self._healthy:
             self._judge(entries)
-        if self._depth + len(entries) > self._max_queue or self._bytes > self._max_queue_bytes:
+        many = len(entries)
+        if self._depth + many > self._max_queue or self._bytes > self._max_queue_bytes or many > MOST_AT_ONCE:
             raise Refused(Code.JOURNAL_OVERLOADED, private_detail=f"{self._depth} entries wait for the disk")
         if self._relaxed:
             self._add(entries, None)
-            return TURN
+            if self._has_room():
+                return TURN
+            # Nothing else slows callers down to what the other process can take: their calls would be refused instead.
+            held = self._loop.create_future()
+            self._held.append(held)
+            return held
         waiter = self._loop.create_future()  # its own: cancelling one caller must not cancel another
         self._add(entries, waiter)
         return waiter
@@ -107,7 +115,8 @@ class SharedJournal:
                 self._lost += len(entries)
                 return
             entries = tuple(thin(entry) for entry in entries)
-        self._add(entries, None)
+        for at in range(0, len(entries), MOST_AT_ONCE):
+            self._add(entries[at : at + MOST_AT_ONCE], None)
 
     def push(self) -> None:
         """Send what was given so far, now."""
@@ -133,7 +142,6 @@ class SharedJournal:
             return
         waiter = self._loop.create_future()
         self._add((), waiter)
-        self.push()
         await waiter
 
     async def close(self) -> None:
@@ -161,6 +169,8 @@ class SharedJournal:
             self._early[written.parcel] = written
         while self._sent and (found := self._early.pop(self._sent[0].number, None)) is not None:
             self._answered(self._sent.popleft(), found)
+        if self._held and self._has_room():
+            self._let_go()
 
     def _answered(self, sent: _Sent, written: Written) -> None:
         self._depth -= sent.entries
@@ -176,18 +186,27 @@ class SharedJournal:
 
     # -- parcels
 
+    def _has_room(self) -> bool:
+        """Whether half of the queue, or more, is free."""
+        return 2 * self._depth <= self._max_queue and 2 * self._bytes <= self._max_queue_bytes
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, []
+        for waiter in held:
+            if not waiter.done():
+                waiter.set_result(None)
+
     def _add(self, entries: tuple[Entry, ...], waiter: asyncio.Future[None] | None) -> None:
         parcel = self._parcel
         before = len(parcel) if self._groups else 0
-        parcel += GROUP.pack(waiter is not None, len(entries))
-        pack_lines(parcel, entries)
+        pack_lines(parcel, entries, waiter is not None)
         if waiter is not None:
             self._waiters[self._groups] = waiter
         self._groups += 1
         self._entries += len(entries)
         self._depth += len(entries)
         self._bytes += len(parcel) - before
-        if len(parcel) >= FULL_BYTES:
+        if len(parcel) >= FULL_BYTES or not entries:  # a group of nothing is a parcel's last
             self.push()
         elif waiter is not None and not self._due:
             self._due = True
@@ -217,3 +236,5 @@ class SharedJournal:
     def _turn(self, status: Status) -> None:
         self._status = status
         self._healthy = status.healthy
+        if not self._healthy:
+            self._let_go()  # what they gave is under way, and will be kept: the next that they give is refused

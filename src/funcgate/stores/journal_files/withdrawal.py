@@ -1,0 +1,58 @@
+"""What becomes of the entries of a batch that could not be written: refused, kept, or owed."""
+
+from collections.abc import Callable, Iterable
+
+from funcgate.core.entry import Entry, Kind
+from funcgate.core.refusal import Code, Refused
+
+from .batch import Batch, Waiter
+from .guest import Waits
+
+_ARRIVED, _DENIED, _ENDED = Kind.ARRIVED, Kind.DENIED, Kind.ENDED
+Group = tuple[tuple[Entry, ...], Waiter]
+
+
+def is_owed(entries: tuple[Entry, ...]) -> bool:
+    """What the reserve is for: refusals, and what is owed to calls that are under way."""
+    kinds = {entry.kind for entry in entries}
+    return _DENIED in kinds or _ARRIVED not in kinds
+
+
+class Withdrawal:
+    """Of one failure. Whoever waits is refused, but for what is `owed`, if there is room for it: `spends`. What nobody waits
+    for is kept. `open_` are the calls that a reader of the disk would find open."""
+
+    def __init__(self, reason: str, keep: Callable[[Iterable[Entry]], None], open_: set[str], *, spends: bool) -> None:
+        self._reason = reason
+        self._keep = keep
+        self._open = open_
+        self._spends = spends
+        self._withdrawn: set[str] = set()
+        self.owed: list[Group] = []
+
+    def take(self, batch: Batch) -> None:
+        """All that was in the batch, in its order as far as that counts: what a dead process sent comes before its end."""
+        appended = list(zip(batch.appended, batch.waiters, strict=True))
+        dead = [pair for pair in appended if isinstance(pair[1], Waits) and pair[1].gone]
+        for parcel in batch.parcels:
+            self._give_back(parcel.apart())
+        self._give_back([(entries, None) for entries, _ in dead])
+        self._keep(batch.noted)
+        self._give_back(appended if not dead else [pair for pair in appended if pair not in dead])
+        for parcel in batch.parcels:
+            parcel.guest.answer()
+
+    def _give_back(self, groups: Iterable[tuple[tuple[Entry, ...], Waiter | None]]) -> None:
+        for entries, waiter in groups:
+            if (
+                waiter is None
+            ):  # what another process said of the end of a call that was withdrawn is no end of anything
+                self._keep([one for one in entries if one.kind is not _ENDED or one.call not in self._withdrawn])
+                continue
+            arrived = [entry.call for entry in entries if entry.kind is _ARRIVED]
+            self._open.difference_update(arrived)
+            if self._spends and is_owed(entries):
+                self.owed.append((entries, waiter))
+            elif not waiter.done():
+                self._withdrawn.update(arrived)
+                waiter.set_exception(Refused(Code.JOURNAL_UNAVAILABLE, private_detail=self._reason))
