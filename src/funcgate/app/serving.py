@@ -150,6 +150,8 @@ class Serving:
         ending.push_async_callback(listening.end)
         await listening.start()
         self._accepts = True
+        if isinstance(listening, Crew):
+            await listening.announce()
         self._watch()
         gc.collect()
         gc.freeze()

@@ -86,6 +86,10 @@ class Crew:
         self._accepting = True
         self._door.look()
 
+    async def announce(self) -> None:
+        """The gateway takes calls, or no longer: callers ask workers for its health."""
+        await asyncio.gather(*(mate.tell_ready() for mate in self.workers()), return_exceptions=True)
+
     @property
     def addresses(self) -> Mapping[str, str]:
         """Where callers connect, by the name in the configuration."""

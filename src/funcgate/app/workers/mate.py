@@ -63,6 +63,8 @@ class Mate:
         self._out: socket.socket | None = None  # where connections are passed
         self._passed = dict.fromkeys(KINDS, 0)
         self._closed = dict.fromkeys(KINDS, 0)
+        self._ready = False  # what it was told of the gateway, and when
+        self._ready_at = 0.0
         self._lost = asyncio.Event()
         self._stop = asyncio.Event()
         self._log = logger(worker=number)
@@ -189,7 +191,7 @@ class Mate:
             problem = await self._begin()
             if problem:
                 return problem
-            self.up = True
+            self.up, self._ready, self._ready_at = True, False, 0.0
             if not self.tried.done():
                 self.tried.set_result("")
             self._changed()
@@ -241,15 +243,17 @@ class Mate:
         await orders.catch_up(self)
         return "" if version == orders.version else "another version serves by now"
 
+    async def tell_ready(self) -> None:
+        """Tell it whether the gateway as a whole takes calls. Raises `Lost`."""
+        self._ready, self._ready_at = self._orders.ready(), time.monotonic()
+        await self.told(Ready(self._ready), READY_LIMIT_S)
+
     async def _keep_ready(self) -> None:
-        """Tell it whether the gateway takes calls, and see that it answers."""
+        """Tell it when that changes, and see that it answers."""
         with contextlib.suppress(Lost):
-            told, at = False, -READY_EVERY_S
             while True:
-                ready, now = self._orders.ready(), time.monotonic()
-                if ready is not told or now >= at + READY_EVERY_S:
-                    await self.told(Ready(ready), READY_LIMIT_S)
-                    told, at = ready, now
+                if self._orders.ready() is not self._ready or time.monotonic() >= self._ready_at + READY_EVERY_S:
+                    await self.tell_ready()
                 await asyncio.sleep(READY_LOOK_S)
 
     async def _over(self) -> None:
