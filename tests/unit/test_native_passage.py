@@ -59,7 +59,8 @@ def made(journal: Journal, room: int = 1000) -> list[Any]:
 
 
 CALLS = [
-    call_of({}), call_of({"mail": "ada@example.com"}), call_of({"a": None, "b": float("nan")}), call_of({"a": 1}, reason="for b@example.com"),
+    call_of({}), call_of({"mail": "ada@example.com"}), call_of({"a": None, "b": float("nan")}),
+    call_of({"a": 1}, reason="for b@example.com"),
     call_of({"a": 1}, shared={"card": "4111111111111111"}), call_of({}, shared={"x": 1}), call_of({"a": 1}, shared={}),
 ]  # fmt: skip
 

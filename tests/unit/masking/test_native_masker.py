@@ -17,8 +17,10 @@ SECRET = "s3cr3t-credential"
 LEASES = (NO_LEASE, Lease(needles=(Secret(SECRET),)), Lease(needles=(Secret("short"),)))
 RULES = [RuleSpec(functions=["t.ruled"], detect="all", fields=["**.password"])]
 BODIES = [
-    None, b"", b"{}", b'{"a":1}', b'{"mail":"ada@example.com"}', b'{"card":"4111111111111111","password":"x"}', b'{"a":"s3cr3t-credential"}',
-    b'{"a":"\\u0073\\u0033cr3t-credential"}', b'{"ada@example.com":1}', b'{"a":1', b"\xff", b'{"a":"short"}', b'[["b@example.com"]]\n[1]\n',
+    None, b"", b"{}", b'{"a":1}', b'{"mail":"ada@example.com"}', b'{"card":"4111111111111111","password":"x"}',
+    b'{"a":"s3cr3t-credential"}',
+    b'{"a":"\\u0073\\u0033cr3t-credential"}', b'{"ada@example.com":1}', b'{"a":1', b"\xff", b'{"a":"short"}',
+    b'[["b@example.com"]]\n[1]\n',
     b"[" * 70 + b"]" * 70, b"4111111111111111", b'{"a":\n1}', b"ada@example.com",
 ]  # fmt: skip
 HEADERS: list[list[tuple[bytes, bytes]]] = [

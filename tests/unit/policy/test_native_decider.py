@@ -41,7 +41,8 @@ class Set(frozenset[str]):
 def test_the_same_decisions() -> None:
     policies, pure = (compile_policies(SPECS, FUNCTIONS, "v1") for _ in range(2))
     odd: list[Any] = [
-        Principal("corp", "x", frozenset(), {}, "t", 0.0, selectors=Set({"group:a"})), Principal("corp", "x", frozenset(), {}, "t", 0.0),
+        Principal("corp", "x", frozenset(), {}, "t", 0.0, selectors=Set({"group:a"})),
+        Principal("corp", "x", frozenset(), {}, "t", 0.0),
         None, 5,
     ]  # fmt: skip
     for _ in range(2):
