@@ -23,7 +23,7 @@ from funcgate.stores.journal_files import FileJournal, Forged, State
 from funcgate.stores.journal_files.folder import free_bytes
 from funcgate.stores.journal_shared import SharedJournal
 from funcgate.stores.parcels import Group, Head, packed
-from funcgate.stores.told import Told, encode
+from funcgate.stores.told import Told, encode, told_of
 
 Make = Callable[..., FileJournal]
 Read = Callable[[Path], list[Entry]]
@@ -271,6 +271,14 @@ def test_on_a_full_disk_what_is_owed_goes_to_the_reserve(
         await journal.start()
         async with joined(journal, sync=sync) as wire:
             shared = wire.shared
+            told: list[str] = []
+            heard = shared.on_state
+
+            def hear(payload: bytes) -> None:
+                told.append(told_of(payload).state)
+                heard(payload)
+
+            shared.on_state = hear  # type: ignore[method-assign]
             await shared.append(entry(A, "early"), entry(W, "early"))
             await shared.append(entry(A, "held"), entry(W, "held"))
             await shared.flush()
@@ -298,6 +306,8 @@ def test_on_a_full_disk_what_is_owed_goes_to_the_reserve(
                 )
                 await shared.append(entry(D, "late"))
                 shared._healthy = False
+            # each word comes by itself: between "failed" and "low" a refusal would have been answered without its record
+            assert State.FAILED.value not in told, told
             filler.unlink()
             await until(lambda: shared.status.healthy)
             shared.note(entry(E, "held"))
