@@ -23,6 +23,7 @@ MAX_ANSWERING = 20_000  # questions of the other end that are under way
 _HEAD = Layout("<IB")
 _NUMBER = Layout("<Q")
 _AT_ONCE = 1 << 20
+_MOST_REST = 16 << 20  # far more than a socket holds
 
 
 class Kind(IntEnum):
@@ -183,9 +184,13 @@ class Link(asyncio.Protocol):
 
     def _take_rest(self, rest: socket.socket) -> None:
         """What the other end said before it ended: a loop that writes to an end that is gone reads no more of it."""
+        left = _MOST_REST
         with rest, contextlib.suppress(OSError):
             rest.setblocking(False)
-            while not self._forged and (data := rest.recv(_AT_ONCE)):
+            # Attack: a worker that was taken over reads nothing more, which ends the link here, and writes on without end: the
+            # loop, and with it the gateway, would stand still for as long as it likes.
+            while left > 0 and not self._forged and (data := rest.recv(_AT_ONCE)):
+                left -= len(data)
                 self.data_received(data)
 
     def _take(self, kind: Kind, payload: bytes) -> None:

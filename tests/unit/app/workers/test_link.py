@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import wraps
 from struct import pack
 from typing import Any, NamedTuple, ParamSpec
@@ -301,4 +302,36 @@ async def test_what_it_said_before_its_end_is_taken(how: str) -> None:
             end.link.send(Kind.WRITTEN, b"to nobody")
         await end.lost.wait()
         assert len(end.told) == (1 if how == "it forged" else 101)
+        assert end.link.rest.fileno() == -1
+
+
+@in_loop
+async def test_an_end_that_goes_on_writing_when_it_reads_no_more_is_left() -> None:
+    async with raw() as (far, end):
+        assert end.link._transport is not None
+        end.link.rest = end.link._transport.get_extra_info("socket").dup()
+        far.setblocking(True)
+        far.shutdown(socket.SHUT_RD)
+        over = threading.Event()
+        many = frame(Kind.ANSWER, pack("<Q", 5)) * 10_000
+
+        def write() -> None:
+            with suppress(OSError):
+                while not over.is_set():
+                    far.sendall(many)
+
+        writing = threading.Thread(target=write)
+        writing.start()
+        giving_up = threading.Timer(LIMIT_S, over.set)
+        giving_up.start()
+        try:
+            while not end.lost.is_set():
+                end.link.send(Kind.WRITTEN, b"to nobody")
+                await asyncio.sleep(0)
+            assert not over.is_set(), "the loop stood still until the other end had enough"
+        finally:
+            over.set()
+            giving_up.cancel()
+            far.shutdown(socket.SHUT_RDWR)
+            writing.join()
         assert end.link.rest.fileno() == -1
