@@ -25,9 +25,10 @@ Name = Annotated[str, Meta(max_length=_MOST_NAME)]
 class Counts(Struct, frozen=True, array_like=True):
     """A `Meter` at one moment. `steps` holds, for each of `STEPS`, all numbers of its `Durations`."""
 
-    calls: tuple[tuple[Name, Name, Name, Count], ...]
-    steps: tuple[tuple[Count, ...], ...]
-    masked: tuple[tuple[Name, Count], ...]
+    # Attack: names without end, each kept for every scrape to come. The limits hold before anything is made of what came.
+    calls: Annotated[tuple[tuple[Name, Name, Name, Count], ...], Meta(max_length=_MOST_KINDS)]
+    steps: Annotated[tuple[Annotated[tuple[Count, ...], Meta(max_length=_CELLS)], ...], Meta(max_length=len(STEPS))]
+    masked: Annotated[tuple[tuple[Name, Count], ...], Meta(max_length=_MOST_KINDS)]
     open_calls: Count
     open_connections: Count
 
@@ -75,8 +76,7 @@ class Meters:
             counts = _decoder.decode(payload)
         except (msgspec.MsgspecError, ValueError):
             raise Forged("no counts") from None
-        # Attack: names without end, each kept for every scrape to come.
-        if max(len(counts.calls), len(counts.masked)) > _MOST_KINDS or [len(step) for step in counts.steps] != _SHAPE:
+        if [len(step) for step in counts.steps] != _SHAPE:
             raise Forged("no counts")
         self._living[worker] = counts
 
@@ -84,7 +84,10 @@ class Meters:
         """What it counted stays counted."""
         last = self._living.pop(worker, None)
         if last is not None:
-            self._ended = [_sum([*self._ended, msgspec.structs.replace(last, open_calls=0, open_connections=0)])]
+            whole = _sum([*self._ended, msgspec.structs.replace(last, open_calls=0, open_connections=0)])
+            # Attack: workers that are taken over one after the other, each with names of its own.
+            most = slice(_MOST_KINDS)
+            self._ended = [msgspec.structs.replace(whole, calls=whole.calls[most], masked=whole.masked[most])]
 
     @property
     def calls(self) -> Mapping[tuple[str, str, str], int]:

@@ -14,6 +14,7 @@ from funcgate.core.ports import Patience
 from funcgate.core.revocation import Revocation
 
 CALL_ID = "^[0-9A-Z]{26}$"  # core/ids.py
+MAX_SECRET = 256  # bytes: the most that any version of PostgreSQL's protocol has
 
 # -- the gateway asks, a worker answers
 
@@ -147,7 +148,8 @@ class Cancelled(Struct, frozen=True, tag="cancelled"):
     """A PostgreSQL cancel request for a session that this worker does not have."""
 
     pid: int
-    secret: bytes
+    # Attack: secrets by the megabyte, passed on until another worker's link holds more than it may, and that one is ended.
+    secret: Annotated[bytes, Meta(max_length=MAX_SECRET)]
 
 
 class Spend(Struct, frozen=True, kw_only=True, tag="spend"):

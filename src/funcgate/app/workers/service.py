@@ -15,6 +15,7 @@ from funcgate.stores.journal_files import FileJournal
 from . import messages
 from .accounts import counted
 from .counting import Meters
+from .desk import MAX_QUESTION_BYTES
 from .holds import Holds
 from .link import Kind, Link
 from .messages import Cancelled, Done, Forged, Spend
@@ -56,6 +57,9 @@ class Service:
 
     async def answer(self, payload: bytes) -> bytes:
         try:
+            # Attack: questions that take far more memory, and time of the loop, when they are read than when they are sent.
+            if len(payload) > MAX_QUESTION_BYTES:
+                raise Forged("too large a question")
             asked = messages.for_gateway(payload)
             if isinstance(asked, Spend):
                 return messages.encode(counted(self._services.accounts, asked))

@@ -1,13 +1,14 @@
 """Counts of workers: their sums are what one process would have counted, and a dead worker's stay."""
 
 import asyncio
+import tracemalloc
 from typing import Any
 
 import msgspec
 import pytest
 from prometheus_client import generate_latest
 
-from funcgate.app.workers import counting
+from funcgate.app.workers import counting, messages
 from funcgate.app.workers.counting import Counting, Meters, counts_of
 from funcgate.app.workers.messages import Forged
 from funcgate.console import Gauges, KeeperGauges, make_registry
@@ -129,3 +130,33 @@ def test_the_largest_numbers_break_no_scrape() -> None:
     for number in range(3):
         meters.take(number, msgspec.msgpack.encode(spoiled(1, [[(1 << 64) - 1] * 65] * len(STEPS))))
     assert metrics(meters)
+
+
+def test_names_of_one_worker_after_the_other_take_no_more_room_than_one_has() -> None:
+    meters = Meters(Meter())
+    for life in range(3):
+        kinds = [[f"{life}-{number}", "b", "c", 1] for number in range(9_999)]
+        counts = spoiled(0, kinds)
+        counts[2] = [[name, 1] for name, *_ in kinds]
+        meters.take(0, msgspec.msgpack.encode(counts))
+        meters.ended(0)
+    assert (len(meters.calls), len(meters.masked)) == (10_000, 10_000)
+    assert meters.calls["0-0", "b", "c"] == 1
+
+
+def test_nothing_is_made_of_counts_that_are_too_many() -> None:
+    many = 500_000
+    payload = b"\x95\xdd" + many.to_bytes(4, "big") + b"\x94\xa0\xa0\xa0\x00" * many + b"\x90\x90\x00\x00"
+    tracemalloc.start()
+    try:
+        with pytest.raises(Forged):
+            Meters(Meter()).take(0, payload)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_cancel_request_with_more_of_a_secret_than_there_is_goes_nowhere() -> None:
+    assert messages.for_gateway(messages.encode(messages.Cancelled(1, bytes(256))))
+    with pytest.raises(msgspec.ValidationError):
+        messages.for_gateway(messages.encode(messages.Cancelled(1, bytes(257))))
