@@ -185,7 +185,10 @@ class Serving:
 
     def _crew(self) -> Crew:
         desk, workers = self._approving.desk, self._parts.workers
-        services = Services(journal=self._journal, desk=desk, meters=self._meters, accounts=Accounts(), workers=workers)
+        services = Services(
+            journal=self._journal, desk=desk, meters=self._meters, accounts=Accounts(), workers=workers,
+            inline_bytes=self._parts.journal.inline_bytes,
+        )  # fmt: skip
         crew = Crew(self._path, self._parts, services.serve, self._telling, lambda: self._health().ready)
         self._gauges.workers = crew.gauges
         return crew

@@ -19,6 +19,7 @@ from funcgate.core.ids import MARK_AT, MARK_LETTERS
 # each line: its size, and itself, in braces. All little-endian, as in _parcels.pyx.
 HEAD, GROUP, SIZE = struct.Struct("<QB"), struct.Struct("<BI"), struct.Struct("<I")
 MOST_LINES = 10_000  # of a parcel
+MOST_BYTES = 8 << 20  # of a parcel, but for content that stays in its lines: far more than any worker of ours sends
 
 # Attack: a worker that was taken over makes itself administrator or approver in the record: neither comes from workers.
 KINDS = frozenset({Kind.ARRIVED, Kind.ASKED, Kind.ALLOWED, Kind.DENIED, Kind.CHUNK, Kind.ENDED})

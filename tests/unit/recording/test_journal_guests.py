@@ -22,8 +22,13 @@ from funcgate.core.turn import TURN
 from funcgate.stores.journal_files import FileJournal, Forged, State
 from funcgate.stores.journal_files.folder import free_bytes
 from funcgate.stores.journal_shared import SharedJournal
+<<<<<<< ours
 from funcgate.stores.parcels import Group, Head, packed
 from funcgate.stores.told import Told, encode, told_of
+=======
+from funcgate.stores.parcels import MOST_BYTES, Group, Head, packed
+from funcgate.stores.told import Told, encode
+>>>>>>> theirs
 
 Make = Callable[..., FileJournal]
 Read = Callable[[Path], list[Entry]]
@@ -526,6 +531,10 @@ def test_a_guest_that_sends_more_than_was_agreed_is_no_worker_of_ours(folder: Pa
         other.take(packed(Head(1, False), []))
         with pytest.raises(Forged):
             other.take(packed(Head(1, False), []))
+        with pytest.raises(Forged):  # before any of it was looked at, which would take half a second for each MiB
+            other.take(
+                packed(Head(2, False), [Group(False, [b'{"kind":"denied","call":"c","args":' + b"[" * MOST_BYTES])])
+            )
         await journal.close()
 
     asyncio.run(play())

@@ -30,6 +30,7 @@ class Services(Struct, frozen=True, kw_only=True):
     meters: Meters
     accounts: Accounts
     workers: int
+    inline_bytes: int = 64 << 10  # of content, that stay in a line of the journal
 
     def serve(self, number: int, link: Link, cancel: Cancel) -> "Service":
         """As `orders.Serve`."""
@@ -46,7 +47,8 @@ class Service:
         self._number = number
         self._link = link
         written, state = partial(link.send, Kind.WRITTEN), partial(link.send, Kind.JOURNAL)
-        self._guest = services.journal.guest(written, state, share=services.workers)
+        inline = services.inline_bytes
+        self._guest = services.journal.guest(written, state, share=services.workers, inline_bytes=inline)
         self._holds = Holds(services.desk, lambda call: call in self._guest.open)
 
     def lines(self, payload: bytes) -> None:
@@ -62,7 +64,7 @@ class Service:
                 raise Forged("too large a question")
             asked = messages.for_gateway(payload)
             if isinstance(asked, Spend):
-                return messages.encode(counted(self._services.accounts, asked))
+                return messages.encode(counted(self._services.accounts, asked, len(payload)))
             if isinstance(asked, Cancelled):
                 await self._cancel(asked.pid, asked.secret)
                 return messages.encode(Done())

@@ -11,7 +11,7 @@ from funcgate.core.entry import Entry, Kind
 from funcgate.core.native import half
 from funcgate.core.refusal import Refused
 from funcgate.core.reply import Outcome
-from funcgate.stores.parcels import Forged, entries_of, groups_of, head_of, judged, stamp, stamp_judged
+from funcgate.stores.parcels import MOST_BYTES, Forged, entries_of, groups_of, head_of, judged, stamp, stamp_judged
 from funcgate.stores.told import No, Told, Written, encode
 
 from .batch import Batch
@@ -50,7 +50,8 @@ class House(Protocol):
 class Guest:
     """One of them. `written` and `told` send to it; `mark` is in the middle of its calls' names, "" if they may have any.
 
-    An honest one has no more than twice `max_queue` entries or `max_queue_bytes` under way when it sends the next parcel.
+    An honest one has no more than twice `max_queue` entries or `max_queue_bytes` under way when it sends the next parcel,
+    which has at most `most_bytes`.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Guest:
         relaxed: bool,
         max_queue: int,
         max_queue_bytes: int,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self._house = house
         self._in = intake
@@ -73,6 +75,7 @@ class Guest:
         self._relaxed = relaxed
         self._max_queue = max_queue
         self._max_queue_bytes = max_queue_bytes
+        self._most_bytes = most_bytes
         self._last = 0  # the number of the last parcel
         self._depth = 0  # lines that it has not been answered for
         self._bytes = 0
@@ -102,6 +105,9 @@ class Guest:
         # Attack: lines by the gigabyte, sent without a pause, until the memory of the one who keeps the record is gone.
         if self._depth > 2 * self._max_queue or self._bytes > 2 * self._max_queue_bytes:
             raise Forged("more than may be under way")
+        # Attack: lines at which the loop looks for minutes, while nobody else's are taken.
+        if len(payload) > self._most_bytes:
+            raise Forged("a parcel that is larger than any")
         self._last = number
         intake = self._in
         waits = waits and not self._relaxed

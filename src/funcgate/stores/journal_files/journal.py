@@ -18,6 +18,7 @@ from funcgate.core.native import half
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome
 from funcgate.stores.lines import FORMAT, add_lines
+from funcgate.stores.parcels import MOST_BYTES
 
 from .batch import Batch
 from .clock import Clock
@@ -201,9 +202,11 @@ class FileJournal:
         *,
         share: int = 1,
         mark: str | None = None,
+        inline_bytes: int = 0,
     ) -> Guest:
         """One of them, of `share` in all. `written` and `told` send to its `on_written` and `on_state`. Each of its calls has
-        `mark` in the middle of its name, a new one if None; with "" their names may be any: for tests."""
+        `mark` in the middle of its name, a new one if None; with "" their names may be any: for tests.
+        `inline_bytes` is the most that stays in a line of arguments or of a body."""
         guest = Guest(
             self,
             self._in,
@@ -213,6 +216,7 @@ class FileJournal:
             relaxed=self._relaxed,
             max_queue=max(1, self._max_queue // share),
             max_queue_bytes=max(1, self._max_queue_bytes // share),
+            most_bytes=MOST_BYTES + 4 * inline_bytes,
         )
         self._guests.add(guest)
         guest.tell(self._status)

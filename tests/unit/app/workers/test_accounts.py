@@ -6,11 +6,12 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from msgspec import structs
 
 from funcgate.app.workers import messages
-from funcgate.app.workers.accounts import AskingAccounts, counted
+from funcgate.app.workers.accounts import MAX_QUESTION_BYTES, MOST_BUDGETS, AskingAccounts, counted
 from funcgate.app.workers.link import Link
-from funcgate.app.workers.messages import Spend
+from funcgate.app.workers.messages import Forged, Spend
 from funcgate.core.budget import Accounts, Budget
 from funcgate.core.principal import make_principal
 from funcgate.core.refusal import Code, Refused
@@ -73,6 +74,58 @@ def test_what_a_worker_gives_back_is_not_taken() -> None:
     counted(accounts, spend)
     with pytest.raises(Refused):
         counted(accounts, Spend(**{name: getattr(spend, name) for name in spend.__struct_fields__} | {"rows": -10}))
+
+
+SPEND = Spend(
+    target="shop", budgets=(ANALYSTS,), issuer="corp", subject="ada", acts_for=None, actor=None, selectors=ADA.selectors,
+    rows=1, size=0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("per_s", [0.0, -1e-6, 1e-9, float("nan"), float("inf")])
+def test_windows_that_no_configuration_has_are_forged(per_s: float) -> None:
+    with pytest.raises(Forged):
+        counted(Accounts(), structs.replace(SPEND, budgets=(structs.replace(ANALYSTS, per_s=per_s),)))
+
+
+def test_one_question_does_not_push_out_what_others_had() -> None:
+    accounts = Accounts()
+    counted(accounts, structs.replace(SPEND, rows=10))
+    many = tuple(structs.replace(ANALYSTS, per_s=1.0 + each) for each in range(MOST_BUDGETS + 1))
+    with pytest.raises(Forged):
+        counted(accounts, structs.replace(SPEND, budgets=many, subject="eve"))
+    with pytest.raises(Forged):
+        counted(accounts, structs.replace(SPEND, subject="eve"), MAX_QUESTION_BYTES + 1)
+    with pytest.raises(Refused):
+        counted(accounts, SPEND)
+
+
+def test_names_are_kept_short_and_apart() -> None:
+    accounts = Accounts()
+    counted(accounts, structs.replace(SPEND, subject="a" * 900_000, target="t" * 900_000, actor="c" * 900_000))
+    (key,) = accounts._accounts
+    assert len(repr(key)) < 1000
+    for other in ({"subject": "bob"}, {"issuer": "other"}, {"actor": "agent"}, {"acts_for": "eve"}, {"target": "till"}):
+        counted(accounts, structs.replace(SPEND, rows=10, **other))
+    counted(accounts, structs.replace(SPEND, rows=10))
+    with pytest.raises(Refused):
+        counted(accounts, SPEND)
+    counted(accounts, structs.replace(SPEND, selectors=frozenset({"group:clerks"})))  # no budget names them
+
+
+def test_what_is_too_long_to_be_asked_is_refused_before() -> None:
+    async def answer(question: bytes) -> bytes:
+        raise AssertionError("it was asked")
+
+    async def test() -> None:
+        async with asking(answer) as (worker, _):
+            wide = Budget(frozenset({"group:analysts", "group:" + "x" * MAX_QUESTION_BYTES}), 10, None, 60.0)
+            for budgets in ([wide], [ANALYSTS] * (MOST_BUDGETS + 1)):
+                with pytest.raises(Refused) as refused:
+                    await AskingAccounts(worker.ask).spend("shop", budgets, ADA, 1, 1)
+                assert "too much" in refused.value.private_detail
+
+    asyncio.run(test())
 
 
 def test_nobody_to_count_refuses() -> None:
