@@ -130,6 +130,37 @@ def test_who_waits_is_woken_or_told_that_it_took_too_long(kind: str) -> None:
     assert asyncio.run(run()) == ["came", "late"]
 
 
+def test_the_time_of_one_wait_does_not_end_the_next() -> None:
+    """A statement's answer came in time; the tables that are read for the next one, with the same prompt, take longer."""
+
+    async def run() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        one, probe = native.Stream(loop, LIMITS), native.Probe(loop)
+        one.prompt = probe
+
+        async def work() -> None:
+            await one.arrival(0.05)
+            one.took(1)
+            await one.arrival()
+
+        probe.begin(work())
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while one.waiter is None:  # noqa: ASYNC110 - what is tested is not built on events
+                await asyncio.sleep(0)
+            one.data_received(b"x")
+            ends = loop.time() + 0.1
+            while loop.time() < ends:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert not probe.told
+            one.data_received(b"y")
+            while not probe.told:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        return list(probe.told)
+
+    assert asyncio.run(run()) == [None]
+
+
 # What runs calls.
 
 

@@ -175,6 +175,9 @@ cdef class Stream:
         self.waiter = waiter
         if within_s:
             self._alarm.watch(waiter, within_s)
+        else:
+            # A drive is the prompt of all its waits: what the last one was given must not end this one.
+            self._alarm.rest()
         return waiter
 
     def write(self, data):
