@@ -4,8 +4,10 @@ Nothing needs them. Where none was built, or `FUNCGATE_PURE=1` is set, the pure 
 """
 
 import os
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
+from weakref import WeakMethod
 
 HALVES = (
     "funcgate.catalog._native",
@@ -45,6 +47,20 @@ def half(name: str) -> Any:
         return import_module(name)
     except ImportError:
         return None
+
+
+def handed_back(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method for the compiled half of its own object, which it does not hold: an object that holds its half, and is held by it,
+    stays until the garbage collector comes by; one from the start of the process stays for ever (`gc.freeze`)."""
+    found = WeakMethod(method)
+
+    def call(*given: Any) -> Any:
+        bound = found()
+        if bound is None:
+            raise ReferenceError("it is gone")
+        return bound(*given)
+
+    return call
 
 
 def build() -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from funcgate.core.native import half
+from funcgate.core.native import half, handed_back
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.problem import Problem, Unusable
 from funcgate.core.refusal import Code, Refused
@@ -76,7 +76,8 @@ class Issuers:
         # Attack: be let in again by a reload, or while one goes on.
         self.revoked: Revoked = Revoked() if previous is None else previous.revoked
         if _native is not None:
-            recalls = _native.Remembering(self._tokens, now, self.revoked, self._recall)
+            # Attack: read from the memory who called before a reload, and with what claims.
+            recalls = _native.Remembering(self._tokens, now, self.revoked, handed_back(self._recall))
             self.recall = recalls.recall  # type: ignore[method-assign]
         self._known: dict[str, Known] = {}
         self._trusted: dict[str, Trusted] = {}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from funcgate.core.lease import NO_LEASE, Lease
+from funcgate.core.native import handed_back
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
 
@@ -70,7 +71,9 @@ class Masker:
         self._limit = decoded_limit
         self._last: tuple[Lease, Sight] = (NO_LEASE, sights.of(NO_LEASE, rules))
         if native is not None:
-            plain: Any = native.Plain(rules, journal, sights.of, self._mask_args, self._mask_reply)
+            # Attack: read from the memory the credentials that a reload took away.
+            args, reply = handed_back(self._mask_args), handed_back(self._mask_reply)
+            plain: Any = native.Plain(rules, journal, sights.of, args, reply)
             self.mask_args = plain.mask_args  # type: ignore[method-assign]
             self.mask_reply = plain.mask_reply  # type: ignore[method-assign]
 

@@ -1,7 +1,10 @@
 """Compiled and pure: a token is recalled while it stands, and nobody who was revoked."""
 
+import gc
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +14,7 @@ from funcgate.core.decision import Allow, Decision, Deny
 from funcgate.core.native import half
 from funcgate.core.principal import RawToken, make_principal
 from funcgate.core.revocation import Revocation, Revoked, marks_of
-from funcgate.identity.issuers import Remembered
+from funcgate.identity.issuers import Issuers, Remembered
 from funcgate.identity.jwt import Verdict
 from funcgate.identity.unrevoked import Unrevoked, unrevoked
 
@@ -105,3 +108,15 @@ def test_a_revoked_session_is_denied_alike() -> None:
             assert told[0] == told[1]
             assert isinstance(told[0], Deny) is (session in sessions)
             assert both[0].blind(call) is both[1].blind(call)
+
+
+def test_issuers_that_nobody_uses_remember_nobody() -> None:
+    """Attack: read from the memory who called before a reload, and with what claims (`gc.freeze`)."""
+    issuers = Issuers([], base=Path())
+    gone = weakref.ref(issuers)
+    gc.disable()
+    try:
+        del issuers
+        assert gone() is None
+    finally:
+        gc.enable()

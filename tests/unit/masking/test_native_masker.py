@@ -1,5 +1,7 @@
 """Compiled and pure: whole answers and arguments masked alike, also the second time, when their fields are known."""
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -112,3 +114,20 @@ def test_the_quick_pass_goes_over_an_answer_once() -> None:
     assert type(plain) is type(again)
     again.mask_reply(Reply(status=200, headers=[], media="application/json", body=b'{"ada@example.com":1}'), NO_LEASE)
     assert seen == [True]
+
+
+def test_a_masker_that_nobody_uses_holds_no_credential() -> None:
+    """Attack: read from the memory the credentials that a reload took away. What was there when the process began is never looked
+    at again by the garbage collector (`gc.freeze`): nothing of it may hold itself."""
+    masker, _ = pair("t.ruled", False)
+    lease, gone = Lease(needles=(Secret(SECRET),)), weakref.ref(masker)
+    mask_args = masker.mask_args
+    gc.disable()
+    try:
+        masker.mask_reply(Reply(status=200, headers=[], media="application/json", body=b"{}"), lease)
+        del masker, _
+        assert gone() is None
+    finally:
+        gc.enable()
+    with pytest.raises(ReferenceError):
+        mask_args(b'"\n"\n')  # whoever has no more than the half of it is told, and never something unmasked
