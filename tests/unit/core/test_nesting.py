@@ -1,6 +1,8 @@
 """The depth of JSON text, beside what a reader finds that goes down into it; as much for every Python, and no stack needed."""
 
 import json
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from funcgate.core import nesting
 from funcgate.core.nesting import MAX_LEVELS, is_deeper
 
 WORDS = st.text(st.sampled_from('[]{}"\\a\n,:é'), max_size=6)
@@ -29,6 +32,32 @@ def test_it_is_the_depth_that_a_reader_finds(value: Any, escaped: bool) -> None:
     depth = depth_of(value)
     assert is_deeper(text, depth) is False
     assert depth == 0 or is_deeper(text, depth - 1) is True
+
+
+@given(VALUES, st.booleans(), st.integers(1, 9))
+def test_where_it_is_cut_does_not_matter(value: Any, escaped: bool, size: int) -> None:
+    text = json.dumps(value, ensure_ascii=escaped).encode()
+    depth = depth_of(value)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nesting, "_PIECE", size)
+        assert is_deeper(text, depth) is False
+        assert depth == 0 or is_deeper(text, depth - 1) is True
+
+
+def test_megabytes_are_summed_up_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attack: an answer of brackets, quotes or backslashes that keeps the interpreter from everybody until it was looked at."""
+    summed: list[int] = []
+
+    def watched(steps: Sequence[int]) -> Iterator[int]:
+        summed.append(len(steps))
+        return accumulate(steps)
+
+    monkeypatch.setattr(nesting, "accumulate", watched)
+    for dense in (b"[],", b'"[",[],', b'"\\\\\\"[",[],'):
+        summed.clear()
+        assert is_deeper(b"[" + dense * 300_000 + b"1]", 512) is False
+        assert sum(summed) == 600_002
+        assert max(summed) <= 64 << 10
 
 
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"[":', b"}"), (b'["\\"",', b"]")])
