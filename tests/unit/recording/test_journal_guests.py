@@ -22,13 +22,8 @@ from funcgate.core.turn import TURN
 from funcgate.stores.journal_files import FileJournal, Forged, State
 from funcgate.stores.journal_files.folder import free_bytes
 from funcgate.stores.journal_shared import SharedJournal
-<<<<<<< ours
-from funcgate.stores.parcels import Group, Head, packed
-from funcgate.stores.told import Told, encode, told_of
-=======
 from funcgate.stores.parcels import MOST_BYTES, Group, Head, packed
-from funcgate.stores.told import Told, encode
->>>>>>> theirs
+from funcgate.stores.told import Told, encode, told_of
 
 Make = Callable[..., FileJournal]
 Read = Callable[[Path], list[Entry]]
