@@ -535,6 +535,28 @@ def test_a_guest_that_sends_more_than_was_agreed_is_no_worker_of_ours(folder: Pa
     asyncio.run(play())
 
 
+def test_a_worker_with_as_much_under_way_as_may_be_can_still_flush(
+    folder: Path, journal_in: Make, entries_of: Read
+) -> None:
+    async def play() -> None:
+        journal = journal_in(folder, max_queue=4)
+        await journal.start()
+        async with joined(journal, max_queue=4) as wire:
+            for number in range(12):
+                wire.shared.note(entry(D, f"d{number}"))
+            wire.shared.push()
+            assert (wire.shared.depth, wire.shared.lost) == (9, 3)
+            flushing = asyncio.create_task(wire.shared.flush())
+            async with asyncio.timeout(10):
+                await wire.shared.flush()
+                await flushing
+            assert (wire.shared.depth, wire.guest._depth, wire.guest._bytes) == (0, 0, 0)
+        await journal.close()
+
+    asyncio.run(play())
+    assert len([one for one in entries_of(folder) if one.kind is D]) == 9
+
+
 def test_without_a_word_said_each_guest_has_a_mark_of_its_own(folder: Path, journal_in: Make, entries_of: Read) -> None:
     async def play() -> None:
         journal = journal_in(folder)

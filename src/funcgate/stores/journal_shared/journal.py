@@ -111,7 +111,7 @@ class SharedJournal:
     def note(self, *entries: Entry) -> None:
         """See `core.ports.Journal`. Whatever the state: notes that have to wait do so where the journal is kept."""
         if self._depth > self._max_queue or self._bytes > self._max_queue_bytes:
-            if self._depth > 2 * self._max_queue or self._bytes > 2 * self._max_queue_bytes:
+            if self._over_twice():
                 self._lost += len(entries)
                 return
             entries = tuple(thin(entry) for entry in entries)
@@ -141,7 +141,10 @@ class SharedJournal:
         if not self._sent and not self._groups:
             return
         waiter = self._loop.create_future()
-        self._add((), waiter)
+        if self._groups or not self._over_twice():
+            self._add((), waiter)
+        else:  # one parcel more than may be under way, even an empty one, would end this worker
+            self._sent[-1].waiters[-1 - len(self._sent[-1].waiters)] = waiter
         await waiter
 
     async def close(self) -> None:
@@ -189,6 +192,9 @@ class SharedJournal:
     def _has_room(self) -> bool:
         """Whether half of the queue, or more, is free."""
         return 2 * self._depth <= self._max_queue and 2 * self._bytes <= self._max_queue_bytes
+
+    def _over_twice(self) -> bool:
+        return self._depth > 2 * self._max_queue or self._bytes > 2 * self._max_queue_bytes
 
     def _let_go(self) -> None:
         held, self._held = self._held, []
