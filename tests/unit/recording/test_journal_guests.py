@@ -581,6 +581,27 @@ def test_without_a_word_said_each_guest_has_a_mark_of_its_own(folder: Path, jour
     assert [one.kind for one in entries_of(folder) if one.call] == [A, E]
 
 
+def test_calls_that_begin_and_never_end_are_no_worker_s(
+    folder: Path, journal_in: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("funcgate.stores.journal_files.guest.MOST_OPEN", 50)
+
+    async def play() -> None:
+        journal = journal_in(folder)
+        await journal.start()
+        guest = journal.guest(lambda payload: None, lambda payload: None, mark="")
+        for parcel in range(6):
+            lines = [b'{"kind":"arrived","call":"c%d"}' % (10 * parcel + number) for number in range(10)]
+            guest.take(packed(Head(parcel + 1, True), [Group(True, lines)]))
+            await journal.flush()
+        with pytest.raises(Forged):
+            guest.take(packed(Head(7, True), [Group(True, [b'{"kind":"arrived","call":"more"}'])]))
+        assert guest.gone() == 60
+        await journal.close()
+
+    asyncio.run(play())
+
+
 def test_nothing_is_taken_before_anything_was_heard(folder: Path) -> None:
     async def play() -> None:
         shared = SharedJournal(lambda payload: None)

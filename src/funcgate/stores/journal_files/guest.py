@@ -18,6 +18,7 @@ from .batch import Batch
 from .intake import ENOUGH, Intake
 from .state import Status
 
+MOST_OPEN = 500_000
 _native = half("funcgate.stores._parcels")
 _stamp: Callable[[bytearray, bytes, str, int, str, set[str], set[str], list[int]], int] = (
     stamp if _native is None else _native.stamp
@@ -102,6 +103,9 @@ class Guest:
         number, waits = head_of(payload)
         if not self.here or number != self._last + 1:
             raise Forged("a parcel out of turn")
+        # Attack: calls that begin and never end, each kept here and named again at the head of every segment.
+        if len(self.open) > MOST_OPEN:
+            raise Forged("more open calls than a worker carries")
         # Attack: lines by the gigabyte, sent without a pause, until the memory of the one who keeps the record is gone.
         if self._depth > 2 * self._max_queue or self._bytes > 2 * self._max_queue_bytes:
             raise Forged("more than may be under way")

@@ -18,6 +18,10 @@ def is_owed(entries: tuple[Entry, ...]) -> bool:
     return _DENIED in kinds or _ARRIVED not in kinds
 
 
+def _is_dead(waiter: Waiter) -> bool:
+    return isinstance(waiter, Waits) and waiter.gone
+
+
 class Withdrawal:
     """Of one failure. Whoever waits is refused, but for what is `owed`, if there is room for it: `spends`. What nobody waits
     for is kept. `open_` are the calls that a reader of the disk would find open."""
@@ -33,12 +37,12 @@ class Withdrawal:
     def take(self, batch: Batch) -> None:
         """All that was in the batch, in its order as far as that counts: what a dead process sent comes before its end."""
         appended = list(zip(batch.appended, batch.waiters, strict=True))
-        dead = [pair for pair in appended if isinstance(pair[1], Waits) and pair[1].gone]
+        dead = [pair for pair in appended if _is_dead(pair[1])]
         for parcel in batch.parcels:
             self._give_back(parcel.apart())
         self._give_back([(entries, None) for entries, _ in dead])
         self._keep(batch.noted)
-        self._give_back(appended if not dead else [pair for pair in appended if pair not in dead])
+        self._give_back(appended if not dead else [pair for pair in appended if not _is_dead(pair[1])])
         for parcel in batch.parcels:
             parcel.guest.answer()
 
