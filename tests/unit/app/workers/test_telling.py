@@ -23,6 +23,11 @@ from support.linked import nothing, pair
 ADA = principal("ada", "staff", acts_for=None)
 EVE = principal("eve", "agents", acts_for=None)
 TOKEN = "0123456789abcdef"
+UNREADABLE = {
+    "rubbish": b"\xc1",
+    "no text": b"\x82\xa4type\xa4done\xa7problem\xa1\xff",
+    "too deep": b"\x82\xa4type\xa4done\xa1x" + b"\x91" * 100_000 + b"\x01",
+}
 
 
 class Worker:
@@ -154,7 +159,10 @@ def test_the_order_waits_for_the_slowest_worker() -> None:
     within(test)
 
 
-@pytest.mark.parametrize("how", ["silent", "dead", "refuses", "rubbish", "another answer", "a problem", "dies of it"])
+@pytest.mark.parametrize(
+    "how",
+    ["silent", "dead", "refuses", "rubbish", "no text", "too deep", "another answer", "a problem", "dies of it"],
+)
 def test_a_worker_of_which_nobody_knows_is_ended(how: str) -> None:
     async def test(house: House) -> None:
         bad = house.workers[1]
@@ -168,7 +176,7 @@ def test_a_worker_of_which_nobody_knows_is_ended(how: str) -> None:
                 return messages.encode(Done("I\nwill not" + "x" * 10_000))
             if how == "dies of it":
                 raise RuntimeError
-            return b"\xc1" if how == "rubbish" else messages.encode(Until(1.0))
+            return UNREADABLE.get(how) or messages.encode(Until(1.0))
 
         if how == "dead":
             bad.link.close()
@@ -271,6 +279,20 @@ def test_a_token_is_revoked_for_as_long_as_any_worker_knows_it_to_live(
         assert for_s.until == NOW + 5
         house.workers[0].says = silent
         assert (await house.revocations.order(Order(reason="lost", token=TOKEN), ADA)).until is not None
+
+    within(test)
+
+
+@pytest.mark.parametrize("how", UNREADABLE)
+def test_a_worker_that_answers_what_cannot_be_read_stops_no_order(how: str) -> None:
+    async def test(house: House) -> None:
+        async def says(asked: Any) -> bytes:
+            return UNREADABLE[how]
+
+        house.workers[1].says = says
+        made = await house.revocations.order(Order(reason="lost", token=TOKEN), ADA)
+        assert made.until == NOW + TOKEN_S
+        assert len(house.workers[1].killed) == 1
 
     within(test)
 
