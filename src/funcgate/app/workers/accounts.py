@@ -15,9 +15,8 @@ from funcgate.core.refusal import Code, Refused
 
 from . import messages
 from .link import Lost
-from .messages import Done, Forged, Spend
+from .messages import MAX_SMALL_BYTES, Done, Forged, Spend
 
-MAX_QUESTION_BYTES = 1 << 20
 MOST_BUDGETS = 1_000  # that name one principal
 _LEAST_S = 1e-6  # a window; as the configuration has it
 
@@ -39,7 +38,7 @@ class AskingAccounts:
         )  # fmt: skip
         encoded = messages.encode(question)
         # Attack: groups and budgets so many that the question about them would end the link, and with it the worker.
-        if len(encoded) > MAX_QUESTION_BYTES or len(mine) > MOST_BUDGETS:
+        if len(encoded) > MAX_SMALL_BYTES or len(mine) > MOST_BUDGETS:
             raise Refused(Code.GATEWAY_ERROR, private_detail="budgets cannot be counted: too much to be said of them")
         try:
             await self._ask(encoded)
@@ -54,7 +53,7 @@ def counted(accounts: Accounts, spend: Spend, size: int = 0) -> Done:
     # Attack: a worker that was taken over counts in windows that never end, or for budgets by the million in one question, until
     # the gateway has no memory left, or forgets what others had.
     if (
-        size > MAX_QUESTION_BYTES
+        size > MAX_SMALL_BYTES
         or len(budgets) > MOST_BUDGETS
         or not all(_LEAST_S <= budget.per_s < inf for budget in budgets)
     ):

@@ -14,6 +14,7 @@ from funcgate.core.ports import Patience
 from funcgate.core.revocation import Revocation
 
 CALL_ID = "^[0-9A-Z]{26}$"  # core/ids.py
+MAX_SMALL_BYTES = 1 << 20  # of a question that holds neither a call nor a decision
 MAX_SECRET = 256  # bytes: the most that any version of PostgreSQL's protocol has
 
 # -- the gateway asks, a worker answers
@@ -182,6 +183,14 @@ class Forged(Exception):
     """A message that no worker of ours sends. Whoever did is not to be trusted with another one."""
 
 
+class _Open(Struct, tag="open"):
+    """What may be large, without a look into it."""
+
+
+class _Use(Struct, tag="use"):
+    """The same."""
+
+
 ToWorker = Begin | Prepare | Swap | Drop | Revoke | Ends | Cancel | Drain | Hurry | Ready
 ToGateway = Open | Wait | Use | Release | Cancelled | Spend
 Answer = Done | Held | Until
@@ -189,6 +198,7 @@ Answer = Done | Held | Until
 encode = msgspec.msgpack.Encoder().encode
 _TO_WORKER = msgspec.msgpack.Decoder(ToWorker)
 _TO_GATEWAY = msgspec.msgpack.Decoder(ToGateway)
+_LARGE = msgspec.msgpack.Decoder(_Open | _Use)
 _ANSWER = msgspec.msgpack.Decoder(Answer)
 
 
@@ -200,6 +210,10 @@ def for_worker(payload: bytes) -> ToWorker:
 
 def for_gateway(payload: bytes) -> ToGateway:
     """Raises `msgspec.MsgspecError`."""
+    # Attack: a worker that was taken over says, in one question about a budget, what takes seconds and gigabytes to read: for so
+    # long nobody's entries are written.
+    if len(payload) > MAX_SMALL_BYTES:
+        _read(_LARGE, payload)
     message: ToGateway = _read(_TO_GATEWAY, payload)
     return message
 

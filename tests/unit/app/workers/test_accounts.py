@@ -5,13 +5,14 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import msgspec
 import pytest
 from msgspec import structs
 
 from funcgate.app.workers import messages
-from funcgate.app.workers.accounts import MAX_QUESTION_BYTES, MOST_BUDGETS, AskingAccounts, counted
+from funcgate.app.workers.accounts import MOST_BUDGETS, AskingAccounts, counted
 from funcgate.app.workers.link import Link
-from funcgate.app.workers.messages import Forged, Spend
+from funcgate.app.workers.messages import MAX_SMALL_BYTES, Forged, Spend
 from funcgate.core.budget import Accounts, Budget
 from funcgate.core.principal import make_principal
 from funcgate.core.refusal import Code, Refused
@@ -95,9 +96,20 @@ def test_one_question_does_not_push_out_what_others_had() -> None:
     with pytest.raises(Forged):
         counted(accounts, structs.replace(SPEND, budgets=many, subject="eve"))
     with pytest.raises(Forged):
-        counted(accounts, structs.replace(SPEND, subject="eve"), MAX_QUESTION_BYTES + 1)
+        counted(accounts, structs.replace(SPEND, subject="eve"), MAX_SMALL_BYTES + 1)
     with pytest.raises(Refused):
         counted(accounts, SPEND)
+
+
+def test_large_ones_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "_TO_GATEWAY", None)  # what reads them
+    payload = messages.encode(structs.replace(SPEND, subject="x" * MAX_SMALL_BYTES))
+    with pytest.raises(msgspec.ValidationError):
+        messages.for_gateway(payload)
+    # The kind that counts is the first that it says.
+    assert payload[0] >> 4 == 8
+    with pytest.raises(msgspec.ValidationError):
+        messages.for_gateway(bytes([payload[0] + 1]) + payload[1:] + b"\xa4type\xa4open")
 
 
 def test_names_are_kept_short_and_apart() -> None:
@@ -119,7 +131,7 @@ def test_what_is_too_long_to_be_asked_is_refused_before() -> None:
 
     async def test() -> None:
         async with asking(answer) as (worker, _):
-            wide = Budget(frozenset({"group:analysts", "group:" + "x" * MAX_QUESTION_BYTES}), 10, None, 60.0)
+            wide = Budget(frozenset({"group:analysts", "group:" + "x" * MAX_SMALL_BYTES}), 10, None, 60.0)
             for budgets in ([wide], [ANALYSTS] * (MOST_BUDGETS + 1)):
                 with pytest.raises(Refused) as refused:
                     await AskingAccounts(worker.ask).spend("shop", budgets, ADA, 1, 1)
