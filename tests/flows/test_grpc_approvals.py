@@ -100,8 +100,12 @@ def test_the_deadline_comes_first(gate: GrpcGate, client: Ledger, ledger: Ledger
     assert "group:finance" in text
     gate.decide(approval["id"])
     assert client.transfer(request, metadata=gate.metadata(), timeout=10).id == "t-9001"
-    code, _, info, _ = refused(client.transfer, request, metadata=gate.metadata(), timeout=1)
-    assert info.reason == "approval.pending"  # once: another one needs another yes
+    # It is told a third of the time, at most a second, before the deadline: of a short one a busy machine leaves nothing.
+    code, _, info, _ = refused(client.transfer, request, metadata=gate.metadata(), timeout=3)
+    assert (code, info.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "approval.pending",
+    )  # another one needs another yes
     assert len(ledger.ledger) == 1
 
 
