@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from funcgate.core.call import Call
 from funcgate.core.decision import Allow, Decision, Deny, RequireApproval
 from funcgate.core.function import Function
-from funcgate.core.native import half
+from funcgate.core.native import half, handed_back
 from funcgate.core.problem import Problem, Unusable
 from funcgate.core.refusal import Code
 
@@ -63,7 +63,7 @@ class PolicySet:
         self._nothing = Deny(Code.POLICY_DENIED, "no policy allows this call", (), version)
         self._broken = Deny(Code.POLICY_ERROR, "the call could not be judged", (), version)
         if native is not None:
-            self.decide = native.Decider(entries, self._decided).decide  # type: ignore[method-assign]
+            self.decide = native.Decider(entries, handed_back(self._decided)).decide  # type: ignore[method-assign]
 
     def decide(self, call: Call) -> Decision:
         """Judge the call. Never raises: whatever goes wrong is a Deny."""
@@ -128,12 +128,14 @@ class PolicySet:
         if sum(rule.cost for rule in rules) + sum(map(most_steps, forms)) > self._budget:
             return None
         denied = [self._denied(rule) for rule in plan.denies]
+        settled = handed_back(self._settled)
         first, second = len(plan.denies), len(plan.denies) + len(plan.asks)
 
         def made(held: int) -> Decision:
             holding = [rule for at, rule in enumerate((*plan.asks, *plan.allows)) if held >> at & 1]
             asks = [rule for rule in holding if rule.policy.effect == "require_approval"]
-            return self._settled(asks, [rule for rule in holding if rule.policy.effect == "allow"])
+            decision: Decision = settled(asks, [rule for rule in holding if rule.policy.effect == "allow"])
+            return decision
 
         judge = native.Judge(forms[:first], denied, forms[first:second], forms[second:], made)
         quick: Quick = judge.decide

@@ -1,5 +1,7 @@
 """Compiled and pure: the same decisions, whoever called before."""
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -55,3 +57,17 @@ def test_the_same_decisions() -> None:
                     assert told[0] == told[1], (function, args, who)
     nothing: Any = 5
     assert policies.decide(nothing) == pure._decided(nothing)
+
+
+def test_policies_that_nobody_uses_are_gone() -> None:
+    """Those from the start of the process too, which the garbage collector never looks at (`gc.freeze`)."""
+    policies = compile_policies(SPECS, FUNCTIONS, "v1")
+    gone = weakref.ref(policies)
+    gc.disable()
+    try:
+        for function in FUNCTIONS:
+            policies.decide(call(PEOPLE[0], function, {"rows": 1}))
+        del policies
+        assert gone() is None
+    finally:
+        gc.enable()
