@@ -102,9 +102,8 @@ def test_the_budget_is_one_for_all_conditions(
             )
             for i in range(count)
         ]
-        return type(
-            compile_policies(specs, {FUNCTION: make_function()}, "v1").decide(make_call({"tags": ["y"] * 3_000}))
-        )
+        policies = compile_policies(specs, {FUNCTION: make_function()}, "v1")
+        return type(policies.decide(make_call({"tags": ["y"] * 3_000})))
 
     assert decided(2) is Allow
     assert decided(10) is Deny

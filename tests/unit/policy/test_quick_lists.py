@@ -221,7 +221,8 @@ def test_what_has_no_plain_answer_is_left_to_the_closures(when: str, tables: Any
 
 @compiled
 def test_long_texts_are_left_where_their_length_costs_steps() -> None:
-    quick = quick_of(policies([("allow", "args.text.contains('x')")]))
+    plain = policies([("allow", "args.text.contains('x')")])
+    quick = quick_of(plain)
     assert isinstance(quick({**GOOD, "text": "x" * MOST_TEXT}), Allow)
     assert quick({**GOOD, "text": "x" * (MOST_TEXT + 1)}) is None
 

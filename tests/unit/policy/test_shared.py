@@ -58,7 +58,8 @@ def test_another_version_of_the_policies_judges_anew() -> None:
     shared = Shared({"verb": "read", "rows": 3})
 
     def decided(when: str) -> Decision:
-        return compile_policies(allow(when), FUNCTIONS, "v").decide(call(shared, {}))
+        policies = compile_policies(allow(when), FUNCTIONS, "v")
+        return policies.decide(call(shared, {}))
 
     assert isinstance(decided("args.rows < 5"), Allow)
     assert not isinstance(decided("args.rows < 2"), Allow)
