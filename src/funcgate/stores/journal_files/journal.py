@@ -332,7 +332,8 @@ class FileJournal:
         self._in.seq = refused[0].first_seq - 1
         self._in.next = _Batch(self._in.seq + 1)
         self._failed_at = self._in.stamp()
-        self._turn(State.FAILED, reason)
+        # Told of a failure that is over, a worker would refuse to record the refusals that the reserve is for.
+        self._turn(State.FAILED, reason, told=recovered is None)
         withdrawal = Withdrawal(reason, self.keep, self._in.open, spends=recovered is not None)
         for each in refused:
             withdrawal.take(each)
@@ -396,13 +397,14 @@ class FileJournal:
             return ()
         return tuple(thin(entry) for entry in entries)
 
-    def _turn(self, state: State, why: str) -> None:
+    def _turn(self, state: State, why: str, *, told: bool = True) -> None:
         if state in MOVES[self._state]:
             self._state = state
             self._in.healthy = state is _HEALTHY
             self._in.takes_notes = state is _HEALTHY or state is _LOW
             self._status = Status(state, why)
-            self._tell()
+            if told:
+                self._tell()
 
     def _turn_by_space(self, low: bool) -> None:
         if low:
