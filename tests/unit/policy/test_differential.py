@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from funcgate.policy.language.values import Failure
+from funcgate.policy.language.values import Failure, OverBudget
 
 Run = Callable[..., Any]
 SCHEMA = {
@@ -157,7 +157,10 @@ def ours(run: Run, text: str, args: dict[str, Any], schema: Any = None) -> Any:
 def test_generated_expressions(run: Run, text: str, args: dict[str, Any]) -> None:
     if len(text) > 1_500:
         return
-    found = ours(run, text, args)
+    try:
+        found = ours(run, text, args)
+    except OverBudget:  # loops within loops, a dozen deep: the other one takes as long as it takes
+        return
     wanted = other(text, args)
     # A failing element before one that decides: see DIFFERENCES. What has a value there must not be lost here.
     if wanted is None and found is not None and (".all(" in text or ".exists(" in text):
