@@ -169,6 +169,7 @@ def refuses(gate: Gate) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_content_keys_of_all_workers_open_what_they_sealed(make_gate: Make, token: str, tmp_path: Path) -> None:
     """Answers go beside the journal, sealed; each worker makes keys in the same file."""
     (tmp_path / "key").write_text("6b" * 32)

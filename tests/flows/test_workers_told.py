@@ -34,6 +34,7 @@ def test_a_revocation_stands_at_all_workers_when_it_is_answered(
         console(gate, ada, "POST", f"revocations/{made['id']}/lift", json={"reason": "found again"})
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_answer_a_revocation_lets_nobody_in(
     make_gate: Make, token: str, authority: Authority, target: Target
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_worker_that_does_not_answer_a_reload_is_replaced(make_gate: Make, tok
     assert [line.code() for line in one_each(gate, token)] == ["policy.denied"] * 2
 
 
+@pytest.mark.slow
 def test_ready_says_so_while_a_worker_is_missing(make_gate: Make, token: str) -> None:
     gate = make_gate(listen=several(2)).start()
     first, second = gate.workers()
