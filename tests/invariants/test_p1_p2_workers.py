@@ -93,7 +93,8 @@ def test_calls_of_a_killed_worker_end_unknown_and_others_go_on(make_gate: Make, 
     compare(gate, target, set())
 
 
-@pytest.mark.parametrize("sync", ["always", pytest.param("interval", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sync", ["always", "interval"])
 def test_workers_that_are_killed_under_load(make_gate: Make, target: Target, token: str, sync: str) -> None:
     gate = make_gate(listen=several(2), journal={"sync": sync, "segment": "256KiB"}).start()
     load, chance = Load(gate, token, 8), random.Random(20261122)
