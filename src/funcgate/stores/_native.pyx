@@ -286,7 +286,7 @@ cdef int add_drawn(bytearray buffer, Drawn drawn, Py_ssize_t number, const char*
     cdef Py_ssize_t size, before = len(buffer)
     cdef unsigned int crc
     cdef char* into
-    if drawn.text is None or number < 0 or at_size > MOST_HEAD - 40:
+    if drawn.text is None or number <= 0 or not 0 < at_size <= MOST_HEAD - 40:
         raise ValueError("no line")
     memcpy(p, b'{"seq":', 7)
     p = put_number(p + 7, p + 28, number)
