@@ -18,6 +18,15 @@ cdef extern from *:
         const uint64_t ones = 0x0101010101010101u;
         uint64_t odd = 0, x;
         Py_ssize_t at = 0;
+    #ifdef __SSE2__
+        __m128i found = _mm_setzero_si128(), y;
+        for (; at + 16 <= size; at += 16) {
+            y = LOADED(from + at);
+            STORED(to + at, y);
+            found = _mm_or_si128(found, BELOW(y));
+        }
+        if (_mm_movemask_epi8(found)) return 0;
+    #endif
         for (; at + 8 <= size; at += 8) {
             memcpy(&x, from + at, 8);
             memcpy(to + at, &x, 8);
