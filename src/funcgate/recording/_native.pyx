@@ -169,19 +169,7 @@ def end(call_id, call, approval, decision, version, outcome, code, times, status
     return ended(call_id, call, approval, decision, version, outcome, code, times, NULL, status, counts, recorded)
 
 
-def all_small(tuple entries not None, Py_ssize_t inline):
-    """`contents._all_small`."""
-    for entry in entries:
-        if type(entry) is Drawn:
-            if (<Drawn> entry).args_size > inline or (<Drawn> entry).body_size > inline:
-                return False
-            continue
-        check(entry, ENTRY)
-        for offset in (E_ARGS, E_BODY):
-            part = get(entry, offset)
-            if part is not None and len(part) > inline:
-                return False
-    return True
+include "_inline.pxi"
 
 
 cpdef bint one_line(body):

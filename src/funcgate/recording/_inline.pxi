@@ -1,0 +1,47 @@
+# The compiled half of contents/contents.py: entries that stay in their lines go on at once.
+
+cdef class Inline:
+    """`Contents` without a key. `behind` is what is under way; whatever is not plain is `slow_append`'s and `slow_note`'s."""
+
+    cdef dict _behind
+    cdef object _elsewhere
+    cdef Py_ssize_t _inline
+    cdef object _append
+    cdef object _note
+    cdef object _slow_append
+    cdef object _slow_note
+
+    def __init__(self, dict behind not None, elsewhere, Py_ssize_t inline, inner, slow_append, slow_note):
+        self._behind, self._elsewhere, self._inline = behind, elsewhere, inline
+        self._append, self._note = inner.append, inner.note
+        self._slow_append, self._slow_note = slow_append, slow_note
+
+    cdef bint _passes(self, tuple entries) except -1:
+        return not self._behind and not self._elsewhere.by_target and are_small(entries, self._inline)
+
+    def append(self, *entries):
+        """See `Contents.append`."""
+        return (self._append if self._passes(entries) else self._slow_append)(*entries)
+
+    def note(self, *entries):
+        """See `Contents.note`."""
+        (self._note if self._passes(entries) else self._slow_note)(*entries)
+
+
+cdef bint are_small(tuple entries, Py_ssize_t inline) except -1:
+    for entry in entries:
+        if type(entry) is Drawn:
+            if (<Drawn> entry).args_size > inline or (<Drawn> entry).body_size > inline:
+                return False
+            continue
+        check(entry, ENTRY)
+        for offset in (E_ARGS, E_BODY):
+            part = get(entry, offset)
+            if part is not None and len(part) > inline:
+                return False
+    return True
+
+
+def all_small(tuple entries not None, Py_ssize_t inline):
+    """`contents._all_small`."""
+    return are_small(entries, inline)
