@@ -1,6 +1,8 @@
 """Compiled and pure: a passage writes the same entries, and hands what is out of the ordinary to the Python code."""
 
 import asyncio
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 from msgspec import structs
 
 from funcgate import gateway
+from funcgate.core import native
 from funcgate.core.call import Call, Shared
 from funcgate.core.decision import Allow, Deny, RequireApproval
 from funcgate.core.entry import Entry, Kind
@@ -21,10 +24,21 @@ from funcgate.masking import RuleSpec, compile_rules
 from funcgate.masking.masker import Masked
 from funcgate.recording.tape import tape_of
 
-pytestmark = pytest.mark.skipif(half("funcgate.recording._native") is None, reason="not built, or FUNCGATE_PURE is set")
+pytestmark = pytest.mark.skipif(half("funcgate._gateway") is None, reason="not built, or FUNCGATE_PURE is set")
 MASKER = compile_rules([RuleSpec(functions=["t.f"], detect="all")], ["t.f"], hash_key=b"k" * 32).masker("t.f")
 ANN = make_principal("corp", "ann", frozenset({"a"}), {}, "t" * 16, 9e9)
 DECISIONS = (None, Allow(("p",), "v"), RequireApproval((), ("p",), "v"), Deny(Code.POLICY_DENIED, "why", (), "v"))
+
+
+def pure() -> Any:
+    """gateway.py as Python runs it."""
+    spec: Any = spec_from_file_location("pure_gateway", Path(native.__file__).parents[1] / "gateway.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PURE = pure()
 
 
 class Journal:
@@ -54,8 +68,7 @@ def call_of(args: dict[str, Any], reason: str = "", shared: dict[str, Any] | Non
 def made(journal: Journal, room: int = 1000) -> list[Any]:
     snapshot: Any = SimpleNamespace(version="v1", record_bytes=room, maskers=lambda name: MASKER)
     exchange: Any = SimpleNamespace(call_id="c", target="t", client="::1")
-    kinds: list[Any] = [gateway.Passage, gateway._Passage]  # type: ignore[attr-defined]
-    return [kind(exchange, snapshot, journal, Meter()) for kind in kinds]
+    return [kind(exchange, snapshot, journal, Meter()) for kind in (gateway.Passage, PURE.Passage)]
 
 
 CALLS = [

@@ -35,20 +35,16 @@ cdef extern from *:
     bint same_bytes(const char* one, const char* other, Py_ssize_t size)
 
 cdef enum:
-    STEPS = 9  # as meter.STEPS
     MOST_READERS = 64
 
 
 cdef class Marks:
     """See marks.py."""
 
-    cdef long long at[STEPS]
-    cdef readonly long long since
-
     def __cinit__(self):
         self.since = monotonic_ns()  # of the same clock as time.perf_counter_ns
 
-    def over(self, int step):
+    cpdef over(self, int step):
         if not 0 <= step < STEPS:
             raise IndexError
         self.at[step] = monotonic_ns()

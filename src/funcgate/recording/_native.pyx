@@ -212,4 +212,3 @@ cdef class Fields:
 
 include "_args.pxi"
 include "_tape.pxi"
-include "_passage.pxi"

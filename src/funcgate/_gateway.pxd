@@ -1,0 +1,14 @@
+# Types for the text of gateway.py: it is compiled as it is, and takes the place of the same names there.
+
+from funcgate.core._native cimport Marks as Clock
+
+
+cdef class Passage:
+    cdef public object exchange, snapshot, append, principal, call, decision, unwritten, tape, outcome, code, approval
+    cdef public object _journal, _meter
+    cdef public Py_ssize_t room
+    cdef public bint open
+    cdef readonly Clock marks
+    cpdef arrived(self, call, masker)
+    cpdef entry(self, kind)
+    cpdef end(self)
