@@ -3,6 +3,11 @@
 from funcgate.core._native cimport Marks as Clock
 
 
+cdef class Gateway:
+    cdef object __weakref__
+    cdef object _journal, _desk, _current, _meter, _unknowns
+
+
 cdef class Passage:
     cdef public object exchange, snapshot, append, principal, call, decision, unwritten, tape, outcome, code, approval
     cdef public object _journal, _meter

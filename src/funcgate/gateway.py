@@ -346,10 +346,8 @@ def _where(error: BaseException) -> str:
     return f"{trace.tb_frame.f_code.co_filename.rsplit('funcgate/', 1)[-1]}:{trace.tb_lineno}"
 
 
-# This text is also compiled, with types (_gateway.pxd). What handles exceptions is always run by Python: a compiled coroutine that
-# is suspended while an exception is handled takes the process down when somebody clears its `__traceback__`.
+# This text is compiled, too, with types (_gateway.pxd): it is the same way.
 if not TYPE_CHECKING and __name__ == "funcgate.gateway" and (_native := half("funcgate._gateway")) is not None:
-    globals().update(Passage=_native.Passage)
-    Gateway._through, Gateway._hold = _native.Gateway._through, _native.Gateway._hold
+    globals().update(Gateway=_native.Gateway, Passage=_native.Passage)
 
 __all__ = ["Gateway", "Passage", "Reply", "Snapshot"]
