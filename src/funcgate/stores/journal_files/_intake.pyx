@@ -32,6 +32,8 @@ cdef object _CHUNK = Kind.CHUNK
 cdef enum:
     PREFIX = 20  # of `2026-11-21T09:30:00.`
 
+include "_durable.pxi"
+
 
 cdef class Batch:
     """See batch.py."""
@@ -57,13 +59,23 @@ cdef class Batch:
         self.noted = []
         self.parcels = []
 
+    def wake(self):
+        cdef Durable waiting
+        for waiter in self.waiters:
+            if type(waiter) is Durable:
+                waiting = <Durable> waiter
+                if not waiting._done:
+                    waiting._settle(None)
+            elif not waiter.done():
+                waiter.set_result(None)
+
 
 cdef class Intake:
     """See intake.py."""
 
     cdef object _journal
     cdef object _clock
-    cdef object _create_future
+    cdef object _loop
     cdef bint _relaxed
     cdef Py_ssize_t _max_queue
     cdef Py_ssize_t _max_queue_bytes
@@ -94,8 +106,8 @@ cdef class Intake:
         self.open = set()
         self.next = Batch(1)
 
-    def loop(self, create_future):
-        self._create_future = create_future
+    def loop(self, loop):
+        self._loop = loop
 
     cpdef str stamp(self):
         return PyUnicode_DecodeASCII(self._text, PREFIX + 7, NULL) if self._stamps() else self._careful_stamp()
@@ -150,7 +162,7 @@ cdef class Intake:
                 self._journal.arm()
             return _TURN
         batch.appended.append(entries)
-        waiter = self._create_future()  # its own: cancelling one caller must not cancel another
+        waiter = Durable(self._loop)
         batch.waiters.append(waiter)
         if self.flying is None and (not self.lingering or PyList_GET_SIZE(batch.waiters) == _ENOUGH):
             self._journal.gather()

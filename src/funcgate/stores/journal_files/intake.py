@@ -69,8 +69,8 @@ class Intake:
         self.flying: Batch | None = None
         self.flying_bytes = 0
 
-    def loop(self, create_future: Callable[[], asyncio.Future[None]]) -> None:
-        self._create_future = create_future
+    def loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._create_future: Callable[[], asyncio.Future[None]] = loop.create_future
 
     def stamp(self) -> str:
         """The time of what is written now."""

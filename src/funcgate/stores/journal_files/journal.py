@@ -120,7 +120,7 @@ class FileJournal:
     async def start(self) -> Repaired:
         """Hold the folder, repair it, close the calls that a crash left open. Raises `Unusable`."""
         self._loop = asyncio.get_running_loop()
-        self._in.loop(self._loop.create_future)
+        self._in.loop(self._loop)
         opened = await asyncio.to_thread(open_folder, self._folder, self._min_free_bytes, self._reserve, self._at_least)
         found, self._lock = opened.found, opened.lock
         self._in.seq = self._durable_seq = found.last_seq
@@ -312,9 +312,7 @@ class FileJournal:
             self._hand_over()  # first: the disk works while the callers are woken
         elif queued.count and not queued.waiters and not self._in.armed:
             self.arm()
-        for waiter in batch.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        batch.wake()
         for parcel in batch.parcels:
             parcel.settle()
         for parcel in batch.parcels:
