@@ -1,5 +1,5 @@
 # Whether bytes are one JSON value (RFC 8259) on one line. Part of _parcels.pyx. Reads nothing at `end` or beyond; calls nothing
-# that calls it: nesting takes a bit a level, and what is deeper than DEEPEST is left to parcels.py.
+# that calls it: nesting takes a byte a level, and what is deeper than DEEPEST is left to parcels.py.
 
 cdef extern from *:
     """
@@ -26,10 +26,17 @@ cdef extern from *:
     }
 
     /* Behind an escape whose backslash is at `p`, NULL if it is none. */
-    static Text json_escape(Text p, Text end) {
+    static inline Text json_escape(Text p, Text end) {
         int more;
         if (end - p < 2) return NULL;
-        if (p[1] != 'u') return p[1] && strchr("\\"\\\\/bfnrt", p[1]) ? p + 2 : NULL;
+        switch (p[1]) {
+        case '"': case '\\\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't':
+            return p + 2;
+        case 'u':
+            break;
+        default:
+            return NULL;
+        }
         if (end - p < 6) return NULL;
         for (p += 2, more = 4; more; more--, p++)
             if (!((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f') || (*p >= 'A' && *p <= 'F'))) return NULL;
@@ -100,54 +107,59 @@ cdef extern from *:
         return p;
     }
 
-    /* Behind a member's name and colon, and what blanks follow; NULL if there are none. */
-    static Text json_name(Text p, Text end) {
+    /* Behind the value that begins at `p`, NULL if there is none, or one that is nested deeper than DEEPEST. */
+    static Text json_value(Text p, Text end) {
+        unsigned char braces[DEEPEST]; /* for each open bracket: whether it is a brace */
+        int depth = 0, brace = 0;
+    value:
+        if (p >= end) return NULL;
+        switch (*p) {
+        case '"':
+            if (!(p = json_string(p + 1, end))) return NULL;
+            break;
+        case '{':
+        case '[':
+            if (depth == DEEPEST) return NULL;
+            braces[depth++] = brace = *p == '{';
+            p = json_blank(p + 1, end);
+            if (p >= end) return NULL;
+            if (*p == (brace ? '}' : ']')) break; /* where it is closed, below */
+            if (brace) goto name;
+            goto value;
+        case 't':
+            if (end - p < 4 || memcmp(p, "true", 4)) return NULL;
+            p += 4;
+            break;
+        case 'n':
+            if (end - p < 4 || memcmp(p, "null", 4)) return NULL;
+            p += 4;
+            break;
+        case 'f':
+            if (end - p < 5 || memcmp(p, "false", 5)) return NULL;
+            p += 5;
+            break;
+        default:
+            if (!(p = json_number(p, end))) return NULL;
+        }
+        while (depth) { /* after a value, or at the end of an empty one */
+            p = json_blank(p, end);
+            if (p >= end) return NULL;
+            if (*p == ',') {
+                p = json_blank(p + 1, end);
+                if (brace) goto name;
+                goto value;
+            }
+            if (*p != (brace ? '}' : ']')) return NULL;
+            p++;
+            brace = --depth ? braces[depth - 1] : 0;
+        }
+        return p;
+    name:
         if (p >= end || *p != '"' || !(p = json_string(p + 1, end))) return NULL;
         p = json_blank(p, end);
-        return p < end && *p == ':' ? json_blank(p + 1, end) : NULL;
-    }
-
-    /* Behind the value that begins at `p`, NULL if there is none. */
-    static Text json_value(Text p, Text end) {
-        uint64_t objects[DEEPEST / 64]; /* a bit for each open bracket: whether it is a brace */
-        int depth = 0, brace;
-        for (;;) {
-            if (p >= end) return NULL;
-            if (*p == '"') p = json_string(p + 1, end);
-            else if (*p == '{' || *p == '[') {
-                brace = *p == '{';
-                p = json_blank(p + 1, end);
-                if (p >= end) return NULL;
-                if (*p == (brace ? '}' : ']')) p++;
-                else {
-                    if (depth == DEEPEST) return NULL;
-                    if (brace) objects[depth >> 6] |= (uint64_t)1 << (depth & 63);
-                    else objects[depth >> 6] &= ~((uint64_t)1 << (depth & 63));
-                    depth++;
-                    if (brace && !(p = json_name(p, end))) return NULL;
-                    continue;
-                }
-            }
-            else if (*p == 't' && end - p >= 4 && !memcmp(p, "true", 4)) p += 4;
-            else if (*p == 'n' && end - p >= 4 && !memcmp(p, "null", 4)) p += 4;
-            else if (*p == 'f' && end - p >= 5 && !memcmp(p, "false", 5)) p += 5;
-            else p = json_number(p, end);
-            if (!p) return NULL;
-            for (;;) { /* after a value */
-                if (!depth) return p;
-                p = json_blank(p, end);
-                if (p >= end) return NULL;
-                brace = objects[(depth - 1) >> 6] >> ((depth - 1) & 63) & 1;
-                if (*p == ',') {
-                    p = json_blank(p + 1, end);
-                    if (brace && !(p = json_name(p, end))) return NULL;
-                    break;
-                }
-                if (*p != (brace ? '}' : ']')) return NULL;
-                p++;
-                depth--;
-            }
-        }
+        if (p >= end || *p != ':') return NULL;
+        p = json_blank(p + 1, end);
+        goto value;
     }
     """
     bint json_all_plain(const unsigned char* p, int size) nogil
