@@ -107,10 +107,21 @@ cdef extern from *:
         return p;
     }
 
-    /* Behind the value that begins at `p`, NULL if there is none, or one that is nested deeper than DEEPEST. */
-    static Text json_value(Text p, Text end) {
+    /* A value in brackets that was looked at: its bytes, and where each of its members begins, behind a comma. */
+    enum { LONGEST_SEEN = 2048, MARKS = 64 };
+    typedef struct { int size, many; uint16_t marks[MARKS]; unsigned char bytes[LONGEST_SEEN]; } Seen;
+
+    /* Behind the value that begins at `begun`, NULL if there is none, or one that is nested deeper than DEEPEST. `p` is `begun`, or
+       where a member of it begins if all before was looked at; what begins behind is told to `seen`, if that is not NULL. */
+    static Text json_walk(Text p, Text end, Text begun, Seen *seen) {
         unsigned char braces[DEEPEST]; /* for each open bracket: whether it is a brace */
         int depth = 0, brace = 0;
+        if (p != begun) {
+            depth = 1;
+            braces[0] = brace = *begun == '{';
+            p = json_blank(p, end);
+            if (brace) goto name;
+        }
     value:
         if (p >= end) return NULL;
         switch (*p) {
@@ -145,7 +156,9 @@ cdef extern from *:
             p = json_blank(p, end);
             if (p >= end) return NULL;
             if (*p == ',') {
-                p = json_blank(p + 1, end);
+                p++;
+                if (depth == 1 && seen && seen->many < MARKS && p - begun < LONGEST_SEEN) seen->marks[seen->many++] = p - begun;
+                p = json_blank(p, end);
                 if (brace) goto name;
                 goto value;
             }
@@ -161,8 +174,44 @@ cdef extern from *:
         p = json_blank(p + 1, end);
         goto value;
     }
+
+    static inline Text json_value(Text p, Text end) { return json_walk(p, end, p, NULL); }
+
+    /* How many of the first bytes are the same. */
+    static int json_same(Text p, Text q, Py_ssize_t most) {
+        int at = 0;
+    #if defined(__SSE2__) && defined(__GNUC__)
+        for (; at + 16 <= most; at += 16) {
+            int odd = 0xFFFF ^ _mm_movemask_epi8(_mm_cmpeq_epi8(
+                _mm_loadu_si128((const __m128i *)(p + at)), _mm_loadu_si128((const __m128i *)(q + at))));
+            if (odd) return at + __builtin_ctz(odd);
+        }
+    #endif
+        while (at < most && p[at] == q[at]) at++;
+        return at;
+    }
+
+    /* As json_value, for an object that has much of the one before it, which is `seen`. What comes after some bytes of a value
+       depends on nothing but these bytes: so what is as it was there holds, and the rest is looked at. */
+    static Text json_again(Text p, Text end, Seen *seen) {
+        int same = json_same(p, seen->bytes, end - p < seen->size ? end - p : seen->size), from = 0;
+        if (same && same == seen->size) return p + same;
+        while (seen->many && seen->marks[seen->many - 1] > same) seen->many--;
+        if (seen->many) from = seen->marks[seen->many - 1];
+        Text behind = json_walk(p + from, end, p, seen);
+        if (!behind || behind - p > LONGEST_SEEN) {
+            seen->size = seen->many = 0;
+            return behind;
+        }
+        seen->size = behind - p;
+        memcpy(seen->bytes + from, p + from, seen->size - from);
+        return behind;
+    }
     """
     bint json_all_plain(const unsigned char* p, int size) nogil
     const unsigned char* json_string(const unsigned char* p, const unsigned char* end) nogil
+    ctypedef struct Seen:
+        int size
+    const unsigned char* json_again(const unsigned char* p, const unsigned char* end, Seen* seen) nogil
     const unsigned char* json_value(const unsigned char* p, const unsigned char* end) nogil
     const unsigned char* json_blank(const unsigned char* p, const unsigned char* end) nogil

@@ -37,7 +37,6 @@ cdef enum:
     NAME_MARK = 8
     NAME = 26
     LONGEST_NAME = 200
-    LONGEST_KEPT = 1 << 10
     SHORTEST = 11
     MANY = 64
     OTHER = 0
@@ -55,9 +54,7 @@ ctypedef struct Name:
     unsigned long long head  # its first eight bytes, as far as they go,
     unsigned long long mask  # which is here
     int next  # which came after it the last time: entries of a kind have the same fields, nearly always
-    bint repeats  # its value is the same in many lines
-    Py_ssize_t kept  # bytes of the last such value that was looked at
-    char value[LONGEST_KEPT]
+    Seen* seen  # the last one, of a member that is much the same in many lines
 
 ctypedef struct Sort:
     const char* start  # `{"kind":"…","call":"`
@@ -66,6 +63,7 @@ ctypedef struct Sort:
 
 cdef list held = [name + b'":' for name in NAMES]  # what `names` point to
 cdef Name names[MANY]
+cdef Seen seen[3]
 cdef int known = len(held)
 cdef list words = [b'{"kind":"%b","call":"' % kind.encode() for kind in sorted(KINDS)]
 cdef Sort sorts[256]  # by the second letter of the kind
@@ -76,13 +74,15 @@ cdef int begin() except -1:
     cdef int place
     cdef Name* name
     cdef Sort* sort
+    cdef list alike = [b"principal", b"args", b"policy"]
     layout = (HEAD.size, GROUP.size, SIZE.size, MARK_AT, MARK_LETTERS, held[0], held[1])
     if layout != (IN_HEAD, IN_GROUP, IN_SIZE, 10, NAME_MARK, b'kind":', b'call":') or known > MANY:
         raise ImportError("parcels of another kind")
     for place in range(known):
         name = &names[place]
-        name.text, name.size, name.next, name.kept = held[place], len(held[place]), place + 1, 0
-        name.repeats = held[place] in (b'principal":', b'policy":')
+        name.text, name.size, name.next, name.seen = held[place], len(held[place]), place + 1, NULL
+        if NAMES[place] in alike:
+            name.seen = &seen[alike.index(NAMES[place])]
         head = held[place][:8].ljust(8, b"\0")
         mask = (b"\xff" * min(8, len(held[place]))).ljust(8, b"\0")
         name.head, name.mask = eight_at(<const char*> head), eight_at(<const char*> mask)
@@ -131,21 +131,6 @@ cdef inline bint is_member(const unsigned char* p, Py_ssize_t left, const Name* 
     return name.size <= 8 or (left >= name.size and not memcmp(p + 8, name.text + 8, name.size - 8))
 
 
-cdef const unsigned char* value_of(Name* name, const unsigned char* p, const unsigned char* end) noexcept nogil:
-    """Behind a member's value, NULL if there is none. A value in brackets of which every byte is that of one that was looked at
-    before is one, too."""
-    cdef const unsigned char* behind
-    if not name.repeats or p >= end or p[0] != c"{":
-        return json_value(p, end)
-    if name.kept and end - p >= name.kept and not memcmp(p, name.value, name.kept):
-        return p + name.kept
-    behind = json_value(p, end)
-    if behind is not NULL and behind - p <= LONGEST_KEPT:
-        name.kept = behind - p
-        memcpy(name.value, p, name.kept)
-    return behind
-
-
 cdef bint members_hold(const unsigned char* p, const unsigned char* end) noexcept nogil:
     """Whether what follows kind and call is members of ours, each once and in their order, up to the closing brace at the end."""
     cdef int before = 1, place
@@ -171,7 +156,11 @@ cdef bint members_hold(const unsigned char* p, const unsigned char* end) noexcep
             if place == known:
                 return False
             names[before].next = place
-        p = value_of(&names[place], json_blank(p + names[place].size, end), end)
+        p = json_blank(p + names[place].size, end)
+        if names[place].seen is not NULL and p < end and p[0] == c"{":
+            p = json_again(p, end, names[place].seen)
+        else:
+            p = json_value(p, end)
         if p is NULL:
             return False
         before = place
