@@ -29,6 +29,7 @@ HALVES = (
     "funcgate.stores._parcels",
     "funcgate.stores.journal_files._intake",
     "funcgate.stores.journal_files._native",
+    "funcgate.stores.journal_shared._outbox",
     "funcgate.wire._native",
     "funcgate.wire.grpc._native",
     "funcgate.wire.http1._reading",
