@@ -113,7 +113,7 @@ def _build(source: Path, root: Path) -> str:
 
 def _mend(made: Path) -> None:
     """A coroutine of Cython that is resumed while an exception is handled, here or by whoever awaits it, looks at the frames of
-    its traceback. Attack: have the gateway crash by an exception whose `__traceback__` is None by then, as those of refusals are."""
+    its traceback. Attack: crash the gateway with an exception whose `__traceback__` is None by then, as those of refusals are."""
     text = made.read_text()
     for line in ("if (exc_tb) {", "if (likely(exc_tb)) {"):
         text = text.replace(f" {line}\n", " if (exc_tb && PyTraceBack_Check(exc_tb)) {\n")

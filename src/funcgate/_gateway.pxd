@@ -1,6 +1,7 @@
 # Types for the text of gateway.py: it is compiled as it is, and takes the place of the same names there.
 
 from funcgate.core._native cimport Marks as Clock
+from funcgate.core._native cimport Tally as Counter
 
 
 cdef class Gateway:
@@ -10,7 +11,8 @@ cdef class Gateway:
 
 cdef class Passage:
     cdef public object exchange, snapshot, append, principal, call, decision, unwritten, tape, outcome, code, approval
-    cdef public object _journal, _meter
+    cdef object _journal
+    cdef Counter _tally
     cdef public Py_ssize_t room
     cdef public bint open
     cdef readonly Clock marks

@@ -17,7 +17,7 @@ from funcgate.core.entry import Drawn, Entry, Kind, who_is, whole
 from funcgate.core.function import Function
 from funcgate.core.lease import Lease
 from funcgate.core.marks import Marks
-from funcgate.core.meter import STEPS, Meter
+from funcgate.core.meter import STEPS, Meter, Tally
 from funcgate.core.native import half
 from funcgate.core.ports import (
     Broker,
@@ -74,7 +74,7 @@ class Gateway:
 
     async def carry(self, exchange: Exchange, snapshot: Snapshot) -> None:
         """One call, from token to record. Returns when the caller has been answered and the end is written."""
-        passage = Passage(exchange, snapshot, self._journal, self._meter)
+        passage = Passage(exchange, snapshot, self._journal, self._meter.tally)
         why: Refused | None = None
         self._meter.open_calls += 1
         try:
@@ -193,16 +193,16 @@ class Passage:
     """One call on its way: what is known of it so far, and its entries."""
 
     __slots__ = (
-        "_journal", "_meter", "append", "approval", "call", "code", "decision", "exchange", "marks", "open", "outcome",
+        "_journal", "_tally", "append", "approval", "call", "code", "decision", "exchange", "marks", "open", "outcome",
         "principal", "room", "snapshot", "tape", "unwritten",
     )  # fmt: skip
 
-    def __init__(self, exchange: Exchange, snapshot: Snapshot, journal: Journal, meter: Meter) -> None:
+    def __init__(self, exchange: Exchange, snapshot: Snapshot, journal: Journal, tally: Tally) -> None:
         self.exchange = exchange
         self.snapshot = snapshot
         self._journal = journal
         self.append = journal.append
-        self._meter = meter
+        self._tally = tally
         self.marks = Marks()
         self.principal: Principal | None = None
         self.call: Call | None = None
@@ -274,7 +274,7 @@ class Passage:
         else:
             status, counts, recorded = tape.reply.status, tape.masked.counts, tape.recorded
         known_as = code or ("" if tape is not None else self.outcome)
-        times = self._meter.over(self.exchange.target, decision, known_as, self.marks.since, self.marks, counts)
+        times = self._tally.over(self.exchange.target, decision, known_as, self.marks, counts)
         if self.open:
             call_id, version = self.exchange.call_id, self.snapshot.version
             self._journal.note(entries.ended(

@@ -65,10 +65,11 @@ def call_of(args: dict[str, Any], reason: str = "", shared: dict[str, Any] | Non
     )  # fmt: skip
 
 
-def made(journal: Journal, room: int = 1000) -> list[Any]:
+def made(journal: Journal, room: int = 1000, meter: Meter | None = None) -> list[Any]:
     snapshot: Any = SimpleNamespace(version="v1", record_bytes=room, maskers=lambda name: MASKER)
     exchange: Any = SimpleNamespace(call_id="c", target="t", client="::1")
-    return [kind(exchange, snapshot, journal, Meter()) for kind in (gateway.Passage, PURE.Passage)]
+    tally = (meter or Meter()).tally
+    return [kind(exchange, snapshot, journal, tally) for kind in (gateway.Passage, PURE.Passage)]
 
 
 CALLS = [
@@ -107,7 +108,8 @@ def test_the_same_entry(decision: Any, kind: Kind) -> None:
 @pytest.mark.parametrize("is_open", [True, False])
 def test_the_same_end(decision: Any, code: str, answered: bool, is_open: bool) -> None:
     told = []
-    for passage in made(journal := Journal()):
+    meter = Meter()
+    for passage in made(journal := Journal(), meter=meter):
         passage.call, passage.decision, passage.code, passage.open = CALLS[1], decision, code, is_open
         passage.outcome = Outcome.COMPLETE if answered else Outcome.CANCELLED
         if answered:
@@ -117,14 +119,13 @@ def test_the_same_end(decision: Any, code: str, answered: bool, is_open: bool) -
         passage.marks.over(0)
         passage.marks.over(5)
         passage.end()
-        meter = passage._meter if hasattr(passage, "_meter") else None
         told.append(journal.lines.pop() if is_open else None)
         assert not journal.lines
         if is_open:
             assert list(told[-1].timing_us) == ["identify", "lease"]
             told[-1].timing_us = {}
-        assert meter is None or meter.calls
     assert told[0] == told[1]
+    assert list(meter.calls.values()) == [2]
 
 
 def test_a_write_that_is_refused_leaves_the_call_as_it_was() -> None:

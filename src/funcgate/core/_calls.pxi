@@ -42,7 +42,10 @@ cdef class Marks:
     """See marks.py."""
 
     def __cinit__(self):
+        cdef int step
         self.since = monotonic_ns()  # of the same clock as time.perf_counter_ns
+        for step in range(STEPS):
+            self.us[step] = -1
 
     cpdef over(self, int step):
         if not 0 <= step < STEPS:
@@ -51,6 +54,20 @@ cdef class Marks:
 
     def __iter__(self):
         return iter([self.at[step] for step in range(STEPS)])
+
+    @staticmethod
+    def of(long long since, marks):
+        """For tests: as if it was then."""
+        cdef Marks made = Marks()
+        cdef int step
+        made.since = since
+        for step in range(STEPS):
+            made.at[step] = marks[step]
+        return made
+
+    def times(self, names):
+        """By the names of the steps, as `Meter.observe` gives them. Once the call is over."""
+        return {name: self.us[step] for step, name in zip(range(STEPS), names) if self.us[step] >= 0}
 
 
 cdef class Shared:
