@@ -17,11 +17,13 @@ cdef extern from "Python.h":
         PYGEN_ERROR
         PYGEN_NEXT
     PySendResult PyIter_Send(object coroutine, object given, PyObject **result) except? PYGEN_ERROR
+    str PyUnicode_Substring(object text, Py_ssize_t start, Py_ssize_t end)
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.string cimport memcmp, memcpy
+from cpython.unicode cimport PyUnicode_DecodeASCII, PyUnicode_DecodeUTF8
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 import msgspec
 
@@ -31,9 +33,6 @@ from funcgate.core.digest import Begun as _Begun
 from funcgate.core.ids import new_id as _new_id
 from funcgate.core.ports import CallerGone as _CallerGone
 from funcgate.core.reply import Reply as _Reply
-from funcgate.wire.postgres._native import answer as _answer
-from funcgate.wire.postgres._native import query as _query
-from funcgate.wire.postgres._native import run as _run
 from funcgate.wire.postgres.frames import Malformed as _Malformed
 from funcgate.wire.postgres.values import SPELLED as _SPELLED
 
@@ -65,6 +64,7 @@ cdef class Quick
 cdef class Drive
 
 include "../../core/_shape.pxi"
+include "../../wire/postgres/_messages.pxi"
 include "_stream.pxi"
 
 

@@ -8,13 +8,18 @@ cdef class Quick(Drive):
     cdef object _waiter  # the session's task sleeps with it
     cdef object _free
     cdef Way _plain
+    cdef Bound _bound
+    cdef object _site  # what was looked up last for a simple query: of this site, and the target of before
+    cdef object _now
+    cdef object _target
+    cdef object _recall
     cdef public bint busy
     cdef public object left
 
     def __init__(self, Standing session not None, loop):
         self._loop = loop
         self._round = round_of(loop)
-        self._session = session
+        self._session, self._bound = session, Bound.__new__(Bound)
         self._statements, self._portals = session.extended.names.statements, session.extended.names.portals
 
     def sleeps(self, waiter):
@@ -31,6 +36,7 @@ cdef class Quick(Drive):
     def end(self):
         self.stop()
         self._plain = self.left = self._session = self._statements = self._portals = None
+        self._site = self._now = self._target = self._recall = None
 
     def __call__(self):
         return self.asked()
@@ -80,11 +86,15 @@ cdef class Quick(Drive):
         found = caller.text()
         if found is None:
             return None
-        now = session.target
-        target = session.sites.site.targets.get(now.name)
-        if target is None or (target is not now and target.url != now.url):
-            return None
-        known = target.catalog.recall(found[0])
+        now, site = session.target, session.sites.site
+        if site is self._site and now is self._now:
+            target = self._target
+        else:
+            target = site.targets.get(now.name)
+            if target is None or (target is not now and target.url != now.url):
+                return None
+            self._site, self._now, self._target, self._recall = site, now, target, target.catalog.recall
+        known = self._recall(found[0])
         if known is None or len(<tuple?> known) != 1:
             return None
         statement = (<tuple> known)[0]
@@ -105,17 +115,20 @@ cdef class Quick(Drive):
     cdef Way _run_of(self, Standing session, Stream caller):
         """`Runs.plain_ahead`."""
         cdef Plan plan
-        cdef tuple found
+        cdef tuple formats, values, results
+        cdef Bound bound = self._bound
         cdef bytes raw
         cdef bint described
         cdef Way plain
         extended = session.extended
         if extended._failed or extended._waiting or session.unsynced:
             return None
-        found = _run(caller._buffer, caller._at, caller._limits.get(BIND, 0))
-        if found is None:
+        if not asked_run(caller._buffer, caller._at, caller._limits.get(BIND, 0), bound):
             return extended.plain_ahead()
-        name, formats, values, results, described, raw = found
+        name, formats, values, results, described, raw = (
+            bound.name, bound.formats, bound.values, bound.results, bound.described, bound.raw
+        )
+        bound.formats = bound.values = bound.results = bound.raw = None  # nothing is kept but the name
         prepared = self._statements.get(name)
         if prepared is None:
             return None

@@ -3,6 +3,7 @@
 cdef enum:
     HIGH_WATER = 256 << 10
     COMPACT = 64 << 10
+    KEPT = 4 << 10  # bytes of room that a stream without anything in it keeps
 
 
 cdef class Alarm:
@@ -75,7 +76,13 @@ cdef class Stream:
 
     def data_received(self, data):
         cdef Py_ssize_t there
-        self._buffer += data
+        if type(data) is bytes and self._at == PyByteArray_GET_SIZE(self._buffer):
+            there = PyBytes_GET_SIZE(data)
+            PyByteArray_Resize(self._buffer, there)
+            memcpy(PyByteArray_AS_STRING(self._buffer), PyBytes_AS_STRING(data), there)
+            self._at = 0
+        else:
+            self._buffer += data
         # Attack: messages sent faster than they are carried, until the memory is gone.
         there = PyByteArray_GET_SIZE(self._buffer) - self._at
         if there > HIGH_WATER and there > self._wanted and self.transport is not None and not self._paused:
@@ -142,8 +149,8 @@ cdef class Stream:
     def ahead(self):
         return self.text()
 
-    cdef text(self):
-        return _query(self._buffer, self._at, self._limits.get(QUERY, 0))
+    cdef tuple text(self):
+        return asked_query(self._buffer, self._at, self._limits.get(QUERY, 0))
 
     def took(self, Py_ssize_t size):
         self.drop(size)
@@ -154,8 +161,12 @@ cdef class Stream:
             raise ValueError("more than there is")
         self._wanted = 0
         if at == PyByteArray_GET_SIZE(self._buffer):
-            PyByteArray_Resize(self._buffer, 0)
-            at = 0
+            if at > KEPT:
+                PyByteArray_Resize(self._buffer, 0)
+                at = 0
+            else:
+                # Attack: read from the memory of a session that is idle what it was sent last: a token, a row.
+                memset(PyByteArray_AS_STRING(self._buffer), 0, at)
         elif at > COMPACT:
             del self._buffer[:at]
             at = 0
