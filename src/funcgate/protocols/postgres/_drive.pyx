@@ -337,6 +337,8 @@ cdef object _Ended, _slow, _EMPTY, _MEDIA, _TAGS, _encode, _lost, _Portal, _Bind
 cdef object _new_tuple = tuple.__new__
 cdef bytes _DESCRIBE
 cdef Py_ssize_t _WHOLE = 0
+cdef Shape PREPARED = None
+cdef Py_ssize_t P_PLAN = 0, P_TYPES = 0, P_SQL = 0, P_COLUMNS = 0
 
 
 def ended_is(ended):
@@ -351,7 +353,9 @@ def plain_is(slow, plain, empty, media, tags, encode, whole, lost):
     _slow, _Plain, _EMPTY, _MEDIA, _TAGS, _encode, _WHOLE, _lost = slow, plain, empty, media, tags, encode, whole, lost
 
 
-def runs_are(portal, bind, formatted, bytes describe not None):
-    """What runs.py has: the classes of portals and Binds, `formats.formatted`, and what asks for the unnamed portal's columns."""
-    global _Portal, _Bind, _formatted, _DESCRIBE
-    _Portal, _Bind, _formatted, _DESCRIBE = portal, bind, formatted, describe
+def runs_are(portal, prepared, bind, formatted, bytes describe not None):
+    """What runs.py has: the classes of portals, prepared statements and Binds, `formats.formatted`, and what asks for the unnamed
+    portal's columns."""
+    global _Portal, _Bind, _formatted, _DESCRIBE, PREPARED, P_PLAN, P_TYPES, P_SQL, P_COLUMNS
+    _Portal, _Bind, _formatted, _DESCRIBE, PREPARED = portal, bind, formatted, describe, Shape(prepared)
+    P_PLAN, P_TYPES, P_SQL, P_COLUMNS = [PREPARED.places[name] for name in ("plan", "types", "sql", "columns")]

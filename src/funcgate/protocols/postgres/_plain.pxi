@@ -109,6 +109,7 @@ cdef class Way:
     cdef public Py_ssize_t _hidden
     cdef public double _until
     cdef public bint passed
+    cdef bint _idle  # the database was, behind what came
     cdef object _portal
     cdef object _name
     cdef object _columns
@@ -258,6 +259,7 @@ cdef class Way:
             return False
         channel.drop(PyBytes_GET_SIZE(data))
         kind = PyBytes_AS_STRING(data)[PyBytes_GET_SIZE(data) - 1]
+        self._idle = kind == c"I"
         upstream.state = b"I" if kind == c"I" else b"T" if kind == c"T" else b"E"  # no other one is plain
         session.awaiting_ready = session.dirty = False
         self._lines, self._hidden = lines, found.hidden

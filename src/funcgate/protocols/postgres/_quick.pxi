@@ -13,6 +13,8 @@ cdef class Quick(Drive):
     cdef object _now
     cdef object _target
     cdef object _recall
+    cdef object _upstream  # the last one, and its channel
+    cdef Stream _channel
     cdef public bint busy
     cdef public object left
 
@@ -36,7 +38,7 @@ cdef class Quick(Drive):
     def end(self):
         self.stop()
         self._plain = self.left = self._session = self._statements = self._portals = None
-        self._site = self._now = self._target = self._recall = None
+        self._site = self._now = self._target = self._recall = self._upstream = self._channel = None
 
     def __call__(self):
         return self.asked()
@@ -56,9 +58,9 @@ cdef class Quick(Drive):
             return False
         upstream = session.upstream
         caller = session.caller
-        if upstream is None or session.unsynced or session.held or caller._drained is not None or session.sites.draining:
+        if upstream is None or session.unsynced or session.held or caller._drained is not None or session.is_draining():
             return False
-        channel = upstream.channel
+        channel = self._channel_of(upstream)
         if not channel.is_quiet():
             return False  # something was said unasked, and is passed on first
         kind = caller.comes()
@@ -77,8 +79,13 @@ cdef class Quick(Drive):
         self.busy = True
         session.alarm.rest()
         channel.prompt = self
-        self.start(session.gateway.carry(plain, session.sites.site.snapshot))
+        self.start(session.gateway.carry(plain, session.site_now().snapshot))
         return True
+
+    cdef Stream _channel_of(self, upstream):
+        if upstream is not self._upstream:
+            self._upstream, self._channel = upstream, upstream.channel
+        return self._channel
 
     cdef Way _query(self, Standing session, Stream caller):
         """A plain simple query, taken."""
@@ -86,7 +93,7 @@ cdef class Quick(Drive):
         found = caller.text()
         if found is None:
             return None
-        now, site = session.target, session.sites.site
+        now, site = session.target, session.site_now()
         if site is self._site and now is self._now:
             target = self._target
         else:
@@ -132,22 +139,24 @@ cdef class Quick(Drive):
         prepared = self._statements.get(name)
         if prepared is None:
             return None
-        made = prepared.plan
+        if type(prepared) is not PREPARED.of:
+            raise TypeError("another kind of statement")
+        made = get(prepared, P_PLAN)
         if made is None:
             return None
         plan = made
-        if plan.types is not prepared.types or not plan.holds_now(session):
+        if plan.types is not get(prepared, P_TYPES) or not plan.holds_now(session):
             return None
         if len(self._statements) + len(self._portals) >= session.limits.max_statements:
             return None
         columns = _columns(session, plan, prepared, results)
         caller.drop(PyBytes_GET_SIZE(raw))
         if described:
-            plain = begun(session, plan, prepared.sql, raw, "2T")
+            plain = begun(session, plan, get(prepared, P_SQL), raw, "2T")
         elif columns is not None:
-            plain = begun(session, plan, prepared.sql, raw, "2")
+            plain = begun(session, plan, get(prepared, P_SQL), raw, "2")
         else:  # the rows cannot be read without their columns
-            plain = begun(session, plan, prepared.sql, raw[:-EXECUTE_SIZE] + _DESCRIBE + raw[-EXECUTE_SIZE:], "2-")
+            plain = begun(session, plan, get(prepared, P_SQL), raw[:-EXECUTE_SIZE] + _DESCRIBE + raw[-EXECUTE_SIZE:], "2-")
         plain.prepared, plain._columns = prepared, columns
         plain._name, plain._formats, plain._values, plain._results = name, formats, values, results
         return plain
@@ -186,12 +195,12 @@ cdef class Quick(Drive):
             self._keep(plain)
         if upstream is None:
             return False
-        channel = upstream.channel
+        channel = self._channel_of(upstream)
         channel.prompt = None
         if error is not None or not plain.passed:
             self.left = plain, error
             return False
-        idle = upstream.state == b"I"
+        idle = plain._idle if plain._came else upstream.state == b"I"
         if not idle:
             self._keep(plain)
         if plain._values is not None and plain._asked != "2":
@@ -211,7 +220,7 @@ cdef class Quick(Drive):
         if waiter is None or waiter.done() or not channel.is_quiet():
             return False
         channel.waiter = waiter
-        if session.caller.is_quiet() and not session.sites.draining:
+        if session.caller.is_quiet() and not session.is_draining():
             session.alarm.watch(waiter, session.limits.idle_timeout_s)
             return True
         return self.asked()
@@ -226,7 +235,7 @@ cdef Way begun(Standing session, Plan plan, str sql, bytes data, str asked):
 
 cdef object _columns(Standing session, Plan plan, prepared, results):
     """`Extended._columns` of a statement whose plan holds: then what is known of tables is fresh, and the rules are the plan's."""
-    columns = prepared.columns
+    columns = get(prepared, P_COLUMNS)
     if columns is None:
         return None
     if columns:

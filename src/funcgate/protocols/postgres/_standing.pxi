@@ -9,6 +9,15 @@ cdef class Knowledge:
     cdef public double until
 
 
+cdef class Sites:
+    """See exchange.py."""
+
+    cdef public object site
+    cdef public object limits
+    cdef public object accounts
+    cdef public bint draining
+
+
 cdef class Standing:
     cdef public object client
     cdef public Stream caller
@@ -18,7 +27,8 @@ cdef class Standing:
     cdef public object target
     cdef public object role
     cdef public object gateway
-    cdef public object sites
+    cdef object _sites
+    cdef Sites _here  # the same, if it is one of these
     cdef public Knowledge origins
     cdef public object extended
     cdef public object handles
@@ -29,6 +39,20 @@ cdef class Standing:
     cdef public bint awaiting_ready
     cdef public bint unsynced
     cdef public bint dirty
+
+    @property
+    def sites(self):
+        return self._sites
+
+    @sites.setter
+    def sites(self, sites):
+        self._sites, self._here = sites, sites if isinstance(sites, Sites) else None
+
+    cdef object site_now(self):
+        return self._sites.site if self._here is None else self._here.site
+
+    cdef bint is_draining(self) except -1:
+        return self._sites.draining if self._here is None else self._here.draining
 
 
 cdef class Plan:
@@ -82,7 +106,7 @@ cdef class Plan:
 
     cdef bint holds_now(self, Standing session) except -1:
         return (
-            self.version == session.origins.version and self.site is session.sites.site
+            self.version == session.origins.version and self.site is session.site_now()
             and monotonic_s() < session.origins.until
         )
 

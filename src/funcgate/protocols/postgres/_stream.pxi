@@ -20,10 +20,10 @@ cdef class Alarm:
 
     cpdef watch(self, waiter, double within_s):
         self._waiter = waiter
-        self._until = <double> self._time() + within_s
+        self._until = monotonic_s() + within_s
         if self._timer is None or self._at > self._until:
             self.off()
-            self._set(self._until)
+            self._set(self._until, within_s)
 
     cpdef rest(self):
         self._waiter = None
@@ -33,18 +33,19 @@ cdef class Alarm:
             self._timer.cancel()
             self._timer = None
 
-    cdef int _set(self, double at) except -1:
+    cdef int _set(self, double at, double within_s) except -1:
         self._at = at
-        self._timer = self._loop.call_at(at, self._ring)
+        self._timer = self._loop.call_at(<double> self._time() + within_s, self._ring)
         return 0
 
     def _ring(self):
+        cdef double left_s = self._until - monotonic_s()
         self._timer = None
         waiter = self._waiter
         if waiter is None or waiter.done():
             self._waiter = None
-        elif <double> self._time() < self._until:
-            self._set(self._until)
+        elif left_s > 0:
+            self._set(self._until, left_s)
         else:
             waiter.set_exception(TimeoutError())
 
