@@ -244,3 +244,8 @@ cdef bytes _told_text(str sql):
 def told(sql, formats, values, results):
     """For tests: what `_told_values` gives, that of `_told_text` with a text."""
     return _told_values(formats, values, results) if sql is None else _told_text(sql)
+
+
+def owned(str sql not None):
+    """For tests: `_own`."""
+    return _own(sql)
