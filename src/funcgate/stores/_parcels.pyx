@@ -13,6 +13,7 @@ from .parcels import GROUP, HEAD, KINDS, MOST_LINES, NAMES, SIZE
 
 include "_crc.pxi"
 include "_json.pxi"
+include "_number.pxi"
 
 cdef extern from "Python.h":
     ctypedef struct PyByteArrayObject:
@@ -36,6 +37,7 @@ cdef enum:
     NAME_MARK = 8
     NAME = 26
     LONGEST_NAME = 200
+    SHORTEST = 11
     MANY = 64
     OTHER = 0
     OPENS = 1
@@ -46,56 +48,66 @@ ctypedef struct Start:
     Py_ssize_t call_size
     const unsigned char* rest  # after the call
 
+ctypedef struct Name:
+    const char* text  # with `":`
+    Py_ssize_t size
+    unsigned long long head  # its first eight bytes, as far as they go,
+    unsigned long long mask  # which is here
+    int next  # which came after it the last time: entries of a kind have the same fields, nearly always
+    Seen* seen  # the last one, of a member that is much the same in many lines
+
+ctypedef struct Sort:
+    const char* start  # `{"kind":"…","call":"`
+    Py_ssize_t size
+    int meant
+
 cdef list held = [name + b'":' for name in NAMES]  # what `names` point to
-cdef const char* names[MANY]
-cdef Py_ssize_t sizes[MANY]
-cdef unsigned long long heads[MANY]  # their first eight bytes, as far as they go,
-cdef unsigned long long masks[MANY]  # which is here
+cdef Name names[MANY]
+cdef Seen seen[3]
 cdef int known = len(held)
 cdef list words = [b'{"kind":"%b","call":"' % kind.encode() for kind in sorted(KINDS)]
-cdef const char* kinds[MANY]
-cdef Py_ssize_t kind_sizes[MANY]
-cdef int meant[MANY]
-cdef int known_kinds = len(words)
+cdef Sort sorts[256]  # by the second letter of the kind
 cdef Py_ssize_t most_lines = MOST_LINES
 
 
 cdef int begin() except -1:
     cdef int place
+    cdef Name* name
+    cdef Sort* sort
+    cdef list alike = [b"principal", b"args", b"policy"]
     layout = (HEAD.size, GROUP.size, SIZE.size, MARK_AT, MARK_LETTERS, held[0], held[1])
-    if layout != (IN_HEAD, IN_GROUP, IN_SIZE, 10, NAME_MARK, b'kind":', b'call":') or known > MANY or known_kinds > MANY:
+    if layout != (IN_HEAD, IN_GROUP, IN_SIZE, 10, NAME_MARK, b'kind":', b'call":') or known > MANY:
         raise ImportError("parcels of another kind")
     for place in range(known):
-        names[place], sizes[place] = held[place], len(held[place])
+        name = &names[place]
+        name.text, name.size, name.next, name.seen = held[place], len(held[place]), place + 1, NULL
+        if NAMES[place] in alike:
+            name.seen = &seen[alike.index(NAMES[place])]
         head = held[place][:8].ljust(8, b"\0")
         mask = (b"\xff" * min(8, len(held[place]))).ljust(8, b"\0")
-        heads[place], masks[place] = eight_at(<const char*> head), eight_at(<const char*> mask)
-    for place in range(known_kinds):
-        kinds[place], kind_sizes[place] = words[place], len(words[place])
-        kind = sorted(KINDS)[place]
-        meant[place] = OPENS if kind in ("arrived", "asked") else ENDS if kind == "ended" else OTHER
+        name.head, name.mask = eight_at(<const char*> head), eight_at(<const char*> mask)
+    for kind, word in zip(sorted(KINDS), words):
+        sort = &sorts[word[10]]
+        if sort.start is not NULL:
+            raise ImportError("kinds with the same second letter")
+        sort.start, sort.size = word, len(word)
+        sort.meant = OPENS if kind in ("arrived", "asked") else ENDS if kind == "ended" else OTHER
     return 0
 
 
 begin()
 
 
-cdef inline int place_of(const unsigned char* line) noexcept nogil:
-    """The place of a line's kind, which the tenth and eleventh letters tell."""
-    cdef int place
-    for place in range(known_kinds):
-        if line[9] == kinds[place][9] and line[10] == kinds[place][10]:
-            return place
-    return -1
-
-
 cdef bint start_of(const unsigned char* line, const unsigned char* end, const char* mark, Start* start) noexcept nogil:
     """See `parcels.start_of`: False also for a call's name that is not plain ASCII."""
-    cdef int place = place_of(line) if end - line > 11 else -1
+    cdef Sort* sort
     cdef const unsigned char* p
-    if place < 0 or end - line <= kind_sizes[place] or memcmp(line, kinds[place], kind_sizes[place]) != 0:
+    if end - line <= SHORTEST:
         return False
-    p = start.call = line + kind_sizes[place]
+    sort = &sorts[line[10]]
+    if sort.start is NULL or end - line <= sort.size or memcmp(line, sort.start, sort.size) != 0:
+        return False
+    p = start.call = line + sort.size
     if mark is not NULL:
         start.call_size, start.rest = NAME, p + NAME + 1
         # Attack: write lines of a call that another worker carries, or that is long over.
@@ -110,18 +122,18 @@ cdef bint start_of(const unsigned char* line, const unsigned char* end, const ch
     return True
 
 
-cdef inline bint is_member(const unsigned char* p, Py_ssize_t left, int place) noexcept nogil:
-    """Whether the name of this place begins at `p`."""
+cdef inline bint is_member(const unsigned char* p, Py_ssize_t left, const Name* name) noexcept nogil:
+    """Whether this name begins at `p`."""
     if left < 8:
-        return left >= sizes[place] and not memcmp(p, names[place], sizes[place])
-    if (eight_at(p) & masks[place]) != heads[place]:
+        return left >= name.size and not memcmp(p, name.text, name.size)
+    if (eight_at(p) & name.mask) != name.head:
         return False
-    return sizes[place] <= 8 or (left >= sizes[place] and not memcmp(p + 8, names[place] + 8, sizes[place] - 8))
+    return name.size <= 8 or (left >= name.size and not memcmp(p + 8, name.text + 8, name.size - 8))
 
 
 cdef bint members_hold(const unsigned char* p, const unsigned char* end) noexcept nogil:
     """Whether what follows kind and call is members of ours, each once and in their order, up to the closing brace at the end."""
-    cdef int next_name = 2
+    cdef int before = 1, place
     cdef Py_ssize_t left
     while True:
         p = json_blank(p, end)
@@ -136,14 +148,22 @@ cdef bint members_hold(const unsigned char* p, const unsigned char* end) noexcep
             return False
         p += 1
         left = end - p
-        while next_name < known and not is_member(p, left, next_name):
-            next_name += 1
-        if next_name == known:
-            return False
-        p = json_value(json_blank(p + sizes[next_name], end), end)
-        next_name += 1
+        place = names[before].next  # after `before`, like all that it is ever set to
+        if place == known or not is_member(p, left, &names[place]):
+            place = before + 1
+            while place < known and not is_member(p, left, &names[place]):
+                place += 1
+            if place == known:
+                return False
+            names[before].next = place
+        p = json_blank(p + names[place].size, end)
+        if names[place].seen is not NULL and p < end and p[0] == c"{":
+            p = json_again(p, end, names[place].seen)
+        else:
+            p = json_value(p, end)
         if p is NULL:
             return False
+        before = place
 
 
 cdef Py_ssize_t count_if_sound(const unsigned char* p, const unsigned char* end, const char* mark) noexcept nogil:
@@ -174,22 +194,6 @@ cdef Py_ssize_t count_if_sound(const unsigned char* p, const unsigned char* end,
     return many
 
 
-cdef char* put_number(char* at, unsigned long long number) noexcept nogil:
-    cdef char digits[20]
-    cdef int count = 0
-    while True:
-        digits[count] = c"0" + number % 10
-        count += 1
-        number //= 10
-        if not number:
-            break
-    while count:
-        count -= 1
-        at[0] = digits[count]
-        at += 1
-    return at
-
-
 cdef char* put_line(char* into, const unsigned char* line, Py_ssize_t size, unsigned long long seq, const char* at,
                     Py_ssize_t at_size) except NULL:
     """At `into`, where there is room for `size` and ADDED bytes; the place after it."""
@@ -197,7 +201,7 @@ cdef char* put_line(char* into, const unsigned char* line, Py_ssize_t size, unsi
     cdef unsigned int crc
     cdef int place
     memcpy(p, b'{"seq":', 7)
-    p = put_number(p + 7, seq)
+    p = put_unsigned(p + 7, seq)
     memcpy(p, b',"at":"', 7)
     memcpy(p + 7, at, at_size)
     p += 7 + at_size
@@ -245,7 +249,7 @@ def stamp(bytearray buffer not None, bytes payload not None, str mark not None, 
                 place += 1
                 size = four_at(p)
                 p += IN_SIZE
-                what = meant[place_of(p)]
+                what = sorts[p[10]].meant
                 if what != OTHER:
                     start_of(p, p + size, known_as, &start)
                     call = PyUnicode_DecodeASCII(<const char*> start.call, start.call_size, NULL)

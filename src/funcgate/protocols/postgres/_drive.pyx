@@ -233,6 +233,11 @@ cdef class Drive:
             self._step()
         return 0
 
+    def prompted(self, future):
+        """What it waits for is done; this may be said from within anything."""
+        if future is self._waits:
+            self._go()
+
     def _ready(self, future):
         if future is self._waits:
             self._step()
@@ -299,6 +304,11 @@ cdef class Drive:
             if self._fired:
                 return False
             self._waits = self
+            return True
+        prompts = getattr(found, "prompts", None)
+        if prompts is not None:
+            prompts(self)
+            self._waits = found
             return True
         if getattr(found, "_asyncio_future_blocking", None):
             found._asyncio_future_blocking = False
