@@ -17,7 +17,6 @@ from funcgate.stores.lines import add_lines
 
 from .intake import ENOUGH
 
-cdef Py_ssize_t _ENOUGH = ENOUGH
 cdef object _TURN = TURN
 cdef object _add_lines = add_lines
 cdef object _ARRIVED = Kind.ARRIVED
@@ -83,6 +82,7 @@ cdef class Intake:
     cdef public bint takes_notes
     cdef public bint armed
     cdef public bint lingering
+    cdef public Py_ssize_t enough
     cdef public Py_ssize_t seq
     cdef public Py_ssize_t depth
     cdef public Py_ssize_t flying_bytes
@@ -99,6 +99,7 @@ cdef class Intake:
         self._systems_clock = clock.now is time.time
         self._last = -1.0
         self._second = -1
+        self.enough = ENOUGH
         self.open = set()
         self.next = Batch(1)
 
@@ -156,7 +157,7 @@ cdef class Intake:
         batch.appended.append(entries)
         waiter = Durable(self._loop)
         batch.waiters.append(waiter)
-        if self.flying is None and (not self.lingering or PyList_GET_SIZE(batch.waiters) == _ENOUGH):
+        if self.flying is None and (not self.lingering or PyList_GET_SIZE(batch.waiters) >= self.enough):
             self._journal.gather()
         return waiter
 
