@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 _INCLUDED = re.compile(r'^include "(\.\./[^"]+)"', re.MULTILINE)
+_CIMPORTED = re.compile(r"^from (funcgate\.[\w.]+) cimport", re.MULTILINE)
 LINES = 5  # of what a compiler said, shown
 
 
@@ -42,9 +43,16 @@ def build_all(root: Path = ROOT) -> list[Path]:
 
 def _is_fresh(source: Path) -> bool:
     built = built_file(source)
-    elsewhere = [source.parent / name for name in _INCLUDED.findall(source.read_text())]
-    parts = [source, *source.parent.glob("*.px[id]"), *elsewhere]
+    parts = [source, *source.parent.glob("*.px[id]")]
+    for part in list(parts):
+        text = part.read_text()
+        parts += [source.parent / name for name in _INCLUDED.findall(text)]
+        parts += [_src(source) / (name.replace(".", "/") + ".pxd") for name in _CIMPORTED.findall(text)]
     return built.exists() and built.stat().st_mtime >= max(part.stat().st_mtime for part in parts)
+
+
+def _src(source: Path) -> Path:
+    return next(folder.parent for folder in source.parents if folder.name == "funcgate")
 
 
 def _compiler() -> list[str]:
@@ -76,7 +84,19 @@ def _build(source: Path, root: Path) -> str:
     flags = ["-O2", "-g0", "-fPIC", "-fwrapv", "-DNDEBUG", "-w", "-I", include]
     unfinished = built.with_suffix(".part")
     for command in (
-        [sys.executable, "-m", "cython", "-3", "--module-name", module, str(source), "-o", str(made)],
+        [
+            sys.executable,
+            "-m",
+            "cython",
+            "-3",
+            "-I",
+            str(root / "src"),
+            "--module-name",
+            module,
+            str(source),
+            "-o",
+            str(made),
+        ],
         [*_compiler(), *flags, str(made), "-o", str(unfinished)],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603

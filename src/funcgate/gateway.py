@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from funcgate.core.call import Call, Permit
 from funcgate.core.decision import Allow, Decision, Deny, RequireApproval
-from funcgate.core.entry import Entry, Kind, who_is
+from funcgate.core.entry import Drawn, Entry, Kind, who_is, whole
 from funcgate.core.function import Function
 from funcgate.core.lease import Lease
 from funcgate.core.marks import Marks
@@ -40,7 +40,7 @@ from funcgate.recording.tape import Tape, masked_args, tape_of
 from funcgate.recording.unknowns import Unknowns
 from funcgate.streamed import Streamed
 
-_ALLOWED, _ASKED, _DENIED, _ENDED = Kind.ALLOWED, Kind.ASKED, Kind.DENIED, Kind.ENDED
+_ALLOWED, _ASKED, _DENIED = Kind.ALLOWED, Kind.ASKED, Kind.DENIED
 _IDENTIFY, _RESOLVE, _DECIDE, _HOLD, _RECORD, _LEASE, _SEND, _MASK, _DELIVER = range(len(STEPS))
 _native = half("funcgate.recording._native")
 _SMALL = 64 << 10  # bytes; a larger body is masked beside the loop
@@ -144,7 +144,7 @@ class Gateway:
         passage.outcome = masked.reply.outcome
         marks.over(_DELIVER)
 
-    async def _hold(self, passage: "Passage", arrived: Entry, decision: RequireApproval) -> None:
+    async def _hold(self, passage: "Passage", arrived: Entry | Drawn, decision: RequireApproval) -> None:
         """Until humans have said yes, and the world has been looked at again. "allowed" is on the disk on return."""
         exchange, snapshot, call = passage.exchange, passage.snapshot, _known(passage.call)
         schema = snapshot.functions[call.function].args_schema
@@ -203,7 +203,7 @@ class Passage:
         self.principal: Principal | None = None
         self.call: Call | None = None
         self.decision: Decision | None = None
-        self.unwritten: Entry | None = None
+        self.unwritten: Entry | Drawn | None = None
         self.tape: Tape | None = None
         self.room = snapshot.record_bytes  # for what is recorded of the call's content
         self.outcome = Outcome.FAILED
@@ -211,24 +211,23 @@ class Passage:
         self.open = False
         self.approval = ""
 
-    def arrived(self, call: Call, masker: Masker) -> Entry:
+    def arrived(self, call: Call, masker: Masker) -> Entry | Drawn:
         args = masked_args(masker, call)
         if call.reason:  # told to approvers, channels and the journal: masked before anything is done with it
             call.reason = self._masked(call.reason)
-        entry = entries.arrival(call, Raw(args))
         self.room -= len(args)
         if self.room < 0:
-            entry.args, self.unwritten = None, entry
+            self.unwritten = entries.arrival(call, None)
             # Attack: arguments too large for the record, so that it says less than what was done.
             detail = f"the arguments are larger than may be recorded of a call ({self.snapshot.record_bytes} bytes)"
             raise Refused(Code.JOURNAL_TOO_LARGE, private_detail=detail, status=413)
-        return entry
+        return entries.arrival(call, Raw(args))
 
-    def entry(self, kind: Kind) -> Entry:
+    def entry(self, kind: Kind) -> Entry | Drawn:
         """An entry of the decision (`allowed` or `asked`) or of the end."""
         return entries.step(kind, self.exchange.call_id, self.call, self.approval, self.decision, self.snapshot.version)
 
-    def write(self, *what: Entry) -> Awaitable[None]:
+    def write(self, *what: Entry | Drawn) -> Awaitable[None]:
         """Make the entries durable, to be awaited. From the first of them on, this call owes the journal an `ended`."""
         was_open = self.open
         waiting = self._journal.append(*what)
@@ -244,7 +243,7 @@ class Passage:
 
     async def refused(self, refused: Refused) -> None:
         """Write why the call was refused; with its arrival, if that is not written yet."""
-        entry = self.entry(_DENIED)
+        entry = whole(self.entry(_DENIED))
         entry.code, entry.detail = refused.code, self._masked(refused.private_detail or refused.public_detail)
         entry.target, entry.client = self.exchange.target, self.exchange.client
         self.code, self.outcome = refused.code, Outcome.CUT if self.tape and self.tape.begun else Outcome.REFUSED
@@ -273,9 +272,21 @@ class Passage:
         known_as = code or ("" if tape is not None else self.outcome)
         times = self._meter.over(self.exchange.target, decision, known_as, self.marks.since, self.marks, counts)
         if self.open:
-            version = self.snapshot.version
-            entry = entries.step(_ENDED, self.exchange.call_id, self.call, self.approval, self.decision, version)
-            self._journal.note(entries.end(entry, self.outcome, code, times, status, counts, recorded))
+            self._journal.note(
+                entries.ended(
+                    self.exchange.call_id,
+                    self.call,
+                    self.approval,
+                    self.decision,
+                    self.snapshot.version,
+                    self.outcome,
+                    code,
+                    times,
+                    status,
+                    counts,
+                    recorded,
+                )
+            )
 
 
 _NOTHING: dict[str, int] = {}

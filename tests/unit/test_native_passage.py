@@ -10,7 +10,7 @@ from msgspec import structs
 from funcgate import gateway
 from funcgate.core.call import Call, Shared
 from funcgate.core.decision import Allow, Deny, RequireApproval
-from funcgate.core.entry import Entry, Kind
+from funcgate.core.entry import Drawn, Entry, Kind, whole
 from funcgate.core.meter import Meter
 from funcgate.core.native import half
 from funcgate.core.principal import make_principal
@@ -32,16 +32,16 @@ class Journal:
         self.lines: list[Entry] = []
         self.waits = waits
 
-    def append(self, *entries: Entry) -> Any:
-        self.lines += entries
+    def append(self, *entries: Entry | Drawn) -> Any:
+        self.lines += map(whole, entries)
         if not self.waits:
             return TURN
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         future.set_exception(Refused(Code.JOURNAL_UNAVAILABLE))
         return future
 
-    def note(self, *entries: Entry) -> None:
-        self.lines += entries
+    def note(self, *entries: Entry | Drawn) -> None:
+        self.lines += map(whole, entries)
 
 
 def call_of(args: dict[str, Any], reason: str = "", shared: dict[str, Any] | None = None) -> Call:
@@ -72,9 +72,9 @@ def test_the_same_arrival_or_none(room: int) -> None:
         for passage in made(Journal(), room):
             one = structs.replace(call)
             try:
-                told.append((passage.arrived(one, MASKER), one.reason, passage.room, passage.unwritten))
+                told.append((whole(passage.arrived(one, MASKER)), one.reason, passage.room, passage.unwritten))
             except Refused as refused:
-                told.append((refused.code, refused.private_detail, refused.status, passage.unwritten))
+                told.append((refused.code, refused.private_detail, refused.status, whole(passage.unwritten)))
         assert told[0] == told[1], call.args
 
 
@@ -85,7 +85,7 @@ def test_the_same_entry(decision: Any, kind: Kind) -> None:
         passages = made(Journal())
         for passage in passages:
             passage.call, passage.decision, passage.approval = call, decision, "a1"
-        assert passages[0].entry(kind) == passages[1].entry(kind)
+        assert whole(passages[0].entry(kind)) == whole(passages[1].entry(kind))
 
 
 @pytest.mark.parametrize("decision", DECISIONS)

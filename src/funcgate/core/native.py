@@ -14,6 +14,8 @@ HALVES = (
     "funcgate.catalog.proto._lines",
     "funcgate.catalog.proto._native",
     "funcgate.catalog.sql._native",
+    "funcgate.core._digest",
+    "funcgate.core._drawn",
     "funcgate.core._native",
     "funcgate.identity._native",
     "funcgate.masking._native",

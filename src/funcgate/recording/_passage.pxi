@@ -5,7 +5,7 @@ from funcgate.core.marks import Marks as _Marks
 from funcgate.core.reply import Outcome as _Outcome
 from funcgate.core.turn import TURN as _TURN_
 
-cdef object _TURN = _TURN_, _FAILED = _Outcome.FAILED, _ENDED = Kind.ENDED
+cdef object _TURN = _TURN_, _FAILED = _Outcome.FAILED
 cdef object _SLOW_ARRIVED = None, _SLOW_WRITTEN = None, _SLOW_REFUSED = None, _SLOW_MASKED = None
 cdef dict _DECISIONS = {}, _NOTHING = {}
 
@@ -58,12 +58,9 @@ cdef class Passage:
         if args is None or PyBytes_GET_SIZE(args) > self.room:
             return _SLOW_ARRIVED(self, call, masker)  # which refuses
         self.room -= PyBytes_GET_SIZE(args)
-        return arrival(call, RAW(args))
+        return arrival(call, args)
 
     def entry(self, kind):
-        return self._step(kind)
-
-    cdef object _step(self, kind):
         return step(kind, self.exchange.call_id, self.call, self.approval, self.decision, self.snapshot.version)
 
     def write(self, *what):
@@ -93,4 +90,7 @@ cdef class Passage:
         marks = self.marks
         times = self._meter.over(self.exchange.target, decision, known_as, marks.since, marks, counts)
         if self.open:
-            self._journal.note(end(self._step(_ENDED), self.outcome, self.code, times, status, counts, recorded))
+            self._journal.note(ended(
+                self.exchange.call_id, self.call, self.approval, self.decision, self.snapshot.version, self.outcome, self.code,
+                times, NULL, status, counts, recorded,
+            ))

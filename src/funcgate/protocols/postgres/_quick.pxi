@@ -93,11 +93,14 @@ cdef class Quick(Drive):
             return None
         session.target = target
         caller.drop(len(<bytes?> found[1]))
-        return _Plain(session, plan, found[0], found[1])
+        return begun(session, plan, found[0], found[1], "")
 
     def ahead(self):
         """For tests: `Runs.plain_ahead`, as this has it."""
-        return self._run_of(self._session, self._session.caller)
+        found = self._run_of(self._session, self._session.caller)
+        if found is not None:
+            self._keep(found)
+        return found
 
     cdef Way _run_of(self, Standing session, Stream caller):
         """`Runs.plain_ahead`."""
@@ -105,6 +108,7 @@ cdef class Quick(Drive):
         cdef tuple found
         cdef bytes raw
         cdef bint described
+        cdef Way plain
         extended = session.extended
         if extended._failed or extended._waiting or session.unsynced:
             return None
@@ -123,17 +127,24 @@ cdef class Quick(Drive):
             return None
         if len(self._statements) + len(self._portals) >= session.limits.max_statements:
             return None
-        bind = _new_tuple(_Bind, ("", name, formats, values, results))
         columns = _columns(session, plan, prepared, results)
-        portal = _Portal(prepared, bind, columns)
         caller.drop(PyBytes_GET_SIZE(raw))
-        self._portals[""] = portal
         if described:
-            return _Plain(session, plan, prepared.sql, raw, "2T", portal)
-        if columns is not None:
-            return _Plain(session, plan, prepared.sql, raw, "2", portal)
-        # The rows cannot be read without their columns.
-        return _Plain(session, plan, prepared.sql, raw[:-EXECUTE_SIZE] + _DESCRIBE + raw[-EXECUTE_SIZE:], "2-", portal)
+            plain = begun(session, plan, prepared.sql, raw, "2T")
+        elif columns is not None:
+            plain = begun(session, plan, prepared.sql, raw, "2")
+        else:  # the rows cannot be read without their columns
+            plain = begun(session, plan, prepared.sql, raw[:-EXECUTE_SIZE] + _DESCRIBE + raw[-EXECUTE_SIZE:], "2-")
+        plain.prepared, plain._columns = prepared, columns
+        plain._name, plain._formats, plain._values, plain._results = name, formats, values, results
+        return plain
+
+    cdef int _keep(self, Way plain) except -1:
+        """The unnamed portal, as whoever comes after this statement is to find it."""
+        portal = plain.bound()
+        if portal is not None:
+            self._portals[""] = portal
+        return 0
 
     cdef int over(self, error) except -1:
         cdef Way plain = self._plain
@@ -155,8 +166,11 @@ cdef class Quick(Drive):
         """Whether the session's task may sleep on."""
         cdef Stream channel
         cdef Standing session = self._session
+        cdef bint idle
         waiter = self._waiter
         upstream = session.upstream
+        if upstream is None or error is not None or not plain.passed:
+            self._keep(plain)
         if upstream is None:
             return False
         channel = upstream.channel
@@ -164,15 +178,18 @@ cdef class Quick(Drive):
         if error is not None or not plain.passed:
             self.left = plain, error
             return False
-        if plain.portal is not None and plain._asked != "2":
-            if plain.prepared.columns is None:
-                plain.portal.columns = plain.shape.columns
-            else:
-                session.extended.described(plain.portal, plain.shape.columns)
-        if upstream.state == b"I":  # the transaction ended: `Session.passed`
+        idle = upstream.state == b"I"
+        if not idle:
+            self._keep(plain)
+        if plain._values is not None and plain._asked != "2":
+            if plain.prepared.columns is not None:
+                session.extended.described(plain.bound(), plain.shape.columns)
+            elif not idle:
+                plain.bound().columns = plain.shape.columns
+        if idle:  # the transaction ended, and its portals with it: `Session.passed`
             if session.handles._cursors:
                 session.handles.transaction_ended()
-            else:
+            elif self._portals:
                 self._portals.clear()
         if session.caller._drained is not None or session.held:
             # Attack: a caller that asks for much and reads nothing: the session waits until it has read, not for ever.
@@ -185,6 +202,13 @@ cdef class Quick(Drive):
             session.alarm.watch(waiter, session.limits.idle_timeout_s)
             return True
         return self.asked()
+
+
+cdef Way begun(Standing session, Plan plan, str sql, bytes data, str asked):
+    """A `Plain`."""
+    cdef Way made = <Way?> _Plain.__new__(_Plain)
+    made.begin(session, plan, sql, data, asked)
+    return made
 
 
 cdef object _columns(Standing session, Plan plan, prepared, results):

@@ -47,9 +47,9 @@ cdef class Plan:
     cdef object _name
     cdef object _kind
     cdef object _begun  # a digest's beginning
-    cdef object _sql  # None: the text tells it
     cdef dict _args
     cdef dict _known
+    cdef bint _template  # the text is the call's own
     cdef bint _roles
     cdef bint _budgets
     cdef bint _rules
@@ -65,14 +65,14 @@ cdef class Plan:
         self.function, self.head, self.hiding, self.types = function, head, hiding, types
         self.strict, self.version = strict, version
         limits = target.limits
-        self._name, self._kind, self._begun = target.name, statement.function, _sha256(head.encode())
-        self._sql = None if statement.template else statement.args["sql"]
-        self._args = {**shared.args, "sql": None, "parameters": None}
+        self._name, self._kind, self._begun = target.name, statement.function, _Begun(head.encode())
+        self._template = statement.template
+        self._args = {**shared.args, "sql": None, "parameters": None} if self._template else {**shared.args, "parameters": None}
         self._known = hiding.known
         self._roles, self._budgets, self._rules = target.roles is not None, bool(target.budgets), bool(hiding.rules)
         self._tables = bool(statement.read_names or statement.written_names)
         self._parameters = statement.parameters
-        self._max_response, self._max_rows = min(limits.max_response, MOST), min(limits.max_rows, MOST)
+        self._max_response, self._max_rows = min(limits.max_response, UNLIMITED), min(limits.max_rows, UNLIMITED)
         self._timeout_s, self._first_byte_s = limits.timeout_s, limits.first_byte_timeout_s
 
     def holds(self, Standing session not None):
@@ -85,29 +85,8 @@ cdef class Plan:
             and monotonic_s() < session.origins.until
         )
 
-    cdef digest(self, bytes rest):
-        """``sha256:HEX`` of the head and the rest."""
-        cdef bytes found
-        cdef const unsigned char* raw
-        cdef char* into
-        cdef Py_ssize_t at
-        digest = self._begun.copy()
-        digest.update(rest)
-        found = digest.digest()
-        if PyBytes_GET_SIZE(found) != 32:
-            raise ValueError("another digest")
-        raw = <const unsigned char*> PyBytes_AS_STRING(found)
-        text = PyUnicode_New(71, 127)
-        into = PyUnicode_1BYTE_DATA(text)
-        memcpy(into, b"sha256:", 7)
-        for at in range(32):
-            into[7 + 2 * at] = HEX[raw[at] >> 4]
-            into[8 + 2 * at] = HEX[raw[at] & 15]
-        return text
 
-
-cdef const char* HEX = b"0123456789abcdef"
-cdef object MOST = 1 << 62
+cdef object UNLIMITED = 1 << 62
 
 
 cdef Py_ssize_t _codes(char* into, Py_ssize_t at, tuple codes) except -1:

@@ -4,12 +4,12 @@ What was judged and what is sent are the same text and the same bound values (P9
 """
 
 from collections.abc import Mapping
-from hashlib import sha256
 from time import time
 from typing import Any, Protocol
 
 from funcgate.core.budget import Spending
 from funcgate.core.call import Call, Permit, Shared
+from funcgate.core.digest import digest_of
 from funcgate.core.ids import new_id
 from funcgate.core.lease import Lease
 from funcgate.core.ports import CallerGone, Patience
@@ -170,11 +170,6 @@ class PostgresExchange:
     def _digest(self, content: bytes) -> str:
         head = f"{self.session.target.url}\n{self._function}\n".encode()
         return digest_of(head + content)
-
-
-def digest_of(content: bytes) -> str:
-    """``sha256:HEX``."""
-    return "sha256:" + sha256(content).hexdigest()
 
 
 class Refusal(PostgresExchange):

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from funcgate.core.entry import Entry, Kind
+from funcgate.core.entry import Drawn, Entry, Kind
 from funcgate.core.turn import TURN
 from funcgate.stores.lines import add_lines
 
@@ -21,16 +21,16 @@ _ARRIVED, _ASKED, _ALLOWED, _ENDED, _CHUNK = Kind.ARRIVED, Kind.ASKED, Kind.ALLO
 class Decides(Protocol):
     """What the intake asks."""
 
-    def judge(self, entries: tuple[Entry, ...]) -> None:
+    def judge(self, entries: tuple[Entry | Drawn, ...]) -> None:
         """The state is not healthy: raise `Refused` unless the entries may still be written."""
 
     def overloaded(self) -> None:
         """Raise `Refused`."""
 
-    def keep(self, entries: tuple[Entry, ...]) -> None:
+    def keep(self, entries: tuple[Entry | Drawn, ...]) -> None:
         """Notes while nothing can be written."""
 
-    def thinned(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    def thinned(self, entries: tuple[Entry | Drawn, ...]) -> tuple[Entry | Drawn, ...]:
         """Notes while too much waits."""
 
     def arm(self) -> None:
@@ -69,14 +69,14 @@ class Intake:
         self.flying: Batch | None = None
         self.flying_bytes = 0
 
-    def loop(self, create_future: Callable[[], asyncio.Future[None]]) -> None:
-        self._create_future = create_future
+    def loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._create_future: Callable[[], asyncio.Future[None]] = loop.create_future
 
     def stamp(self) -> str:
         """The time of what is written now."""
         return self._clock.stamp()
 
-    def append(self, *entries: Entry) -> Awaitable[None]:
+    def append(self, *entries: Entry | Drawn) -> Awaitable[None]:
         if not self.healthy:
             self._journal.judge(entries)
         batch = self.next
@@ -95,7 +95,7 @@ class Intake:
             self._journal.gather()
         return waiter
 
-    def note(self, *entries: Entry) -> None:
+    def note(self, *entries: Entry | Drawn) -> None:
         if not self.takes_notes:
             self._journal.keep(entries)
             return
@@ -107,7 +107,7 @@ class Intake:
         if not self.armed and self.flying is None and not batch.waiters:
             self._journal.arm()
 
-    def add(self, entries: tuple[Entry, ...]) -> None:
+    def add(self, entries: tuple[Entry | Drawn, ...]) -> None:
         """Into the next batch, whatever the state."""
         batch = self.next
         self.seq = add_lines(batch.lines, entries, self.seq, self._clock.stamp())

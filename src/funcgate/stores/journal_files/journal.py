@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from funcgate.core.entry import Entry, Kind
+from funcgate.core.entry import Drawn, Entry, Kind, whole
 from funcgate.core.ids import new_mark
 from funcgate.core.native import half
 from funcgate.core.refusal import Code, Refused
@@ -120,7 +120,7 @@ class FileJournal:
     async def start(self) -> Repaired:
         """Hold the folder, repair it, close the calls that a crash left open. Raises `Unusable`."""
         self._loop = asyncio.get_running_loop()
-        self._in.loop(self._loop.create_future)
+        self._in.loop(self._loop)
         opened = await asyncio.to_thread(open_folder, self._folder, self._min_free_bytes, self._reserve, self._at_least)
         found, self._lock = opened.found, opened.lock
         self._in.seq = self._durable_seq = found.last_seq
@@ -312,9 +312,7 @@ class FileJournal:
             self._hand_over()  # first: the disk works while the callers are woken
         elif queued.count and not queued.waiters and not self._in.armed:
             self.arm()
-        for waiter in batch.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        batch.wake()
         for parcel in batch.parcels:
             parcel.settle()
         for parcel in batch.parcels:
@@ -362,9 +360,9 @@ class FileJournal:
             outage["void"] = {"segment": recovered.void, "from_byte": recovered.void_from, "from_seq": self._in.seq + 1}
         self._number = recovered.number
         self._in.next = self._begin(roll=True)
-        entries = (Entry(kind=Kind.ADMIN, call="", change={"outage": outage}), *self._kept.take())
-        self._in.add(entries)
-        self._in.next.noted += entries
+        kept = (Entry(kind=Kind.ADMIN, call="", change={"outage": outage}), *self._kept.take())
+        self._in.add(kept)
+        self._in.next.noted += kept
         for entries, waiter in owed:
             self._in.add(entries)
             self._in.next.appended.append(entries)
@@ -377,7 +375,7 @@ class FileJournal:
 
     # -- refusals, and notes that must wait
 
-    def judge(self, entries: tuple[Entry, ...]) -> None:
+    def judge(self, entries: tuple[Entry | Drawn, ...]) -> None:
         """Raise `Refused` unless the entries may still be written in the present state."""
         if self._state is not _LOW or not is_owed(entries):
             self._refuse()
@@ -389,17 +387,17 @@ class FileJournal:
     def _refuse(self) -> None:
         raise Refused(Code.JOURNAL_UNAVAILABLE, private_detail=self._status.reason)
 
-    def keep(self, entries: Iterable[Entry]) -> None:
+    def keep(self, entries: Iterable[Entry | Drawn]) -> None:
         """Hold notes back until the disk works again. Their calls are still open for a reader of the disk."""
         self._kept.add(entries)
         self._in.open.update([entry.call for entry in entries if entry.kind is _ENDED])
 
-    def thinned(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    def thinned(self, entries: tuple[Entry | Drawn, ...]) -> tuple[Entry, ...]:
         """The notes without their bodies while the queue is over its limits, none of them at twice the limits."""
         if self._in.depth > 2 * self._max_queue:
             self._kept.lost += len(entries)
             return ()
-        return tuple(thin(entry) for entry in entries)
+        return tuple(thin(entry) for entry in map(whole, entries))
 
     def _turn(self, state: State, why: str, *, tell: bool = True) -> None:
         if state in MOVES[self._state]:
