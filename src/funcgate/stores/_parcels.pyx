@@ -3,6 +3,7 @@
 ordinary is left to parcels.py, before anything was changed."""
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
+from cpython.object cimport PyObject
 from cpython.set cimport PySet_Add, PySet_Discard
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.string cimport memcmp, memcpy
@@ -11,9 +12,9 @@ from funcgate.core.ids import MARK_AT, MARK_LETTERS
 
 from .parcels import GROUP, HEAD, KINDS, MOST_LINES, NAMES, SIZE
 
+include "../core/_text.pxi"
 include "_crc.pxi"
 include "_json.pxi"
-include "_number.pxi"
 
 cdef extern from "Python.h":
     ctypedef struct PyByteArrayObject:
@@ -195,14 +196,14 @@ cdef Py_ssize_t count_if_sound(Text p, Text end, const char* mark) noexcept nogi
     return many
 
 
-cdef char* put_line(char* into, Text line, Py_ssize_t size, unsigned long long seq, const char* at,
+cdef char* put_line(char* into, Text line, Py_ssize_t size, Py_ssize_t seq, const char* at,
                     Py_ssize_t at_size) except NULL:
     """At `into`, where there is room for `size` and ADDED bytes; the place after it."""
     cdef char* p = into
     cdef unsigned int crc
     cdef int place
     memcpy(p, b'{"seq":', 7)
-    p = put_unsigned(p + 7, seq)
+    p = put_number(p + 7, p + 28, seq)
     memcpy(p, b',"at":"', 7)
     memcpy(p + 7, at, at_size)
     p += 7 + at_size
