@@ -25,6 +25,7 @@ from funcgate.recording.index.keys import Keys
 from funcgate.recording.index.parts import Part
 from funcgate.recording.reader import as_it_is
 from support.history import T0, History
+from support.quick import examples
 
 NATIVE = fresh.NATIVE
 pytestmark = pytest.mark.skipif(NATIVE is None, reason="not built, or FUNCGATE_PURE is set")
@@ -131,10 +132,11 @@ def outcome(raws: list[bytes], half: Any, monkeypatch: pytest.MonkeyPatch, *, do
         return calls, found.admin, made.rows(found.fresh), made.said(found.fresh, None), sets, gathering.parts.names
 
 
+CAST = Cast()
 BASE = [
     encode_line(entry).rstrip(b"\n")
     for entry in [
-        *entries_of(Cast(), 1, T0), *entries_of(Cast(), 2, T0), *odd_entries()[:12],
+        *entries_of(CAST, 1, T0), *entries_of(CAST, 2, T0), *odd_entries()[:12],
     ]
 ]  # fmt: skip
 SPLICES = [
@@ -145,7 +147,7 @@ SPLICES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.integers(0, len(BASE) - 1), st.integers(0, 2000), st.integers(0, 6), st.sampled_from(SPLICES), st.booleans())
 @example(0, 1, 0, b'"call":"x",', False)
 @example(0, 1, 0, b'"kind":"admin",', False)
@@ -177,7 +179,7 @@ PIECES = [
 ESCAPED = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(ESCAPED, ESCAPED, st.sampled_from(["", "text/plain", "application/x-ndjson"]), st.integers(0, 2), st.booleans())
 @example("a" * 65_530, "\\n" * 70_000, "application/json", 0, False)
 def test_the_same_words_of_escapes(asked: str, told: str, media: str, piece: int, whole: bool) -> None:
@@ -223,7 +225,7 @@ def test_the_same_where_one_value_begins_with_another(monkeypatch: pytest.Monkey
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.datetimes(datetime(1960, 1, 1), datetime(2130, 1, 1)), st.integers(0, 27), st.sampled_from("0159-:.TZ+ x"))
 def test_the_same_time(when: datetime, place: int, letter: str) -> None:
     written = when.replace(tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -252,7 +254,7 @@ def attempt(made: Any, calls: Any, held: dict[int, bytes]) -> Any:
         return type(error)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.dictionaries(KEY, HELD, max_size=8),
     st.integers(1, 16000),
