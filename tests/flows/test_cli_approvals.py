@@ -1,21 +1,18 @@
 """`funcgate approvals` against a real gateway: a caller waits, a person answers from the command line."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from support import forked
 from support.authority import Authority
 from support.gate import Gate, until
 from support.target import Target
 
-FUNCGATE = str(Path(sys.executable).parent / "funcgate")
 POLICY = {
     "name": "orders", "effect": "require_approval", "functions": ["shop.order"], "principals": ["group:agents"],
     "approval": {"approvers": ["group:finance"], "expires": "10m", "grants": {"calls": 3, "expires": "1h"}},
@@ -29,7 +26,7 @@ def gate(make_gate: Callable[..., Gate]) -> Gate:
 
 def cli(gate: Gate, token: str, *command: str, status: int = 0) -> str:
     where = ["--url", f"http://127.0.0.1:{gate.console}", "--token", token]
-    done = subprocess.run([FUNCGATE, "approvals", *command, *where], capture_output=True, text=True, timeout=30)
+    done = forked.run("approvals", *command, *where)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -77,12 +74,7 @@ def test_a_reason_is_masked_and_the_record_says_who_approved_the_call_that_ran(
     call = ran.headers["funcgate-call-id"]
     gate.ended(call)
     assert gate.stop() == 0
-    why = subprocess.run(
-        [FUNCGATE, "audit", "why", call, "--data-dir", str(gate.data), "--json"],
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+    why = forked.run("audit", "why", call, "--data-dir", gate.data, "--json")
     assert [each["who"] for each in json.loads(why.stdout)["approvals"]] == ["corp/bob"], why.stdout + why.stderr
     for text in (shown, gate.log.read_text(), *(each.read_text() for each in (gate.data / "journal").glob("*.jsonl"))):
         assert card not in text
@@ -102,9 +94,7 @@ def test_who_may_not_is_told_so(gate: Gate, authority: Authority) -> None:
     assert "rejected by bob" in cli(gate, bob, "reject", name, "--reason", "no")
     assert "already" in cli(gate, bob, "approve", name, status=1)
     assert order(gate, agent, {"amount": 1}).json()["code"] == "approval.rejected"
-    missing = subprocess.run(
-        [FUNCGATE, "approvals", "list", "--url", "http://127.0.0.1:1"], capture_output=True, text=True
-    )
+    missing = forked.run("approvals", "list", "--url", "http://127.0.0.1:1")
     assert (missing.returncode, "FUNCGATE_TOKEN" in missing.stderr) == (2, True)
 
 

@@ -1,24 +1,19 @@
 """A real gateway whose keeper compresses: every command reads the journal as before, and damage is found in it too."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support import forked
 from support.gate import Gate, until
 from support.load import Load
-
-FUNCGATE = str(Path(sys.executable).parent / "funcgate")
 
 
 def audit(gate: Gate, *arguments: str) -> tuple[int, Any]:
     """The exit status of ``funcgate audit …``, and what it says as JSON."""
-    command = [FUNCGATE, "audit", *arguments, "--data-dir", str(gate.data), "--json"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    ran = forked.run("audit", *arguments, "--data-dir", gate.data, "--json")
     said = ran.stdout.strip().splitlines()
     return ran.returncode, json.loads(said[0] if len(said) == 1 else ran.stdout) if said else ran.stderr
 

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from support import forked
 from support.authority import Authority
 from support.gate import CANARY, Gate, settings, until
 from support.target import Target, answer
@@ -23,7 +23,6 @@ from support.workers import WORKERS
 
 Make = Callable[..., Gate]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
-FUNCGATE = str(Path(sys.executable).parent / "funcgate")
 
 
 def get(gate: Gate, token: str = "", path: str = "/shop/read", **headers: str) -> httpx.Response:
@@ -182,9 +181,7 @@ def test_a_second_signal_does_not_wait(make_gate: Make, target: Target, token: s
 
 def serve(gate: Gate) -> subprocess.CompletedProcess[str]:
     """A second process over the same file, which is expected to give up."""
-    environment = os.environ | {"SHOP_KEY": CANARY}
-    command = [FUNCGATE, "serve", "--config", str(gate.file)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, env=environment)
+    return forked.run("serve", "--config", gate.file, environment=os.environ | {"SHOP_KEY": CANARY}, timeout_s=90)
 
 
 @pytest.mark.parametrize("place", ["calls", "console"])

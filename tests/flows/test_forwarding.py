@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from support import forked
 from support.gate import Gate, until
 from support.receivers import Collector, Hook, SyslogReceiver
 from support.target import Target, answer
@@ -98,22 +98,9 @@ def test_every_call_reaches_every_destination_that_lives(
 
 def export(gate: Gate, folder: Path) -> list[str]:
     """The calls that `audit export` gives while the gateway runs, with their content."""
-    binary = Path(sys.executable).parent / "funcgate"
     out = folder / "out.jsonl"
-    command = [
-        binary,
-        "audit",
-        "export",
-        "--format",
-        "ocsf",
-        "--function",
-        "shop.order",
-        "--out",
-        out,
-        "--config",
-        gate.file,
-    ]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    what = ["--format", "ocsf", "--function", "shop.order", "--out", str(out)]
+    ran = forked.run("audit", "export", *what, "--config", gate.file)
     assert ran.returncode == 0, ran.stderr
     events = [json.loads(line) for line in out.read_text().splitlines()]
     assert all(event["api"]["request"]["data"]["note"] == "canary-note" for event in events)

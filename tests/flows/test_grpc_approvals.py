@@ -1,22 +1,19 @@
 """gRPC calls that wait for a person, within the caller's deadline."""
 
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+from support import forked
 from support.authority import Authority
 from support.gate import until
 from support.grpc_gate import GrpcGate, refused
 from support.ledger import SERVICE, Ledger, LedgerTarget, new
 
-FUNCGATE = str(Path(sys.executable).parent / "funcgate")
 APPROVAL = {"approvers": ["group:finance"], "expires": "10m"}
 POLICIES = [
     {
@@ -62,9 +59,7 @@ def client(gate: GrpcGate) -> Iterator[Ledger]:
 def cli(gate: GrpcGate, *command: str) -> str:
     token = gate.authority.token("bob", ("finance",))
     where = ["--url", f"http://127.0.0.1:{gate.console}", "--token", token]
-    done = subprocess.run(
-        [FUNCGATE, "approvals", *command, *where], capture_output=True, text=True, timeout=30, check=False
-    )
+    done = forked.run("approvals", *command, *where)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

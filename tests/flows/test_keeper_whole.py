@@ -3,8 +3,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +13,7 @@ import httpx
 import pytest
 
 from funcgate.recording.proof import latest_size
+from support import forked
 from support.gate import Gate, until
 from support.receivers import Hook
 
@@ -45,9 +44,7 @@ def keeper_of(gate: Gate) -> int:
 
 
 def verified(gate: Gate) -> None:
-    binary = Path(sys.executable).parent / "funcgate"
-    command = [binary, "audit", "verify", "--config", str(gate.file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = forked.run("audit", "verify", "--config", gate.file)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import httpx
 import pytest
 
 from funcgate.recording.contents import ContentStore
+from support import forked
 from support.gate import Gate
 from support.target import Target, answer
 
@@ -19,9 +19,7 @@ Make = Callable[..., Gate]
 
 
 def orphans(gate: Gate, *words: str) -> subprocess.CompletedProcess[str]:
-    binary = Path(sys.executable).parent / "funcgate"
-    command = [str(binary), "audit", "orphans", *words, "--config", str(gate.file)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return forked.run("audit", "orphans", *words, "--config", gate.file)
 
 
 def aged(path: Path) -> Path:

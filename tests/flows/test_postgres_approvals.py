@@ -1,21 +1,18 @@
 """Statements that wait for a person: approved, rejected, forgotten, cancelled; in a transaction and out of it."""
 
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from support import forked
 from support.gate import until
 from support.postgres import Database, SqlGate
 
-FUNCGATE = str(Path(sys.executable).parent / "funcgate")
 POLICIES = [
     {"name": "reads", "effect": "allow", "functions": ["shop.select", "shop.transaction"], "principals": ["group:agents"]},
     {
@@ -36,9 +33,7 @@ def gate(make_sql_gate: Callable[..., SqlGate], database: Database) -> Iterator[
 def cli(gate: SqlGate, *command: str) -> str:
     token = gate.authority.token("bob", ("finance",))
     where = ["--url", f"http://127.0.0.1:{gate.console}", "--token", token]
-    done = subprocess.run(
-        [FUNCGATE, "approvals", *command, *where], capture_output=True, text=True, timeout=30, check=False
-    )
+    done = forked.run("approvals", *command, *where)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

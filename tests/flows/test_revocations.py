@@ -2,8 +2,6 @@
 
 import json
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +17,13 @@ from typer.testing import CliRunner
 from funcgate.cli.commands import application
 from funcgate.core.principal import RawToken
 from funcgate.identity.revoking import TOKEN_S
+from support import forked
 from support.authority import Authority
 from support.gate import CANARY, Gate, until
 from support.target import Target
 from support.workers import WORKERS
 
 Make = Callable[..., Gate]
-FUNCGATE = str(Path(sys.executable).parent / "funcgate")
 POLICIES = [
     {"name": "agents", "effect": "allow", "functions": ["shop.read"], "principals": ["group:agents"]},
     {"name": "orders", "effect": "require_approval", "functions": ["shop.order"], "principals": ["group:agents"],
@@ -258,8 +256,7 @@ def test_a_state_that_cannot_be_read(make_gate: Make, people: People) -> None:
     for name in ("state.db-wal", "state.db-shm"):
         (gate.data / name).unlink(missing_ok=True)
     (gate.data / "state.db").write_bytes(b"no database" * 500)
-    command = [FUNCGATE, "serve", "--config", str(gate.file)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, env={"SHOP_KEY": CANARY, "PATH": ""})
+    ended = forked.run("serve", "--config", gate.file, environment={"SHOP_KEY": CANARY, "PATH": ""})
     assert ended.returncode == 1
     assert "revocations cannot be read: state.db" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -271,7 +268,7 @@ def test_from_the_command_line(make_gate: Make, people: People) -> None:
 
     def cli(*command: str, token: str = people.ada, status: int = 0) -> str:
         where = ["--url", f"http://127.0.0.1:{gate.console}", "--token", token]
-        done = subprocess.run([FUNCGATE, "revocations", *command, *where], capture_output=True, text=True, timeout=30)
+        done = forked.run("revocations", *command, *where)
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout + done.stderr
 

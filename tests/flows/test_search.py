@@ -3,17 +3,15 @@
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from funcgate.recording.index.database import NAME
+from support import forked
 from support.gate import Gate, until
 from support.target import Target, answer
 
@@ -21,10 +19,8 @@ KEY = "6e" * 32
 
 
 def funcgate(gate: Gate, *arguments: str) -> Any:
-    binary = Path(sys.executable).parent / "funcgate"
     environment = os.environ | {"SHOP_KEY": "x", "RECORD_KEY": KEY}
-    command = [str(binary), "audit", *arguments, "--config", str(gate.file), "--json"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    ran = forked.run("audit", *arguments, "--config", gate.file, "--json", environment=environment)
     assert ran.returncode == 0, ran.stderr + ran.stdout
     return json.loads(ran.stdout)
 

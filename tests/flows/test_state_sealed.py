@@ -1,7 +1,5 @@
 """`journal.encryption` and the database of held calls, through real gateways: turned on, lost, exchanged."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +8,11 @@ import httpx
 import pytest
 from ruamel.yaml import YAML
 
+from support import forked
 from support.authority import Authority
 from support.gate import CANARY, Gate
 from support.target import Target
 
-FUNCGATE = str(Path(sys.executable).parent / "funcgate")
 POLICY = {
     "name": "orders", "effect": "require_approval", "functions": ["shop.order"], "principals": ["group:agents"],
     "approval": {"approvers": ["group:finance"], "expires": "10m", "grants": {"calls": 3, "expires": "1h"}},
@@ -56,8 +54,7 @@ def readable(gate: Gate) -> set[str]:
 
 
 def refused(gate: Gate) -> str:
-    command = [FUNCGATE, "serve", "--config", str(gate.file)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, env={"SHOP_KEY": CANARY, "PATH": ""})
+    ended = forked.run("serve", "--config", gate.file, environment={"SHOP_KEY": CANARY, "PATH": ""})
     assert (ended.returncode, "Traceback" in ended.stderr) == (1, False), ended.stderr
     return ended.stderr
 
@@ -101,8 +98,8 @@ def test_from_clear_to_sealed_to_another_key(gate: Gate, authority: Authority, t
     assert (gate.data / "state.db").read_bytes() == before
     assert len(gate.entries()) == journal
 
-    rekey = [FUNCGATE, "audit", "rekey", "--from", "file:first.key", "--config", str(gate.file)]
-    done = subprocess.run(rekey, capture_output=True, text=True, timeout=60, cwd=gate.folder.parent)
+    rekey = ["audit", "rekey", "--from", "file:first.key", "--config", str(gate.file)]
+    done = forked.run(*rekey, folder=gate.folder.parent)
     assert (done.returncode, "and the state's" in done.stdout) == (0, True), done.stderr
     gate.start()
     api(gate, bob, f"approvals/{held[2]}/approve", reason=WHY)

@@ -10,7 +10,6 @@ import shutil
 import signal
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 from funcgate.core.entry import Kind
 from funcgate.recording.folder import lines
 from funcgate.recording.reader import read_entries
+from support import forked
 from support.disk import filled, mounted
 from support.gate import Gate, until
 from support.load import Load
@@ -139,8 +139,7 @@ def test_a_full_disk(make_gate: Make, target: Target, token: str, small_disk: Pa
     assert denied == refused
     reserve = (gate.data / "journal" / "reserve").stat()
     assert (reserve.st_size, reserve.st_blocks * 512) == (8 << 20, 8 << 20)
-    verify = [Path(sys.executable).parent / "funcgate", "audit", "verify", "--config", str(gate.file)]
-    done = subprocess.run(verify, capture_output=True, text=True, timeout=60)
+    done = forked.run("audit", "verify", "--config", gate.file)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,7 +14,9 @@ from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
 
+from support import forked
 from support.authority import ISSUER, Authority
+from support.forked import FUNCGATE, Process
 from support.workers import with_workers, workers_of
 
 T = TypeVar("T")
@@ -65,7 +66,7 @@ class Gate:
         self.data = folder / "data"
         self.log = folder / "log.txt"
         self.write({"data_dir": str(self.data)} | configuration)
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
         self.calls = 0
         self.console = 0
 
@@ -76,15 +77,14 @@ class Gate:
 
     def start(self, *prefix: str, ready: bool = True) -> "Gate":
         """`prefix` is a command to run the gateway under (strace, say)."""
-        binary = Path(sys.executable).parent / "funcgate"
         self.log.unlink(missing_ok=True)
+        command, environment = ["serve", "--config", str(self.file)], os.environ | {"SHOP_KEY": CANARY}
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*prefix, str(binary), "serve", "--config", str(self.file)],
-                stderr=log,
-                stdout=log,
-                env=os.environ | {"SHOP_KEY": CANARY},
-            )
+            if prefix:
+                command = [*prefix, str(FUNCGATE), *command]
+                self.process = subprocess.Popen(command, stderr=log, stdout=log, env=environment)
+            else:
+                self.process = forked.start(command, environment, log)
         try:
             self._wait_until_it_serves(self.process, ready)
         except AssertionError:
@@ -92,7 +92,7 @@ class Gate:
             raise AssertionError(f"the gateway did not start:\n{self.log.read_text()[-3000:]}") from None
         return self
 
-    def _wait_until_it_serves(self, process: subprocess.Popen[bytes], ready: bool) -> None:
+    def _wait_until_it_serves(self, process: Process, ready: bool) -> None:
         until(lambda: self._read_ports() or process.poll() is not None, 60)
         assert process.poll() is None
         if ready:
@@ -144,17 +144,17 @@ class Gate:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout_s)
 
-    def entries(self) -> list[dict[str, Any]]:
-        """All lines of the journal that are whole."""
+    def entries(self, naming: bytes = b"") -> list[dict[str, Any]]:
+        """All lines of the journal that are whole, or those that name something. A shared gateway has thousands."""
         lines: list[dict[str, Any]] = []
         for segment in sorted((self.data / "journal").glob("*.jsonl")):
             for line in segment.read_bytes().splitlines(keepends=True):
-                if line.endswith(b"\n"):
+                if naming in line and line.endswith(b"\n"):
                     lines.append(json.loads(line))
         return lines
 
     def call_entries(self, call_id: str) -> list[dict[str, Any]]:
-        return [entry for entry in self.entries() if entry["call"] == call_id]
+        return [entry for entry in self.entries(call_id.encode()) if entry["call"] == call_id]
 
     def ended(self, call_id: str) -> dict[str, Any]:
         """The call's last entry, once it is there."""

@@ -3,19 +3,16 @@
 import http.client
 import json
 import os
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from funcgate.recording.folder import lines
+from support import forked
 from support.gate import CANARY, Gate, until
 from support.workers import worker_of
 
-FUNCGATE = Path(sys.executable).parent / "funcgate"
 ADDRESSES = {"calls": "127.0.0.1:0", "console": "127.0.0.1:0"}
 
 
@@ -120,7 +117,6 @@ def assert_one_record(gate: Gate) -> list[dict[str, Any]]:
 
 def funcgate(gate: Gate, *arguments: str) -> str:
     """What a command says of this gateway's record; it must succeed."""
-    command = [str(FUNCGATE), *arguments, "--config", str(gate.file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | {"SHOP_KEY": CANARY})
+    done = forked.run(*arguments, "--config", gate.file, environment=os.environ | {"SHOP_KEY": CANARY})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

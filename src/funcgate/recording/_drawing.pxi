@@ -4,6 +4,7 @@
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
 from funcgate.core._drawn cimport Drawn, make_drawn
+from funcgate.core._native cimport Marks
 from funcgate.core.decision import Allow
 from funcgate.core.meter import STEPS
 from funcgate.core.refusal import Code

@@ -165,8 +165,9 @@ cdef object ended(call_id, call, approval, decision, version, outcome, code, tim
 
 
 def end(call_id, call, approval, decision, version, outcome, code, times, status, counts, recorded):
-    """`entries.ended`."""
-    return ended(call_id, call, approval, decision, version, outcome, code, times, NULL, status, counts, recorded)
+    """`entries.ended`; the times may be a call's marks."""
+    cdef const long long* us = (<Marks> times).us if type(times) is Marks else NULL
+    return ended(call_id, call, approval, decision, version, outcome, code, times, us, status, counts, recorded)
 
 
 include "_inline.pxi"
@@ -240,4 +241,3 @@ cdef class Fields:
 
 include "_args.pxi"
 include "_tape.pxi"
-include "_passage.pxi"

@@ -19,7 +19,6 @@ from funcgate.stores.lines import adding
 
 from .intake import ENOUGH
 
-cdef Py_ssize_t _ENOUGH = ENOUGH
 cdef object _TURN = TURN
 cdef Lines _adding = adding
 if _adding is None:
@@ -31,6 +30,8 @@ cdef object _ENDED = Kind.ENDED
 cdef object _CHUNK = Kind.CHUNK
 cdef enum:
     PREFIX = 20  # of `2026-11-21T09:30:00.`
+
+include "_durable.pxi"
 
 
 cdef class Batch:
@@ -57,13 +58,23 @@ cdef class Batch:
         self.noted = []
         self.parcels = []
 
+    def wake(self):
+        cdef Durable waiting
+        for waiter in self.waiters:
+            if type(waiter) is Durable:
+                waiting = <Durable> waiter
+                if not waiting._done:
+                    waiting._settle(None)
+            elif not waiter.done():
+                waiter.set_result(None)
+
 
 cdef class Intake:
     """See intake.py."""
 
     cdef object _journal
     cdef object _clock
-    cdef object _create_future
+    cdef object _loop
     cdef bint _relaxed
     cdef Py_ssize_t _max_queue
     cdef Py_ssize_t _max_queue_bytes
@@ -75,6 +86,7 @@ cdef class Intake:
     cdef public bint takes_notes
     cdef public bint armed
     cdef public bint lingering
+    cdef public Py_ssize_t enough
     cdef public Py_ssize_t seq
     cdef public Py_ssize_t depth
     cdef public Py_ssize_t flying_bytes
@@ -91,11 +103,12 @@ cdef class Intake:
         self._systems_clock = clock.now is time.time
         self._last = -1.0
         self._second = -1
+        self.enough = ENOUGH
         self.open = set()
         self.next = Batch(1)
 
-    def loop(self, create_future):
-        self._create_future = create_future
+    def loop(self, loop):
+        self._loop = loop
 
     cpdef str stamp(self):
         return PyUnicode_DecodeASCII(self._text, PREFIX + 7, NULL) if self._stamps() else self._careful_stamp()
@@ -150,9 +163,9 @@ cdef class Intake:
                 self._journal.arm()
             return _TURN
         batch.appended.append(entries)
-        waiter = self._create_future()  # its own: cancelling one caller must not cancel another
+        waiter = Durable(self._loop)
         batch.waiters.append(waiter)
-        if self.flying is None and (not self.lingering or PyList_GET_SIZE(batch.waiters) == _ENOUGH):
+        if self.flying is None and (not self.lingering or PyList_GET_SIZE(batch.waiters) >= self.enough):
             self._journal.gather()
         return waiter
 

@@ -37,3 +37,9 @@ class Batch:
         self.appended: list[tuple[Entry | Drawn, ...]] = []
         self.noted: list[Entry | Drawn] = []
         self.parcels: list[Parcel] = []
+
+    def wake(self) -> None:
+        """All of it is written: tell who waits."""
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
