@@ -27,6 +27,7 @@ from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Malformed, frame
 from support.dbnoise import TABLE
 from support.lied import PLACE, Lied, deaf
+from support.quick import examples
 
 native: Any = half("funcgate.protocols.postgres._drive")
 if native is None:
@@ -126,7 +127,7 @@ def begun(session: Session, *, compiled: bool) -> Any:
     )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(SQL, RUNS, KNOWN, st.sampled_from([(), (25,), (23, 17)]), CHANGES)
 def test_both_begin_the_same(
     sql: str, run: bytes, columns: tuple[Column, ...] | None, types: tuple[int, ...], changes: set[str]
@@ -140,7 +141,7 @@ def test_both_begin_the_same(
     assert one == other
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(SQL, RUNS, st.sampled_from([(), (25,), (23, 17)]), CHANGES, st.booleans())
 def test_both_judge_the_same(sql: str, run: bytes, types: tuple[int, ...], changes: set[str], simple: bool) -> None:
     """What is judged, and what its digest is over; whatever changes between the beginning and then."""

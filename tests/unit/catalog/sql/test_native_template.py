@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from funcgate.catalog.sql import SqlCatalog, template
 from funcgate.catalog.sql import catalog as catalogs
 from funcgate.core.native import half
+from support.quick import examples
 
 native: Any = half("funcgate.catalog.sql._native")
 pytestmark = pytest.mark.skipif(native is None, reason="not built, or FUNCGATE_PURE is set")
@@ -23,7 +24,7 @@ def _pure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(template, "_native", None)
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=examples(2000), deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join) | st.text(max_size=20))
 @example("SELECT abalance FROM pgbench_accounts WHERE aid = 4711;")
 @example("1")
