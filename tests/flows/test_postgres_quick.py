@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from funcgate.wire.postgres.frames import frame
 from support.gate import until
 from support.pgwire import Raw, errors, kinds
 from support.postgres import Database, SqlGate
@@ -206,6 +207,41 @@ def test_many_in_one_packet_are_answered_in_order(sql_gate: SqlGate) -> None:
             raw.socket.sendall(whole[:cut])
             raw.socket.sendall(whole[cut:])
             assert kinds(raw.until(b"Z")) == "TDCZ"
+
+
+@pytest.mark.parametrize("begin", ["SELECT 1", "BEGIN"])
+@pytest.mark.parametrize("described", [False, True])
+def test_its_portal_is_there_for_the_messages_behind_it(sql_gate: SqlGate, begin: str, described: bool) -> None:
+    """As behind the first one, which the session's task carries: to its end where a transaction goes on, else gone."""
+
+    def behind(raw: Raw) -> list[tuple[str, list[str]]]:
+        heard = []
+        for kind, payload in ((b"D", b"P\0"), (b"E", b"\0" * 5), (b"C", b"P\0"), (b"E", b"\0" * 5)):
+            raw.send(kind, payload)
+            raw.send(b"S")
+            told = raw.until(b"Z")
+            heard.append((kinds(told), [error["M"] for error in errors(told)]))
+        return heard
+
+    def run(raw: Raw) -> str:
+        asked = b"D\0\0\0\6P\0" if described else b""
+        raw.socket.sendall(frame(b"B", b"\0s\0" + b"\0" * 6) + asked + frame(b"E", b"\0" * 5) + frame(b"S", b""))
+        return kinds(raw.until(b"Z"))
+
+    found = []
+    for often in (1, 6):
+        with Raw(sql_gate.port) as raw:
+            raw.log_in(sql_gate.authority.token())
+            raw.parse("s", "SELECT 7 + 0")
+            raw.send(b"S")
+            assert kinds(raw.until(b"Z")) == "1Z"
+            raw.send(b"Q", begin.encode() + b"\0")
+            assert not errors(raw.until(b"Z"))
+            ran = {run(raw) for _ in range(often)}
+            assert len(ran) == 1, ran
+            found.append((ran, behind(raw)))
+    assert found[0] == found[1]
+    assert found[0][1][0][0] == ("TZ" if begin == "BEGIN" else "EZ")
 
 
 def test_what_is_said_unasked_comes_with_the_next(sql_gate: SqlGate, database: Database) -> None:

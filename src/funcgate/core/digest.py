@@ -1,4 +1,7 @@
-"""``sha256:HEX`` of what is judged and sent: of a whole, and of many that begin alike. `_digest.pyx` does the same in less time."""
+"""``sha256:HEX`` of what is judged and sent: of a whole, and of many that begin alike.
+
+`_digest.pyx` does the same in less time, by hashlib's own library. No digest of our own making.
+"""
 
 from hashlib import sha256
 

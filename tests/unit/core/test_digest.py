@@ -11,7 +11,9 @@ from funcgate.core import digest
 from funcgate.core.native import half
 
 native: Any = half("funcgate.core._digest")
-pytestmark = pytest.mark.skipif(native is None, reason="not built, or its library is not as expected, or FUNCGATE_PURE is set")
+pytestmark = pytest.mark.skipif(
+    native is None, reason="not built, or its library is not as expected, or FUNCGATE_PURE is set"
+)
 TEXTS = st.binary(max_size=300) | st.integers(0, 10_000).map(b"x".__mul__)
 
 
@@ -20,7 +22,13 @@ def test_both_give_the_same(head: bytes, rests: list[bytes]) -> None:
     one, other = native.Begun(head), digest._Begun(head)
     for rest in rests:
         wanted = "sha256:" + sha256(head + rest).hexdigest()
-        assert one.over(rest) == other.over(rest) == native.digest_of(head + rest) == digest._digest_of(head + rest) == wanted
+        assert (
+            one.over(rest)
+            == other.over(rest)
+            == native.digest_of(head + rest)
+            == digest._digest_of(head + rest)
+            == wanted
+        )
 
 
 def test_a_large_text_is_digested_as_a_small_one() -> None:

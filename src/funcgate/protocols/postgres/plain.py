@@ -6,7 +6,7 @@ way of statement.py from the step where that was seen; nothing is refused here t
 
 from collections.abc import Mapping, Sequence
 from time import monotonic, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 

@@ -74,9 +74,11 @@ class Runs(Extended):
             if session.passed():
                 await session.flush()
             return
-        self._forget(_UNNAMED)
+        kept = carried and not plain.failed
+        if not kept:
+            self._forget(_UNNAMED)
         asked = [portal] if plain.asks else []
-        await self._followed(plain, portal, asked, kept=carried and not plain.failed)
+        await self._followed(plain, portal, asked, kept=kept)
         await self._over()
 
     async def _over(self) -> None:

@@ -68,9 +68,15 @@ def test_what_is_recalled_is_the_same(asked: list[tuple[str, int]], most: int) -
             assert found[0] == found[1] or found[0][0].template == found[1][0].template
             recalled = [catalog.recall(sql) for catalog in (compiled, pure)]
             assert all(known is not None for known in recalled)
-            parts = [catalog.parts(known[0], [], sql) for catalog, known in zip((compiled, pure), recalled, strict=True) if known]
-            assert parts[0][0] == parts[1][0]
-            assert [shared.args for _, shared in parts if shared][0] == [shared.args for _, shared in parts if shared][1]
+            (one, shared), (other, other_shared) = [
+                catalog.parts(known[0], [], sql)
+                for catalog, known in zip((compiled, pure), recalled, strict=True)
+                if known
+            ]
+            assert one == other
+            assert shared is not None
+            assert other_shared is not None
+            assert shared.args == other_shared.args
 
 
 def test_a_template_s_text_is_shared_with_nobody() -> None:
