@@ -42,6 +42,8 @@ from funcgate.streamed import Streamed
 
 _ALLOWED, _ASKED, _DENIED = Kind.ALLOWED, Kind.ASKED, Kind.DENIED
 _IDENTIFY, _RESOLVE, _DECIDE, _HOLD, _RECORD, _LEASE, _SEND, _MASK, _DELIVER = range(len(STEPS))
+Append = Callable[..., Awaitable[None]]
+Note = Callable[..., None]
 _SMALL = 64 << 10  # bytes; a larger body is masked beside the loop
 
 
@@ -66,15 +68,17 @@ class Gateway:
     def __init__(
         self, journal: Journal, desk: Desk, meter: Meter, unknowns: Unknowns, current: Callable[[], Snapshot]
     ) -> None:
-        self._journal = journal
+        self._append = journal.append
+        self._note = journal.note
         self._desk = desk
         self._current = current
         self._meter = meter
+        self._tally = meter.tally
         self._unknowns = unknowns
 
     async def carry(self, exchange: Exchange, snapshot: Snapshot) -> None:
         """One call, from token to record. Returns when the caller has been answered and the end is written."""
-        passage = Passage(exchange, snapshot, self._journal, self._meter.tally)
+        passage = Passage(exchange, snapshot, self._append, self._note, self._tally)
         why: Refused | None = None
         self._meter.open_calls += 1
         try:
@@ -193,15 +197,15 @@ class Passage:
     """One call on its way: what is known of it so far, and its entries."""
 
     __slots__ = (
-        "_journal", "_tally", "append", "approval", "call", "code", "decision", "exchange", "marks", "open", "outcome",
+        "_note", "_tally", "append", "approval", "call", "code", "decision", "exchange", "marks", "open", "outcome",
         "principal", "room", "snapshot", "tape", "unwritten",
     )  # fmt: skip
 
-    def __init__(self, exchange: Exchange, snapshot: Snapshot, journal: Journal, tally: Tally) -> None:
+    def __init__(self, exchange: Exchange, snapshot: Snapshot, append: Append, note: Note, tally: Tally) -> None:
         self.exchange = exchange
         self.snapshot = snapshot
-        self._journal = journal
-        self.append = journal.append
+        self.append = append
+        self._note = note
         self._tally = tally
         self.marks = Marks()
         self.principal: Principal | None = None
@@ -277,7 +281,7 @@ class Passage:
         times = self._tally.over(self.exchange.target, decision, known_as, self.marks, counts)
         if self.open:
             call_id, version = self.exchange.call_id, self.snapshot.version
-            self._journal.note(entries.ended(
+            self._note(entries.ended(
                 call_id, self.call, self.approval, self.decision, version, self.outcome, code, times, status, counts, recorded,
             ))  # fmt: skip
 

@@ -69,7 +69,7 @@ def made(journal: Journal, room: int = 1000, meter: Meter | None = None) -> list
     snapshot: Any = SimpleNamespace(version="v1", record_bytes=room, maskers=lambda name: MASKER)
     exchange: Any = SimpleNamespace(call_id="c", target="t", client="::1")
     tally = (meter or Meter()).tally
-    return [kind(exchange, snapshot, journal, tally) for kind in (gateway.Passage, PURE.Passage)]
+    return [kind(exchange, snapshot, journal.append, journal.note, tally) for kind in (gateway.Passage, PURE.Passage)]
 
 
 CALLS = [
