@@ -35,12 +35,13 @@ from funcgate.core.principal import Principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome, Reply
 from funcgate.core.turn import TURN
-from funcgate.recording import entries
+from funcgate.recording.entries import arrival, ended, step
 from funcgate.recording.tape import Tape, masked_args, tape_of
 from funcgate.recording.unknowns import Unknowns
 from funcgate.streamed import Streamed
 
 _ALLOWED, _ASKED, _DENIED = Kind.ALLOWED, Kind.ASKED, Kind.DENIED
+_FAILED: Outcome = Outcome.FAILED
 _IDENTIFY, _RESOLVE, _DECIDE, _HOLD, _RECORD, _LEASE, _SEND, _MASK, _DELIVER = range(len(STEPS))
 Append = Callable[..., Awaitable[None]]
 Note = Callable[..., None]
@@ -214,7 +215,7 @@ class Passage:
         self.unwritten: Entry | Drawn | None = None
         self.tape: Tape | None = None
         self.room = snapshot.record_bytes  # for what is recorded of the call's content
-        self.outcome = Outcome.FAILED
+        self.outcome = _FAILED
         self.code = ""
         self.open = False
         self.approval = ""
@@ -225,15 +226,15 @@ class Passage:
             call.reason = self._masked(call.reason)
         self.room -= len(args)
         if self.room < 0:
-            self.unwritten = entries.arrival(call, None)
+            self.unwritten = arrival(call, None)
             # Attack: arguments too large for the record, so that it says less than what was done.
             detail = f"the arguments are larger than may be recorded of a call ({self.snapshot.record_bytes} bytes)"
             raise Refused(Code.JOURNAL_TOO_LARGE, private_detail=detail, status=413)
-        return entries.arrival(call, Raw(args))
+        return arrival(call, Raw(args))
 
     def entry(self, kind: Kind) -> Entry | Drawn:
         """An entry of the decision (`allowed` or `asked`) or of the end."""
-        return entries.step(kind, self.exchange.call_id, self.call, self.approval, self.decision, self.snapshot.version)
+        return step(kind, self.exchange.call_id, self.call, self.approval, self.decision, self.snapshot.version)
 
     def write(self, *what: Entry | Drawn) -> Awaitable[None]:
         """Make the entries durable, to be awaited. From the first of them on, this call owes the journal an `ended`."""
@@ -281,7 +282,7 @@ class Passage:
         times = self._tally.over(self.exchange.target, decision, known_as, self.marks, counts)
         if self.open:
             call_id, version = self.exchange.call_id, self.snapshot.version
-            self._note(entries.ended(
+            self._note(ended(
                 call_id, self.call, self.approval, self.decision, version, self.outcome, code, times, status, counts, recorded,
             ))  # fmt: skip
 
