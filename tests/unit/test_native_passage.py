@@ -175,6 +175,7 @@ class Way:
     def __init__(self, decision: Any, error: Exception | None = None) -> None:
         self.decision, self.error = decision, error
         self.refused: Refused | None = None
+        self.delivering = False
 
     def recall(self, token: Any) -> Any:
         return ANN
@@ -198,6 +199,7 @@ class Way:
         return Reply(status=200, headers=[], media="text/plain", body=b"x")
 
     async def deliver(self, reply: Reply) -> None:
+        self.delivering = True
         await asyncio.sleep(60)
 
     async def refuse(self, refused: Refused) -> None:
@@ -218,9 +220,11 @@ async def carried(kind: Any, way: Way, journal: Journal, cancel: bool = False) -
         broker=way,
         functions={},
     )
-    task = asyncio.create_task(kind(journal, None, Meter(), None, lambda: snapshot).carry(way, snapshot))
+    carrying = kind(journal, None, Meter(), None, lambda: snapshot).carry(way, snapshot)
     if cancel:
-        await asyncio.sleep(0.01)
+        task = asyncio.create_task(carrying)
+        while not way.delivering:  # noqa: ASYNC110
+            await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -229,7 +233,7 @@ async def carried(kind: Any, way: Way, journal: Journal, cancel: bool = False) -
         raise Refused(Code.REQUEST_INVALID)
     except Refused as refused:
         way.error = way.error or refused  # that is being handled here, too
-        await task
+        await carrying
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from typing import Any
 from weakref import WeakMethod
 
 HALVES = (
-    "funcgate._gateway",
     "funcgate.catalog._native",
     "funcgate.catalog.proto._lines",
     "funcgate.catalog.proto._native",

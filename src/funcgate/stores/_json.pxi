@@ -1,4 +1,4 @@
-# Whether bytes are one JSON value (RFC 8259) on one line. Part of _parcels.pyx. Reads nothing at `end` or beyond; calls nothing
+# Whether bytes are one JSON value (RFC 8259) on one line. Part of _parcels.pyx. Reads nothing at `limit` or beyond; calls nothing
 # that calls it: nesting takes a byte a level, and what is deeper than DEEPEST is left to parcels.py.
 
 cdef extern from *:
@@ -70,11 +70,12 @@ cdef extern from *:
         return json_plain(last) == AT_ONCE;
     }
 
-    /* Behind the closing quote of a string whose opening quote is before `p`, NULL if it is none. */
-    static inline __attribute__((always_inline)) Text json_string(Text p, Text end) {
+    /* Behind the closing quote of a string whose opening quote is before `p`, NULL if it is none. What is between `end` and
+       `limit` may be read, so that most strings need no step for each byte of theirs, but is nothing to go by. */
+    static inline __attribute__((always_inline)) Text json_string(Text p, Text end, Text limit) {
         int plain;
         for (;;) {
-            while (end - p >= AT_ONCE) {
+            while (limit - p >= AT_ONCE) {
                 p += plain = json_plain(p);
                 if (plain < AT_ONCE) break;
             }
@@ -113,7 +114,7 @@ cdef extern from *:
 
     /* Behind the value that begins at `begun`, NULL if there is none, or one that is nested deeper than DEEPEST. `p` is `begun`, or
        where a member of it begins if all before was looked at; what begins behind is told to `seen`, if that is not NULL. */
-    static Text json_walk(Text p, Text end, Text begun, Seen *seen) {
+    static Text json_walk(Text p, Text end, Text limit, Text begun, Seen *seen) {
         unsigned char braces[DEEPEST]; /* for each open bracket: whether it is a brace */
         int depth = 0, brace = 0;
         if (p != begun) {
@@ -126,7 +127,7 @@ cdef extern from *:
         if (p >= end) return NULL;
         switch (*p) {
         case '"':
-            if (!(p = json_string(p + 1, end))) return NULL;
+            if (!(p = json_string(p + 1, end, limit))) return NULL;
             break;
         case '{':
         case '[':
@@ -168,14 +169,14 @@ cdef extern from *:
         }
         return p;
     name:
-        if (p >= end || *p != '"' || !(p = json_string(p + 1, end))) return NULL;
+        if (p >= end || *p != '"' || !(p = json_string(p + 1, end, limit))) return NULL;
         p = json_blank(p, end);
         if (p >= end || *p != ':') return NULL;
         p = json_blank(p + 1, end);
         goto value;
     }
 
-    static inline Text json_value(Text p, Text end) { return json_walk(p, end, p, NULL); }
+    static inline Text json_value(Text p, Text end, Text limit) { return json_walk(p, end, limit, p, NULL); }
 
     /* How many of the first bytes are the same. */
     static int json_same(Text p, Text q, Py_ssize_t most) {
@@ -193,12 +194,12 @@ cdef extern from *:
 
     /* As json_value, for an object that has much of the one before it, which is `seen`. What comes after some bytes of a value
        depends on nothing but these bytes: so what is as it was there holds, and the rest is looked at. */
-    static Text json_again(Text p, Text end, Seen *seen) {
+    static Text json_again(Text p, Text end, Text limit, Seen *seen) {
         int same = json_same(p, seen->bytes, end - p < seen->size ? end - p : seen->size), from = 0;
         if (same && same == seen->size) return p + same;
         while (seen->many && seen->marks[seen->many - 1] > same) seen->many--;
         if (seen->many) from = seen->marks[seen->many - 1];
-        Text behind = json_walk(p + from, end, p, seen);
+        Text behind = json_walk(p + from, end, limit, p, seen);
         if (!behind || behind - p > LONGEST_SEEN) {
             seen->size = seen->many = 0;
             return behind;
@@ -208,10 +209,10 @@ cdef extern from *:
         return behind;
     }
     """
-    bint json_all_plain(const unsigned char* p, int size) nogil
-    const unsigned char* json_string(const unsigned char* p, const unsigned char* end) nogil
     ctypedef struct Seen:
         int size
-    const unsigned char* json_again(const unsigned char* p, const unsigned char* end, Seen* seen) nogil
-    const unsigned char* json_value(const unsigned char* p, const unsigned char* end) nogil
-    const unsigned char* json_blank(const unsigned char* p, const unsigned char* end) nogil
+    ctypedef const unsigned char* Text
+    bint json_all_plain(Text p, int size) nogil
+    Text json_value(Text p, Text end, Text limit) nogil
+    Text json_again(Text p, Text end, Text limit, Seen* seen) nogil
+    Text json_blank(Text p, Text end) nogil

@@ -3,6 +3,7 @@
 ordinary is left to parcels.py, before anything was changed."""
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
+from cpython.object cimport PyObject
 from cpython.set cimport PySet_Add, PySet_Discard
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.string cimport memcmp, memcpy
@@ -11,9 +12,9 @@ from funcgate.core.ids import MARK_AT, MARK_LETTERS
 
 from .parcels import GROUP, HEAD, KINDS, MOST_LINES, NAMES, SIZE
 
+include "../core/_text.pxi"
 include "_crc.pxi"
 include "_json.pxi"
-include "_number.pxi"
 
 cdef extern from "Python.h":
     ctypedef struct PyByteArrayObject:
@@ -24,7 +25,7 @@ cdef extern from *:
     static inline uint32_t four_at(const unsigned char *p) { return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24; }
     static inline uint64_t eight_at(const void *p) { uint64_t x; memcpy(&x, p, 8); return x; }
     """
-    unsigned int four_at(const unsigned char* p) nogil
+    unsigned int four_at(Text p) nogil
     unsigned long long eight_at(const void* p) nogil
 
 cdef enum:
@@ -44,9 +45,9 @@ cdef enum:
     ENDS = 2
 
 ctypedef struct Start:
-    const unsigned char* call
+    Text call
     Py_ssize_t call_size
-    const unsigned char* rest  # after the call
+    Text rest  # after the call
 
 ctypedef struct Name:
     const char* text  # with `":`
@@ -98,10 +99,10 @@ cdef int begin() except -1:
 begin()
 
 
-cdef bint start_of(const unsigned char* line, const unsigned char* end, const char* mark, Start* start) noexcept nogil:
+cdef bint start_of(Text line, Text end, const char* mark, Start* start) noexcept nogil:
     """See `parcels.start_of`: False also for a call's name that is not plain ASCII."""
     cdef Sort* sort
-    cdef const unsigned char* p
+    cdef Text p
     if end - line <= SHORTEST:
         return False
     sort = &sorts[line[10]]
@@ -122,7 +123,7 @@ cdef bint start_of(const unsigned char* line, const unsigned char* end, const ch
     return True
 
 
-cdef inline bint is_member(const unsigned char* p, Py_ssize_t left, const Name* name) noexcept nogil:
+cdef inline bint is_member(Text p, Py_ssize_t left, const Name* name) noexcept nogil:
     """Whether this name begins at `p`."""
     if left < 8:
         return left >= name.size and not memcmp(p, name.text, name.size)
@@ -131,8 +132,9 @@ cdef inline bint is_member(const unsigned char* p, Py_ssize_t left, const Name* 
     return name.size <= 8 or (left >= name.size and not memcmp(p + 8, name.text + 8, name.size - 8))
 
 
-cdef bint members_hold(const unsigned char* p, const unsigned char* end) noexcept nogil:
-    """Whether what follows kind and call is members of ours, each once and in their order, up to the closing brace at the end."""
+cdef bint members_hold(Text p, Text end, Text limit) noexcept nogil:
+    """Whether what follows kind and call is members of ours, each once and in their order, up to the closing brace at the end.
+    Behind the line the parcel goes on up to `limit`."""
     cdef int before = 1, place
     cdef Py_ssize_t left
     while True:
@@ -158,15 +160,15 @@ cdef bint members_hold(const unsigned char* p, const unsigned char* end) noexcep
             names[before].next = place
         p = json_blank(p + names[place].size, end)
         if names[place].seen is not NULL and p < end and p[0] == c"{":
-            p = json_again(p, end, names[place].seen)
+            p = json_again(p, end, limit, names[place].seen)
         else:
-            p = json_value(p, end)
+            p = json_value(p, end, limit)
         if p is NULL:
             return False
         before = place
 
 
-cdef Py_ssize_t count_if_sound(const unsigned char* p, const unsigned char* end, const char* mark) noexcept nogil:
+cdef Py_ssize_t count_if_sound(Text p, Text end, const char* mark) noexcept nogil:
     """How many lines the groups hold, if all is in order; -1 if not."""
     cdef Py_ssize_t many = 0
     cdef unsigned int lines, size
@@ -187,21 +189,21 @@ cdef Py_ssize_t count_if_sound(const unsigned char* p, const unsigned char* end,
             p += IN_SIZE
             if size > <size_t> (end - p):
                 return -1
-            if not start_of(p, p + size, mark, &start) or not members_hold(start.rest, p + size):
+            if not start_of(p, p + size, mark, &start) or not members_hold(start.rest, p + size, end):
                 return -1
             p += size
             many += 1
     return many
 
 
-cdef char* put_line(char* into, const unsigned char* line, Py_ssize_t size, unsigned long long seq, const char* at,
+cdef char* put_line(char* into, Text line, Py_ssize_t size, Py_ssize_t seq, const char* at,
                     Py_ssize_t at_size) except NULL:
     """At `into`, where there is room for `size` and ADDED bytes; the place after it."""
     cdef char* p = into
     cdef unsigned int crc
     cdef int place
     memcpy(p, b'{"seq":', 7)
-    p = put_unsigned(p + 7, seq)
+    p = put_number(p + 7, p + 28, seq)
     memcpy(p, b',"at":"', 7)
     memcpy(p + 7, at, at_size)
     p += 7 + at_size
@@ -221,8 +223,8 @@ def stamp(bytearray buffer not None, bytes payload not None, str mark not None, 
     """See `parcels.stamp`."""
     cdef bytes time = at.encode(), marked = mark.encode()
     cdef const char* known_as = <const char*> marked if marked else NULL
-    cdef const unsigned char* p = payload
-    cdef const unsigned char* end = p + len(payload)
+    cdef Text p = payload
+    cdef Text end = p + len(payload)
     cdef Py_ssize_t many, before = len(buffer), whole, place = -1
     cdef unsigned int lines, size
     cdef int what

@@ -4,8 +4,11 @@
 from cpython.bytearray cimport PyByteArray_GET_SIZE
 from cpython.tuple cimport PyTuple_GET_SIZE
 
+from funcgate.stores._native cimport Packing
+
 from funcgate.core.turn import TURN
-from funcgate.stores.lines import pack_lines
+from funcgate.stores.journal_files._intake import Durable
+from funcgate.stores.lines import packing
 from funcgate.stores.parcels import HEAD
 
 from .outbox import FULL_BYTES, MOST_AT_ONCE
@@ -15,14 +18,15 @@ cdef Py_ssize_t _MOST_AT_ONCE = MOST_AT_ONCE
 cdef Py_ssize_t _HEAD_SIZE = HEAD.size
 MOST = 1 << 60
 cdef object _TURN = TURN
-cdef object _pack_lines = pack_lines
+cdef object _Durable = Durable
+cdef Packing _packing = packing
 
 
 cdef class Outbox:
     """See outbox.py."""
 
     cdef object _journal
-    cdef object _create_future
+    cdef object _loop
     cdef bint _relaxed
     cdef Py_ssize_t _max_queue
     cdef Py_ssize_t _max_queue_bytes
@@ -36,12 +40,12 @@ cdef class Outbox:
     cdef public bytearray parcel
     cdef public dict waiters
 
-    def __init__(self, journal, bint relaxed, max_queue, max_queue_bytes, create_future):
+    def __init__(self, journal, loop, bint relaxed, max_queue, max_queue_bytes):
         self._journal = journal
         self._relaxed = relaxed
         self._max_queue = min(max_queue, MOST)  # so that nothing that is doubled here grows too large
         self._max_queue_bytes = min(max_queue_bytes, MOST)
-        self._create_future = create_future
+        self._loop = loop
         self.empty()
 
     def empty(self):
@@ -58,7 +62,7 @@ cdef class Outbox:
         if self._relaxed:
             self._add(entries, None)
             return _TURN if self._has_room() else self._journal.hold()
-        waiter = self._create_future()  # its own: cancelling one caller must not cancel another
+        waiter = _Durable(self._loop)  # its own: cancelling one caller must not cancel another
         self._add(entries, waiter)
         return waiter
 
@@ -82,7 +86,7 @@ cdef class Outbox:
     cdef int _add(self, tuple entries, waiter) except -1:
         cdef bytearray parcel = self.parcel
         cdef Py_ssize_t before = PyByteArray_GET_SIZE(parcel) if self.groups else 0, many = PyTuple_GET_SIZE(entries)
-        _pack_lines(parcel, entries, waiter is not None)
+        _packing.pack_in(parcel, entries, waiter is not None)
         if waiter is not None:
             self.waiters[self.groups] = waiter
         self.groups += 1

@@ -13,7 +13,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from funcgate.core.entry import Entry, Kind
+from funcgate.core.entry import Drawn, Entry, Kind, whole
 from funcgate.core.ids import mark as mark_names
 from funcgate.core.native import half
 from funcgate.core.refusal import Code, Refused
@@ -59,7 +59,7 @@ class SharedJournal:
         self._named = named
         self._mark = ""
         self._loop = asyncio.get_running_loop()
-        self._out = _Outbox(self, sync == "interval", max_queue, max_queue_bytes, self._loop.create_future)
+        self._out = _Outbox(self, self._loop, sync == "interval", max_queue, max_queue_bytes)
         self.append, self.note = self._out.append, self._out.note
         self._status = Status(State.NEW, "nothing was heard of the journal yet")
         self._number = 1  # of the parcel that is filled
@@ -159,17 +159,17 @@ class SharedJournal:
         self._held.append(held)
         return held
 
-    def thinned(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    def thinned(self, entries: tuple[Entry | Drawn, ...]) -> tuple[Entry, ...]:
         """The notes without their bodies, none of them at twice the limits."""
         if self._over_twice():
             self._lost += len(entries)
             return ()
-        return tuple(thin(entry) for entry in entries)
+        return tuple(thin(entry) for entry in map(whole, entries))
 
     def overloaded(self) -> None:
         raise Refused(Code.JOURNAL_OVERLOADED, private_detail=f"{self._out.depth} entries wait for the disk")
 
-    def judge(self, entries: tuple[Entry, ...]) -> None:
+    def judge(self, entries: tuple[Entry | Drawn, ...]) -> None:
         """As the journal itself would, by what is known here of its state."""
         kinds = {entry.kind for entry in entries}
         if self._status.state is not State.LOW or (_DENIED not in kinds and _ARRIVED in kinds):

@@ -4,10 +4,10 @@ It decides nothing that is out of the ordinary: that is the journal's (`Decides`
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Protocol
 
-from funcgate.core.entry import Entry
+from funcgate.core.entry import Drawn, Entry
 from funcgate.core.turn import TURN
 from funcgate.stores.lines import pack_lines
 from funcgate.stores.parcels import HEAD, MOST_LINES
@@ -19,13 +19,13 @@ MOST_AT_ONCE = MOST_LINES // 2  # and a parcel that is not full has far fewer be
 class Decides(Protocol):
     """What the outbox asks."""
 
-    def judge(self, entries: tuple[Entry, ...]) -> None:
+    def judge(self, entries: tuple[Entry | Drawn, ...]) -> None:
         """The state is not healthy: raise `Refused` unless the entries may still be written."""
 
     def overloaded(self) -> None:
         """Raise `Refused`."""
 
-    def thinned(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    def thinned(self, entries: tuple[Entry | Drawn, ...]) -> tuple[Entry, ...]:
         """Notes while too much is under way."""
 
     def hold(self) -> Awaitable[None]:
@@ -49,23 +49,18 @@ class Outbox:
     """
 
     __slots__ = (
-        "_create_future", "_journal", "_max_queue", "_max_queue_bytes", "_relaxed", "armed", "bytes", "depth", "due", "entries",
+        "_journal", "_loop", "_max_queue", "_max_queue_bytes", "_relaxed", "armed", "bytes", "depth", "due", "entries",
         "groups", "healthy", "parcel", "waiters",
     )  # fmt: skip
 
     def __init__(
-        self,
-        journal: Decides,
-        relaxed: bool,
-        max_queue: int,
-        max_queue_bytes: int,
-        create_future: Callable[[], asyncio.Future[None]],
+        self, journal: Decides, loop: asyncio.AbstractEventLoop, relaxed: bool, max_queue: int, max_queue_bytes: int
     ) -> None:
         self._journal = journal
         self._relaxed = relaxed
         self._max_queue = max_queue
         self._max_queue_bytes = max_queue_bytes
-        self._create_future = create_future
+        self._loop = loop
         self.healthy = False
         self.armed = False
         self.due = False
@@ -80,7 +75,7 @@ class Outbox:
         self.entries = 0
         self.waiters: dict[int, asyncio.Future[None]] = {}
 
-    def append(self, *entries: Entry) -> Awaitable[None]:
+    def append(self, *entries: Entry | Drawn) -> Awaitable[None]:
         if not self.healthy:
             self._journal.judge(entries)
         many = len(entries)
@@ -90,18 +85,18 @@ class Outbox:
             self.add(entries, None)
             # Nothing else slows callers down to what the other process can take: their calls would be refused instead.
             return TURN if self.has_room() else self._journal.hold()
-        waiter = self._create_future()  # its own: cancelling one caller must not cancel another
+        waiter = self._loop.create_future()  # its own: cancelling one caller must not cancel another
         self.add(entries, waiter)
         return waiter
 
-    def note(self, *entries: Entry) -> None:
+    def note(self, *entries: Entry | Drawn) -> None:
         """Whatever the state: notes that have to wait do so where the journal is kept."""
         if self.depth > self._max_queue or self.bytes > self._max_queue_bytes:
             entries = self._journal.thinned(entries)
         for at in range(0, len(entries), MOST_AT_ONCE):
             self.add(entries[at : at + MOST_AT_ONCE], None)
 
-    def add(self, entries: tuple[Entry, ...], waiter: asyncio.Future[None] | None) -> None:
+    def add(self, entries: tuple[Entry | Drawn, ...], waiter: asyncio.Future[None] | None) -> None:
         """Into the parcel, whatever the state."""
         parcel = self.parcel
         before = len(parcel) if self.groups else 0
