@@ -6,12 +6,13 @@ from funcgate.core._native cimport Tally as Counter
 
 cdef class Gateway:
     cdef object __weakref__
-    cdef object _journal, _desk, _current, _meter, _unknowns
+    cdef object _append, _note, _desk, _current, _meter, _unknowns
+    cdef Counter _tally
 
 
 cdef class Passage:
     cdef public object exchange, snapshot, append, principal, call, decision, unwritten, tape, outcome, code, approval
-    cdef object _journal
+    cdef object _note
     cdef Counter _tally
     cdef public Py_ssize_t room
     cdef public bint open

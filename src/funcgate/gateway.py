@@ -35,13 +35,16 @@ from funcgate.core.principal import Principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome, Reply
 from funcgate.core.turn import TURN
-from funcgate.recording import entries
+from funcgate.recording.entries import arrival, ended, step
 from funcgate.recording.tape import Tape, masked_args, tape_of
 from funcgate.recording.unknowns import Unknowns
 from funcgate.streamed import Streamed
 
 _ALLOWED, _ASKED, _DENIED = Kind.ALLOWED, Kind.ASKED, Kind.DENIED
+_FAILED: Outcome = Outcome.FAILED
 _IDENTIFY, _RESOLVE, _DECIDE, _HOLD, _RECORD, _LEASE, _SEND, _MASK, _DELIVER = range(len(STEPS))
+Append = Callable[..., Awaitable[None]]
+Note = Callable[..., None]
 _SMALL = 64 << 10  # bytes; a larger body is masked beside the loop
 
 
@@ -66,15 +69,17 @@ class Gateway:
     def __init__(
         self, journal: Journal, desk: Desk, meter: Meter, unknowns: Unknowns, current: Callable[[], Snapshot]
     ) -> None:
-        self._journal = journal
+        self._append = journal.append
+        self._note = journal.note
         self._desk = desk
         self._current = current
         self._meter = meter
+        self._tally = meter.tally
         self._unknowns = unknowns
 
     async def carry(self, exchange: Exchange, snapshot: Snapshot) -> None:
         """One call, from token to record. Returns when the caller has been answered and the end is written."""
-        passage = Passage(exchange, snapshot, self._journal, self._meter.tally)
+        passage = Passage(exchange, snapshot, self._append, self._note, self._tally)
         why: Refused | None = None
         self._meter.open_calls += 1
         try:
@@ -193,15 +198,15 @@ class Passage:
     """One call on its way: what is known of it so far, and its entries."""
 
     __slots__ = (
-        "_journal", "_tally", "append", "approval", "call", "code", "decision", "exchange", "marks", "open", "outcome",
+        "_note", "_tally", "append", "approval", "call", "code", "decision", "exchange", "marks", "open", "outcome",
         "principal", "room", "snapshot", "tape", "unwritten",
     )  # fmt: skip
 
-    def __init__(self, exchange: Exchange, snapshot: Snapshot, journal: Journal, tally: Tally) -> None:
+    def __init__(self, exchange: Exchange, snapshot: Snapshot, append: Append, note: Note, tally: Tally) -> None:
         self.exchange = exchange
         self.snapshot = snapshot
-        self._journal = journal
-        self.append = journal.append
+        self.append = append
+        self._note = note
         self._tally = tally
         self.marks = Marks()
         self.principal: Principal | None = None
@@ -210,7 +215,7 @@ class Passage:
         self.unwritten: Entry | Drawn | None = None
         self.tape: Tape | None = None
         self.room = snapshot.record_bytes  # for what is recorded of the call's content
-        self.outcome = Outcome.FAILED
+        self.outcome = _FAILED
         self.code = ""
         self.open = False
         self.approval = ""
@@ -221,15 +226,15 @@ class Passage:
             call.reason = self._masked(call.reason)
         self.room -= len(args)
         if self.room < 0:
-            self.unwritten = entries.arrival(call, None)
+            self.unwritten = arrival(call, None)
             # Attack: arguments too large for the record, so that it says less than what was done.
             detail = f"the arguments are larger than may be recorded of a call ({self.snapshot.record_bytes} bytes)"
             raise Refused(Code.JOURNAL_TOO_LARGE, private_detail=detail, status=413)
-        return entries.arrival(call, Raw(args))
+        return arrival(call, Raw(args))
 
     def entry(self, kind: Kind) -> Entry | Drawn:
         """An entry of the decision (`allowed` or `asked`) or of the end."""
-        return entries.step(kind, self.exchange.call_id, self.call, self.approval, self.decision, self.snapshot.version)
+        return step(kind, self.exchange.call_id, self.call, self.approval, self.decision, self.snapshot.version)
 
     def write(self, *what: Entry | Drawn) -> Awaitable[None]:
         """Make the entries durable, to be awaited. From the first of them on, this call owes the journal an `ended`."""
@@ -277,7 +282,7 @@ class Passage:
         times = self._tally.over(self.exchange.target, decision, known_as, self.marks, counts)
         if self.open:
             call_id, version = self.exchange.call_id, self.snapshot.version
-            self._journal.note(entries.ended(
+            self._note(ended(
                 call_id, self.call, self.approval, self.decision, version, self.outcome, code, times, status, counts, recorded,
             ))  # fmt: skip
 

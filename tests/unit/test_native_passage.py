@@ -14,6 +14,7 @@ from funcgate.core import native
 from funcgate.core.call import Call, Shared
 from funcgate.core.decision import Allow, Deny, RequireApproval
 from funcgate.core.entry import Drawn, Entry, Kind, whole
+from funcgate.core.lease import NO_LEASE
 from funcgate.core.meter import Meter
 from funcgate.core.native import half
 from funcgate.core.principal import make_principal
@@ -69,7 +70,7 @@ def made(journal: Journal, room: int = 1000, meter: Meter | None = None) -> list
     snapshot: Any = SimpleNamespace(version="v1", record_bytes=room, maskers=lambda name: MASKER)
     exchange: Any = SimpleNamespace(call_id="c", target="t", client="::1")
     tally = (meter or Meter()).tally
-    return [kind(exchange, snapshot, journal, tally) for kind in (gateway.Passage, PURE.Passage)]
+    return [kind(exchange, snapshot, journal.append, journal.note, tally) for kind in (gateway.Passage, PURE.Passage)]
 
 
 CALLS = [
@@ -82,7 +83,7 @@ CALLS = [
 @pytest.mark.parametrize("room", [1000, 13, 0])
 def test_the_same_arrival_or_none(room: int) -> None:
     for call in CALLS:
-        told = []
+        told: list[Any] = []
         for passage in made(Journal(), room):
             one = structs.replace(call)
             try:
@@ -107,7 +108,7 @@ def test_the_same_entry(decision: Any, kind: Kind) -> None:
 @pytest.mark.parametrize("answered", [True, False])
 @pytest.mark.parametrize("is_open", [True, False])
 def test_the_same_end(decision: Any, code: str, answered: bool, is_open: bool) -> None:
-    told = []
+    told: list[Any] = []
     meter = Meter()
     for passage in made(journal := Journal(), meter=meter):
         passage.call, passage.decision, passage.code, passage.open = CALLS[1], decision, code, is_open
@@ -164,3 +165,105 @@ def test_what_is_no_call_has_not_arrived() -> None:
     odd: Any = 5
     with pytest.raises(TypeError):
         made(Journal())[0].arrived(odd, MASKER)
+
+
+class Way:
+    """An exchange that fails, or is refused, where it is told to."""
+
+    call_id, client, target, token = "c", "::1", "t", None
+
+    def __init__(self, decision: Any, error: Exception | None = None) -> None:
+        self.decision, self.error = decision, error
+        self.refused: Refused | None = None
+        self.delivering = False
+
+    def recall(self, token: Any) -> Any:
+        return ANN
+
+    async def identify(self, token: Any) -> Any:
+        return ANN
+
+    def decide(self, call: Call) -> Any:
+        return self.decision
+
+    def at_hand(self, target: str) -> Any:
+        return NO_LEASE
+
+    async def resolve(self, principal: Any) -> Call:
+        return call_of({"a": 1})
+
+    async def send(self, permit: Any, lease: Any) -> Reply:
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+        return Reply(status=200, headers=[], media="text/plain", body=b"x")
+
+    async def deliver(self, reply: Reply) -> None:
+        self.delivering = True
+        await asyncio.sleep(60)
+
+    async def refuse(self, refused: Refused) -> None:
+        # Attack: have the gateway crash by an exception that has no traceback any more when it goes on.
+        refused.__traceback__ = refused.__context__ = None
+        self.refused = refused
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
+async def carried(kind: Any, way: Way, journal: Journal, cancel: bool = False) -> None:
+    snapshot: Any = SimpleNamespace(
+        version="v1",
+        record_bytes=1000,
+        maskers=lambda name: MASKER,
+        identity=way,
+        policies=way,
+        broker=way,
+        functions={},
+    )
+    carrying = kind(journal, None, Meter(), None, lambda: snapshot).carry(way, snapshot)
+    if cancel:
+        task = asyncio.create_task(carrying)
+        while not way.delivering:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return
+    try:
+        raise Refused(Code.REQUEST_INVALID)
+    except Refused as refused:
+        way.error = way.error or refused  # that is being handled here, too
+        await carrying
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda: Way(DECISIONS[1]), lambda: Way(DECISIONS[1], ValueError("x")), lambda: Way(DECISIONS[3]), lambda: Way("allow"),
+        lambda: Way(DECISIONS[1], Refused(Code.TARGET_TIMEOUT)),
+    ],
+)  # fmt: skip
+def test_what_fails_is_refused_alike(way: Any) -> None:
+    """And says alike where it failed: by file and line."""
+    told = []
+    for kind in (gateway.Gateway, PURE.Gateway):
+        one, journal = way(), Journal()
+        asyncio.run(carried(kind, one, journal))
+        assert one.refused is not None
+        entries = [whole(line) for line in journal.lines]
+        for entry in entries:
+            entry.timing_us = {}
+        told.append((one.refused.code, one.refused.private_detail, entries))
+    assert told[0] == told[1]
+    detail = told[0][1]
+    assert detail is None or " in " not in detail or detail.rpartition(" in ")[2].split(":")[0].endswith("py")
+
+
+def test_who_goes_away_ends_the_call_alike() -> None:
+    told = []
+    for kind in (gateway.Gateway, PURE.Gateway):
+        journal = Journal()
+        asyncio.run(carried(kind, Way(DECISIONS[1]), journal, cancel=True))
+        told.append([(whole(line).kind, whole(line).outcome) for line in journal.lines])
+    assert told[0] == told[1]
+    assert told[0][-1] == (Kind.ENDED, Outcome.CANCELLED)

@@ -73,20 +73,17 @@ cdef class Marks:
 cdef class Shared:
     """See `call.Shared`."""
 
-    cdef readonly object args
-    cdef readonly dict _known
-
     def __init__(self, args):
         self.args = args
         self._known = {}
 
-    def recall(self, reader):
+    cpdef recall(self, reader):
         cdef PyObject* found = PyDict_GetItem(self._known, PyLong_FromVoidPtr(<void*> reader))
         if found is NULL or (<tuple> <object> found)[0] is not reader:
             return None
         return (<tuple> <object> found)[1]
 
-    def remember(self, reader, value):
+    cpdef remember(self, reader, value):
         if PyDict_Size(self._known) >= MOST_READERS:
             PyDict_Clear(self._known)
         self._known[PyLong_FromVoidPtr(<void*> reader)] = reader, value

@@ -1,4 +1,4 @@
-# For whoever takes a call's times without a call of Python's: see marks.py and meter.py.
+# For whoever uses them without a call of Python's: see marks.py, meter.py and call.py.
 
 cdef enum:
     STEPS = 9  # as meter.STEPS
@@ -20,3 +20,11 @@ cdef class Tally:
 
     cdef object _kind(self, target, decision, code)
     cpdef over(self, target, decision, code, Marks marks, masked)
+
+
+cdef class Shared:
+    cdef readonly object args
+    cdef readonly dict _known
+
+    cpdef recall(self, reader)
+    cpdef remember(self, reader, value)

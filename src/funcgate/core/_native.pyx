@@ -20,8 +20,10 @@ cdef extern from *:
         clock_gettime(CLOCK_REALTIME, &now);
         return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     }
+    static int bit_length(unsigned long long number) { return number ? 64 - __builtin_clzll(number) : 0; }
     """
     long long unix_ms()
+    int bit_length(unsigned long long number)
 
 include "_calls.pxi"
 
@@ -66,7 +68,7 @@ cdef class Tally:
 
     cpdef over(self, target, decision, code, Marks marks, masked):
         """See `meter.Tally`."""
-        cdef int place, bits
+        cdef int place
         cdef long long took, mark, since
         if marks is None:
             raise TypeError("no marks")
@@ -82,11 +84,7 @@ cdef class Tally:
             marks.us[place] = took = (mark - since) // 1000 if mark > since else 0
             since = mark
             self._counts[place][TOTAL] += took
-            bits = 0
-            while took:
-                took >>= 1
-                bits += 1
-            self._counts[place][bits] += 1
+            self._counts[place][bit_length(took)] += 1
         return marks
 
 

@@ -12,6 +12,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 
 import msgspec
 
+from funcgate.core._native cimport Shared
 from funcgate.core.call import Call
 from funcgate.core.principal import Principal
 from funcgate.policy.language import plain as forms
@@ -25,6 +26,7 @@ include "../core/_shape.pxi"
 
 cdef Shape CALL = Shape(Call), PRINCIPAL = Shape(Principal)
 cdef Py_ssize_t C_FUNCTION = CALL.places["function"], C_PRINCIPAL = CALL.places["principal"], C_ARGS = CALL.places["args"]
+cdef Py_ssize_t C_SHARED = CALL.places["shared"]
 cdef Py_ssize_t P_SELECTORS = PRINCIPAL.places["selectors"]
 
 cdef enum:
@@ -158,20 +160,41 @@ cdef class Judge:
 
     cdef tuple _denies, _denied, _asks, _allows
     cdef dict _known
-    cdef object _make
+    cdef object _make, _reads
 
-    def __init__(self, denies, denied, asks, allows, make):
-        """Plain forms; `denied` are the decisions of `denies`; `make` makes one of which asks and which allows hold, as bits."""
+    def __init__(self, denies, denied, asks, allows, make, reads=None):
+        """Plain forms; `denied` are the decisions of `denies`; `make` makes one of which asks and which allows hold, as bits.
+        `reads` are the arguments that all the forms together read, None where nobody has looked."""
         self._denies = tuple(Test(plain) for plain in denies)
         self._asks = tuple(Test(plain) for plain in asks)
         self._allows = tuple(Test(plain) for plain in allows)
-        self._denied, self._make, self._known = tuple(denied), make, {}
+        self._denied, self._make, self._known, self._reads = tuple(denied), make, {}, reads
         if len(self._asks) + len(self._allows) > 40:
             raise ValueError("too many rules")
 
     def decide(self, args):
         """The decision; None when unsure."""
         return self._decided(<dict> args) if type(args) is dict else None
+
+    cdef object _of(self, call):
+        """As `decide`. What many calls share is judged once (`PolicySet._decide`)."""
+        cdef Shared shared
+        args, given = get(call, C_ARGS), get(call, C_SHARED)
+        if type(args) is not dict:
+            return None
+        if type(given) is not Shared:
+            return self._decided(<dict> args)
+        shared = <Shared> given
+        known = shared.recall(self)
+        if known is not None:
+            return known
+        known = self._decided(<dict> args)
+        # Attack: be let through for the arguments of an earlier call. All that is read here is shared: nobody changes it, and a
+        # later call's arguments hold it as it is. What reads more, or is unsure, is judged each time; another version of the
+        # policies has judges of its own.
+        if known is not None and self._reads is not None and self._reads <= shared.args.keys():
+            shared.remember(self, known)
+        return known
 
     cdef object _decided(self, dict args):
         cdef Test test
@@ -241,5 +264,4 @@ cdef class Decider:
             judge = <Judge?> last[1]
         else:
             judge = <Judge?> (<tuple> <object> found)[1]
-        args = get(call, C_ARGS)
-        return judge._decided(<dict> args) if type(args) is dict else None
+        return judge._of(call)

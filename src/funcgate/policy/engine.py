@@ -137,7 +137,7 @@ class PolicySet:
             decision: Decision = settled(asks, [rule for rule in holding if rule.policy.effect == "allow"])
             return decision
 
-        judge = native.Judge(forms[:first], denied, forms[first:second], forms[second:], made)
+        judge = native.Judge(forms[:first], denied, forms[first:second], forms[second:], made, plan.reads)
         quick: Quick = judge.decide
         return quick
 

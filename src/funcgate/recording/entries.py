@@ -89,4 +89,4 @@ answer: Callable[
 ended: Callable[
     [str, Call | None, str, Decision | None, str, Outcome, str, Mapping[str, int] | Marked, int, Mapping[str, int], int],
     Entry | Drawn,
-] = _ended if _native is None else _native.end
+] = _ended if _native is None else _native.end  # fmt: skip

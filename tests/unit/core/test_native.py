@@ -129,3 +129,21 @@ def test_a_turn_gives_way_once(turn: Awaitable[None]) -> None:
 
     asyncio.run(both())
     assert seen == ["begun", "first", "one turn later", "after the turn", "after another"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(half("funcgate.core._native") is None, reason="not built, or FUNCGATE_PURE is set")
+def test_a_coroutine_survives_that_its_exception_loses_its_traceback(tmp_path: Path) -> None:
+    """Attack: crash the gateway by a refusal whose traceback is dropped while it is told."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/odd.pyx").write_text(
+        "async def go(drop, wait):\n    try:\n        raise ValueError\n    except ValueError as error:\n"
+        "        drop(error)\n        await wait()\n    return 1\n"
+    )
+    code = (
+        "import sys, pathlib, asyncio; sys.path[:0] = [sys.argv[1], 'src']; import native; native.build_all(pathlib.Path.cwd())\n"
+        "import odd\ndrop = lambda error: setattr(error, '__traceback__', None)\n"
+        "print(asyncio.run(odd.go(drop, lambda: asyncio.sleep(0))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(ROOT / "tools")], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "1"), done.stderr
