@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from funcgate.core.entry import Entry, Kind
+from funcgate.core.refusal import Refused
 from funcgate.stores.journal_files import FileJournal
 from funcgate.stores.journal_files.batch import Batch
 from funcgate.stores.journal_files.company import LEAST_S, LONGEST_S, MOST_LEFT_OUT, Company
@@ -107,3 +108,28 @@ async def test_callers_in_step_share_their_syncs(tmp_path: Path, monkeypatch: py
     await journal.close()
     full = sum(count == 8 for count in batches)
     assert full > 150, batches  # of 300 at best; in halves it would be none
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("what", ["close", "fails", "goes"])
+async def test_company_is_no_longer_waited_for(what: str, tmp_path: Path) -> None:
+    """A journal that closes or fails, or a caller that goes, while the batch waits: nobody hangs, and the next are served."""
+    journal = FileJournal(tmp_path)
+    await journal.start()
+    entry = Entry(kind=Kind.CHUNK, call="c")
+    async with asyncio.timeout(30):
+        first, second = (asyncio.ensure_future(journal.append(entry)) for _ in range(2))
+        await asyncio.gather(first, second)
+        left = asyncio.ensure_future(journal.append(entry))
+        assert journal._in.lingering
+        if what == "goes":
+            left.cancel()
+        if what == "fails":
+            journal.on_failed(None, "a disk that fails")
+            with pytest.raises(Refused):
+                await left
+            assert not journal._in.lingering
+        elif what == "goes":
+            await journal.append(entry)
+        await journal.close()
+    assert left.done()

@@ -24,7 +24,7 @@ def refusal() -> Refused:
     return Refused(Code.JOURNAL_UNAVAILABLE, private_detail="no disk")
 
 
-async def wait(future: Awaitable[None], said: list[object]) -> None:
+async def wait(future: Awaitable[object], said: list[object]) -> None:
     try:
         said.append(("got", await future))
     except asyncio.CancelledError as gone:
