@@ -86,7 +86,7 @@ class Range:
         return Range.restore(self.begin, self.end, self.save())
 
     def extend(self, hashes: Sequence[bytes]) -> None:
-        """Take the next leaf hashes: as many at once as make a whole subtree where it stands, which is quicker than one by one."""
+        """Take the next leaf hashes: as many at once as make a whole subtree, which is quicker than one by one."""
         at, count = 0, len(hashes)
         while at < count:
             width = min(self.end & -self.end or BLOCK, BLOCK)
