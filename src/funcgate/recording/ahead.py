@@ -14,17 +14,18 @@ from .folder import BLOCK_BYTES, Line, first_seq, segment_names
 _native = half("funcgate.recording._reading")
 
 
-def lines_behind(folder: Path, after: Line, up_to: int, max_lines: int, max_bytes: int) -> list[Line]:
-    """Some of the lines behind `after` in its segment, none left out between them, up to that number; maybe none.
+def lines_behind(folder: Path, after: Line, up_to: int, max_lines: int, max_bytes: int) -> tuple[list[Line], int]:
+    """Some of the lines behind `after` in its segment, none left out between them, up to that number; maybe none. How many
+    bytes they are.
 
     Raises `OSError`.
     """
     if _native is None:
-        return []
+        return [], 0
     names = segment_names(folder)
     place = bisect_left(names, after.segment)
     if names[place : place + 1] != [after.segment]:
-        return []
+        return [], 0
     if place + 1 < len(names):
         # Attack: lines that were refused, whose numbers the next segment gives anew.
         below = first_seq(folder, names[place + 1])
@@ -32,24 +33,26 @@ def lines_behind(folder: Path, after: Line, up_to: int, max_lines: int, max_byte
     try:
         descriptor = os.open(folder / after.segment, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:  # compressed, or expired
-        return []
+        return [], 0
     try:
         return _read(descriptor, after, up_to, max_lines, max_bytes)
     finally:
         os.close(descriptor)
 
 
-def _read(descriptor: int, after: Line, up_to: int, max_lines: int, max_bytes: int) -> list[Line]:
+def _read(descriptor: int, after: Line, up_to: int, max_lines: int, max_bytes: int) -> tuple[list[Line], int]:
     found: list[Line] = []
+    size = 0
     last, offset, more = after.seq, after.offset + len(after.line) + 1, True
     while more and last < up_to and (block := os.pread(descriptor, BLOCK_BYTES, offset)):
         had = len(found)
-        taken, more = _native.whole_lines(block, after.segment, offset, last, up_to, max_lines - had, max_bytes, found)
+        room = max_bytes - size
+        taken, more = _native.whole_lines(block, after.segment, offset, last, up_to, max_lines - had, room, found)
         if taken < 0:
             # Attack: a number twice, that a reader in two steps would pass over. All of it is read in one.
-            return []
+            return [], 0
         if len(found) == had:
             break
         last, offset = found[-1].seq, offset + taken
-        max_bytes -= sum([len(line.line) for line in found[had:]])
-    return found
+        size += taken - (len(found) - had)  # without the newlines
+    return found, size

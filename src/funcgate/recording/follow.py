@@ -103,10 +103,10 @@ class Follow:
         """The lines, and how many bytes they are."""
         found: list[Line] = []
         size = 0
-        if isinstance(self._last, Line) and (
-            found := lines_behind(self._folder, self._last, up_to, max_lines, max_bytes)
-        ):
-            return found, sum([len(line.line) for line in found])
+        if isinstance(self._last, Line):
+            found, size = lines_behind(self._folder, self._last, up_to, max_lines, max_bytes)
+            if found:
+                return found, size
         for line in lines(self._folder, after=self._last, damaged=self._damaged):
             more = size + len(line.line)
             if line.seq > up_to or (found and more > max_bytes):

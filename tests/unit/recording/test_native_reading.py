@@ -38,9 +38,9 @@ def both(folder: Path, monkeypatch: pytest.MonkeyPatch, up_to: int, most: int = 
 def test_the_compiled_reader_is_the_one_that_reads(tmp_path: Path) -> None:
     (tmp_path / "00000001.jsonl").write_bytes(made(1) + made(2) + made(3))
     first, *rest = lines(tmp_path)
-    assert ahead.lines_behind(tmp_path, first, 9, 100, 1 << 20) == rest
-    assert len(ahead.lines_behind(tmp_path, first, 2, 100, 1 << 20)) == 1
-    assert ahead.lines_behind(tmp_path, first, 9, 100, len(rest[0].line)) == rest[:1]
+    assert ahead.lines_behind(tmp_path, first, 9, 100, 1 << 20) == (rest, sum(len(line.line) for line in rest))
+    assert len(ahead.lines_behind(tmp_path, first, 2, 100, 1 << 20)[0]) == 1
+    assert ahead.lines_behind(tmp_path, first, 9, 100, len(rest[0].line))[0] == rest[:1]
 
 
 def test_every_cut_and_every_spoilt_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

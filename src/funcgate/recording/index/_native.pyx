@@ -7,14 +7,12 @@ A line of the plain spelling is read here, any other by msgspec; what becomes of
 cimport cython
 from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.object cimport PyObject
 from libc.stdlib cimport calloc, free, malloc, qsort
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 import msgspec
 
 from funcgate.core.entry import Kind
-from funcgate.recording.folder import Line
 from funcgate.recording.words import MAX_BYTES, add_part, from_json, from_text
 
 from .bits import CHUNK, changed
@@ -24,20 +22,9 @@ from .seen import add_words
 
 include "_seen.pxi"
 
-cdef extern from *:
-    """
-    #include <structmember.h>
+include "../_line.pxi"
 
-    /* Where a field of a Struct lies, -1 if it is not kept as one pointer. */
-    static Py_ssize_t field_at(PyObject *cls, PyObject *field) {
-        PyMemberDescrObject *told = (PyMemberDescrObject *)field;
-        if (!Py_IS_TYPE(field, &PyMemberDescr_Type) || (PyObject *)PyDescr_TYPE(told) != cls) return -1;
-        return told->d_member->type == T_OBJECT_EX ? told->d_member->offset : -1;
-    }
-    #define FIELD(entry, offset) (*(PyObject **)((char *)(entry) + (offset)))
-    """
-    Py_ssize_t field_at(object cls, object field)
-    PyObject* FIELD(object entry, Py_ssize_t offset)
+cdef extern from *:
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 most)
     char* PyUnicode_1BYTE_DATA(object text)
     object PyUnicode_DecodeASCII(const char* at, Py_ssize_t size, const char* errors)
@@ -49,9 +36,6 @@ DEF SLOTS = 1024
 cdef Py_ssize_t most_bytes = MAX_BYTES
 cdef long long of_kind = Fact.KIND
 cdef int low_bits = _BITS
-cdef object line_type = Line
-cdef Py_ssize_t raw_at = field_at(Line, Line.line), segment_at = field_at(Line, Line.segment)
-cdef Py_ssize_t offset_at = field_at(Line, Line.offset), seq_at = field_at(Line, Line.seq)
 cdef str ARRIVED = Kind.ARRIVED.value, ANSWERED = Kind.ANSWERED.value
 cdef enum:  # places in KINDS, as kind_number gives them
     OF_ARRIVED = 0
@@ -62,12 +46,6 @@ decode_text = msgspec.json.Decoder(str).decode
 
 for number in range(128):
     plain_of[number] = ord(chr(number).lower()) if chr(number).isalnum() else 32
-
-
-cdef inline object got(object line, Py_ssize_t at, str name):
-    if at >= 0 and type(line) is line_type:
-        return <object> FIELD(line, at)
-    return getattr(line, name)
 
 
 cdef str text_of(Span span):

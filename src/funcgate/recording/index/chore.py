@@ -15,8 +15,8 @@ from .following import catch_up, is_broken, open_indexer
 from .forget import Forgetting
 from .indexer import Indexer
 
-_ENOUGH = 16_000  # lines
-_ENOUGH_BYTES = 8 << 20
+_ENOUGH = 32_000  # lines
+_ENOUGH_BYTES = 16 << 20
 
 
 class IndexChore:
@@ -59,7 +59,7 @@ class IndexChore:
         """As the chore says; a few lines wait for more, until the next `tick` at the latest, so that a call whose entries
         come one by one is indexed once. They are not in `position` before they are in the file."""
         self._waiting += lines
-        self._waiting_bytes += sum(len(line.line) for line in lines)
+        self._waiting_bytes += _bytes_of(lines)
         if len(self._waiting) >= _ENOUGH or self._waiting_bytes >= _ENOUGH_BYTES:
             self._flush()
 
@@ -132,6 +132,14 @@ class IndexChore:
                     remove(self._data_dir / NAME)
                 anew = "; it is made anew"
             raise ChoreFailed(f"the index {self._data_dir / NAME}: {error}{anew}") from None
+
+
+def _bytes_of(lines: Sequence[Line]) -> int:
+    """How many bytes they are; what is left out between them counts."""
+    first, last = lines[0], lines[-1]
+    if first.segment == last.segment and first.offset <= last.offset:
+        return last.offset + len(last.line) - first.offset
+    return sum([len(line.line) for line in lines])
 
 
 def _free_bytes(folder: Path) -> int:

@@ -11,7 +11,7 @@ from funcgate.recording.reader import Open, as_it_is
 from .database import NAME, Mark, Unfit, mark_of, remove
 from .indexer import Indexer
 
-BATCH = 16_000  # lines; one transaction
+BATCH = 32_000  # lines; one transaction
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 Progress = Callable[[int], None]  # told how many lines more
 

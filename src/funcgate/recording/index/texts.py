@@ -45,11 +45,13 @@ class Texts:
         """Of calls above all that are kept, rising. Inside a transaction, as `change`."""
         blocks: list[tuple[int, bytes]] = []
         block: dict[int, bytes] = {}
-        size = 0
+        size = first = 0
         for n, text in texts:
-            if block and (size >= _TOGETHER_BYTES or n - next(iter(block)) >= _SPAN):
+            if size >= _TOGETHER_BYTES or (block and n - first >= _SPAN):
                 blocks.append(self._row(block))
                 block, size = {}, 0
+            if not block:
+                first = n
             block[n] = text
             size += len(text)
         if block:

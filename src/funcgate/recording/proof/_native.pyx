@@ -10,6 +10,8 @@ from libc.string cimport memcpy
 
 from hashlib import sha256
 
+include "../_line.pxi"
+
 cdef extern from *:
     """
     #include <stdint.h>
@@ -115,6 +117,23 @@ def leaf_hashes(lines not None):
             raise TypeError("None is no line")
         made = PyBytes_FromStringAndSize(NULL, 32)
         hash_behind(0, <const unsigned char*> PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line), <unsigned char*> PyBytes_AS_STRING(made))
+        found.append(made)
+    return found
+
+
+def hashes_of(lines not None, long long first):
+    """The hashes of lines of the journal that are numbered from `first` on, without a gap; None if these are not."""
+    cdef bytes raw, made
+    cdef list found = []
+    for line in lines:
+        if got(line, seq_at, "seq") != first:
+            return None
+        first += 1
+        raw = got(line, raw_at, "line")
+        if raw is None:
+            raise TypeError("None is no line")
+        made = PyBytes_FromStringAndSize(NULL, 32)
+        hash_behind(0, <const unsigned char*> PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), <unsigned char*> PyBytes_AS_STRING(made))
         found.append(made)
     return found
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from funcgate.core.native import half
 from funcgate.recording.folder import Line, lines
 
 from .blocks import add_blocks, read_blocks
@@ -25,6 +26,7 @@ from .note import Checkpoint, Signer
 from .prune import WHOLE_S, prune, roots_of
 from .trouble import ProofTrouble
 
+_native = half("funcgate.recording.proof._native")
 FRONTIER = "frontier"
 LOOK_BACK = 64
 _PIECE = 4096
@@ -111,11 +113,13 @@ class Growth:
     # -- lines
 
     def _add(self, new: Sequence[Line]) -> None:
-        for expected, line in enumerate(new, self.size + 1):
-            # Attack: a line taken out, put in or given another's number before it was hashed.
-            if line.seq != expected:
-                raise ProofTrouble(f"{line.segment} has entry {line.seq} where entry {expected} belongs; {_SEE}")
-        hashes = leaf_hashes([line.line for line in new])
+        hashes = _native.hashes_of(new, self.size + 1) if _native is not None and _native.HASHES else None
+        if hashes is None:
+            for expected, line in enumerate(new, self.size + 1):
+                # Attack: a line taken out, put in or given another's number before it was hashed.
+                if line.seq != expected:
+                    raise ProofTrouble(f"{line.segment} has entry {line.seq} where entry {expected} belongs; {_SEE}")
+            hashes = leaf_hashes([line.line for line in new])
         begin, end = self.size, self.size + len(new)
         if begin < self._known:
             self._match(hashes, begin, min(end, self._known), new)

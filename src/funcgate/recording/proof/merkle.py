@@ -86,15 +86,14 @@ class Range:
         return Range.restore(self.begin, self.end, self.save())
 
     def extend(self, hashes: Sequence[bytes]) -> None:
-        """Take the next leaf hashes. Whole blocks of 256 are hashed a level at a time, which is quicker."""
+        """Take the next leaf hashes: as many at once as make a whole subtree, which is quicker than one by one."""
         at, count = 0, len(hashes)
         while at < count:
-            if self.end % BLOCK == 0 and count - at >= BLOCK:
-                self._push(_CACHED_LEVEL, root_of(hashes[at : at + BLOCK]))
-                at += BLOCK
-            else:
-                self._push(0, hashes[at])
-                at += 1
+            width = min(self.end & -self.end or BLOCK, BLOCK)
+            while width > count - at:
+                width >>= 1
+            self._push(width.bit_length() - 1, root_of(hashes[at : at + width]) if width > 1 else hashes[at])
+            at += width
 
     def join(self, other: "Range") -> None:
         """Take all leaves of a range that begins where this one ends. Raises `ValueError` for any other."""
