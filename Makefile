@@ -22,7 +22,7 @@ $(VENV)/run.stamp: $(VENV)/venv.stamp locks/run.lock pyproject.toml
 	@touch $@
 
 # The compiled halves of some modules, if there is a C compiler. Without one everything works, and takes longer.
-$(VENV)/native.stamp: $(VENV)/run.stamp tools/native.py $(shell find src -name '*.pyx' -o -name '*.px[id]')
+$(VENV)/native.stamp: $(VENV)/run.stamp tools/native.py src/funcgate/gateway.py $(shell find src -name '*.pyx' -o -name '*.px[id]')
 	$(BIN)/python tools/native.py
 	@touch $@
 
@@ -39,7 +39,7 @@ demo: $(VENV)/run.stamp $(VENV)/native.stamp
 
 # Gateways are forked from one process that has imported them already; test-full starts each by its command.
 test: $(VENV)/dev.stamp $(VENV)/native.stamp
-	FUNCGATE_TEST_FORKED=1 $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder
+	FUNCGATE_TEST_QUICK=1 $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder
 
 test-full: $(VENV)/dev.stamp $(VENV)/native.stamp
 	$(BIN)/python -m pytest
@@ -47,7 +47,7 @@ test-full: $(VENV)/dev.stamp $(VENV)/native.stamp
 
 # Whatever goes through a real gateway, once more with several processes that carry calls.
 test-workers: $(VENV)/dev.stamp $(VENV)/native.stamp
-	FUNCGATE_TEST_FORKED=1 FUNCGATE_TEST_WORKERS=2 $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder tests/flows tests/invariants
+	FUNCGATE_TEST_QUICK=1 FUNCGATE_TEST_WORKERS=2 $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder tests/flows tests/invariants
 
 # All of them with another Python (PY=3.13), in an environment of its own beside .venv.
 test-python:
@@ -56,7 +56,7 @@ test-python:
 
 # What the compiled halves take part in, once more without them.
 test-pure: $(VENV)/dev.stamp
-	FUNCGATE_TEST_FORKED=1 FUNCGATE_PURE=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile tests/unit/core tests/unit/masking tests/unit/stores tests/unit/recording tests/wire tests/unit/wire tests/flows tests/invariants
+	FUNCGATE_TEST_QUICK=1 FUNCGATE_PURE=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile tests/unit/core tests/unit/masking tests/unit/stores tests/unit/recording tests/wire tests/unit/wire tests/flows tests/invariants
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .

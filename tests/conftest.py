@@ -1,11 +1,15 @@
 """One gateway and one target for most flow and invariant tests; tests that need other settings start their own."""
 
+import functools
 import os
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx._transports.default
 import pytest
+from httpx import create_ssl_context
 
 from support.authority import Authority
 from support.gate import Gate, settings
@@ -15,6 +19,21 @@ from support.postgres import Database, SqlGate
 from support.target import Target
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # many gateways are started: each would compile all modules anew
+
+
+@functools.cache
+def _public_authorities() -> ssl.SSLContext:
+    return create_ssl_context()
+
+
+def _quick_ssl_context(
+    verify: ssl.SSLContext | str | bool = True, cert: Any = None, trust_env: bool = True
+) -> ssl.SSLContext:
+    """httpx reads all public authorities anew for each client, also for one of plain HTTP: half of what many flows cost."""
+    return _public_authorities() if verify is True and cert is None else create_ssl_context(verify, cert, trust_env)
+
+
+httpx._transports.default.create_ssl_context = _quick_ssl_context
 
 FUNCTIONS: list[dict[str, Any]] = [
     {"name": "read", "http": "GET /read"},

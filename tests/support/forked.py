@@ -1,7 +1,7 @@
 """Programs of `funcgate` without the second that Python takes to import it: one process has imported all, and forks.
 
 What comes out is the same `main` with its own arguments, environment, files and process id; only nothing was executed
-anew. `make test` says ``FUNCGATE_TEST_FORKED=1``. Without it, as in `make test-full`, each program is started by its command.
+anew. So it is in `make test` (support/quick.py); in `make test-full` each program is started by its command.
 """
 
 import atexit
@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-FORKED = os.environ.get("FUNCGATE_TEST_FORKED") == "1"
+from support.quick import QUICK
+
 FUNCGATE = Path(sys.executable).with_name("funcgate")
 _PARENT = Path(__file__).with_name("forked_child.py")
 _MAX_BYTES = 1 << 16
@@ -82,7 +83,7 @@ _control: dict[int, socket.socket] = {}
 
 def start(arguments: Sequence[str], environment: Mapping[str, str], log: IO[bytes]) -> Process:
     """`funcgate` with these arguments; what it prints goes to the log."""
-    if FORKED:
+    if QUICK:
         return Forked(arguments, environment, Path.cwd(), log, log)
     return subprocess.Popen([FUNCGATE, *arguments], env=dict(environment), stdout=log, stderr=log)
 
@@ -95,7 +96,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """`funcgate` with these arguments, when it has ended."""
     words, where = list(map(str, arguments)), folder or Path.cwd()
-    if not FORKED:
+    if not QUICK:
         command, given = [str(FUNCGATE), *words], dict(environment)
         return subprocess.run(
             command, env=given, cwd=where, capture_output=True, text=True, timeout=timeout_s, check=False

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 
+import httpcore  # noqa: F401
 import litestar.plugins.attrs
 import litestar.plugins.pydantic  # noqa: F401
 import typer._adapters  # noqa: F401

@@ -1,6 +1,8 @@
 """Compiled and pure: a passage writes the same entries, and hands what is out of the ordinary to the Python code."""
 
 import asyncio
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 from msgspec import structs
 
 from funcgate import gateway
+from funcgate.core import native
 from funcgate.core.call import Call, Shared
 from funcgate.core.decision import Allow, Deny, RequireApproval
 from funcgate.core.entry import Drawn, Entry, Kind, whole
@@ -21,10 +24,21 @@ from funcgate.masking import RuleSpec, compile_rules
 from funcgate.masking.masker import Masked
 from funcgate.recording.tape import tape_of
 
-pytestmark = pytest.mark.skipif(half("funcgate.recording._native") is None, reason="not built, or FUNCGATE_PURE is set")
+pytestmark = pytest.mark.skipif(half("funcgate._gateway") is None, reason="not built, or FUNCGATE_PURE is set")
 MASKER = compile_rules([RuleSpec(functions=["t.f"], detect="all")], ["t.f"], hash_key=b"k" * 32).masker("t.f")
 ANN = make_principal("corp", "ann", frozenset({"a"}), {}, "t" * 16, 9e9)
 DECISIONS = (None, Allow(("p",), "v"), RequireApproval((), ("p",), "v"), Deny(Code.POLICY_DENIED, "why", (), "v"))
+
+
+def pure() -> Any:
+    """gateway.py as Python runs it."""
+    spec: Any = spec_from_file_location("pure_gateway", Path(native.__file__).parents[1] / "gateway.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PURE = pure()
 
 
 class Journal:
@@ -51,11 +65,11 @@ def call_of(args: dict[str, Any], reason: str = "", shared: dict[str, Any] | Non
     )  # fmt: skip
 
 
-def made(journal: Journal, room: int = 1000) -> list[Any]:
+def made(journal: Journal, room: int = 1000, meter: Meter | None = None) -> list[Any]:
     snapshot: Any = SimpleNamespace(version="v1", record_bytes=room, maskers=lambda name: MASKER)
     exchange: Any = SimpleNamespace(call_id="c", target="t", client="::1")
-    kinds: list[Any] = [gateway.Passage, gateway._Passage]  # type: ignore[attr-defined]
-    return [kind(exchange, snapshot, journal, Meter()) for kind in kinds]
+    tally = (meter or Meter()).tally
+    return [kind(exchange, snapshot, journal, tally) for kind in (gateway.Passage, PURE.Passage)]
 
 
 CALLS = [
@@ -94,7 +108,8 @@ def test_the_same_entry(decision: Any, kind: Kind) -> None:
 @pytest.mark.parametrize("is_open", [True, False])
 def test_the_same_end(decision: Any, code: str, answered: bool, is_open: bool) -> None:
     told = []
-    for passage in made(journal := Journal()):
+    meter = Meter()
+    for passage in made(journal := Journal(), meter=meter):
         passage.call, passage.decision, passage.code, passage.open = CALLS[1], decision, code, is_open
         passage.outcome = Outcome.COMPLETE if answered else Outcome.CANCELLED
         if answered:
@@ -104,14 +119,13 @@ def test_the_same_end(decision: Any, code: str, answered: bool, is_open: bool) -
         passage.marks.over(0)
         passage.marks.over(5)
         passage.end()
-        meter = passage._meter if hasattr(passage, "_meter") else None
         told.append(journal.lines.pop() if is_open else None)
         assert not journal.lines
         if is_open:
             assert list(told[-1].timing_us) == ["identify", "lease"]
             told[-1].timing_us = {}
-        assert meter is None or meter.calls
     assert told[0] == told[1]
+    assert list(meter.calls.values()) == [2]
 
 
 def test_a_write_that_is_refused_leaves_the_call_as_it_was() -> None:

@@ -12,6 +12,7 @@ from funcgate.protocols.grpc.heads import head_of, success
 from funcgate.protocols.grpc.opening import _ROLES
 from funcgate.wire.grpc import alone, frame
 from funcgate.wire.grpc.sorting import ONCE, TWICE, UNDERSCORED, WITHHELD, Fields, pure_sort_head, roles_of, sort_head
+from support.quick import examples
 
 NAMES = st.sampled_from([
     *_ROLES, b"", b"a", b"a_b", b"a-bin", b"_-bin", b":path", b":odd", b"grpc-timeout", b"grpc-x", b"funcgate-x", b"funcgate",
@@ -21,7 +22,7 @@ VALUES = st.sampled_from([b"", b"a", b"a,b", b" a ,\tb", b",", b"\x00"]) | st.bi
 
 
 @pytest.mark.skipif(half("funcgate.wire.grpc._native") is None, reason="not built, or FUNCGATE_PURE is set")
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=8))
 def test_both_halves_sort_alike(fields: Fields) -> None:
     results: list[Any] = []

@@ -32,6 +32,7 @@ from support.h2frames import (
     update,
 )
 from support.h2frames import settings as set_to
+from support.quick import examples
 
 LIMITS = Http2Limits()
 
@@ -133,7 +134,7 @@ sensible = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(sensible, max_size=25), st.lists(st.integers(0, 60), max_size=10), st.booleans())
 def test_any_frames_end_in_events_or_in_goaway(made: list[bytes], cuts: list[int], client: bool) -> None:
     whole = b"".join(made)

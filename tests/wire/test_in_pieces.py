@@ -26,6 +26,7 @@ from support.h1read import (
     is_alike,
     requests,
 )
+from support.quick import examples
 
 pytestmark = pytest.mark.skipif(reading is None, reason="not built, or FUNCGATE_PURE is set")
 
@@ -222,7 +223,7 @@ def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[one:other] for one, other in itertools.pairwise(places)]
 
 
-@settings(max_examples=750, deadline=None)
+@settings(max_examples=examples(750), deadline=None)
 @given(
     st.sampled_from([POST, IN_CHUNKS, OK, OK_CHUNKS]),
     st.lists(CHUNK, max_size=4),

@@ -28,6 +28,7 @@ from support.h1read import (
     is_alike,
     requests,
 )  # fmt: skip
+from support.quick import examples
 
 pytestmark = pytest.mark.skipif(reading is None, reason="not built, or FUNCGATE_PURE is set")
 
@@ -146,7 +147,7 @@ def message(first: bytes, fields: list[tuple[bytes, ...]], body: bytes) -> bytes
     return first + b"\r\n" + b"".join(map(b"".join, fields)) + b"\r\n" + body
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(FIRST, FIELDS, BODIES, st.sampled_from([HeadLimits(), TIGHT]))
 def test_requests_of_any_kind_are_read_alike(
     first: bytes, fields: list[tuple[bytes, ...]], body: bytes, limits: HeadLimits
@@ -156,7 +157,7 @@ def test_requests_of_any_kind_are_read_alike(
     assert is_alike(requests, [GET, message(first, fields, body), GET], limits)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(STATUS, FIELDS, BODIES, st.sampled_from([HeadLimits(), TIGHT]))
 def test_answers_of_any_kind_are_read_alike(
     first: bytes, fields: list[tuple[bytes, ...]], body: bytes, limits: HeadLimits

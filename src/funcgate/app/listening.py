@@ -9,7 +9,6 @@ from msgspec import structs
 
 from funcgate.config.parts import Parts
 from funcgate.config.settings import Address
-from funcgate.console import bind
 from funcgate.core.budget import Spending
 from funcgate.core.meter import Meter
 from funcgate.gateway import Gateway
@@ -145,14 +144,6 @@ class Listening:
                     context.load_cert_chain(parts.loaded.base / tls.cert, parts.loaded.base / tls.key, lambda: "")
         except OSError as error:  # they were good a moment ago, and the old ones are still there
             logger().error("the certificate cannot be renewed", exc_info=error)
-
-
-def bound(address: Address) -> socket.socket:
-    """A socket for the console. Raises `StartFailed`."""
-    try:
-        return bind(*address)
-    except OSError as error:
-        raise StartFailed(f"listen.console: {address}: {error.strerror or error}") from None
 
 
 def listener_limits(parts: Parts) -> ListenerLimits:

@@ -6,13 +6,12 @@ A file that is refused changes nothing: the old version serves on, and says so u
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from funcgate.config.grpc import FOLDER
 from funcgate.config.load import load
 from funcgate.config.parts import Parts
 from funcgate.config.problems import Faulty, Located
-from funcgate.console import Gauges
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.ports import Journal
 from funcgate.core.refusal import Refused
@@ -21,6 +20,9 @@ from funcgate.logs import logger
 from .building import Built, read_parts
 from .changes import by_file, by_signal, configuration, remember, version_of
 from .watching import Watch
+
+if TYPE_CHECKING:
+    from funcgate.console import Gauges  # workers import this module, and need nothing of a console's libraries
 
 LOOK_EVERY_S = 1.0
 
@@ -62,7 +64,7 @@ class Reloader:
     puts it in place and cannot fail; `drop` undoes `prepare`.
     """
 
-    def __init__(self, path: Path, parts: Parts, journal: Journal, gauges: Gauges, steps: Steps) -> None:
+    def __init__(self, path: Path, parts: Parts, journal: Journal, gauges: "Gauges", steps: Steps) -> None:
         self._path = path
         self._parts = parts
         self._journal = journal

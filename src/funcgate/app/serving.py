@@ -32,12 +32,12 @@ from funcgate.stores.journal_files import FileJournal
 from .approving import Approving
 from .building import Built, build, contents_of, encryption_key, folders_of, read_parts
 from .keeping import Keeping, checkpoint_age_s, proven
-from .listening import Listening, bound
+from .listening import Listening
 from .opening import open_journal, record_start, record_stop
+from .operating import bound, pages_of
 from .ordering import Ordering
 from .reloading import Reloader, Steps
 from .revoking import Revoking
-from .signing_in import pages_of
 from .workers.counting import Meters
 from .workers.crew import Crew
 from .workers.mate import Mate

@@ -3,6 +3,14 @@
 cdef extern from *:
     """
     #include <stdint.h>
+    #ifdef __SSE2__
+    #include <emmintrin.h>
+    #define LOADED(at) _mm_loadu_si128((const __m128i *)(at))
+    #define STORED(at, x) _mm_storeu_si128((__m128i *)(at), x)
+    #define BELOW(x) _mm_cmplt_epi8(x, _mm_set1_epi8(0x20)) /* control characters, and what is not ASCII */
+    #define SAME(x, one) _mm_cmpeq_epi8(x, _mm_set1_epi8(one))
+    #define FOUND(x) _mm_or_si128(_mm_or_si128(SAME(x, 0x22), SAME(x, 0x5c)), BELOW(x))
+    #endif
 
     /* Copies ASCII text; 0 if a character of it has to be escaped in JSON: a control character, a quote, a backslash. */
     static int copy_plain(char *to, const char *from, Py_ssize_t size) {
@@ -10,6 +18,19 @@ cdef extern from *:
         uint64_t odd = 0, x;
         Py_ssize_t at = 0;
     #define LOOK(x) ((x) - 0x20 * ones) | (((x) ^ 0x22 * ones) - ones) | (((x) ^ 0x5c * ones) - ones)
+    #ifdef __SSE2__
+        if (size >= 16) {
+            __m128i found = _mm_setzero_si128(), y;
+            for (; at < size - 16; at += 16) {
+                y = LOADED(from + at);
+                STORED(to + at, y);
+                found = _mm_or_si128(found, FOUND(y));
+            }
+            y = LOADED(from + size - 16);
+            STORED(to + size - 16, y);
+            return !_mm_movemask_epi8(_mm_or_si128(found, FOUND(y)));
+        }
+    #endif
         if (size >= 8) {
             for (; at < size - 8; at += 8) {
                 memcpy(&x, from + at, 8);

@@ -4,6 +4,7 @@
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
 from funcgate.core._drawn cimport Drawn, make_drawn
+from funcgate.core._native cimport Marks
 from funcgate.core.decision import Allow
 from funcgate.core.meter import STEPS
 from funcgate.core.refusal import Code
@@ -18,6 +19,15 @@ cdef extern from *:
         const uint64_t ones = 0x0101010101010101u;
         uint64_t odd = 0, x;
         Py_ssize_t at = 0;
+    #ifdef __SSE2__
+        __m128i found = _mm_setzero_si128(), y;
+        for (; at + 16 <= size; at += 16) {
+            y = LOADED(from + at);
+            STORED(to + at, y);
+            found = _mm_or_si128(found, BELOW(y));
+        }
+        if (_mm_movemask_epi8(found)) return 0;
+    #endif
         for (; at + 8 <= size; at += 8) {
             memcpy(&x, from + at, 8);
             memcpy(to + at, &x, 8);
@@ -31,8 +41,46 @@ cdef extern from *:
         }
         return !(odd & 0x80 * ones);
     }
+
+    /* Copies ASCII text into a JSON string, before `end`: the place after it, NULL where there is no room. */
+    static char *copy_escaped(char *to, const char *end, const char *from, Py_ssize_t size) {
+        static const char digits[] = "0123456789abcdef", shorter[] = "btn-fr"; /* of 8 to 13 */
+        const uint64_t ones = 0x0101010101010101u;
+        uint64_t x;
+        Py_ssize_t at = 0, stop;
+        while (at < size) {
+            if (end - to < 48) return NULL;
+            if (size - at >= 8) {
+                memcpy(&x, from + at, 8);
+                memcpy(to, &x, 8);
+                if (!((LOOK(x)) & 0x80 * ones)) {
+                    to += 8;
+                    at += 8;
+                    continue;
+                }
+            }
+            for (stop = size - at < 8 ? size : at + 8; at < stop; at++) {
+                unsigned char one = (unsigned char)from[at];
+                if (one >= 0x20 && one != 0x22 && one != 0x5c) {
+                    *to++ = (char)one;
+                    continue;
+                }
+                *to++ = 0x5c;
+                if (one >= 0x20) *to++ = (char)one;
+                else if (one >= 8 && one <= 13 && one != 11) *to++ = shorter[one - 8];
+                else {
+                    memcpy(to, "u00", 3);
+                    to[3] = digits[one >> 4];
+                    to[4] = digits[one & 15];
+                    to += 5;
+                }
+            }
+        }
+        return to;
+    }
     """
     bint copy_json(char* to, const char* data, Py_ssize_t size) nogil
+    char* copy_escaped(char* to, const char* end, const char* text, Py_ssize_t size) nogil
 
 cdef extern from "Python.h":
     bint is_text "PyUnicode_CheckExact"(object value)
@@ -202,6 +250,14 @@ cdef inline char* put_spliced(char* at, const char* name, bytes json) noexcept:
     return at + size
 
 
+cdef inline char* put_escaped(char* at, const char* name, bytes text) noexcept:
+    """Text that is all ASCII."""
+    at = put_bytes(put_name(at, name), b'"', 1)
+    if at is NULL:
+        return NULL
+    return put_bytes(copy_escaped(at, page + PAGE, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text)), b'"', 1)
+
+
 cdef inline char* put_call(char* at, call) except? NULL:
     if call is None:
         return at
@@ -257,15 +313,16 @@ cdef Drawn drawn_allowed(call_id, call, approval, decision, version):
     return drawn(ALLOWED, call_id, at, 0, 0, 0)
 
 
-cdef Drawn drawn_answer(call, reply, tuple fields, counts, body, media, Py_ssize_t body_bytes):
-    """`body` is JSON as bytes, text, or None."""
+cdef Drawn drawn_answer(call, reply, tuple fields, counts, body, bint is_json, media, Py_ssize_t body_bytes):
+    """`body` is bytes (JSON, or text that is all ASCII), text, or None."""
     cdef char* at
     cdef Py_ssize_t size = 0
     call_id = get(call, C_ID)
     at = put_call(put_quoted(put_name(page, b'"kind":"chunk","call":'), call_id), call)
     at = put_count(at, b',"status":', get(reply, R_STATUS))
     if PyBytes_CheckExact(body):
-        at, size = put_spliced(at, b',"body":', body), PyBytes_GET_SIZE(body)
+        size = PyBytes_GET_SIZE(body)
+        at = put_spliced(at, b',"body":', body) if is_json else put_escaped(at, b',"body":', body)
     elif body is not None:
         at = put_quoted(put_name(at, b',"body":'), body)
         size = 0 if at is NULL else PyUnicode_GET_LENGTH(<PyObject*> body)

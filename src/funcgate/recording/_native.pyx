@@ -114,8 +114,8 @@ cpdef step(kind, call_id, call, approval, decision, version):
     return entry
 
 
-cdef object answered(call, reply, tuple fields, counts, body, media):
-    """`entries.answer`, of bytes that are JSON, or of text."""
+cdef object answered(call, reply, tuple fields, counts, body, bint is_json, media):
+    """`entries.answer`; bytes are JSON, or else text that is all ASCII."""
     cdef Drawn drawn
     cdef Py_ssize_t size
     if fields is None:
@@ -124,7 +124,7 @@ cdef object answered(call, reply, tuple fields, counts, body, media):
     check(reply, REPLY)
     whole = get(reply, R_BODY)
     size = 0 if whole is None else len(whole)
-    drawn = drawn_answer(call, reply, fields, counts, body, media, size)
+    drawn = drawn_answer(call, reply, fields, counts, body, is_json, media, size)
     if drawn is not None:
         return drawn
     entry = ENTRY.new()
@@ -134,7 +134,7 @@ cdef object answered(call, reply, tuple fields, counts, body, media):
     put(entry, E_FUNCTION, get(call, C_FUNCTION))
     put(entry, E_STATUS, get(reply, R_STATUS))
     put(entry, E_FIELDS, fields)
-    put(entry, E_BODY, RAW(body) if PyBytes_CheckExact(body) else body)
+    put(entry, E_BODY, body if not PyBytes_CheckExact(body) else RAW(body) if is_json else (<bytes> body).decode())
     put(entry, E_BODY_BYTES, size)
     put(entry, E_MEDIA, media)
     put(entry, E_MASKED, counts)
@@ -143,7 +143,7 @@ cdef object answered(call, reply, tuple fields, counts, body, media):
 
 def answer(call, reply, tuple fields, counts, body, media):
     """`entries.answer`."""
-    return answered(call, reply, fields, counts, bytes(body) if type(body) is RAW else body, media)
+    return answered(call, reply, fields, counts, bytes(body) if type(body) is RAW else body, True, media)
 
 
 cdef object ended(call_id, call, approval, decision, version, outcome, code, times, const long long* us, status, counts, recorded):
@@ -165,8 +165,9 @@ cdef object ended(call_id, call, approval, decision, version, outcome, code, tim
 
 
 def end(call_id, call, approval, decision, version, outcome, code, times, status, counts, recorded):
-    """`entries.ended`."""
-    return ended(call_id, call, approval, decision, version, outcome, code, times, NULL, status, counts, recorded)
+    """`entries.ended`; the times may be a call's marks."""
+    cdef const long long* us = (<Marks> times).us if type(times) is Marks else NULL
+    return ended(call_id, call, approval, decision, version, outcome, code, times, us, status, counts, recorded)
 
 
 def all_small(tuple entries not None, Py_ssize_t inline):
@@ -252,4 +253,3 @@ cdef class Fields:
 
 include "_args.pxi"
 include "_tape.pxi"
-include "_passage.pxi"

@@ -45,26 +45,28 @@ cdef class Whole:
         if trailers:
             fields = fields + fields_of(trailers)
         if not size:
-            return answered(self._call, reply, fields, self.masked.counts, None, "")
+            return answered(self._call, reply, fields, self.masked.counts, None, False, "")
         body, media = get(reply, R_BODY), get(reply, R_MEDIA)
         known = self.masked.json
         if media == "application/json" or (<str?> media).endswith("+json"):
             if known is True and media == "application/json" and one_line(body):
-                return answered(self._call, reply, fields, self.masked.counts, body, "")  # as `as_json` would say
+                return answered(self._call, reply, fields, self.masked.counts, body, True, "")  # as `as_json` would say
             shown = _AS_JSON(body, media, known)
             if shown is not None:
-                return answered(self._call, reply, fields, self.masked.counts, bytes(shown), "")
-        return answered(self._call, reply, fields, self.masked.counts, text_of(body, media), media)
+                return answered(self._call, reply, fields, self.masked.counts, bytes(shown), True, "")
+        return answered(self._call, reply, fields, self.masked.counts, text_of(body, media), False, media)
 
 
 cdef object text_of(body, media):
-    """`tape.as_text`."""
+    """`tape.as_text`; bytes where these are all ASCII, and the text."""
     cdef const char* data
     if PyBytes_CheckExact(body):
         data = PyBytes_AS_STRING(body)
         # Attack: an answer that looks like a `data:` URL would be shown as what that URL decodes to.
         if PyBytes_GET_SIZE(body) < 5 or memcmp(data, b"data:", 5) != 0:
             try:
+                if all_ascii(data, PyBytes_GET_SIZE(body)):
+                    return body
                 return PyUnicode_DecodeUTF8(data, PyBytes_GET_SIZE(body), NULL)
             except UnicodeDecodeError:
                 pass

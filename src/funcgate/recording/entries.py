@@ -3,13 +3,15 @@
 What is unusual (a refusal, a stream's piece, an answer that is no JSON) is made where it comes up.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from msgspec import Raw
 
 from funcgate.core.call import Call
 from funcgate.core.decision import Decision
 from funcgate.core.entry import Decided, Drawn, Entry, Kind, who_is
+from funcgate.core.meter import STEPS
 from funcgate.core.native import half
 from funcgate.core.reply import Outcome, Reply
 
@@ -48,6 +50,13 @@ def _answer(
     )  # fmt: skip
 
 
+@runtime_checkable
+class Marked(Protocol):
+    """The marks of a call that is over, as the compiled meter has them."""
+
+    def times(self, names: Sequence[str]) -> Mapping[str, int]: ...
+
+
 def _ended(
     call_id: str,
     call: Call | None,
@@ -56,13 +65,14 @@ def _ended(
     version: str,
     outcome: Outcome,
     code: str,
-    times: Mapping[str, int],
+    times: Mapping[str, int] | Marked,
     status: int,
     counts: Mapping[str, int],
     recorded: int,
 ) -> Entry:
     entry = _step(Kind.ENDED, call_id, call, approval, decision, version)
-    entry.outcome, entry.code, entry.timing_us = outcome, code, times
+    entry.outcome, entry.code = outcome, code
+    entry.timing_us = times.times(STEPS) if isinstance(times, Marked) else times
     entry.status, entry.masked, entry.body_bytes = status, counts, recorded
     return entry
 
@@ -77,6 +87,6 @@ answer: Callable[
     [Call, Reply, tuple[tuple[str, str], ...], Mapping[str, int], Raw | str | None, str], Entry | Drawn
 ] = _answer if _native is None else _native.answer
 ended: Callable[
-    [str, Call | None, str, Decision | None, str, Outcome, str, Mapping[str, int], int, Mapping[str, int], int],
+    [str, Call | None, str, Decision | None, str, Outcome, str, Mapping[str, int] | Marked, int, Mapping[str, int], int],
     Entry | Drawn,
 ] = _ended if _native is None else _native.end

@@ -34,9 +34,20 @@ cdef extern from *:
         return told->d_member->type == T_OBJECT_EX ? told->d_member->offset : -1;
     }
     #define FIELD(entry, offset) (*(PyObject **)((char *)(entry) + (offset)))
+
+    /* So many bytes more at the end of a bytearray, where it has room for them and nobody looks at it: the place of the first. */
+    static char *room(PyObject *buffer, Py_ssize_t size) {
+        PyByteArrayObject *b = (PyByteArrayObject *)buffer;
+        Py_ssize_t end = Py_SIZE(b);
+        if (b->ob_exports || b->ob_start - b->ob_bytes + end + size >= b->ob_alloc) return NULL;
+        Py_SET_SIZE(b, end + size);
+        b->ob_start[end + size] = 0;
+        return b->ob_start + end;
+    }
     """
     Py_ssize_t field_at(object cls, object field)
     PyObject* FIELD(PyObject* entry, Py_ssize_t offset)
+    char* room(PyObject* buffer, Py_ssize_t size)
 
 cdef extern from "Python.h":
     PyObject* Py_TYPE(PyObject* value)
@@ -48,12 +59,12 @@ cdef extern from "Python.h":
     Py_ssize_t PyTuple_GET_SIZE(PyObject* value)
     PyObject* PyTuple_GET_ITEM(PyObject* value, Py_ssize_t place)
     Py_ssize_t PyDict_Size(PyObject* value)
-    ctypedef struct PyByteArrayObject:
-        Py_ssize_t ob_alloc
+    void Py_SET_SIZE(object value, Py_ssize_t size)
 
 cdef enum:
     CRC = 19  # bytes of `,"crc":"XXXXXXXX"}` and the newline
     PAGE = 96 << 10  # a line that is longer is msgspec's
+    LEAST = 32 << 10  # bytes of a buffer that grows
     MOST_HEAD = 128  # bytes before an entry's own: number and time
     DEEPEST = 5
 
@@ -286,7 +297,7 @@ cdef int add_drawn(bytearray buffer, Drawn drawn, Py_ssize_t number, const char*
     cdef Py_ssize_t size, before = len(buffer)
     cdef unsigned int crc
     cdef char* into
-    if drawn.text is None or number < 0 or at_size > MOST_HEAD - 40:
+    if drawn.text is None or number <= 0 or not 0 < at_size <= MOST_HEAD - 40:
         raise ValueError("no line")
     memcpy(p, b'{"seq":', 7)
     p = put_number(p + 7, p + 28, number)
@@ -408,10 +419,14 @@ cdef char* more(bytearray buffer, Py_ssize_t size) except NULL:
     """Room for so many bytes at the end, by doubling: by an eighth, as bytearrays do, a line was copied eight times while a batch
     fills."""
     cdef Py_ssize_t end = len(buffer)
-    if (<PyByteArrayObject*> buffer).ob_alloc <= end + size:
-        PyByteArray_Resize(buffer, 2 * (end + size) - 2)
-    PyByteArray_Resize(buffer, end + size)
-    return PyByteArray_AS_STRING(buffer) + end
+    cdef char* into = room(<PyObject*> buffer, size)
+    if into is NULL:
+        PyByteArray_Resize(buffer, max(2 * (end + size), LEAST))
+        Py_SET_SIZE(buffer, end)  # what shrinks by more than half otherwise gives its memory back
+        into = room(<PyObject*> buffer, size)
+    if into is NULL:
+        raise BufferError("no room")
+    return into
 
 
 cdef void put_size(char* at, Py_ssize_t size) noexcept:

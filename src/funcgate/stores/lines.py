@@ -42,7 +42,7 @@ def _add_lines(buffer: bytearray, entries: Sequence[Entry | Drawn], seq: int, at
 
 
 def _add_mended(buffer: bytearray, entries: Sequence[Entry | Drawn], seq: int, at: str) -> int:
-    for number, entry in enumerate(map(whole, entries), seq + 1):
+    for number, entry in enumerate([*map(whole, entries)], seq + 1):
         entry.seq, entry.at = number, at
         buffer += crc_added(_mended_line(entry)[:-1])
     return seq + len(entries)

@@ -12,6 +12,7 @@ from funcgate.catalog.flat import OTHERS, flat, native, quick
 from funcgate.catalog.schemas import Definitions
 from funcgate.catalog.validate import Checks
 from funcgate.wire import strict_json
+from support.quick import examples
 
 needs_native = pytest.mark.skipif(native is None, reason="not built, or FUNCGATE_PURE is set")
 SCHEMA: dict[str, Any] = {
@@ -78,7 +79,7 @@ def same(body: bytes) -> bool:
 
 
 @needs_native
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(1500), deadline=None)
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=5), SPACING, st.booleans(), st.booleans())
 def test_what_it_takes_is_what_the_slow_way_takes(
     members: dict[str, Any], spacing: tuple[str, str], escaped: bool, good: bool
@@ -97,7 +98,7 @@ PIECES = [
 
 
 @needs_native
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(1500), deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=9).map(b"".join))
 @example(b'{"amount":5,"name":"abc","rate":1.5}')
 @example(b'{"amount":5,"name":"abc","amount":6}')

@@ -12,6 +12,7 @@ from funcgate.catalog.proto import ProtoSpec, load_proto
 from funcgate.catalog.proto.texts import bytes_of, shown
 from funcgate.core.refusal import Code, Refused
 from support.protos import FOLDER, WHERE, Eyes, catalog, descriptor_set, method, new, same
+from support.quick import examples
 
 
 @pytest.fixture(scope="module")
@@ -444,7 +445,7 @@ PIECES = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(PIECES, max_size=8).map(b"".join))
 @example(b"")
 @example(blob(71, num(1, -(1 << 35))))

@@ -18,6 +18,7 @@ from funcgate.catalog.proto.quick import args_reader, line_reader
 from funcgate.core.native import half
 from funcgate.core.refusal import Refused
 from support.protos import catalog, method, new
+from support.quick import examples
 
 pytestmark = pytest.mark.skipif(
     half("funcgate.catalog.proto._native") is None, reason="not built, or FUNCGATE_PURE is set"
@@ -230,7 +231,7 @@ def test_whatever_is_taken_means_the_same(type_: str, name: str, seed: int, dens
         same_line(gives, odd)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(seed=st.integers(0, 1 << 32))
 def test_plain_messages_are_taken(seed: int) -> None:
     """Or the compiled halves would be right and idle."""

@@ -15,6 +15,7 @@ from funcgate.core.secret import Secret
 from funcgate.credentials.kinds import lease_for
 from funcgate.credentials.spec import CredentialSpec
 from funcgate.credentials.spellings import MIN_CHARS, spellings
+from support.quick import examples
 
 HARD = "p/w+d=&<\"'>%\\ ü~é*"
 SECRETS = [
@@ -115,7 +116,7 @@ def test_base64_of_something_longer(lead: int, tail: int) -> None:
 
 
 @given(st.text(st.characters(min_codepoint=0x20, exclude_categories=["Cs", "Cc"]), min_size=8, max_size=40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_secret_any_echo(secret: str) -> None:
     needles = spellings(Secret(secret))
     for name, echo in ECHOES.items():

@@ -14,6 +14,7 @@ from funcgate.core.reply import Reply
 from funcgate.masking import RuleSpec, compile_rules
 from funcgate.masking.lines import are_lines, mask_lines
 from funcgate.masking.structured import mask_json
+from support.quick import examples
 
 PLAN = compile_rules(
     [RuleSpec(functions=["t.ruled"], detect="all", fields=["**.password"])],
@@ -69,7 +70,7 @@ LEAVES = st.sampled_from(VALUES)
 ROWS = st.lists(LEAVES, max_size=4) | st.dictionaries(st.sampled_from(["a", "b@example.com", "c"]), LEAVES, max_size=3)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.lists(ROWS, min_size=1, max_size=6), st.booleans())
 def test_rows_are_masked_as_each_would_be(rows: list[object], ended: bool) -> None:
     lines = [json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode() for row in rows]

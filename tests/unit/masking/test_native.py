@@ -18,6 +18,7 @@ from funcgate.masking.lines import are_lines
 from funcgate.masking.rules import Rules
 from funcgate.masking.scanner import Scanner
 from funcgate.masking.structured import check_json, mask_by_walk
+from support.quick import examples
 
 from .test_detectors import HITS, MISSES
 
@@ -60,7 +61,7 @@ def both(raw: bytes, chosen: Rules) -> bool:
     return True
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(VALUES, SPACING, st.sampled_from(RULES))
 def test_any_json_is_masked_alike(value: Any, spacing: tuple[str, str], chosen: Rules) -> None:
     both(json.dumps(value, separators=spacing, ensure_ascii=False).encode(), chosen)
@@ -79,7 +80,7 @@ ADDRESSES = st.lists(st.sampled_from(BITS), max_size=8).map("".join)
 EMAIL = Scanner([DETECTORS["email"]])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(ADDRESSES | st.builds("{}@{}.{}".format, ADDRESSES, ADDRESSES, ADDRESSES))
 @example("ada.b+c@x--y.example.org")
 @example("a@b.c")
@@ -93,7 +94,7 @@ def test_addresses_are_the_same_for_both(text: str) -> None:
     assert native.addresses(raw) == EMAIL.spans(raw, [0]), raw
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(st.from_regex(rb"(0604|81|82|9792|[0-9]?)[0-9]{8,18}", fullmatch=True))
 def test_cards_are_the_same_for_both(body: bytes) -> None:
     for digit in b"0123456789":
@@ -105,14 +106,14 @@ SSNS = st.from_regex(r"(000|666|9[0-9]{2}|[0-9]{3})[ -](00|[0-9]{2})[ -](0000|[0
 GROUPED = st.from_regex(r"[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{4}", fullmatch=True)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(st.lists(SSNS | GROUPED, min_size=1, max_size=4), st.sampled_from(RULES))
 def test_whole_strings_of_digits_are_judged_alike(texts: list[str], chosen: Rules) -> None:
     assert both(json.dumps(texts).encode(), chosen)
     both(json.dumps(dict.fromkeys(texts, 1)).encode(), chosen)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.data())
 def test_no_string_with_a_value_is_passed_over_for_lack_of_a_need(data: st.DataObject) -> None:
     """Each detector's gate made into texts, with neighbours: what the detector finds, the quick way does not miss."""
@@ -192,7 +193,7 @@ def test_plain_json_is_taken(raw: bytes) -> None:
     assert both(raw, RULES[0])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.sampled_from([
     b"{", b"}", b"[", b"]", b",", b":", b'"', b'"a"', b"1", b"-", b"0", b".", b"e", b"true", b"null", b"false", b" ", b"\n",
     b"\\", b"\xc3\xa9", b"\xff", b"a",
@@ -216,7 +217,7 @@ def test_a_cut_text_is_no_text(cut: int) -> None:
     assert not both(raw[:-cut], RULES[0]) or cut >= len(raw)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.lists(st.binary(min_size=7, max_size=40), min_size=1, max_size=6), st.binary(max_size=40), st.binary(max_size=40)
 )
@@ -262,7 +263,7 @@ LINES = st.lists(VALUES, min_size=1, max_size=5)
 BREAKS = st.lists(st.tuples(st.integers(0, 200), st.sampled_from([b"\n", b" ", b"\n\n", b"\x1e", b"\r"])), max_size=2)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(LINES, st.booleans(), BREAKS, st.sampled_from(RULES))
 @example([["ada@example.com"], {"a": "x"}, 4111], True, [], RULES[0])
 @example([[1, 2]], False, [(3, b"\n")], RULES[0])

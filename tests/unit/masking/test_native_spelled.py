@@ -22,6 +22,7 @@ from funcgate.masking.rules import Rules
 from funcgate.masking.spelling import View
 from funcgate.masking.structured import check_json, mask_by_walk, mask_json
 from funcgate.masking.tokens import Unreadable, decoded, encoded
+from support.quick import examples
 
 from .test_detectors import HITS, MISSES
 
@@ -173,7 +174,7 @@ def inner(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.recursive(leaves(), inner, max_leaves=12), st.sampled_from(RULES))
 @example('{"pass\\u0077ord":{"a":[1,"\\u0041"]},"x":{"y":"ada@example.com"}}', RULES[3])
 @example('{"items":[{"card":4111111111111111},{"card":[{}]}],"a":{"b":1,"c":[]}}', RULES[3])
@@ -182,7 +183,7 @@ def test_any_spelling_is_masked_alike(text: str, chosen: Rules) -> None:
     both(text.encode(), chosen)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(NUMBERS, st.sampled_from(RULES[:3]))
 @example("1e-4111111111111111", RULES[0])
 @example("1e4111111111111111", RULES[0])
@@ -299,7 +300,7 @@ BITS = [
 
 
 @compiled
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.lists(st.sampled_from(BITS), max_size=12).map("".join))
 @example("&#0000000064;&#010;&#0001;&#x0000041&#X041;&#99999")
 @example("\\u{0041}\\u{41}\\u{000041}\\u{00041\\u0041\\u007f\\x7f%7f%7F")
@@ -309,7 +310,7 @@ def test_spellings_are_undone_alike(text: str) -> None:
 
 
 @compiled
-@settings(max_examples=350, deadline=None)
+@settings(max_examples=examples(350), deadline=None)
 @given(
     st.lists(st.sampled_from([*BITS, '"', "\\ud83d", "\\ude00", "\\b", "\n", "\\f", "\\r"]), max_size=10).map("".join)
 )
@@ -324,7 +325,7 @@ def test_strings_say_the_same(text: str) -> None:
 
 
 @compiled
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(st.text())
 def test_texts_are_written_alike(text: str) -> None:
     raw = text.encode("utf-8", "replace")

@@ -10,6 +10,7 @@ from funcgate.masking.detector import Detector, Hit, Need
 from funcgate.masking.detectors import DETECTORS
 from funcgate.masking.scanner import ScanFailed, Scanner, merged
 from funcgate.masking.stretches import all_plain
+from support.quick import examples
 
 DIGITAL = [detector for detector in DETECTORS.values() if detector.digits]
 SCANNER = Scanner(DIGITAL)
@@ -28,7 +29,7 @@ def by_patterns(text: bytes) -> list[Hit]:
     return merged(sorted(hits)) if hits else []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join))
 @example("4111111111111111 4111 1111 1111 111100")
 @example("415-555-2671 ext 0604 0044 20 7946 0958")
@@ -62,7 +63,7 @@ MORE = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.sampled_from(MORE), max_size=8).map("".join))
 @example("1:2:3:4:5:6:77.2.3.4")
 def test_the_gates_never_hide_what_the_detectors_find(text: str) -> None:

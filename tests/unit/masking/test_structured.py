@@ -14,6 +14,7 @@ from funcgate.masking.fields import NO_FIELDS, Fields
 from funcgate.masking.rules import Rules
 from funcgate.masking.structured import check_json, mask_by_walk, mask_json
 from funcgate.masking.tokens import MAX_DEPTH, Unreadable
+from support.quick import examples
 
 ALL = Rules([(d, replacement("redact", d, b"k" * 32)) for d in DETECTORS.values()], NO_FIELDS)
 CARD = "[REDACTED:credit_card]"
@@ -172,7 +173,7 @@ DOCUMENTS = st.recursive(
 SEPARATORS = st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", " :\t")])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(DOCUMENTS, SEPARATORS, st.booleans())
 def test_splicing_gives_what_the_walk_gives(document: Any, separators: tuple[str, str], ascii_only: bool) -> None:
     raw = json.dumps(document, separators=separators, ensure_ascii=ascii_only).encode()

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from funcgate.policy.language.values import Failure, OverBudget
+from support.quick import examples
 
 Run = Callable[..., Any]
 SCHEMA = {
@@ -152,7 +153,7 @@ def ours(run: Run, text: str, args: dict[str, Any], schema: Any = None) -> Any:
         return None
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(text=grammar(), args=ARGS)
 def test_generated_expressions(run: Run, text: str, args: dict[str, Any]) -> None:
     if len(text) > 1_500:

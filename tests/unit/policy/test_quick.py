@@ -12,6 +12,7 @@ from funcgate.core.principal import Principal
 from funcgate.policy import PolicySet, PolicySpec, compile_policies
 from funcgate.policy.engine import native
 from funcgate.policy.spec import ApprovalSpec
+from support.quick import examples
 
 from .conftest import SCHEMA, _call, _principal
 
@@ -81,7 +82,7 @@ def quick_of(found: PolicySet, who: Principal) -> Any:
     return entry.quick.get(entry.selectors & who.selectors)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(POLICIES, st.lists(ARGS, min_size=1, max_size=6))
 def test_what_is_decided_is_the_same(chosen: list[tuple[Any, str | None]], many: list[dict[str, Any]]) -> None:
     found = policies(chosen)

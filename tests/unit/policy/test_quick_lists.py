@@ -13,6 +13,7 @@ from funcgate.policy import PolicySet, PolicySpec, compile_policies
 from funcgate.policy.engine import native
 from funcgate.policy.language.plain import MOST_ITEMS, MOST_TEXT
 from funcgate.policy.spec import ApprovalSpec
+from support.quick import examples
 
 from .conftest import _call
 
@@ -165,7 +166,7 @@ def quick_of(found: PolicySet) -> Any:
     return found._entries[NAME].quick.get(frozenset({"*"}))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(POLICIES, BUDGETS, st.lists(st.tuples(ARGS, GAPS), min_size=1, max_size=6))
 def test_what_is_decided_is_the_same(
     chosen: list[tuple[Any, str]], budget: int, many: list[tuple[Any, set[str]]]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from funcgate.catalog.sql import own_text
 from funcgate.core.budget import Accounts
 from funcgate.core.native import half
 from funcgate.core.principal import Principal
@@ -26,6 +27,7 @@ from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Malformed, frame
 from support.dbnoise import TABLE
 from support.lied import PLACE, Lied, deaf
+from support.quick import examples
 
 native: Any = half("funcgate.protocols.postgres._drive")
 if native is None:
@@ -125,7 +127,7 @@ def begun(session: Session, *, compiled: bool) -> Any:
     )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(SQL, RUNS, KNOWN, st.sampled_from([(), (25,), (23, 17)]), CHANGES)
 def test_both_begin_the_same(
     sql: str, run: bytes, columns: tuple[Column, ...] | None, types: tuple[int, ...], changes: set[str]
@@ -139,7 +141,7 @@ def test_both_begin_the_same(
     assert one == other
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(SQL, RUNS, st.sampled_from([(), (25,), (23, 17)]), CHANGES, st.booleans())
 def test_both_judge_the_same(sql: str, run: bytes, types: tuple[int, ...], changes: set[str], simple: bool) -> None:
     """What is judged, and what its digest is over; whatever changes between the beginning and then."""
@@ -208,6 +210,11 @@ def test_values_are_told_as_python_has_them(
 )
 def test_texts_are_told_as_python_has_them(text: str) -> None:
     assert native.told(text, (), (), ()) in (None, f"{text!r}, (), ())".encode())
+
+
+@given(st.text(st.sampled_from(" \t\n\r\f\v;ab\x00\x1cé\u2003"), max_size=12))
+def test_the_own_text_is_the_same(sql: str) -> None:
+    assert native.owned(sql) == own_text(sql)
 
 
 def test_plain_values_are_told_at_once() -> None:

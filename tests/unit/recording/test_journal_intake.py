@@ -18,6 +18,7 @@ from funcgate.core.turn import TURN
 from funcgate.stores.journal_files.batch import Batch
 from funcgate.stores.journal_files.clock import Clock
 from funcgate.stores.journal_files.intake import Intake
+from support.quick import examples
 
 native = half("funcgate.stores.journal_files._intake")
 pytestmark = pytest.mark.skipif(native is None, reason="not built, or FUNCGATE_PURE is set")
@@ -113,7 +114,7 @@ def play(intake_of: Callable[..., Any], batch_of: Callable[..., Any], steps: Any
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(STEPS, st.booleans())
 def test_the_same_whatever_comes_in(steps: Any, relaxed: bool) -> None:
     assert play(native.Intake, native.Batch, steps, relaxed) == play(Intake, Batch, steps, relaxed)

@@ -17,6 +17,7 @@ from funcgate.core.refusal import Code
 from funcgate.core.reply import Outcome, Reply
 from funcgate.recording import entries, tape
 from funcgate.recording.contents import contents
+from support.quick import examples
 
 pytestmark = pytest.mark.skipif(half("funcgate.recording._native") is None, reason="not built, or FUNCGATE_PURE is set")
 MADE = make_principal("corp", "ada", frozenset({"b", "a"}), {}, "t", 0.0, "eve", "bot")
@@ -86,13 +87,13 @@ NAMES = st.sampled_from([
 ]) | st.binary(max_size=16)  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.tuples(NAMES, st.binary(max_size=9)), max_size=5))
 def test_the_same_fields(pairs: list[tuple[bytes, bytes]]) -> None:
     assert tape.fields_of(pairs) == tape.fields_of(tuple(pairs)) == tape._fields_of(pairs)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=40) | st.text("az\n\r\x80", max_size=40).map(str.encode))
 def test_one_line_is_ascii_without_a_break(body: bytes) -> None:
     plain = bool(body) and body.isascii() and b"\n" not in body and b"\r" not in body

@@ -15,6 +15,7 @@ from funcgate.core.refusal import Refused
 from funcgate.core.reply import Reply
 from funcgate.masking.masker import Masked
 from funcgate.recording import tape
+from support.quick import examples
 
 native: Any = half("funcgate.recording._native")
 pytestmark = pytest.mark.skipif(native is None, reason="not built, or FUNCGATE_PURE is set")
@@ -39,7 +40,7 @@ VALUES: Any = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.dictionaries(TEXTS, VALUES, max_size=5))
 def test_the_same_arguments(args: dict[str, Any]) -> None:
     assert native.encode_args(args) == tape.encode_args(args)

@@ -17,6 +17,7 @@ from funcgate.core.native import half
 from funcgate.core.refusal import Code
 from funcgate.core.reply import Outcome
 from funcgate.stores import lines
+from support.quick import examples
 
 pytestmark = pytest.mark.skipif(half("funcgate.stores._native") is None, reason="not built, or FUNCGATE_PURE is set")
 AT = "2026-11-21T09:30:00.123456Z"
@@ -51,7 +52,7 @@ def written(entries: Any, before: bytes, pure: bool) -> tuple[int, bytes]:
     return (lines._add_lines if pure else lines.add_lines)(buffer, entries, 41, AT), bytes(buffer)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(ENTRIES, st.sampled_from([b"", b"{}\n", b"x" * 5000 + b"\n"]))
 def test_the_same_lines(entries: list[Entry], before: bytes) -> None:
     pure = written(entries, before, True)
@@ -94,7 +95,7 @@ WHOLE = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(st.lists(WHOLE, min_size=1, max_size=3))
 def test_the_same_lines_of_all_members(entries: list[Entry]) -> None:
     assert written(entries, b"", False) == written(entries, b"", True)

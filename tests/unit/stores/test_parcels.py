@@ -17,6 +17,7 @@ from funcgate.core.native import half
 from funcgate.core.reply import Outcome
 from funcgate.stores import lines, parcels
 from funcgate.stores.parcels import GROUP, HEAD, SIZE, Forged, Group, Head
+from support.quick import examples
 
 native = half("funcgate.stores._parcels")
 MARK = "ABCDEFGH"
@@ -256,7 +257,7 @@ def rewritten(draw: st.DrawFn) -> bytes:
     return parcel(bytes(line), body())
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(1500), deadline=None)
 @given(mutated() | rewritten() | st.binary(max_size=60), st.sampled_from([MARK, ""]))
 def test_nothing_that_is_taken_forges(payload: bytes, mark: str) -> None:
     assert_sound(both(payload, mark), mark)
@@ -269,7 +270,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(JSON, st.text(max_size=30), st.integers(0, 1 << 62), st.booleans(), st.sampled_from(sorted(parcels.KINDS)))
 def test_all_that_a_worker_of_ours_sends_comes_back(args: Any, text: str, status: int, ascii_: bool, kind: str) -> None:
     encoded = json.dumps(args, ensure_ascii=ascii_).encode("utf-8", "backslashreplace")
@@ -291,7 +292,7 @@ def test_all_that_a_worker_of_ours_sends_comes_back(args: Any, text: str, status
     assert msgspec.json.encode(again) == msgspec.json.encode(entry)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.builds(Entry, kind=st.sampled_from(Kind), call=st.text(max_size=4), detail=st.text(max_size=9),
                           args=st.none() | st.sampled_from([Raw(b"{}"), Raw(b"{\n}"), Raw(b"\xff\n"), Raw(b"x" * 99_000)]),
                           status=st.integers(0, 1 << 70))))  # fmt: skip

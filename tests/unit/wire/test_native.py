@@ -12,6 +12,7 @@ from funcgate.wire import request_target, strict_json
 from funcgate.wire.compiled import writing as native_writing
 from funcgate.wire.http1 import requests, responses, writing
 from funcgate.wire.http1.fields import NOT_RETURNED, ROLES
+from support.quick import examples
 
 native: Any = half("funcgate.wire._native")
 pytestmark = pytest.mark.skipif(native is None, reason="not built, or FUNCGATE_PURE is set")
@@ -34,7 +35,7 @@ TEXTS = st.sampled_from([b"", b" ", b"\t a \t", b"a b", b"close", b"chunked", b"
 PAIRS = st.lists(st.tuples(NAMES, TEXTS), max_size=8)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(PAIRS)
 def test_fields_of_requests_are_sorted_alike(raw: list[tuple[bytes, bytes]]) -> None:
     results = []
@@ -45,7 +46,7 @@ def test_fields_of_requests_are_sorted_alike(raw: list[tuple[bytes, bytes]]) -> 
     assert results[0] == results[1]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(PAIRS)
 def test_fields_of_answers_are_sorted_alike(raw: list[tuple[bytes, bytes]]) -> None:
     results = []
@@ -57,7 +58,7 @@ def test_fields_of_answers_are_sorted_alike(raw: list[tuple[bytes, bytes]]) -> N
     assert results[0] == results[1]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(PAIRS)
 def test_lines_are_written_alike(fields: list[tuple[bytes, bytes]]) -> None:
     assert native.fields_block(fields) == writing.pure_fields_block(fields)
@@ -68,7 +69,7 @@ INTEGERS = st.sampled_from([sign * (1 << 63) + off for sign in (1, -1) for off i
 ITEMS = st.text(max_size=3) | INTEGERS | st.booleans() | st.none() | st.floats() | st.just({})
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(
     st.dictionaries(st.text(max_size=2), ITEMS | st.lists(ITEMS | st.lists(ITEMS, max_size=1), max_size=3), max_size=4)
 )
@@ -100,7 +101,7 @@ CALL_IDS = st.text("0123456789ABCDEFGHJKMNPQRSTVWXYZ", max_size=30)
 TIMES = st.floats(0, 4e9) | st.sampled_from([0.0, 1e-7, 0.001, 0.0099999, 1.0])
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.integers(200, 599), PAIRS, CALL_IDS, TIMES, st.binary(max_size=40))
 def test_answers_are_written_alike(
     status: int, fields: list[tuple[bytes, bytes]], call_id: str, spent_s: float, body: bytes
@@ -117,7 +118,7 @@ SENT = st.lists(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(
     st.sampled_from([b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE"]), PATHS, PATHS, SENT, st.sampled_from(SECRETS),
     CALL_IDS, st.sampled_from([b"", b"00-x-y-01"]), st.binary(max_size=20),
@@ -167,7 +168,7 @@ PIECES = st.lists(
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(PIECES)
 def test_targets_are_read_alike(pieces: list[str]) -> None:
     for raw in ("".join(pieces).encode(), ("/" + "".join(pieces)).encode(), ("/a?" + "".join(pieces)).encode()):

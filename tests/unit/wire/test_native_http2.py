@@ -41,6 +41,7 @@ from support.h2frames import (
     update,
 )
 from support.h2frames import settings as set_to
+from support.quick import examples
 
 pytestmark = pytest.mark.skipif(
     half("funcgate.wire.http2._native") is None, reason="not built, or FUNCGATE_PURE is set"
@@ -279,7 +280,7 @@ LISTS = st.lists(st.lists(st.tuples(NAMES, VALUES), max_size=8), max_size=8)
 SIZES = st.lists(st.sampled_from([0, 40, 100, 4096, 70_000]), max_size=8)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(LISTS, SIZES, st.sampled_from([frozenset(), frozenset({b"x-own", b"te"})]))
 def test_fields_are_packed_alike(lists: list[Fields], sizes: list[int], secret: frozenset[bytes]) -> None:
     packers = CompiledPacker(), PURE.packing.Packer()
@@ -360,7 +361,7 @@ STARTS = st.sampled_from([*HEADS, *ANSWERS, []])
 MORE = st.lists(st.sampled_from(ODD) | st.tuples(st.binary(max_size=5), st.binary(max_size=5)), max_size=3)
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=examples(2000), deadline=None)
 @given(STARTS, MORE, PLACES)
 def test_what_passes_as_plain_passes_the_rules(start: Fields, more: Fields, place: int) -> None:
     fields = [*start, *more]

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from funcgate.core.call import Shared
 from funcgate.core.function import Function
+from funcgate.core.native import half
 from funcgate.core.problem import Problem, Unusable
 
 from .analyse import Analysis
@@ -21,6 +22,7 @@ from .tree import parse, refused
 from .verbs import FUNCTIONS
 
 Where = tuple[str | int, ...]
+native = half("funcgate.catalog.sql._native")
 _KEPT, _KEPT_LENGTH = 512 << 10, 8 << 10  # letters of all texts whose statements are kept, and of one
 _KEPT_TEMPLATES = 1000
 _LIST = {"type": "array", "items": {"type": "string"}}
@@ -67,6 +69,9 @@ class SqlCatalog:
         self._letters = 0
         self._known: OrderedDict[str, tuple[Statement, ...]] = OrderedDict()
         self._templates: OrderedDict[str, tuple[Statement, ...] | None] = OrderedDict()  # None: is none
+        if native is not None:
+            templates = None if self._named else self._templates
+            self.recall = native.Recall(self._known, templates, _KEPT_LENGTH).of  # type: ignore[method-assign]
 
     def analyse(self, sql: str) -> tuple[Statement, ...]:
         """The statements of one text, in order; none for an empty one. Texts that differ in nothing but numbers may give the very

@@ -17,11 +17,13 @@ cdef extern from "Python.h":
         PYGEN_ERROR
         PYGEN_NEXT
     PySendResult PyIter_Send(object coroutine, object given, PyObject **result) except? PYGEN_ERROR
+    str PyUnicode_Substring(object text, Py_ssize_t start, Py_ssize_t end)
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.string cimport memcmp, memcpy
+from cpython.unicode cimport PyUnicode_DecodeASCII, PyUnicode_DecodeUTF8
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 import msgspec
 
@@ -31,9 +33,6 @@ from funcgate.core.digest import Begun as _Begun
 from funcgate.core.ids import new_id as _new_id
 from funcgate.core.ports import CallerGone as _CallerGone
 from funcgate.core.reply import Reply as _Reply
-from funcgate.wire.postgres._native import answer as _answer
-from funcgate.wire.postgres._native import query as _query
-from funcgate.wire.postgres._native import run as _run
 from funcgate.wire.postgres.frames import Malformed as _Malformed
 from funcgate.wire.postgres.values import SPELLED as _SPELLED
 
@@ -65,6 +64,7 @@ cdef class Quick
 cdef class Drive
 
 include "../../core/_shape.pxi"
+include "../../wire/postgres/_messages.pxi"
 include "_stream.pxi"
 
 
@@ -347,6 +347,8 @@ cdef object _Ended, _slow, _EMPTY, _MEDIA, _TAGS, _encode, _lost, _Portal, _Bind
 cdef object _new_tuple = tuple.__new__
 cdef bytes _DESCRIBE
 cdef Py_ssize_t _WHOLE = 0
+cdef Shape PREPARED = None
+cdef Py_ssize_t P_PLAN = 0, P_TYPES = 0, P_SQL = 0, P_COLUMNS = 0
 
 
 def ended_is(ended):
@@ -361,7 +363,9 @@ def plain_is(slow, plain, empty, media, tags, encode, whole, lost):
     _slow, _Plain, _EMPTY, _MEDIA, _TAGS, _encode, _WHOLE, _lost = slow, plain, empty, media, tags, encode, whole, lost
 
 
-def runs_are(portal, bind, formatted, bytes describe not None):
-    """What runs.py has: the classes of portals and Binds, `formats.formatted`, and what asks for the unnamed portal's columns."""
-    global _Portal, _Bind, _formatted, _DESCRIBE
-    _Portal, _Bind, _formatted, _DESCRIBE = portal, bind, formatted, describe
+def runs_are(portal, prepared, bind, formatted, bytes describe not None):
+    """What runs.py has: the classes of portals, prepared statements and Binds, `formats.formatted`, and what asks for the unnamed
+    portal's columns."""
+    global _Portal, _Bind, _formatted, _DESCRIBE, PREPARED, P_PLAN, P_TYPES, P_SQL, P_COLUMNS
+    _Portal, _Bind, _formatted, _DESCRIBE, PREPARED = portal, bind, formatted, describe, Shape(prepared)
+    P_PLAN, P_TYPES, P_SQL, P_COLUMNS = [PREPARED.places[name] for name in ("plan", "types", "sql", "columns")]

@@ -109,6 +109,7 @@ cdef class Way:
     cdef public Py_ssize_t _hidden
     cdef public double _until
     cdef public bint passed
+    cdef bint _idle  # the database was, behind what came
     cdef object _portal
     cdef object _name
     cdef object _columns
@@ -185,7 +186,7 @@ cdef class Way:
                 rest = f"{(self._formats, self._values, self._results)!r})".encode()
         args, own = plan._args.copy(), {}
         if plan._template:
-            args["sql"] = own["sql"] = _own_text(self._sql)
+            args["sql"] = own["sql"] = _own(self._sql)
         args["parameters"] = own["parameters"] = values
         named = session._named
         session_name = named[1] if named is not None and named[0] is principal else session.session_of(principal)
@@ -243,25 +244,29 @@ cdef class Way:
         cdef bytes data = channel.all_of(_WHOLE)
         cdef Standing session = self.session
         cdef Plan plan = self._plan
-        cdef Py_ssize_t rows
+        cdef Found found
         cdef char kind
-        found = None
+        cdef bytes lines = None
+        cdef object shape = _EMPTY
         if data:
             try:
-                shape = self._shape() if self._asked == "2" else _EMPTY
-                found = _answer(data, self._asked, shape, plan._known, _TAGS, _encode)
+                if self._asked == "2":
+                    shape = self._shape()
+                lines = answered(data, self._asked, shape, plan._known, _TAGS, _encode, plan._memo, &found)
             except ValueError:  # a text that is none: taken message by message it says what is wrong with it
                 pass
-        if found is None:
+        if lines is None:
             return False
         channel.drop(PyBytes_GET_SIZE(data))
         kind = PyBytes_AS_STRING(data)[PyBytes_GET_SIZE(data) - 1]
+        self._idle = kind == c"I"
         upstream.state = b"I" if kind == c"I" else b"T" if kind == c"T" else b"E"  # no other one is plain
         session.awaiting_ready = session.dirty = False
-        self._lines, rows, self.shape, self._hidden = <tuple> found
+        self._lines, self._hidden = lines, found.hidden
+        self.shape = plan._memo.shape if found.described else shape
         self._came = data
-        if len(<bytes> self._lines) > plan._max_response or rows > plan._max_rows:
-            self._spend(rows, len(self._lines))
+        if PyBytes_GET_SIZE(lines) > plan._max_response or found.rows > plan._max_rows:
+            self._spend(found.rows, PyBytes_GET_SIZE(lines))
         return True
 
     def deliver(self, reply):

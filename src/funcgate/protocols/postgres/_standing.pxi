@@ -9,6 +9,15 @@ cdef class Knowledge:
     cdef public double until
 
 
+cdef class Sites:
+    """See exchange.py."""
+
+    cdef public object site
+    cdef public object limits
+    cdef public object accounts
+    cdef public bint draining
+
+
 cdef class Standing:
     cdef public object client
     cdef public Stream caller
@@ -18,7 +27,8 @@ cdef class Standing:
     cdef public object target
     cdef public object role
     cdef public object gateway
-    cdef public object sites
+    cdef object _sites
+    cdef Sites _here  # the same, if it is one of these
     cdef public Knowledge origins
     cdef public object extended
     cdef public object handles
@@ -29,6 +39,20 @@ cdef class Standing:
     cdef public bint awaiting_ready
     cdef public bint unsynced
     cdef public bint dirty
+
+    @property
+    def sites(self):
+        return self._sites
+
+    @sites.setter
+    def sites(self, sites):
+        self._sites, self._here = sites, sites if isinstance(sites, Sites) else None
+
+    cdef object site_now(self):
+        return self._sites.site if self._here is None else self._here.site
+
+    cdef bint is_draining(self) except -1:
+        return self._sites.draining if self._here is None else self._here.draining
 
 
 cdef class Plan:
@@ -49,6 +73,7 @@ cdef class Plan:
     cdef object _begun  # a digest's beginning
     cdef dict _args
     cdef dict _known
+    cdef Memo _memo
     cdef bint _template  # the text is the call's own
     cdef bint _roles
     cdef bint _budgets
@@ -68,7 +93,7 @@ cdef class Plan:
         self._name, self._kind, self._begun = target.name, statement.function, _Begun(head.encode())
         self._template = statement.template
         self._args = {**shared.args, "sql": None, "parameters": None} if self._template else {**shared.args, "parameters": None}
-        self._known = hiding.known
+        self._known, self._memo = hiding.known, Memo.__new__(Memo)
         self._roles, self._budgets, self._rules = target.roles is not None, bool(target.budgets), bool(hiding.rules)
         self._tables = bool(statement.read_names or statement.written_names)
         self._parameters = statement.parameters
@@ -81,7 +106,7 @@ cdef class Plan:
 
     cdef bint holds_now(self, Standing session) except -1:
         return (
-            self.version == session.origins.version and self.site is session.sites.site
+            self.version == session.origins.version and self.site is session.site_now()
             and monotonic_s() < session.origins.until
         )
 
@@ -114,21 +139,54 @@ cdef Py_ssize_t _codes(char* into, Py_ssize_t at, tuple codes) except -1:
     return at + 1
 
 
+cdef extern from *:
+    """
+    #include <stdint.h>
+
+    /* Copies bytes; 0 if `repr` has one of them otherwise: not printable ASCII, a quote, a backslash. */
+    static int copy_plainly(char *to, const char *from, Py_ssize_t size) {
+        const uint64_t ones = 0x0101010101010101u;
+        uint64_t odd = 0, x;
+        Py_ssize_t at = 0;
+        for (; at + 8 <= size; at += 8) {
+            memcpy(&x, from + at, 8);
+            memcpy(to + at, &x, 8);
+            odd |= x | (x - 0x20 * ones) | ((x ^ 0x27 * ones) - ones) | ((x ^ 0x5c * ones) - ones) | ((x ^ 0x7f * ones) - ones);
+        }
+        for (; at < size; at++) {
+            unsigned char byte = (unsigned char)from[at];
+            to[at] = from[at];
+            if (byte < 0x20 || byte > 0x7e || byte == 0x27 || byte == 0x5c) return 0;
+        }
+        return !(odd & 0x80 * ones);
+    }
+    """
+    bint copy_plainly(char* to, const char* data, Py_ssize_t size)
+
+
 cdef Py_ssize_t _quoted(char* into, Py_ssize_t at, const char* text, Py_ssize_t size) noexcept:
     """Between quotes, as `repr` has it; where that ends, 0 for a text that it has otherwise, or that there is no room for."""
-    cdef Py_ssize_t place
-    cdef unsigned char byte
-    if at + size + 2 > MOST_TOLD:
+    if at + size + 2 > MOST_TOLD or not copy_plainly(into + at + 1, text, size):
         return 0
-    into[at] = c"'"
-    at += 1
-    for place in range(size):
-        byte = text[place]
-        if byte < 0x20 or byte > 0x7E or byte == c"'" or byte == c"\\":
-            return 0
-        into[at + place] = byte
-    into[at + size] = c"'"
-    return at + size + 1
+    into[at] = into[at + 1 + size] = c"'"
+    return at + size + 2
+
+
+cdef str _own(str sql):
+    """`template.own_text`, of a template's."""
+    cdef Py_ssize_t size, at = 0
+    cdef const char* raw
+    if not sql.isascii():
+        return _own_text(sql)
+    raw = PyUnicode_AsUTF8AndSize(sql, &size)
+    while at < size and memchr(AROUND, raw[at], 7):
+        at += 1
+    while size > at and memchr(AROUND, raw[size - 1], 7):
+        size -= 1
+    return PyUnicode_Substring(sql, at, size)
+
+
+cdef const char* AROUND = b" \t\r\n\f\v;"
 
 
 cdef bytes _told_values(tuple formats, tuple values, tuple results):
@@ -186,3 +244,8 @@ cdef bytes _told_text(str sql):
 def told(sql, formats, values, results):
     """For tests: what `_told_values` gives, that of `_told_text` with a text."""
     return _told_values(formats, values, results) if sql is None else _told_text(sql)
+
+
+def owned(str sql not None):
+    """For tests: `_own`."""
+    return _own(sql)

@@ -19,7 +19,6 @@ from funcgate.stores.lines import adding
 
 from .intake import ENOUGH
 
-cdef Py_ssize_t _ENOUGH = ENOUGH
 cdef object _TURN = TURN
 cdef Lines _adding = adding
 if _adding is None:
@@ -87,6 +86,7 @@ cdef class Intake:
     cdef public bint takes_notes
     cdef public bint armed
     cdef public bint lingering
+    cdef public Py_ssize_t enough
     cdef public Py_ssize_t seq
     cdef public Py_ssize_t depth
     cdef public Py_ssize_t flying_bytes
@@ -103,6 +103,7 @@ cdef class Intake:
         self._systems_clock = clock.now is time.time
         self._last = -1.0
         self._second = -1
+        self.enough = ENOUGH
         self.open = set()
         self.next = Batch(1)
 
@@ -164,7 +165,7 @@ cdef class Intake:
         batch.appended.append(entries)
         waiter = Durable(self._loop)
         batch.waiters.append(waiter)
-        if self.flying is None and (not self.lingering or PyList_GET_SIZE(batch.waiters) == _ENOUGH):
+        if self.flying is None and (not self.lingering or PyList_GET_SIZE(batch.waiters) >= self.enough):
             self._journal.gather()
         return waiter
 

@@ -44,12 +44,13 @@ class Intake:
     """`append` and `note` are those of `core.ports.Journal`, once `loop` was called.
 
     `depth` entries wait for the disk, `flying_bytes` of them are in the batch that the writer has, `flying`. `next` is filled.
-    `armed` says that a timer will hand it over, `lingering` that company is waited for.
+    `armed` says that a timer will hand it over, `lingering` that company is waited for,
+    until `enough` wait.
     """
 
     __slots__ = (
-        "_clock", "_create_future", "_journal", "_max_queue", "_max_queue_bytes", "_relaxed", "armed", "depth", "flying",
-        "flying_bytes", "healthy", "lingering", "next", "open", "seq", "takes_notes",
+        "_clock", "_create_future", "_journal", "_max_queue", "_max_queue_bytes", "_relaxed", "armed", "depth", "enough",
+        "flying", "flying_bytes", "healthy", "lingering", "next", "open", "seq", "takes_notes",
     )  # fmt: skip
 
     def __init__(self, journal: Decides, clock: Clock, relaxed: bool, max_queue: int, max_queue_bytes: int) -> None:
@@ -62,6 +63,7 @@ class Intake:
         self.takes_notes = False
         self.armed = False
         self.lingering = False
+        self.enough = ENOUGH
         self.seq = 0
         self.depth = 0
         self.open: set[str] = set()
@@ -91,7 +93,7 @@ class Intake:
         batch.appended.append(entries)
         waiter = self._create_future()  # its own: cancelling one caller must not cancel another
         batch.waiters.append(waiter)
-        if self.flying is None and (not self.lingering or len(batch.waiters) == ENOUGH):
+        if self.flying is None and (not self.lingering or len(batch.waiters) >= self.enough):
             self._journal.gather()
         return waiter
 

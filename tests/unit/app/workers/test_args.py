@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from funcgate.app.workers.args import pack, unpack
 from funcgate.approval.canonical import key_of
 from support.approvals import call
+from support.quick import examples
 
 TEXT = st.text(max_size=8)
 LEAVES = (
@@ -57,7 +58,7 @@ def key(args: dict[str, Any]) -> str:
         return ""
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(ARGS)
 @example({"": {"": [(), [], {}, [[]], ((),)]}})
 @example({"a": [True, 1, 1.0, "1", b"1"], "b": [False], "c": (False,), "d": [[True]]})
@@ -69,7 +70,7 @@ def test_what_crosses_is_what_was_judged(args: dict[str, Any]) -> None:
     assert list(args) == list(crossed)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(ARGS, ARGS)
 def test_what_is_two_is_two_on_the_other_side(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert (pack(one) == pack(other)) == same(one, other) or any("nan" in repr(each) for each in (one, other))
@@ -127,7 +128,7 @@ def test_what_no_worker_of_ours_packs_is_not_taken(packed: bytes) -> None:
         unpack(packed)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(
     st.binary(max_size=64)
     | ARGS.map(pack).flatmap(lambda made: st.binary(max_size=4).map(lambda more: made[1:] + more))

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from funcgate.core.entry import Entry, Kind, Sealed, Who
 from funcgate.recording.contents import Contents, ContentStore, KeyStore, Opener, WrongKey
 from funcgate.stores.memory import MemoryJournal
+from support.quick import examples
 
 Make = Callable[..., Entry]
 INLINE = 60
@@ -48,7 +49,7 @@ def shown(entry: Entry) -> dict[str, Any]:
     return fields
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(entries=st.lists(entries_made, min_size=1, max_size=4), key=st.none() | st.just(KEY))
 def test_what_goes_in_comes_out(
     tmp_path_factory: pytest.TempPathFactory, entries: list[Entry], key: bytes | None

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from funcgate.core.native import half
 from funcgate.wire.postgres.copytext import TEXT, Field, Layout, Rows, fields_of, layout_of, rows_of, with_fields
 from funcgate.wire.postgres.frames import frame
+from support.quick import examples
 
 native: Any = half("funcgate.wire.postgres._copying")
 compiled = pytest.mark.skipif(native is None, reason="not built, or FUNCGATE_PURE is set")
@@ -149,7 +150,7 @@ def lines_of(data: bytes, layout: Layout, columns: int) -> tuple[bytes, int] | N
 
 @compiled
 @of_each_layout
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(st.tuples(FIELDS, NOISE), max_size=3), st.sampled_from([-1, -1, 0, 1, 2]))
 def test_rows_become_the_same_lines(layout: Layout, given_rows: list[tuple[list[Field], bytes]], columns: int) -> None:
     data = b""

@@ -18,6 +18,7 @@ from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Malformed, frame
 from funcgate.wire.postgres.frontend import read_query, read_run
+from support.quick import examples
 
 native: Any = half("funcgate.wire.postgres._native")
 pytestmark = pytest.mark.skipif(native is None, reason="not built, or FUNCGATE_PURE is set")
@@ -87,7 +88,7 @@ def rows_of(columns: Sequence[Column], values: Sequence[bytes | None], count: in
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(COLUMNS, st.lists(VALUES, max_size=6), st.integers(0, 4), FLIPS)
 def test_rows_become_the_same_lines(
     columns: list[Column], values: list[bytes | None], count: int, flips: Flips
@@ -115,7 +116,7 @@ def hiding() -> Hiding:
 ASKED = {"": (), "2": ("2",), "2T": ("2", "T"), "2-": ("2", "-T")}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(
     st.sampled_from([*ASKED]), COLUMNS, st.lists(VALUES, min_size=1, max_size=6), st.integers(0, 3),
     st.sampled_from(TAG_NAMES), st.sampled_from([b"I", b"T", b"E", b"?"]), st.booleans(), FLIPS,
@@ -176,7 +177,7 @@ def test_a_plain_answer_is_read() -> None:
 QUERIES = [b"Q" + struct.pack("!I", len(text) + 5) + text + b"\0" for text in (b"", b"SELECT 1", "SELECT 'ä'".encode())]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sampled_from(QUERIES), st.binary(max_size=3), st.integers(0, 3), FLIPS)
 def test_queries_are_read_alike(raw: bytes, rest: bytes, at: int, flips: Flips) -> None:
     raw = flipped(raw, flips)
@@ -212,7 +213,7 @@ def bind(name: bytes, formats: Sequence[int], values: Sequence[bytes | None], re
     return frame(b"B", b"".join([*parts, struct.pack(f"!H{len(results)}H", len(results), *results)]))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(
     st.sampled_from([b"", b"P_0", "ä".encode(), b"x" * 70]), st.lists(st.integers(0, 2), max_size=3),
     st.lists(VALUES, max_size=3), st.lists(st.integers(0, 1), max_size=2), st.booleans(), st.integers(0, 3), FLIPS,

@@ -1,10 +1,13 @@
-"""The console's pages, put together as the configuration says."""
+"""The operators' console as the configuration says: where it listens, and its pages. Workers do without all of it."""
 
+import socket
 from collections.abc import Callable
 
 from litestar import Router
 
 from funcgate.config.console import SignInSettings
+from funcgate.config.settings import Address
+from funcgate.console import bind
 from funcgate.console.access import Access
 from funcgate.console.pages.routes import pages
 from funcgate.console.pages.sign_in import Door
@@ -15,6 +18,15 @@ from funcgate.identity import Issuers
 from funcgate.identity.code_flow import Client, CodeFlow
 
 from .approving import Approving
+from .building import StartFailed
+
+
+def bound(address: Address) -> socket.socket:
+    """A socket for the console. Raises `StartFailed`."""
+    try:
+        return bind(*address)
+    except OSError as error:
+        raise StartFailed(f"listen.console: {address}: {error.strerror or error}") from None
 
 
 def pages_of(
