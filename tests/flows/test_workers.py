@@ -67,6 +67,36 @@ def test_a_load_is_one_record(make_gate: Make, token: str, journal: dict[str, st
     assert not load.refused
 
 
+def test_a_worker_has_no_secret_in_its_environment(
+    make_gate: Make, target: Target, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the target's, which it is told of over its link; and nowhere those that carry no call. Also after a reload that names
+    another one."""
+    for name in ("HOOK_KEY", "OTHER_KEY", "FUNCGATE_TOKEN"):
+        monkeypatch.setenv(name, f"canary-of-24-bytes-{name}")
+    people = [{"id": "a", "issuer": "corp", "subject": "alice"}]
+    hook = {"name": "ops", "type": "webhook", "url": "http://127.0.0.1:1/", "secret": "env:HOOK_KEY", "people": people}
+    gate = make_gate(listen=several(2), channels=[hook]).start()
+    lines = one_each(gate, token)
+    assert [line.call()[0] for line in lines] == [200, 200]
+    for pid in gate.workers():
+        environ = Path(f"/proc/{pid}/environ").read_bytes()
+        assert b"PATH=" in environ
+        assert CANARY.encode() not in environ
+        assert b"canary-of-24-bytes" not in environ
+    gate.file.write_text(gate.file.read_text().replace("env:SHOP_KEY", "env:OTHER_KEY"))
+    until(
+        lambda: (
+            lines[0].call()[0] == 200
+            and target.ledger[-1].header("authorization") == "Bearer canary-of-24-bytes-OTHER_KEY"
+        )
+    )
+    assert lines[1].call()[0] == 200
+    assert target.ledger[-1].header("authorization") == "Bearer canary-of-24-bytes-OTHER_KEY"
+    assert gate.stop() == 0
+    assert_one_record(gate)
+
+
 def test_what_was_asked_at_one_worker_runs_at_another_once(
     make_gate: Make, target: Target, token: str, authority: Authority
 ) -> None:

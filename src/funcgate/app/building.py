@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from funcgate.catalog import HttpCatalog
 from funcgate.catalog.proto import ProtoCatalog
@@ -62,11 +63,12 @@ def read_parts(
     need_secrets: bool = True,
     serving: bool = False,
     asking: bool = True,
+    carrying: bool = False,
 ) -> Parts:
     """The configuration in `path`, put together. Raises `config.problems.Faulty` with every problem.
 
     `serving` makes the data folder and the key in it, when they are not there; a look at a configuration leaves no trace.
-    Without `asking`, what targets say of themselves is what they said last.
+    Without `asking`, what targets say of themselves is what they said last. `carrying`: only the secrets that calls need.
     """
     key = _make_key if serving else partial(hash_key, create=False)
     reflect = reflecting(ask_grpc, keep=serving) if asking else reflecting(_ask_nobody, keep=False)
@@ -75,7 +77,7 @@ def read_parts(
         options = Options(protocols=PROTOCOLS, hash_key=lambda _: key(known), previous=previous, reflect=reflect)
     else:
         options = Options(protocols=PROTOCOLS, hash_key=key, need_secrets=need_secrets, reflect=reflect)
-    return read(path, options)
+    return read(path, replace(options, carrying=carrying))
 
 
 def _ask_nobody(spec: GrpcTargetSpec, base: Path) -> bytes:

@@ -42,6 +42,7 @@ from .workers.counting import Meters
 from .workers.crew import Crew
 from .workers.mate import Mate
 from .workers.service import Services
+from .workers.environment import carried
 from .workers.telling import Telling
 
 GC_THRESHOLDS = (50_000, 20, 100)  # collections are rare, and what was there at the start is never looked at again
@@ -222,7 +223,7 @@ class Serving:
         built = build(parts, self._pools)
         await parts.issuers.start()
         try:
-            await self._telling.prepare(parts.version)
+            await self._telling.prepare(parts.version, carried(parts.loaded.config))
         except BaseException:
             await self._forget(built)
             raise

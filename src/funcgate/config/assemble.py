@@ -228,15 +228,17 @@ class _Assembly:
         return made
 
     def _record(self) -> dict[str, Any]:
-        secrets = Secrets(self._base, self.problems, needed=self._options.need_secrets)
+        options = self._options
+        secrets = Secrets(self._base, self.problems, needed=options.need_secrets)
+        others = Secrets(self._base, self.problems, needed=options.need_secrets and not options.carrying)
         spec = self._config.journal
         at = spec.encryption
         key = secrets.key(at.key, ("journal", "encryption", "key")) if at is not None else None
         journal = journal_settings(spec, key, ("journal",), self.problems)
-        keeper = keeper_settings(self._loaded, journal, self._broken, secrets, self.problems)
+        keeper = keeper_settings(self._loaded, journal, self._broken, others, self.problems)
         return {
-            "channels": channels(self._config, secrets, self.problems),
-            "sign_in": sign_in(self._config, secrets, self.problems),
+            "channels": channels(self._config, others, self.problems),
+            "sign_in": sign_in(self._config, others, self.problems),
             "approval_url": approval_url(self._config),
             "journal": journal,
             "keeper": keeper,

@@ -94,12 +94,14 @@ class Parts(Struct, frozen=True, kw_only=True):
 class Options(Struct, frozen=True, kw_only=True):
     """`protocols` says which protocols there are, and how each reads its functions. `hash_key` gives the key for masking by
     hash, from the data folder. `previous` is what serves now: its keys and tokens are taken over. `need_secrets` False
-    leaves the credentials out, for a look at the policies alone. `reflect` asks targets for their functions."""
+    leaves the credentials out, for a look at the policies alone. `carrying` leaves out those that carry no call: of channels,
+    of sign-in, of what the record is sent to. `reflect` asks targets for their functions."""
 
     protocols: Mapping[str, LoadFunctions]
     hash_key: Callable[[Path], bytes]
     previous: Parts | None = None
     need_secrets: bool = True
+    carrying: bool = False
     reflect: Reflect | None = None
 
 

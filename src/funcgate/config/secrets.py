@@ -82,6 +82,11 @@ def secret_variables(config: Config) -> frozenset[str]:
     return frozenset(name for name in _variables(msgspec.to_builtins(config)) if not name.startswith("AWS_"))
 
 
+def carried_variables(config: Config) -> frozenset[str]:
+    """Those of them that a process needs to carry calls: its targets' secrets, and the key of the content that it keeps."""
+    return frozenset(_variables(msgspec.to_builtins([config.targets, config.journal.encryption])))
+
+
 def _variables(value: Any) -> Iterator[str]:
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:

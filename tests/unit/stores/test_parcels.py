@@ -303,6 +303,44 @@ def test_packed_alike(entries: list[Entry]) -> None:
     assert compiled == pure
 
 
+ALIKE = b'{"command":"SELECT","verbs":["sel\\"ect",{"a":[1,-2.5e3,{}]}],"deep":{"er":[true,null]},"sql":"SELECT 1, \xc3\xa4","p":[]}'
+ODD = [b"", b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"\n", b" ", b"1", b"x", b"\xff", b',"x":1', b'"},"seq":1,"args":{"']
+
+
+def test_what_begins_like_the_line_before_is_looked_at_from_where_it_does_not() -> None:
+    """Every place of a change: what is known of the line before never covers more than what is the same."""
+
+    def line(value: bytes) -> bytes:
+        return body(rest=b',"args":' + value)
+
+    for at in range(len(ALIKE)):
+        for odd in ODD:
+            for gone in (0, 1):
+                changed = ALIKE[:at] + odd + ALIKE[at + gone :]
+                assert_sound(both(parcel(line(ALIKE), line(changed), line(ALIKE), line(changed[: at + 20]))), MARK)
+
+
+@settings(max_examples=140, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(ALIKE)), st.integers(0, 3), st.sampled_from(ODD), st.integers(0, 120)),
+        min_size=1, max_size=6,
+    ),
+    st.sampled_from([1, 15, 18]),
+)  # fmt: skip
+def test_lines_that_have_much_in_common(changes: list[tuple[int, int, bytes, int]], members: int) -> None:
+    """Values of up to some thousand bytes, each made from the one before, in one parcel and in several."""
+    value = b"{" + b",".join(b'"%d":%b' % (number, ALIKE) for number in range(members)) + b"}"
+    made = [body(rest=b',"args":' + value)]
+    for at, gone, odd, place in changes:
+        begin = min(place * len(value) // 120 + at, len(value))
+        value = value[:begin] + odd + value[begin + gone :]
+        made.append(body(rest=b',"args":' + value))
+    assert_sound(both(parcel(*made)), MARK)
+    for one in reversed(made):
+        assert_sound(both(parcel(one)), MARK)
+
+
 def test_names_with_a_mark() -> None:
     for names in [ids._Names(), *([half("funcgate.core._native").Names()] if half("funcgate.core._native") else [])]:
         assert len({names.next(1_700_000_000_000 + at) for at in range(3000)}) == 3000

@@ -48,8 +48,9 @@ class Crew:
     ) -> None:
         self._parts = parts
         self._orders = Orders(
-            path=path.absolute(), version=parts.version, workers=parts.workers, ready=ready, catch_up=telling.catch_up
-        )
+            path=path.absolute(), version=parts.version, config=parts.loaded.config, workers=parts.workers, ready=ready,
+            catch_up=telling.catch_up,
+        )  # fmt: skip
 
         def serving(number: int, link: Link) -> Service:
             return serve(number, link, self.cancel)
@@ -103,7 +104,7 @@ class Crew:
 
     def swap(self, built: Built) -> None:
         """Whoever begins from now on serves this version; those that serve are told by `Telling`."""
-        self._orders.version = built.version
+        self._orders.version, self._orders.config = built.version, built.parts.loaded.config
 
     async def cancel(self, pid: int, secret: bytes) -> None:
         """A PostgreSQL cancel request that came at another worker than the one that numbered the session."""

@@ -23,7 +23,7 @@ MAX_ANSWERING = 20_000  # questions of the other end that are under way
 _HEAD = Layout("<IB")
 _NUMBER = Layout("<Q")
 _AT_ONCE = 1 << 20
-_MOST_REST = 16 << 20  # far more than a socket holds
+_MOST_REST = 4 << 20  # far more than a socket holds
 
 
 class Kind(IntEnum):

@@ -5,7 +5,6 @@ What it says is looked at by those that serve it (service.py); what it cannot ha
 
 import asyncio
 import contextlib
-import os
 import socket
 import sys
 import time
@@ -18,6 +17,7 @@ from funcgate.logs import logger
 
 from . import messages
 from .connections import KINDS, read_closed
+from .environment import carried, plain
 from .link import Kind, Link, Lost
 from .messages import Begin, Done, Ready
 from .orders import Orders, Service
@@ -214,7 +214,7 @@ class Mate:
         try:
             numbers = (theirs.fileno(), into.fileno())
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, *map(str, numbers), stdin=DEVNULL, pass_fds=numbers, env=dict(os.environ)
+                *self._command, *map(str, numbers), stdin=DEVNULL, pass_fds=numbers, env=plain(self._orders.config)
             )
         except BaseException:
             ours.close()
@@ -227,7 +227,12 @@ class Mate:
         on = {Kind.LINES: self._on_lines, Kind.COUNTED: self._on_counted, Kind.CLOSED: self._on_closed}
         link = Link(on, self._answer, self._lost.set)
         link.rest = ours.dup()
-        await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
+        try:
+            await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
+        except BaseException:
+            link.rest.close()
+            ours.close()
+            raise
         self._link = link
         self._service = self._serve(self.number, link)
         return link
@@ -236,7 +241,10 @@ class Mate:
         """The problem, "" when it serves what all others serve. Raises `Lost`."""
         orders = self._orders
         version = orders.version
-        begin = Begin(path=str(orders.path), version=version, number=self.number, workers=orders.workers)
+        begin = Begin(
+            path=str(orders.path), version=version, number=self.number, workers=orders.workers,
+            environ=carried(orders.config),
+        )  # fmt: skip
         done = await self.told(begin, BEGIN_LIMIT_S)
         if done.problem:
             return done.problem

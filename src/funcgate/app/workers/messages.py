@@ -1,6 +1,7 @@
 """What the gateway's own process and a worker ask each other: MessagePack, over a socket that nobody else holds.
 
-No message is ever logged. None holds a secret or a token: a worker reads its own configuration.
+No message is ever logged. A worker reads its own configuration; secrets of its targets that are in the environment are in
+`Begin` and `Prepare`, and nowhere else.
 """
 
 from typing import Annotated, Any
@@ -22,18 +23,26 @@ MAX_SECRET = 256  # bytes: the most that any version of PostgreSQL's protocol ha
 
 class Begin(Struct, frozen=True, kw_only=True, tag="begin"):
     """The first question: read the configuration, and be ready for callers. `version` is the one that the gateway read.
-    `number` counts workers from 0, of `workers` in all."""
+    `number` counts workers from 0, of `workers` in all. `environ`: see environment.py."""
 
     path: str
     version: str
     number: int
     workers: int
+    environ: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return "Begin(…)"
 
 
 class Prepare(Struct, frozen=True, tag="prepare"):
     """Make this version ready beside the one that serves."""
 
     version: str
+    environ: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return "Prepare(…)"
 
 
 class Swap(Struct, frozen=True, tag="swap"):

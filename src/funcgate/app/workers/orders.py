@@ -6,16 +6,19 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from funcgate.config.shape import Config
+
 from .link import Link
 from .telling import Worker
 
 
 class Orders(Struct, kw_only=True):
     """What every worker is to go by now. `ready`: whether the gateway as a whole takes calls. `catch_up` puts the revocations
-    that stand in force in a worker that has just begun; it raises `Lost`."""
+    that stand in force in a worker that has just begun; it raises `Lost`. `config` is of that version."""
 
     path: Path
     version: str
+    config: Config
     workers: int
     ready: Callable[[], bool]
     catch_up: Callable[[Worker], Awaitable[None]]

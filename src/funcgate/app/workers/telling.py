@@ -73,13 +73,13 @@ class Telling:
         found = await asyncio.gather(*(_until(worker, question) for worker in self._workers()))
         return max((at for at in found if at is not None), default=None)
 
-    async def prepare(self, version: str, limit_s: float = PREPARE_S) -> None:
+    async def prepare(self, version: str, environ: dict[str, str], limit_s: float = PREPARE_S) -> None:
         """Make a version ready in all of them. Raises `NotPrepared`: then it is ready in none.
 
         One that hangs is ended first, and its successor begins with what serves then. One that dies of it stops all.
         """
         hanging = await self._whole(self._all(Drop(), SWAP_S))
-        problems = await self._all(Prepare(version), limit_s, fatal=False, but=hanging)
+        problems = await self._all(Prepare(version, environ), limit_s, fatal=False, but=hanging)
         if problems:
             await self.drop()
             raise NotPrepared("; ".join(f"worker {number}: {why}" for number, why in problems.items()))

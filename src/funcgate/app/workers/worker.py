@@ -97,6 +97,7 @@ class Worker:
 
     async def _begin(self, begin: Begin) -> str:
         self._path = Path(begin.path)
+        os.environ.update(begin.environ)
         parts = await self._read(begin.version, None)
         if isinstance(parts, str):
             return parts
@@ -109,6 +110,7 @@ class Worker:
         return ""
 
     async def _prepare(self, carrying: Carrying, prepare: Prepare) -> str:
+        os.environ.update(prepare.environ)
         parts = await self._read(prepare.version, carrying.parts)
         if isinstance(parts, str):
             return parts
@@ -120,7 +122,7 @@ class Worker:
 
     async def _read(self, version: str, previous: Parts | None) -> Parts | str:
         """The configuration, if it is the version that all serve; else what is wrong."""
-        reading = partial(read_parts, self._path, previous=previous, asking=False, serving=True)
+        reading = partial(read_parts, self._path, previous=previous, asking=False, serving=True, carrying=True)
         try:
             parts = await asyncio.to_thread(reading)
         except Faulty as faulty:

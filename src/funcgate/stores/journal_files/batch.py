@@ -1,11 +1,10 @@
 """What goes to the disk in one piece, and who waits for it."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from funcgate.core.entry import Drawn, Entry
 
-if TYPE_CHECKING:
-    from .guest import Parcel
+from .parcel import Parcel
 
 
 class Waiter(Protocol):

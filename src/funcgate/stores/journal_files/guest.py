@@ -4,26 +4,29 @@ It trusts nothing that the other process says but what its own calls were. Each 
 on the disk, was refused, or waits in this process for the disk to work again.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import asyncio
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.native import half
 from funcgate.core.refusal import Refused
 from funcgate.core.reply import Outcome
-from funcgate.stores.parcels import MOST_BYTES, Forged, entries_of, groups_of, head_of, judged, stamp, stamp_judged
-from funcgate.stores.told import No, Told, Written, encode
+from funcgate.stores.parcels import MOST_BYTES, Forged, entries_of, head_of, judged, stamp, stamp_judged
+from funcgate.stores.told import Told, Written, encode
 
 from .batch import Batch
 from .intake import Intake
+from .parcel import Parcel, Waits
 from .state import Status
 
 MOST_OPEN = 500_000
+ANSWERS_S = 0.02  # between two of them, in `interval`
 _native = half("funcgate.stores._parcels")
 _stamp: Callable[[bytearray, bytes, str, int, str, set[str], set[str], list[int]], int] = (
     stamp if _native is None else _native.stamp
 )
-_OPENS, _ENDED, _ARRIVED = frozenset({Kind.ARRIVED, Kind.ASKED}), Kind.ENDED, Kind.ARRIVED
+_OPENS, _ENDED = frozenset({Kind.ARRIVED, Kind.ASKED}), Kind.ENDED
 
 
 class House(Protocol):
@@ -81,6 +84,10 @@ class Guest:
         self._depth = 0  # lines that it has not been answered for
         self._bytes = 0
         self._news: list[Written] = []
+        self._unsaid = 0  # lines, and bytes, that these are about
+        self._unsaid_bytes = 0
+        self._prompt = False  # somebody waits for one of them
+        self._later: asyncio.TimerHandle | None = None
         self.open: set[str] = set()  # calls that it began and did not end
         self.here = True
 
@@ -114,8 +121,8 @@ class Guest:
             raise Forged("a parcel that is larger than any")
         self._last = number
         intake = self._in
+        parcel = Parcel(self, number, payload, waits)
         waits = waits and not self._relaxed
-        parcel = Parcel(self, number, payload)
         if intake.healthy or (intake.takes_notes and not waits):
             batch, before = intake.next, intake.seq
             at, lines = intake.stamp(), batch.lines
@@ -147,11 +154,11 @@ class Guest:
 
     # -- where a parcel goes
 
-    def _begin(self, parcel: "Parcel") -> None:
+    def _begin(self, parcel: Parcel) -> None:
         self._depth += parcel.count
         self._bytes += parcel.size
 
-    def _join(self, parcel: "Parcel", batch: Batch, waits: bool) -> None:
+    def _join(self, parcel: Parcel, batch: Batch, waits: bool) -> None:
         """Its lines are in the batch, if there are any; else it is answered with the lines before it."""
         intake = self._in
         if not batch.count:
@@ -170,7 +177,7 @@ class Guest:
         elif not intake.armed and intake.flying is None and not batch.waiters:
             self._house.arm()
 
-    def _take_apart(self, parcel: "Parcel") -> None:
+    def _take_apart(self, parcel: Parcel) -> None:
         """Group by group, as the journal's state allows."""
         house, intake = self._house, self._in
         groups = parcel.groups
@@ -213,103 +220,30 @@ class Guest:
 
     # -- what became of a parcel
 
-    def settled(self, parcel: "Parcel") -> None:
+    def settled(self, parcel: Parcel) -> None:
         self._depth -= parcel.count
         self._bytes -= parcel.size
+        self._unsaid += parcel.count
+        self._unsaid_bytes += parcel.size
+        self._prompt |= parcel.prompt
         self._news.append(Written(parcel.number, tuple(parcel.refused)))
 
     def answer(self) -> None:
-        """Tell what became of parcels since the last time."""
+        """Tell what became of parcels since the last time; where nobody waits for it, a little later, with what comes until then:
+        it is soon enough for a worker that counts what is under way."""
+        few = 4 * self._unsaid < self._max_queue and 4 * self._unsaid_bytes < self._max_queue_bytes
+        if self._relaxed and few and not self._prompt:
+            if self._later is None and self._news and self.here:
+                self._later = asyncio.get_running_loop().call_later(ANSWERS_S, self._say)
+            return
+        self._say()
+
+    def _say(self) -> None:
         news, self._news = self._news, []
+        self._unsaid = self._unsaid_bytes = 0
+        self._prompt = False
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         if news and self.here:
             self._written(encode(tuple(news)))
-
-
-class Parcel:
-    """What a guest sent in one piece. It stands among a batch's waiters, if somebody waits there, but is told as a `Batch`'s
-    parcel: so it is always `done`."""
-
-    __slots__ = ("count", "groups_left", "guest", "left", "number", "payload", "refused", "size")
-
-    def __init__(self, guest: Guest, number: int, payload: bytes) -> None:
-        self.guest = guest
-        self.number = number
-        self.payload = payload
-        self.size = len(payload)
-        self.count = 0  # lines
-        self.left: list[int] = []  # which of its lines were left out
-        self.groups_left = 0
-        self.refused: list[No] = []
-
-    @property
-    def groups(self) -> list[tuple[bool, list[bytes]]]:
-        """Its groups, without the lines that were left out."""
-        found: list[tuple[bool, list[bytes]]] = []
-        place, left = 0, set(self.left)
-        for waits, lines in groups_of(self.payload):
-            found.append((waits, [line for at, line in enumerate(lines, place) if at not in left]))
-            place += len(lines)
-        return found
-
-    def settle(self) -> None:
-        """All of it is written, or kept."""
-        self.guest.settled(self)
-
-    def settle_one(self) -> None:
-        self.groups_left -= 1
-        if not self.groups_left:
-            self.settle()
-
-    def refuse(self, place: int, refused: Refused) -> None:
-        self.refused.append(No(place, refused.code.value, refused.private_detail))
-        self.settle_one()
-
-    def apart(self) -> Iterator[tuple[tuple[Entry, ...], "Waits | None"]]:
-        """Its groups as entries, after its batch failed: with who waits, None where nobody does. Each is to be settled; what
-        nobody waits for is settled with the next."""
-        groups = self.groups
-        self.groups_left = len(groups) + 1
-        for place, (waits, lines) in enumerate(groups):
-            entries = entries_of(lines)
-            if waits and self.guest.waited_for:
-                yield entries, Waits(self, place, entries)
-            else:
-                yield entries, None
-                self.settle_one()
-        self.settle_one()
-
-    def done(self) -> bool:
-        return True
-
-    def set_result(self, result: None) -> None: ...
-
-    def set_exception(self, exception: BaseException) -> None: ...
-
-
-class Waits:
-    """Who waits for one group, as a future would."""
-
-    __slots__ = ("_entries", "_parcel", "_place")
-
-    def __init__(self, parcel: Parcel, place: int, entries: tuple[Entry, ...]) -> None:
-        self._parcel = parcel
-        self._place = place
-        self._entries = entries
-
-    @property
-    def gone(self) -> bool:
-        return not self._parcel.guest.here
-
-    def done(self) -> bool:
-        return False
-
-    def set_result(self, result: None) -> None:
-        self._parcel.settle_one()
-        self._parcel.guest.answer()
-
-    def set_exception(self, exception: BaseException) -> None:
-        guest = self._parcel.guest
-        guest.open.difference_update([entry.call for entry in self._entries if entry.kind is _ARRIVED])
-        if isinstance(exception, Refused):
-            self._parcel.refuse(self._place, exception)
-        guest.answer()

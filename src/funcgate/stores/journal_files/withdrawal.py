@@ -6,7 +6,7 @@ from funcgate.core.entry import Drawn, Entry, Kind
 from funcgate.core.refusal import Code, Refused
 
 from .batch import Batch, Waiter
-from .guest import Waits
+from .parcel import Waits
 
 _ARRIVED, _DENIED, _ENDED = Kind.ARRIVED, Kind.DENIED, Kind.ENDED
 Group = tuple[tuple[Entry | Drawn, ...], Waiter]

@@ -256,6 +256,31 @@ def test_one_whose_socket_is_full_is_passed_over(with_crew: Run) -> None:
     with_crew(check, "takes nothing")
 
 
+def test_a_link_that_cannot_be_made_leaves_no_descriptor(with_crew: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check(world: World) -> None:
+        await all_up(world)
+        loop, tried, before = asyncio.get_running_loop(), list[int](), descriptors()
+        real = loop.create_unix_connection
+
+        async def create(*given: object, **named: object) -> object:
+            tried.append(1)
+            if len(tried) < 4:
+                raise OSError(errno.ENOMEM, "no room")
+            return await real(*given, **named)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(loop, "create_unix_connection", create)
+        world.mate(0).kill("the test")
+        await until(lambda: len(tried) == 4)
+        await all_up(world)
+        await until(lambda: descriptors() == before)
+
+    with_crew(check)
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
 def test_short_of_descriptors_it_waits_and_goes_on(with_crew: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "SHORT_OF_PAUSE_S", 0.05)
     tried: list[int] = []

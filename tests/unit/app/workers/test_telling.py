@@ -302,7 +302,7 @@ def test_a_worker_that_answers_what_cannot_be_read_stops_no_order(how: str) -> N
 
 def test_all_prepare_and_all_swap() -> None:
     async def test(house: House) -> None:
-        await house.telling.prepare("v2")
+        await house.telling.prepare("v2", {})
         await house.telling.swap()
         assert [worker.heard for worker in house.workers] == [["Drop", "Prepare", "Swap"]] * 3
         await house.telling.drop()
@@ -318,7 +318,7 @@ def test_one_that_cannot_prepare_stops_all_and_lives() -> None:
 
         house.workers[1].says = cannot
         with pytest.raises(NotPrepared, match=r"^worker 1: reads another version$"):
-            await house.telling.prepare("v2")
+            await house.telling.prepare("v2", {})
         assert [worker.heard for worker in house.workers] == [["Drop", "Prepare", "Drop"]] * 3
         assert not any(worker.killed for worker in house.workers)
 
@@ -339,12 +339,12 @@ def test_one_that_falls_silent_or_dies_while_it_prepares_stops_a_new_version_and
 
         bad.says = falls_silent
         with pytest.raises(NotPrepared, match=r"^worker 1: no answer within 0\.05 s$"):
-            await house.telling.prepare("v2", 0.05)
+            await house.telling.prepare("v2", {}, 0.05)
         assert bad.killed
         bad = house.workers[1] = house.begun[1] = await Worker(1).begin()
         bad.says = dies
         with pytest.raises(NotPrepared, match=r"^worker 1: no answer \(Lost\)$"):
-            await house.telling.prepare("v2")
+            await house.telling.prepare("v2", {})
         assert house.workers[2].heard == ["Drop", "Prepare", "Drop"] * 2
 
     within(test)
@@ -353,7 +353,7 @@ def test_one_that_falls_silent_or_dies_while_it_prepares_stops_a_new_version_and
 def test_one_that_hangs_is_ended_and_stops_nothing() -> None:
     async def test(house: House) -> None:
         house.workers[1].says = silent
-        await house.telling.prepare("v2")
+        await house.telling.prepare("v2", {})
         assert house.workers[1].killed
         assert house.workers[1].heard == ["Drop"]
         assert [house.workers[at].heard for at in (0, 2)] == [["Drop", "Prepare"]] * 2
@@ -367,7 +367,7 @@ def test_one_that_has_prepared_nothing_does_not_stay_with_the_old_version() -> N
             return messages.encode(Done("nothing was prepared" if isinstance(asked, Swap) else ""))
 
         house.workers[2].says = prepared_nothing
-        await house.telling.prepare("v2")
+        await house.telling.prepare("v2", {})
         await house.telling.swap()
         assert house.workers[2].killed == ["nothing was prepared"]
         assert not house.workers[0].killed
@@ -378,7 +378,7 @@ def test_one_that_has_prepared_nothing_does_not_stay_with_the_old_version() -> N
 def test_a_gateway_without_workers_tells_nobody() -> None:
     async def test(house: House) -> None:
         await house.revoke()
-        await house.telling.prepare("v2")
+        await house.telling.prepare("v2", {})
         await house.telling.swap()
         assert await house.telling.ends(TOKEN) is None
 
