@@ -22,7 +22,7 @@ $(VENV)/run.stamp: $(VENV)/venv.stamp locks/run.lock pyproject.toml
 	@touch $@
 
 # The compiled halves of some modules, if there is a C compiler. Without one everything works, and takes longer.
-$(VENV)/native.stamp: $(VENV)/run.stamp tools/native.py $(shell find src -name '*.pyx' -o -name '*.px[id]')
+$(VENV)/native.stamp: $(VENV)/run.stamp tools/native.py src/funcgate/gateway.py $(shell find src -name '*.pyx' -o -name '*.px[id]')
 	$(BIN)/python tools/native.py
 	@touch $@
 

@@ -1,7 +1,8 @@
 """Builds the compiled halves (`_native.pyx`) beside their sources, where there is a C compiler. They are optional.
 
 Run by `make`, and by the build of a wheel (tools/hatch_native.py). Without Cython, a compiler or Python's headers it says
-so and is content: the pure modules do the same.
+so and is content: the pure modules do the same. A `_name.pxd` without its `.pyx` holds types
+for `name.py`, whose own text is compiled.
 """
 
 import os
@@ -17,17 +18,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 _INCLUDED = re.compile(r'^include "(\.\./[^"]+)"', re.MULTILINE)
+_CIMPORTED = re.compile(r"^from (funcgate\.[\w.]+) cimport", re.MULTILINE)
 LINES = 5  # of what a compiler said, shown
 
 
 def built_file(source: Path) -> Path:
-    """Where the compiled module of a `.pyx` file goes: beside it, for this Python only."""
+    """Where the compiled module of a `.pyx` file, or of a `.pxd` that stands alone, goes: beside it, for this Python only."""
     return source.with_name(source.stem + str(sysconfig.get_config_var("EXT_SUFFIX")))
 
 
 def build_all(root: Path = ROOT) -> list[Path]:
     """Build what is missing or older than its source; all compiled files that are there now. Tells what it cannot build."""
-    sources = sorted((root / "src").rglob("*.pyx"))
+    sources = sources_in(root / "src")
     stale = [source for source in sources if not _is_fresh(source)]
     why_not = _why_not() if stale else ""
     if why_not:
@@ -40,11 +42,29 @@ def build_all(root: Path = ROOT) -> list[Path]:
     return [built_file(source) for source in sources if _is_fresh(source)]
 
 
+def sources_in(folder: Path) -> list[Path]:
+    """Of each half the file that it is named after: a `.pyx`, or the `.pxd` of a Python module."""
+    alone = [path for path in folder.rglob("_*.pxd") if not path.with_suffix(".pyx").exists() and _text(path).exists()]
+    return sorted([*folder.rglob("*.pyx"), *alone])
+
+
+def _text(source: Path) -> Path:
+    """What is compiled."""
+    return source if source.suffix == ".pyx" else source.with_name(source.stem[1:] + ".py")
+
+
 def _is_fresh(source: Path) -> bool:
     built = built_file(source)
-    elsewhere = [source.parent / name for name in _INCLUDED.findall(source.read_text())]
-    parts = [source, *source.parent.glob("*.px[id]"), *elsewhere]
+    parts = [source, _text(source), *source.parent.glob("*.px[id]")]
+    for part in [source, *source.parent.glob("*.px[id]")]:
+        text = part.read_text()
+        parts += [source.parent / name for name in _INCLUDED.findall(text)]
+        parts += [_src(source) / (name.replace(".", "/") + ".pxd") for name in _CIMPORTED.findall(text)]
     return built.exists() and built.stat().st_mtime >= max(part.stat().st_mtime for part in parts)
+
+
+def _src(source: Path) -> Path:
+    return next(folder.parent for folder in source.parents if folder.name == "funcgate")
 
 
 def _compiler() -> list[str]:
@@ -75,8 +95,9 @@ def _build(source: Path, root: Path) -> str:
     include = sysconfig.get_paths()["include"]
     flags = ["-O2", "-g0", "-fPIC", "-fwrapv", "-DNDEBUG", "-w", "-I", include]
     unfinished = built.with_suffix(".part")
+    cython = [sys.executable, "-m", "cython", "-3", "-I", str(root / "src"), "--module-name", module]
     for command in (
-        [sys.executable, "-m", "cython", "-3", "--module-name", module, str(source), "-o", str(made)],
+        [*cython, str(_text(source)), "-o", str(made)],
         [*_compiler(), *flags, str(made), "-o", str(unfinished)],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
@@ -84,8 +105,19 @@ def _build(source: Path, root: Path) -> str:
             unfinished.unlink(missing_ok=True)
             said = (done.stderr or done.stdout).strip().splitlines()
             return "\n  ".join([f"{Path(command[0]).name} failed", *said[-LINES:]])
+        if command[0] == sys.executable:
+            _mend(made)
     unfinished.replace(built)
     return ""
+
+
+def _mend(made: Path) -> None:
+    """A coroutine of Cython that is resumed while an exception is handled, here or by whoever awaits it, looks at the frames of
+    its traceback. Attack: crash the gateway with an exception whose `__traceback__` is None by then, as those of refusals are."""
+    text = made.read_text()
+    for line in ("if (exc_tb) {", "if (likely(exc_tb)) {"):
+        text = text.replace(f" {line}\n", " if (exc_tb && PyTraceBack_Check(exc_tb)) {\n")
+    made.write_text(text)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from msgspec import Raw, Struct
 
 from funcgate.core.call import Call, Permit
 from funcgate.core.decision import Allow, Decision, Deny, RequireApproval
-from funcgate.core.entry import Entry, Kind, who_is
+from funcgate.core.entry import Drawn, Entry, Kind, who_is, whole
 from funcgate.core.function import Function
 from funcgate.core.lease import Lease
 from funcgate.core.marks import Marks
-from funcgate.core.meter import STEPS, Meter
+from funcgate.core.meter import STEPS, Meter, Tally
 from funcgate.core.native import half
 from funcgate.core.ports import (
     Broker,
@@ -40,9 +40,8 @@ from funcgate.recording.tape import Tape, masked_args, tape_of
 from funcgate.recording.unknowns import Unknowns
 from funcgate.streamed import Streamed
 
-_ALLOWED, _ASKED, _DENIED, _ENDED = Kind.ALLOWED, Kind.ASKED, Kind.DENIED, Kind.ENDED
+_ALLOWED, _ASKED, _DENIED = Kind.ALLOWED, Kind.ASKED, Kind.DENIED
 _IDENTIFY, _RESOLVE, _DECIDE, _HOLD, _RECORD, _LEASE, _SEND, _MASK, _DELIVER = range(len(STEPS))
-_native = half("funcgate.recording._native")
 _SMALL = 64 << 10  # bytes; a larger body is masked beside the loop
 
 
@@ -75,21 +74,25 @@ class Gateway:
 
     async def carry(self, exchange: Exchange, snapshot: Snapshot) -> None:
         """One call, from token to record. Returns when the caller has been answered and the end is written."""
-        passage = Passage(exchange, snapshot, self._journal, self._meter)
+        passage = Passage(exchange, snapshot, self._journal, self._meter.tally)
+        why: Refused | None = None
         self._meter.open_calls += 1
         try:
-            await self._through(passage)
-        except Refused as refused:
-            await self._refuse(passage, refused)
-        except (CallerGone, asyncio.CancelledError) as gone:
-            passage.outcome = Outcome.CANCELLED
-            if isinstance(gone, asyncio.CancelledError):
-                raise
-        except Exception as error:
-            # Attack: provoke an exception in the hope that a half-judged call goes on. It ends here, refused.
-            detail = f"{type(error).__name__} in {_where(error)}"
-            await self._refuse(passage, Refused(Code.GATEWAY_ERROR, private_detail=detail))
+            try:
+                await self._through(passage)
+            except Refused as refused:
+                why = refused
+            except (CallerGone, asyncio.CancelledError) as gone:
+                passage.outcome = Outcome.CANCELLED
+                if isinstance(gone, asyncio.CancelledError):
+                    raise
+            except Exception as error:
+                # Attack: provoke an exception in the hope that a half-judged call goes on. It ends here, refused.
+                why = Refused(Code.GATEWAY_ERROR, private_detail=f"{type(error).__name__} in {_where(error)}")
+            if why is not None:
+                await self._refuse(passage, why)
         finally:
+            why = None  # it holds the frames that it came through, this one too
             self._meter.open_calls -= 1
             passage.end()
 
@@ -137,14 +140,14 @@ class Gateway:
         else:
             masked = await _mask_large(masker, reply, lease)
         marks.over(_MASK)
-        passage.tape = tape = tape_of(masked, passage.room, call, self._journal.append)
+        passage.tape = tape = tape_of(masked, passage.room, call, passage.append)
         if tape.worth:  # on the disk before it leaves; so is each piece of a stream, in `deliver`
-            await self._journal.append(tape.chunk() if tape.size <= _SMALL else await asyncio.to_thread(tape.chunk))
+            await passage.append(tape.chunk() if tape.size <= _SMALL else await asyncio.to_thread(tape.chunk))
         await exchange.deliver(tape.reply)
         passage.outcome = masked.reply.outcome
         marks.over(_DELIVER)
 
-    async def _hold(self, passage: "Passage", arrived: Entry, decision: RequireApproval) -> None:
+    async def _hold(self, passage: "Passage", arrived: Entry | Drawn, decision: RequireApproval) -> None:
         """Until humans have said yes, and the world has been looked at again. "allowed" is on the disk on return."""
         exchange, snapshot, call = passage.exchange, passage.snapshot, _known(passage.call)
         schema = snapshot.functions[call.function].args_schema
@@ -190,20 +193,21 @@ class Passage:
     """One call on its way: what is known of it so far, and its entries."""
 
     __slots__ = (
-        "_journal", "_meter", "approval", "call", "code", "decision", "exchange", "marks", "open", "outcome", "principal",
-        "room", "snapshot", "tape", "unwritten",
+        "_journal", "_tally", "append", "approval", "call", "code", "decision", "exchange", "marks", "open", "outcome",
+        "principal", "room", "snapshot", "tape", "unwritten",
     )  # fmt: skip
 
-    def __init__(self, exchange: Exchange, snapshot: Snapshot, journal: Journal, meter: Meter) -> None:
+    def __init__(self, exchange: Exchange, snapshot: Snapshot, journal: Journal, tally: Tally) -> None:
         self.exchange = exchange
         self.snapshot = snapshot
         self._journal = journal
-        self._meter = meter
+        self.append = journal.append
+        self._tally = tally
         self.marks = Marks()
         self.principal: Principal | None = None
         self.call: Call | None = None
         self.decision: Decision | None = None
-        self.unwritten: Entry | None = None
+        self.unwritten: Entry | Drawn | None = None
         self.tape: Tape | None = None
         self.room = snapshot.record_bytes  # for what is recorded of the call's content
         self.outcome = Outcome.FAILED
@@ -211,27 +215,26 @@ class Passage:
         self.open = False
         self.approval = ""
 
-    def arrived(self, call: Call, masker: Masker) -> Entry:
+    def arrived(self, call: Call, masker: Masker) -> Entry | Drawn:
         args = masked_args(masker, call)
         if call.reason:  # told to approvers, channels and the journal: masked before anything is done with it
             call.reason = self._masked(call.reason)
-        entry = entries.arrival(call, Raw(args))
         self.room -= len(args)
         if self.room < 0:
-            entry.args, self.unwritten = None, entry
+            self.unwritten = entries.arrival(call, None)
             # Attack: arguments too large for the record, so that it says less than what was done.
             detail = f"the arguments are larger than may be recorded of a call ({self.snapshot.record_bytes} bytes)"
             raise Refused(Code.JOURNAL_TOO_LARGE, private_detail=detail, status=413)
-        return entry
+        return entries.arrival(call, Raw(args))
 
-    def entry(self, kind: Kind) -> Entry:
+    def entry(self, kind: Kind) -> Entry | Drawn:
         """An entry of the decision (`allowed` or `asked`) or of the end."""
         return entries.step(kind, self.exchange.call_id, self.call, self.approval, self.decision, self.snapshot.version)
 
-    def write(self, *what: Entry) -> Awaitable[None]:
+    def write(self, *what: Entry | Drawn) -> Awaitable[None]:
         """Make the entries durable, to be awaited. From the first of them on, this call owes the journal an `ended`."""
         was_open = self.open
-        waiting = self._journal.append(*what)
+        waiting = self.append(*what)
         self.open = True  # even if this task is cancelled while it waits: the entries may be on the disk by then
         return waiting if waiting is TURN else self._written(waiting, was_open)
 
@@ -244,7 +247,7 @@ class Passage:
 
     async def refused(self, refused: Refused) -> None:
         """Write why the call was refused; with its arrival, if that is not written yet."""
-        entry = self.entry(_DENIED)
+        entry = whole(self.entry(_DENIED))
         entry.code, entry.detail = refused.code, self._masked(refused.private_detail or refused.public_detail)
         entry.target, entry.client = self.exchange.target, self.exchange.client
         self.code, self.outcome = refused.code, Outcome.CUT if self.tape and self.tape.begun else Outcome.REFUSED
@@ -253,7 +256,7 @@ class Passage:
         if self.unwritten is not None:
             await self.write(self.unwritten, entry)
         else:
-            await self._journal.append(entry)
+            await self.append(entry)
 
     def _masked(self, detail: str) -> str:
         """A detail may quote what the caller sent (a path, say), so it is masked as arguments are."""
@@ -271,18 +274,16 @@ class Passage:
         else:
             status, counts, recorded = tape.reply.status, tape.masked.counts, tape.recorded
         known_as = code or ("" if tape is not None else self.outcome)
-        times = self._meter.over(self.exchange.target, decision, known_as, self.marks.since, self.marks, counts)
+        times = self._tally.over(self.exchange.target, decision, known_as, self.marks, counts)
         if self.open:
-            version = self.snapshot.version
-            entry = entries.step(_ENDED, self.exchange.call_id, self.call, self.approval, self.decision, version)
-            self._journal.note(entries.end(entry, self.outcome, code, times, status, counts, recorded))
+            call_id, version = self.exchange.call_id, self.snapshot.version
+            self._journal.note(entries.ended(
+                call_id, self.call, self.approval, self.decision, version, self.outcome, code, times, status, counts, recorded,
+            ))  # fmt: skip
 
 
 _NOTHING: dict[str, int] = {}
 _DECISIONS: Mapping[type, str] = {Allow: "allow", Deny: "deny", RequireApproval: "ask", type(None): "none"}
-if not TYPE_CHECKING and _native is not None:  # what is plain of it, compiled; all else is handed back
-    _native.passage_is(Passage, _DECISIONS)
-    _Passage, Passage = Passage, _native.Passage
 
 
 def _masked_patience(patience: Patience, masker: Masker) -> Patience:
@@ -344,5 +345,9 @@ def _where(error: BaseException) -> str:
         return "?"
     return f"{trace.tb_frame.f_code.co_filename.rsplit('funcgate/', 1)[-1]}:{trace.tb_lineno}"
 
+
+# This text is compiled, too, with types (_gateway.pxd): it is the same way.
+if not TYPE_CHECKING and __name__ == "funcgate.gateway" and (_native := half("funcgate._gateway")) is not None:
+    globals().update(Gateway=_native.Gateway, Passage=_native.Passage)
 
 __all__ = ["Gateway", "Passage", "Reply", "Snapshot"]

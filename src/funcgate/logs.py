@@ -15,7 +15,7 @@ from typing import Any, Literal, TextIO
 import msgspec
 import structlog
 
-from .core.entry import Entry, Kind
+from .core.entry import Drawn, Entry, Kind, whole
 from .core.ports import Journal
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -68,16 +68,16 @@ class CallLog:
         self._traces: dict[str, str] = {}  # of calls that are open: only their arrival has it
         self._kinds = {Kind.DENIED} if which == "refused" else {Kind.DENIED, Kind.ENDED}
 
-    def append(self, *entries: Entry) -> Awaitable[None]:
+    def append(self, *entries: Entry | Drawn) -> Awaitable[None]:
         self._tell(entries)
         return self._journal.append(*entries)
 
-    def note(self, *entries: Entry) -> None:
+    def note(self, *entries: Entry | Drawn) -> None:
         self._tell(entries)
         self._journal.note(*entries)
 
-    def _tell(self, entries: Iterable[Entry]) -> None:
-        for entry in entries:
+    def _tell(self, entries: Iterable[Entry | Drawn]) -> None:
+        for entry in map(whole, entries):
             if entry.kind is Kind.ARRIVED and entry.trace:
                 self._traces[entry.call] = entry.trace
             if entry.kind in self._kinds:

@@ -1,6 +1,8 @@
 """Compiled and pure: a passage writes the same entries, and hands what is out of the ordinary to the Python code."""
 
 import asyncio
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,9 +10,10 @@ import pytest
 from msgspec import structs
 
 from funcgate import gateway
+from funcgate.core import native
 from funcgate.core.call import Call, Shared
 from funcgate.core.decision import Allow, Deny, RequireApproval
-from funcgate.core.entry import Entry, Kind
+from funcgate.core.entry import Drawn, Entry, Kind, whole
 from funcgate.core.meter import Meter
 from funcgate.core.native import half
 from funcgate.core.principal import make_principal
@@ -21,10 +24,21 @@ from funcgate.masking import RuleSpec, compile_rules
 from funcgate.masking.masker import Masked
 from funcgate.recording.tape import tape_of
 
-pytestmark = pytest.mark.skipif(half("funcgate.recording._native") is None, reason="not built, or FUNCGATE_PURE is set")
+pytestmark = pytest.mark.skipif(half("funcgate._gateway") is None, reason="not built, or FUNCGATE_PURE is set")
 MASKER = compile_rules([RuleSpec(functions=["t.f"], detect="all")], ["t.f"], hash_key=b"k" * 32).masker("t.f")
 ANN = make_principal("corp", "ann", frozenset({"a"}), {}, "t" * 16, 9e9)
 DECISIONS = (None, Allow(("p",), "v"), RequireApproval((), ("p",), "v"), Deny(Code.POLICY_DENIED, "why", (), "v"))
+
+
+def pure() -> Any:
+    """gateway.py as Python runs it."""
+    spec: Any = spec_from_file_location("pure_gateway", Path(native.__file__).parents[1] / "gateway.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PURE = pure()
 
 
 class Journal:
@@ -32,16 +46,16 @@ class Journal:
         self.lines: list[Entry] = []
         self.waits = waits
 
-    def append(self, *entries: Entry) -> Any:
-        self.lines += entries
+    def append(self, *entries: Entry | Drawn) -> Any:
+        self.lines += map(whole, entries)
         if not self.waits:
             return TURN
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         future.set_exception(Refused(Code.JOURNAL_UNAVAILABLE))
         return future
 
-    def note(self, *entries: Entry) -> None:
-        self.lines += entries
+    def note(self, *entries: Entry | Drawn) -> None:
+        self.lines += map(whole, entries)
 
 
 def call_of(args: dict[str, Any], reason: str = "", shared: dict[str, Any] | None = None) -> Call:
@@ -51,11 +65,11 @@ def call_of(args: dict[str, Any], reason: str = "", shared: dict[str, Any] | Non
     )  # fmt: skip
 
 
-def made(journal: Journal, room: int = 1000) -> list[Any]:
+def made(journal: Journal, room: int = 1000, meter: Meter | None = None) -> list[Any]:
     snapshot: Any = SimpleNamespace(version="v1", record_bytes=room, maskers=lambda name: MASKER)
     exchange: Any = SimpleNamespace(call_id="c", target="t", client="::1")
-    kinds: list[Any] = [gateway.Passage, gateway._Passage]  # type: ignore[attr-defined]
-    return [kind(exchange, snapshot, journal, Meter()) for kind in kinds]
+    tally = (meter or Meter()).tally
+    return [kind(exchange, snapshot, journal, tally) for kind in (gateway.Passage, PURE.Passage)]
 
 
 CALLS = [
@@ -72,9 +86,9 @@ def test_the_same_arrival_or_none(room: int) -> None:
         for passage in made(Journal(), room):
             one = structs.replace(call)
             try:
-                told.append((passage.arrived(one, MASKER), one.reason, passage.room, passage.unwritten))
+                told.append((whole(passage.arrived(one, MASKER)), one.reason, passage.room, passage.unwritten))
             except Refused as refused:
-                told.append((refused.code, refused.private_detail, refused.status, passage.unwritten))
+                told.append((refused.code, refused.private_detail, refused.status, whole(passage.unwritten)))
         assert told[0] == told[1], call.args
 
 
@@ -85,7 +99,7 @@ def test_the_same_entry(decision: Any, kind: Kind) -> None:
         passages = made(Journal())
         for passage in passages:
             passage.call, passage.decision, passage.approval = call, decision, "a1"
-        assert passages[0].entry(kind) == passages[1].entry(kind)
+        assert whole(passages[0].entry(kind)) == whole(passages[1].entry(kind))
 
 
 @pytest.mark.parametrize("decision", DECISIONS)
@@ -94,7 +108,8 @@ def test_the_same_entry(decision: Any, kind: Kind) -> None:
 @pytest.mark.parametrize("is_open", [True, False])
 def test_the_same_end(decision: Any, code: str, answered: bool, is_open: bool) -> None:
     told = []
-    for passage in made(journal := Journal()):
+    meter = Meter()
+    for passage in made(journal := Journal(), meter=meter):
         passage.call, passage.decision, passage.code, passage.open = CALLS[1], decision, code, is_open
         passage.outcome = Outcome.COMPLETE if answered else Outcome.CANCELLED
         if answered:
@@ -104,14 +119,13 @@ def test_the_same_end(decision: Any, code: str, answered: bool, is_open: bool) -
         passage.marks.over(0)
         passage.marks.over(5)
         passage.end()
-        meter = passage._meter if hasattr(passage, "_meter") else None
         told.append(journal.lines.pop() if is_open else None)
         assert not journal.lines
         if is_open:
             assert list(told[-1].timing_us) == ["identify", "lease"]
             told[-1].timing_us = {}
-        assert meter is None or meter.calls
     assert told[0] == told[1]
+    assert list(meter.calls.values()) == [2]
 
 
 def test_a_write_that_is_refused_leaves_the_call_as_it_was() -> None:

@@ -35,26 +35,39 @@ cdef extern from *:
     bint same_bytes(const char* one, const char* other, Py_ssize_t size)
 
 cdef enum:
-    STEPS = 9  # as meter.STEPS
     MOST_READERS = 64
 
 
 cdef class Marks:
     """See marks.py."""
 
-    cdef long long at[STEPS]
-    cdef readonly long long since
-
     def __cinit__(self):
+        cdef int step
         self.since = monotonic_ns()  # of the same clock as time.perf_counter_ns
+        for step in range(STEPS):
+            self.us[step] = -1
 
-    def over(self, int step):
+    cpdef over(self, int step):
         if not 0 <= step < STEPS:
             raise IndexError
         self.at[step] = monotonic_ns()
 
     def __iter__(self):
         return iter([self.at[step] for step in range(STEPS)])
+
+    @staticmethod
+    def of(long long since, marks):
+        """For tests: as if it was then."""
+        cdef Marks made = Marks()
+        cdef int step
+        made.since = since
+        for step in range(STEPS):
+            made.at[step] = marks[step]
+        return made
+
+    def times(self, names):
+        """By the names of the steps, as `Meter.observe` gives them. Once the call is over."""
+        return {name: self.us[step] for step, name in zip(range(STEPS), names) if self.us[step] >= 0}
 
 
 cdef class Shared:

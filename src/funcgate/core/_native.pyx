@@ -27,6 +27,7 @@ include "_calls.pxi"
 
 cdef enum:
     TOTAL = 64
+    KINDS = 16
 
 cdef const char* ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -37,52 +38,56 @@ cdef int add(dict counts, key, number) except -1:
     return 0
 
 
-cdef dict observe(tuple names, tuple counts, long long since, marks):
-    """`Meter.observe`, given the names of the steps and the numbers of each."""
-    cdef dict times = {}
-    cdef long long took, mark
-    cdef Py_ssize_t place, bits, steps = PyTuple_GET_SIZE(names)
-    cdef array numbers
-    cdef Marks taken = <Marks> marks if type(marks) is Marks else None
-    cdef list told = None if taken is not None else <list?> marks
-    if (PyList_GET_SIZE(told) if taken is None else STEPS) != steps or steps != PyTuple_GET_SIZE(counts):
-        raise ValueError("marks for other steps")
-    for place in range(steps):
-        mark = taken.at[place] if taken is not None else <object> PyList_GET_ITEM(told, place)
-        if not mark:
-            continue
-        took = (mark - since) // 1000 if mark > since else 0
-        since = mark
-        PyDict_SetItem(times, <object> PyTuple_GET_ITEM(names, place), took)
-        numbers = <array> PyTuple_GET_ITEM(counts, place)
-        bits = 0
-        if len(numbers) <= TOTAL:
-            raise ValueError("no such histogram")
-        numbers.data.as_ulonglongs[TOTAL] += took
-        while took:
-            took >>= 1
-            bits += 1
-        numbers.data.as_ulonglongs[bits] += 1
-    return times
-
-
 cdef class Tally:
-    """What `Meter.over` adds to, which is the meter's."""
+    """See `meter.Tally`. The times stay in the marks."""
 
-    cdef dict _calls
-    cdef dict _masked
-    cdef tuple _names
-    cdef tuple _counts
+    def __init__(self, dict calls not None, dict masked not None, counts):
+        cdef int place
+        cdef array numbers
+        self._calls, self._masked, self._kinds = calls, masked, [None] * KINDS
+        self._held = tuple([memoryview(one) for one in counts])  # so nobody can make one longer or shorter, and move it
+        if len(self._held) != STEPS:
+            raise ValueError("other steps")
+        for place in range(STEPS):
+            numbers = <array?> self._held[place].obj
+            if len(numbers) <= TOTAL or numbers.typecode != "Q":
+                raise ValueError("no such histogram")
+            self._counts[place] = numbers.data.as_ulonglongs
 
-    def __init__(self, dict calls not None, dict masked not None, tuple names not None, tuple counts not None):
-        self._calls, self._masked, self._names, self._counts = calls, masked, names, counts
+    cdef object _kind(self, target, decision, code):
+        cdef Py_ssize_t place = (<size_t> <PyObject*> target ^ <size_t> <PyObject*> code) >> 4 & KINDS - 1
+        kind = <object> PyList_GET_ITEM(self._kinds, place)
+        if (
+            kind is None or <object> PyTuple_GET_ITEM(kind, 0) is not target
+            or <object> PyTuple_GET_ITEM(kind, 1) is not decision or <object> PyTuple_GET_ITEM(kind, 2) is not code
+        ):
+            kind = self._kinds[place] = (target, decision, code)
+        return kind
 
-    def over(self, target, decision, code, long long since, marks not None, masked, /):
-        """See `meter.Over`."""
-        add(self._calls, (target, decision, code), 1)
-        for name, number in masked.items():
-            add(self._masked, name, number)
-        return observe(self._names, self._counts, since, marks)
+    cpdef over(self, target, decision, code, Marks marks, masked):
+        """See `meter.Tally`."""
+        cdef int place, bits
+        cdef long long took, mark, since
+        if marks is None:
+            raise TypeError("no marks")
+        add(self._calls, self._kind(target, decision, code), 1)
+        if type(masked) is not dict or <dict> masked:
+            for name, number in masked.items():
+                add(self._masked, name, number)
+        since = marks.since
+        for place in range(STEPS):
+            mark = marks.at[place]
+            if not mark:
+                continue
+            marks.us[place] = took = (mark - since) // 1000 if mark > since else 0
+            since = mark
+            self._counts[place][TOTAL] += took
+            bits = 0
+            while took:
+                took >>= 1
+                bits += 1
+            self._counts[place][bits] += 1
+        return marks
 
 
 cdef class Names:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -92,6 +92,22 @@ class Entry(Struct, omit_defaults=True, kw_only=True):
     crc: str = ""
 
 
+class Drawn(Protocol):
+    """An entry as the bytes of its line, without number, time and crc. Nobody adds to it: `whole` gives the entry.
+
+    Only compiled code makes any (`_drawn.pyx`). `text` is all between the first member and the closing brace, with it.
+    """
+
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def call(self) -> str: ...
+    @property
+    def args(self) -> msgspec.Raw | None: ...
+    @property
+    def text(self) -> bytes: ...
+
+
 _ABSENT = msgspec.Raw()
 
 
@@ -122,3 +138,8 @@ def decode_line(line: bytes) -> Entry:
     if bytes(read.body).startswith(b'"'):
         fields["body"] = msgspec.json.decode(read.body, type=str)
     return Entry(**fields)
+
+
+def whole(entry: Entry | Drawn) -> Entry:
+    """The entry, of one that may be drawn."""
+    return entry if isinstance(entry, Entry) else decode_line(b"{" + entry.text)

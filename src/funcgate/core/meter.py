@@ -4,7 +4,7 @@ It knows no metrics library; the console renders it for Prometheus.
 """
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from .native import half
@@ -38,12 +38,21 @@ class Durations:
         return [*sums, sum(self.counts[:_TOTAL])]
 
 
-class Over(Protocol):
-    """All of a call that is over: one more of its kind, what was masked in it, and the times of its steps, which it returns."""
+class Taken(Protocol):
+    """`marks.Marks`: the clock (nanoseconds) at the end of each of `STEPS`, 0 for one that was not taken."""
 
-    def __call__(
-        self, target: str, decision: str, code: str, since: int, marks: list[int], masked: Mapping[str, int], /
-    ) -> dict[str, int]: ...
+    @property
+    def since(self) -> int: ...
+    def __iter__(self) -> Iterator[int]: ...
+
+
+class Tally(Protocol):
+    """What takes all of a call that is over."""
+
+    def over(self, target: str, decision: str, code: str, marks: Taken, masked: Mapping[str, int]) -> Mapping[str, int]:
+        """One more of its kind, what was masked in it, and the times of its steps (microseconds), which it returns; compiled,
+        it returns the marks, which hold them."""
+        ...
 
 
 class Counted(Protocol):
@@ -73,20 +82,17 @@ class Meter:
         self.steps: dict[str, Durations] = {step: Durations() for step in STEPS}
         self._counts = tuple(self.steps[step].counts for step in STEPS)
         self.masked: dict[str, int] = {}
-        self.over: Over = (
-            self._over if _native is None else _native.Tally(self.calls, self.masked, STEPS, self._counts).over
-        )
+        self.tally: Tally = self if _native is None else _native.Tally(self.calls, self.masked, self._counts)
         self.open_calls = 0
         self.open_connections = 0
 
-    def _over(
-        self, target: str, decision: str, code: str, since: int, marks: list[int], masked: Mapping[str, int], /
-    ) -> dict[str, int]:
+    def over(self, target: str, decision: str, code: str, marks: Taken, masked: Mapping[str, int]) -> Mapping[str, int]:
+        """See `Tally`."""
         self.count(target, decision, code)
         self.count_masked(masked)
-        return self.observe(since, marks)
+        return self.observe(marks.since, marks)
 
-    def observe(self, since: int, marks: list[int]) -> dict[str, int]:
+    def observe(self, since: int, marks: Iterable[int]) -> dict[str, int]:
         """Take the times of a call's steps: `marks` hold the clock (nanoseconds) at the end of each of `STEPS`, 0 for one that
         the call did not take. Returns the microseconds by step."""
         times: dict[str, int] = {}

@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 
 from .call import Call, Permit
 from .decision import Decision, RequireApproval
-from .entry import Entry
+from .entry import Drawn, Entry
 from .lease import Lease
 from .principal import Principal, RawToken
 from .refusal import Refused
@@ -18,7 +18,7 @@ from .reply import Reply
 class Journal(Protocol):
     """The record. What it announces may happen only once `append` has been awaited."""
 
-    def append(self, *entries: Entry) -> Awaitable[None]:
+    def append(self, *entries: Entry | Drawn) -> Awaitable[None]:
         """Write the entries, in this order, in one batch; the awaitable is done when they are durable.
 
         Raises `Refused(journal.unavailable)` while the disk fails and `Refused(journal.overloaded)` when the queue is
@@ -26,7 +26,7 @@ class Journal(Protocol):
         """
         ...
 
-    def note(self, *entries: Entry) -> None:
+    def note(self, *entries: Entry | Drawn) -> None:
         """Write the entries without waiting; they reach the disk with the next batch. Never raises for a full
         queue or a failing disk: a call that `note` could not close is closed as `unknown` at the next start."""
         ...

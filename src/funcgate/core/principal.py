@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Struct
 
 from .native import half
 
 _native = half("funcgate.core._native")
+_encode = msgspec.json.Encoder().encode
 
 
 class RawToken:
@@ -79,7 +81,7 @@ class Principal(Struct, frozen=True):
     `issuer` is the configured name (``corp``), not the URL. `expires_at` is Unix time, UTC, in seconds.
     `acts_for` is the subject behind an agent (the ``act`` chain of RFC 8693, section 4.1), if any; `actor` is that agent.
     `selectors` are the spellings under which policies may name this principal: ``user:SUBJECT``, ``group:G``, ``*``.
-    `who` is what the journal shows of it, made once; use `who_is`.
+    `who` is what the journal shows of it, made once; use `who_is`. `shown` is the same as it stands in a line.
     """
 
     issuer: str
@@ -92,6 +94,7 @@ class Principal(Struct, frozen=True):
     selectors: frozenset[str] = frozenset()
     actor: str | None = None
     who: Who | None = None
+    shown: bytes = b""
 
     def __repr__(self) -> str:
         return f"Principal({self.issuer}/{self.subject})"
@@ -118,4 +121,8 @@ def make_principal(
     """A Principal with its selectors worked out once, so that policies only compare strings, and what the journal shows of it."""
     selectors = frozenset({"*", f"user:{subject}", *(f"group:{group}" for group in groups)})
     who = Who(issuer, subject, tuple(sorted(groups)), acts_for, token, actor)
-    return Principal(issuer, subject, groups, claims, token, expires_at, acts_for, selectors, actor, who)
+    try:
+        shown = _encode(who)
+    except UnicodeEncodeError:  # half a surrogate pair: the journal writes it in another form
+        shown = b""
+    return Principal(issuer, subject, groups, claims, token, expires_at, acts_for, selectors, actor, who, shown)

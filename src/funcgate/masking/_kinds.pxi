@@ -6,6 +6,9 @@ The same answers as the detectors' own checks, whose names they bear.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.string cimport memchr, memcmp
 
+cdef extern from "string.h":
+    void* memmem(const void* text, size_t size, const void* part, size_t part_size)
+
 ctypedef const unsigned char* Place
 ctypedef unsigned long long Lanes
 
@@ -131,6 +134,26 @@ cdef inline bint _is_of(unsigned char byte, unsigned char wanted) noexcept:
     return classes[byte] & (LETTER if wanted == 1 else DIGIT if wanted == 2 else UPPER) != 0
 
 
+cdef bint _has_iban_head(Place start, Place end) noexcept:
+    """Whether two letters and two digits stand where a word begins."""
+    cdef Place at = start + 3
+    cdef unsigned char kind
+    while at < end:
+        kind = classes[at[0]]
+        if not kind & (LETTER | DIGIT):
+            at += 4
+        elif not kind & DIGIT:
+            at += 2  # at best it is the second letter
+        elif (
+            classes[at[-1]] & DIGIT and classes[at[-2]] & LETTER and classes[at[-3]] & LETTER
+            and (at - 3 == start or not classes[at[-4]] & (LETTER | DIGIT))
+        ):
+            return True
+        else:
+            at += 1
+    return False
+
+
 cdef bint _has_trace(Place start, Place end, tuple traces) except -1:
     """Whether one of the traces is in the text; those that begin with a letter only where a word begins."""
     cdef Place trace, at
@@ -140,6 +163,10 @@ cdef bint _has_trace(Place start, Place end, tuple traces) except -1:
     for one in traces:
         trace, size = <Place> PyBytes_AS_STRING(<bytes?> one), len(<bytes> one)
         at = start
+        if size == 4 and memcmp(trace, b"\1\1\2\2", 4) == 0:
+            if _has_iban_head(start, end):
+                return True
+            continue
         while end - at >= size:
             if trace[0] > 3:
                 at = <Place> memchr(at, trace[0], end - at - size + 1)

@@ -23,20 +23,21 @@ include "_sieve.pxi"
 cdef class Glance(Sieve):
     """One set of rules. `mask` is `mask_json` for what it is sure of."""
 
-    cdef object _rules, _fields, _spans, _may_hide
+    cdef object _rules, _fields, _spans
     cdef Paths _paths
     cdef frozenset _hidden
-    cdef tuple _labels, _names, _replaces
+    cdef tuple _labels, _names, _replaces, _keys
+    cdef bint _always
 
     def __init__(self, rules):
         values = rules.values
         Sieve.__init__(self, rules.scanner, rules.names, values)
         self._rules, self._fields = rules, rules.fields
         self._spans = rules.scanner.spans
-        self._paths, self._hidden = None, frozenset()
+        self._paths, self._hidden, self._keys, self._always = None, frozenset(), (), False
         if rules.walks:
             self._paths, self._hidden = Paths(rules.fields), rules.fields.last_names
-        self._may_hide = rules.fields.named_in if rules.walks else None
+            self._keys, self._always = rules.fields._keys, rules.fields._always
         self._labels, self._replaces, self._names = values._labels, values._replaces, rules.names
 
     def mask(self, bytes raw not None, dict counts not None, Words words=None, bint lines=False):
@@ -53,7 +54,7 @@ cdef class Glance(Sieve):
         try:
             if words is not None and words._may_be_spelled(begin, begin + len(raw), &work.undone[0], &work.undone[1]):
                 return None
-            if self._may_hide is not None and self._may_hide(raw):
+            if self._always or self._named(begin, begin + len(raw)):
                 if self._paths.full():
                     self._paths = Paths(self._fields)
                 paths = self._paths
@@ -68,6 +69,13 @@ cdef class Glance(Sieve):
             return PyBytes_FromStringAndSize(work.out.bytes, work.out.size)
         finally:
             _free(&work)
+
+    cdef bint _named(self, Place begin, Place end) except -1:
+        """`Fields.named_in`."""
+        for key in self._keys:
+            if memmem(begin, end - begin, PyBytes_AS_STRING(<bytes?> key), len(<bytes> key)) is not NULL:
+                return True
+        return False
 
     cdef bint _read(self, Work* work, Place at, Place end, Paths paths, bint lines) except -1:
         """Whether this is one JSON text (or one on each line), all of which could be judged. What is hidden is in `work` then."""

@@ -80,11 +80,14 @@ cdef class Sieve:
             if need.kind == DIGITS:
                 digits |= <Lanes> 1 << need.detector
                 continue
-            if not _has_trace(start, end, <tuple> self._traces[at]):
+            if need.word:
+                if word < 0:
+                    word = _longest_word(start, end)
+                if word < need.word:
+                    continue
+            if need.run and not _has_run(start, end, need.of, need.run):
                 continue
-            if word < 0:
-                word = _longest_word(start, end)
-            if word >= need.word and (not need.run or _has_run(start, end, need.of, need.run)):
+            if _has_trace(start, end, <tuple> self._traces[at]):
                 wanted |= <Lanes> 1 << need.detector
         if not digits:
             return wanted

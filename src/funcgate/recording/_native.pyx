@@ -5,7 +5,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromSt
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.string cimport memchr, memcmp, memcpy
+from libc.string cimport memchr, memcmp, memcpy, memmove, strlen
 
 import msgspec
 
@@ -41,7 +41,7 @@ cdef object RAW = msgspec.Raw, ARRIVED = Kind.ARRIVED, CHUNK = Kind.CHUNK
 cdef Py_ssize_t E_KIND, E_CALL, E_SESSION, E_PRINCIPAL, E_FUNCTION, E_TARGET, E_ARGS, E_DIGEST, E_CLIENT, E_TRACE, E_REASON
 cdef Py_ssize_t E_POLICY, E_APPROVAL, E_OUTCOME, E_CODE, E_TIMING, E_STATUS, E_MASKED, E_BODY, E_BODY_BYTES, E_FIELDS
 cdef Py_ssize_t C_ID, C_SESSION, C_PRINCIPAL, C_FUNCTION, C_TARGET, C_DIGEST, C_CLIENT, C_TRACE, C_REASON
-cdef Py_ssize_t C_ARGS, C_SHARED, C_OWN, E_MEDIA, D_NAMES, D_VERSION, R_STATUS, R_BODY, R_HEADERS, R_MEDIA, R_STREAM, R_TRAILERS, P_WHO
+cdef Py_ssize_t C_ARGS, C_SHARED, C_OWN, E_MEDIA, D_NAMES, D_VERSION, R_STATUS, R_BODY, R_HEADERS, R_MEDIA, R_STREAM, R_TRAILERS, P_WHO, P_SHOWN
 
 (E_KIND, E_CALL, E_SESSION, E_PRINCIPAL, E_FUNCTION, E_TARGET, E_ARGS, E_DIGEST, E_CLIENT, E_TRACE, E_REASON) = [
     ENTRY.places[name] for name in
@@ -56,16 +56,23 @@ cdef Py_ssize_t C_ARGS, C_SHARED, C_OWN, E_MEDIA, D_NAMES, D_VERSION, R_STATUS, 
     ("id", "session", "principal", "function", "target", "digest", "client", "trace", "reason", "args", "shared", "own")
 ]
 D_NAMES, D_VERSION = DECIDED.places["names"], DECIDED.places["version"]
-P_WHO = PRINCIPAL.places["who"]
+P_WHO, P_SHOWN = PRINCIPAL.places["who"], PRINCIPAL.places["shown"]
 E_MEDIA = ENTRY.places["media"]
 (R_STATUS, R_BODY, R_HEADERS, R_MEDIA, R_STREAM, R_TRAILERS) = [
     REPLY.places[name] for name in ("status", "body", "headers", "media", "stream", "trailers")
 ]
 
+include "_drawing.pxi"
+
 
 cpdef arrival(call, args):
-    """`entries.arrival`."""
+    """`entries.arrival`; the arguments may be bytes, too."""
+    cdef bytes plain = args if args is None or PyBytes_CheckExact(args) else bytes(args)
+    cdef Drawn drawn
     check(call, CALL)
+    drawn = drawn_arrival(call, plain)
+    if drawn is not None:
+        return drawn
     entry = ENTRY.new()
     put(entry, E_KIND, ARRIVED)
     put(entry, E_CALL, get(call, C_ID))
@@ -75,7 +82,7 @@ cpdef arrival(call, args):
     put(entry, E_PRINCIPAL, who_is(principal) if who is None else who)
     put(entry, E_FUNCTION, get(call, C_FUNCTION))
     put(entry, E_TARGET, get(call, C_TARGET))
-    put(entry, E_ARGS, args)
+    put(entry, E_ARGS, None if plain is None else RAW(plain))
     put(entry, E_DIGEST, get(call, C_DIGEST))
     put(entry, E_CLIENT, get(call, C_CLIENT))
     put(entry, E_TRACE, get(call, C_TRACE))
@@ -85,11 +92,17 @@ cpdef arrival(call, args):
 
 cpdef step(kind, call_id, call, approval, decision, version):
     """`entries.step`."""
+    cdef Drawn drawn
+    if call is not None:
+        check(call, CALL)
+    if kind is ALLOWED:
+        drawn = drawn_allowed(call_id, call, approval, decision, version)
+        if drawn is not None:
+            return drawn
     entry = ENTRY.new()
     put(entry, E_KIND, kind)
     put(entry, E_CALL, call_id)
     if call is not None:
-        check(call, CALL)
         put(entry, E_SESSION, get(call, C_SESSION))
         put(entry, E_FUNCTION, get(call, C_FUNCTION))
     put(entry, E_APPROVAL, approval)
@@ -101,12 +114,19 @@ cpdef step(kind, call_id, call, approval, decision, version):
     return entry
 
 
-cpdef answer(call, reply, tuple fields, counts, body):
-    """`entries.answer`."""
+cdef object answered(call, reply, tuple fields, counts, body, bint is_json, media):
+    """`entries.answer`; bytes are JSON, or else text that is all ASCII."""
+    cdef Drawn drawn
+    cdef Py_ssize_t size
     if fields is None:
         raise TypeError("no fields")
     check(call, CALL)
     check(reply, REPLY)
+    whole = get(reply, R_BODY)
+    size = 0 if whole is None else len(whole)
+    drawn = drawn_answer(call, reply, fields, counts, body, is_json, media, size)
+    if drawn is not None:
+        return drawn
     entry = ENTRY.new()
     put(entry, E_KIND, CHUNK)
     put(entry, E_CALL, get(call, C_ID))
@@ -114,28 +134,49 @@ cpdef answer(call, reply, tuple fields, counts, body):
     put(entry, E_FUNCTION, get(call, C_FUNCTION))
     put(entry, E_STATUS, get(reply, R_STATUS))
     put(entry, E_FIELDS, fields)
-    put(entry, E_BODY, body)
-    whole = get(reply, R_BODY)
-    put(entry, E_BODY_BYTES, 0 if whole is None else len(whole))
+    put(entry, E_BODY, body if not PyBytes_CheckExact(body) else RAW(body) if is_json else (<bytes> body).decode())
+    put(entry, E_BODY_BYTES, size)
+    put(entry, E_MEDIA, media)
     put(entry, E_MASKED, counts)
     return entry
 
 
-cpdef end(entry, outcome, code, times, status, counts, recorded):
-    """`entries.end`."""
-    check(entry, ENTRY)
+def answer(call, reply, tuple fields, counts, body, media):
+    """`entries.answer`."""
+    return answered(call, reply, fields, counts, bytes(body) if type(body) is RAW else body, True, media)
+
+
+cdef object ended(call_id, call, approval, decision, version, outcome, code, times, const long long* us, status, counts, recorded):
+    """`entries.ended`; the times by step may be in `us` (less than 0: a step that was not taken), else `us` is NULL."""
+    cdef Drawn drawn
+    if call is not None:
+        check(call, CALL)
+    drawn = drawn_end(call_id, call, approval, decision, version, outcome, code, times, us, status, counts, recorded)
+    if drawn is not None:
+        return drawn
+    entry = step(ENDED, call_id, call, approval, decision, version)
     put(entry, E_OUTCOME, outcome)
     put(entry, E_CODE, code)
-    put(entry, E_TIMING, times)
+    put(entry, E_TIMING, times if us is NULL else {name: us[place] for place, name in enumerate(STEPS) if us[place] >= 0})
     put(entry, E_STATUS, status)
     put(entry, E_MASKED, counts)
     put(entry, E_BODY_BYTES, recorded)
     return entry
 
 
+def end(call_id, call, approval, decision, version, outcome, code, times, status, counts, recorded):
+    """`entries.ended`; the times may be a call's marks."""
+    cdef const long long* us = (<Marks> times).us if type(times) is Marks else NULL
+    return ended(call_id, call, approval, decision, version, outcome, code, times, us, status, counts, recorded)
+
+
 def all_small(tuple entries not None, Py_ssize_t inline):
     """`contents._all_small`."""
     for entry in entries:
+        if type(entry) is Drawn:
+            if (<Drawn> entry).args_size > inline or (<Drawn> entry).body_size > inline:
+                return False
+            continue
         check(entry, ENTRY)
         for offset in (E_ARGS, E_BODY):
             part = get(entry, offset)
@@ -212,4 +253,3 @@ cdef class Fields:
 
 include "_args.pxi"
 include "_tape.pxi"
-include "_passage.pxi"

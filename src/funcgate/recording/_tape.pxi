@@ -35,7 +35,7 @@ cdef class Whole:
 
     def chunk(self):
         """See `tape.Tape`."""
-        cdef object reply = self.reply, shown = None, media
+        cdef object reply = self.reply, media
         cdef tuple fields = self.fields
         cdef Py_ssize_t size = self.size
         if size > self._limit:
@@ -44,29 +44,29 @@ cdef class Whole:
         trailers = get(reply, R_TRAILERS)
         if trailers:
             fields = fields + fields_of(trailers)
-        if size:
-            body, media = get(reply, R_BODY), get(reply, R_MEDIA)
-            known = self.masked.json
+        if not size:
+            return answered(self._call, reply, fields, self.masked.counts, None, False, "")
+        body, media = get(reply, R_BODY), get(reply, R_MEDIA)
+        known = self.masked.json
+        if media == "application/json" or (<str?> media).endswith("+json"):
             if known is True and media == "application/json" and one_line(body):
-                shown = RAW(body)  # as `as_json` would say
-            elif media == "application/json" or (<str?> media).endswith("+json"):
-                shown = _AS_JSON(body, media, known)
-            entry = answer(self._call, reply, fields, self.masked.counts, shown)
-            if shown is None:
-                put(entry, E_BODY, text_of(body, media))
-                put(entry, E_MEDIA, media)
-            return entry
-        return answer(self._call, reply, fields, self.masked.counts, None)
+                return answered(self._call, reply, fields, self.masked.counts, body, True, "")  # as `as_json` would say
+            shown = _AS_JSON(body, media, known)
+            if shown is not None:
+                return answered(self._call, reply, fields, self.masked.counts, bytes(shown), True, "")
+        return answered(self._call, reply, fields, self.masked.counts, text_of(body, media), False, media)
 
 
 cdef object text_of(body, media):
-    """`tape.as_text`."""
+    """`tape.as_text`; bytes where these are all ASCII, and the text."""
     cdef const char* data
     if PyBytes_CheckExact(body):
         data = PyBytes_AS_STRING(body)
         # Attack: an answer that looks like a `data:` URL would be shown as what that URL decodes to.
         if PyBytes_GET_SIZE(body) < 5 or memcmp(data, b"data:", 5) != 0:
             try:
+                if all_ascii(data, PyBytes_GET_SIZE(body)):
+                    return body
                 return PyUnicode_DecodeUTF8(data, PyBytes_GET_SIZE(body), NULL)
             except UnicodeDecodeError:
                 pass

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from funcgate.core.call import Call
-from funcgate.core.entry import Entry, Kind
+from funcgate.core.entry import Drawn, Entry, Kind
 from funcgate.core.native import half
 from funcgate.core.nesting import MAX_LEVELS, is_deeper
 from funcgate.core.ports import Masked, Masker
@@ -61,7 +61,7 @@ class Tape:
             self._counted: dict[str, int] = {}
             reply.stream = self._passing(reply.stream)
 
-    def chunk(self) -> Entry:
+    def chunk(self) -> Entry | Drawn:
         """The entry of a whole answer, or of the head of a stream. Raises `Refused(journal.too_large)`."""
         reply, masked, fields, size = self.reply, self.masked, self.fields, self.size
         if reply.stream is not None:
@@ -77,10 +77,9 @@ class Tape:
             shown = msgspec.Raw(body)  # as `as_json` would say
         elif size:
             shown = as_json(body, reply.media, masked.json)
-        entry = entries.answer(self._call, reply, fields, masked.counts, shown)
         if shown is None and size:
-            entry.body, entry.media = as_text(body, reply.media), reply.media
-        return entry
+            return entries.answer(self._call, reply, fields, masked.counts, as_text(body, reply.media), reply.media)
+        return entries.answer(self._call, reply, fields, masked.counts, shown, "")
 
     async def _passing(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         try:

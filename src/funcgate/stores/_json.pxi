@@ -1,5 +1,5 @@
-# Whether bytes are one JSON value (RFC 8259) on one line. Part of _parcels.pyx. Reads nothing at `end` or beyond; calls nothing
-# that calls it: nesting takes a bit a level, and what is deeper than DEEPEST is left to parcels.py.
+# Whether bytes are one JSON value (RFC 8259) on one line. Part of _parcels.pyx. Reads nothing at `limit` or beyond; calls nothing
+# that calls it: nesting takes a byte a level, and what is deeper than DEEPEST is left to parcels.py.
 
 cdef extern from *:
     """
@@ -26,10 +26,17 @@ cdef extern from *:
     }
 
     /* Behind an escape whose backslash is at `p`, NULL if it is none. */
-    static Text json_escape(Text p, Text end) {
+    static inline Text json_escape(Text p, Text end) {
         int more;
         if (end - p < 2) return NULL;
-        if (p[1] != 'u') return p[1] && strchr("\\"\\\\/bfnrt", p[1]) ? p + 2 : NULL;
+        switch (p[1]) {
+        case '"': case '\\\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't':
+            return p + 2;
+        case 'u':
+            break;
+        default:
+            return NULL;
+        }
         if (end - p < 6) return NULL;
         for (p += 2, more = 4; more; more--, p++)
             if (!((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f') || (*p >= 'A' && *p <= 'F'))) return NULL;
@@ -63,11 +70,12 @@ cdef extern from *:
         return json_plain(last) == AT_ONCE;
     }
 
-    /* Behind the closing quote of a string whose opening quote is before `p`, NULL if it is none. */
-    static inline __attribute__((always_inline)) Text json_string(Text p, Text end) {
+    /* Behind the closing quote of a string whose opening quote is before `p`, NULL if it is none. What is between `end` and
+       `limit` may be read, so that most strings need no step for each byte of theirs, but is nothing to go by. */
+    static inline __attribute__((always_inline)) Text json_string(Text p, Text end, Text limit) {
         int plain;
         for (;;) {
-            while (end - p >= AT_ONCE) {
+            while (limit - p >= AT_ONCE) {
                 p += plain = json_plain(p);
                 if (plain < AT_ONCE) break;
             }
@@ -100,57 +108,111 @@ cdef extern from *:
         return p;
     }
 
-    /* Behind a member's name and colon, and what blanks follow; NULL if there are none. */
-    static Text json_name(Text p, Text end) {
-        if (p >= end || *p != '"' || !(p = json_string(p + 1, end))) return NULL;
+    /* A value in brackets that was looked at: its bytes, and where each of its members begins, behind a comma. */
+    enum { LONGEST_SEEN = 2048, MARKS = 64 };
+    typedef struct { int size, many; uint16_t marks[MARKS]; unsigned char bytes[LONGEST_SEEN]; } Seen;
+
+    /* Behind the value that begins at `begun`, NULL if there is none, or one that is nested deeper than DEEPEST. `p` is `begun`, or
+       where a member of it begins if all before was looked at; what begins behind is told to `seen`, if that is not NULL. */
+    static Text json_walk(Text p, Text end, Text limit, Text begun, Seen *seen) {
+        unsigned char braces[DEEPEST]; /* for each open bracket: whether it is a brace */
+        int depth = 0, brace = 0;
+        if (p != begun) {
+            depth = 1;
+            braces[0] = brace = *begun == '{';
+            p = json_blank(p, end);
+            if (brace) goto name;
+        }
+    value:
+        if (p >= end) return NULL;
+        switch (*p) {
+        case '"':
+            if (!(p = json_string(p + 1, end, limit))) return NULL;
+            break;
+        case '{':
+        case '[':
+            if (depth == DEEPEST) return NULL;
+            braces[depth++] = brace = *p == '{';
+            p = json_blank(p + 1, end);
+            if (p >= end) return NULL;
+            if (*p == (brace ? '}' : ']')) break; /* where it is closed, below */
+            if (brace) goto name;
+            goto value;
+        case 't':
+            if (end - p < 4 || memcmp(p, "true", 4)) return NULL;
+            p += 4;
+            break;
+        case 'n':
+            if (end - p < 4 || memcmp(p, "null", 4)) return NULL;
+            p += 4;
+            break;
+        case 'f':
+            if (end - p < 5 || memcmp(p, "false", 5)) return NULL;
+            p += 5;
+            break;
+        default:
+            if (!(p = json_number(p, end))) return NULL;
+        }
+        while (depth) { /* after a value, or at the end of an empty one */
+            p = json_blank(p, end);
+            if (p >= end) return NULL;
+            if (*p == ',') {
+                p++;
+                if (depth == 1 && seen && seen->many < MARKS && p - begun < LONGEST_SEEN) seen->marks[seen->many++] = p - begun;
+                p = json_blank(p, end);
+                if (brace) goto name;
+                goto value;
+            }
+            if (*p != (brace ? '}' : ']')) return NULL;
+            p++;
+            brace = --depth ? braces[depth - 1] : 0;
+        }
+        return p;
+    name:
+        if (p >= end || *p != '"' || !(p = json_string(p + 1, end, limit))) return NULL;
         p = json_blank(p, end);
-        return p < end && *p == ':' ? json_blank(p + 1, end) : NULL;
+        if (p >= end || *p != ':') return NULL;
+        p = json_blank(p + 1, end);
+        goto value;
     }
 
-    /* Behind the value that begins at `p`, NULL if there is none. */
-    static Text json_value(Text p, Text end) {
-        uint64_t objects[DEEPEST / 64]; /* a bit for each open bracket: whether it is a brace */
-        int depth = 0, brace;
-        for (;;) {
-            if (p >= end) return NULL;
-            if (*p == '"') p = json_string(p + 1, end);
-            else if (*p == '{' || *p == '[') {
-                brace = *p == '{';
-                p = json_blank(p + 1, end);
-                if (p >= end) return NULL;
-                if (*p == (brace ? '}' : ']')) p++;
-                else {
-                    if (depth == DEEPEST) return NULL;
-                    if (brace) objects[depth >> 6] |= (uint64_t)1 << (depth & 63);
-                    else objects[depth >> 6] &= ~((uint64_t)1 << (depth & 63));
-                    depth++;
-                    if (brace && !(p = json_name(p, end))) return NULL;
-                    continue;
-                }
-            }
-            else if (*p == 't' && end - p >= 4 && !memcmp(p, "true", 4)) p += 4;
-            else if (*p == 'n' && end - p >= 4 && !memcmp(p, "null", 4)) p += 4;
-            else if (*p == 'f' && end - p >= 5 && !memcmp(p, "false", 5)) p += 5;
-            else p = json_number(p, end);
-            if (!p) return NULL;
-            for (;;) { /* after a value */
-                if (!depth) return p;
-                p = json_blank(p, end);
-                if (p >= end) return NULL;
-                brace = objects[(depth - 1) >> 6] >> ((depth - 1) & 63) & 1;
-                if (*p == ',') {
-                    p = json_blank(p + 1, end);
-                    if (brace && !(p = json_name(p, end))) return NULL;
-                    break;
-                }
-                if (*p != (brace ? '}' : ']')) return NULL;
-                p++;
-                depth--;
-            }
+    static inline Text json_value(Text p, Text end, Text limit) { return json_walk(p, end, limit, p, NULL); }
+
+    /* How many of the first bytes are the same. */
+    static int json_same(Text p, Text q, Py_ssize_t most) {
+        int at = 0;
+    #if defined(__SSE2__) && defined(__GNUC__)
+        for (; at + 16 <= most; at += 16) {
+            int odd = 0xFFFF ^ _mm_movemask_epi8(_mm_cmpeq_epi8(
+                _mm_loadu_si128((const __m128i *)(p + at)), _mm_loadu_si128((const __m128i *)(q + at))));
+            if (odd) return at + __builtin_ctz(odd);
         }
+    #endif
+        while (at < most && p[at] == q[at]) at++;
+        return at;
+    }
+
+    /* As json_value, for an object that has much of the one before it, which is `seen`. What comes after some bytes of a value
+       depends on nothing but these bytes: so what is as it was there holds, and the rest is looked at. */
+    static Text json_again(Text p, Text end, Text limit, Seen *seen) {
+        int same = json_same(p, seen->bytes, end - p < seen->size ? end - p : seen->size), from = 0;
+        if (same && same == seen->size) return p + same;
+        while (seen->many && seen->marks[seen->many - 1] > same) seen->many--;
+        if (seen->many) from = seen->marks[seen->many - 1];
+        Text behind = json_walk(p + from, end, limit, p, seen);
+        if (!behind || behind - p > LONGEST_SEEN) {
+            seen->size = seen->many = 0;
+            return behind;
+        }
+        seen->size = behind - p;
+        memcpy(seen->bytes + from, p + from, seen->size - from);
+        return behind;
     }
     """
-    bint json_all_plain(const unsigned char* p, int size) nogil
-    const unsigned char* json_string(const unsigned char* p, const unsigned char* end) nogil
-    const unsigned char* json_value(const unsigned char* p, const unsigned char* end) nogil
-    const unsigned char* json_blank(const unsigned char* p, const unsigned char* end) nogil
+    ctypedef struct Seen:
+        int size
+    ctypedef const unsigned char* Text
+    bint json_all_plain(Text p, int size) nogil
+    Text json_value(Text p, Text end, Text limit) nogil
+    Text json_again(Text p, Text end, Text limit, Seen* seen) nogil
+    Text json_blank(Text p, Text end) nogil

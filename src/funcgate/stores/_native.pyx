@@ -4,6 +4,7 @@
 An entry of plain values is written here, byte for byte as msgspec writes it; any other is given to msgspec, whole.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.dict cimport PyDict_Next
@@ -14,15 +15,16 @@ from libc.string cimport memchr, memcpy
 
 import msgspec
 
+from funcgate.core._drawn cimport Drawn
 from funcgate.core.entry import Decided, Entry, Kind, Sealed, Who
 from funcgate.core.refusal import Code
 from funcgate.core.reply import Outcome
 
+include "../core/_text.pxi"
 include "_crc.pxi"
 
 cdef extern from *:
     """
-    #include <stdint.h>
     #include <structmember.h>
 
     /* Where a field of a Struct lies, -1 if it is not kept as one pointer. */
@@ -33,40 +35,21 @@ cdef extern from *:
     }
     #define FIELD(entry, offset) (*(PyObject **)((char *)(entry) + (offset)))
 
-    /* Copies ASCII text; 0 if a character of it has to be escaped in JSON: a control character, a quote, a backslash. */
-    static int copy_plain(char *to, const char *from, Py_ssize_t size) {
-        const uint64_t ones = 0x0101010101010101u;
-        uint64_t odd = 0, x;
-        Py_ssize_t at = 0;
-    #define LOOK(x) ((x) - 0x20 * ones) | (((x) ^ 0x22 * ones) - ones) | (((x) ^ 0x5c * ones) - ones)
-        if (size >= 8) {
-            for (; at < size - 8; at += 8) {
-                memcpy(&x, from + at, 8);
-                memcpy(to + at, &x, 8);
-                odd |= LOOK(x);
-            }
-            memcpy(&x, from + size - 8, 8);
-            memcpy(to + size - 8, &x, 8);
-            odd |= LOOK(x);
-        } else {
-            for (x = 0x2020202020202020u; at < size; at++) {
-                to[at] = from[at];
-                x = x << 8 | (unsigned char)from[at];
-            }
-            odd = LOOK(x);
-        }
-        return !(odd & 0x80 * ones);
+    /* So many bytes more at the end of a bytearray, where it has room for them and nobody looks at it: the place of the first. */
+    static char *room(PyObject *buffer, Py_ssize_t size) {
+        PyByteArrayObject *b = (PyByteArrayObject *)buffer;
+        Py_ssize_t end = Py_SIZE(b);
+        if (b->ob_exports || b->ob_start - b->ob_bytes + end + size >= b->ob_alloc) return NULL;
+        Py_SET_SIZE(b, end + size);
+        b->ob_start[end + size] = 0;
+        return b->ob_start + end;
     }
     """
     Py_ssize_t field_at(object cls, object field)
     PyObject* FIELD(PyObject* entry, Py_ssize_t offset)
-    bint copy_plain(char* to, const char* text, Py_ssize_t size) nogil
+    char* room(PyObject* buffer, Py_ssize_t size)
 
 cdef extern from "Python.h":
-    bint PyUnicode_IS_READY(PyObject* text)
-    bint PyUnicode_IS_ASCII(PyObject* text)
-    Py_ssize_t PyUnicode_GET_LENGTH(PyObject* text)
-    void* PyUnicode_DATA(PyObject* text)
     PyObject* Py_TYPE(PyObject* value)
     bint PyUnicode_CheckExact(PyObject* value)
     bint PyLong_CheckExact(PyObject* value)
@@ -76,12 +59,13 @@ cdef extern from "Python.h":
     Py_ssize_t PyTuple_GET_SIZE(PyObject* value)
     PyObject* PyTuple_GET_ITEM(PyObject* value, Py_ssize_t place)
     Py_ssize_t PyDict_Size(PyObject* value)
-    ctypedef struct PyByteArrayObject:
-        Py_ssize_t ob_alloc
+    void Py_SET_SIZE(object value, Py_ssize_t size)
 
 cdef enum:
     CRC = 19  # bytes of `,"crc":"XXXXXXXX"}` and the newline
     PAGE = 96 << 10  # a line that is longer is msgspec's
+    LEAST = 32 << 10  # bytes of a buffer that grows
+    MOST_HEAD = 128  # bytes before an entry's own: number and time
     DEEPEST = 5
 
 ctypedef struct Field:
@@ -148,43 +132,6 @@ begin()
 
 
 # What follows writes at `at`, before `end`: the place after it, or NULL for what is left to msgspec. `value` is borrowed.
-
-cdef inline char* put_text(char* at, char* end, PyObject* text) noexcept:
-    cdef Py_ssize_t size
-    if not PyUnicode_IS_READY(text) or not PyUnicode_IS_ASCII(text):
-        return NULL
-    size = PyUnicode_GET_LENGTH(text)
-    if end - at < size + 2:
-        return NULL
-    at[0] = c'"'
-    if not copy_plain(at + 1, <const char*> PyUnicode_DATA(text), size):
-        return NULL
-    at[size + 1] = c'"'
-    return at + size + 2
-
-
-cdef char* put_number(char* at, char* end, long long number) noexcept:
-    cdef char digits[20]
-    cdef int count = 0
-    cdef unsigned long long left = number
-    if end - at < 21:
-        return NULL
-    if number < 0:
-        at[0] = c"-"
-        at += 1
-        left = 0 - left
-    while True:
-        digits[count] = c"0" + left % 10
-        count += 1
-        left //= 10
-        if not left:
-            break
-    while count:
-        count -= 1
-        at[0] = digits[count]
-        at += 1
-    return at
-
 
 cdef char* put_raw(char* at, char* end, PyObject* raw) noexcept:
     cdef Py_buffer view
@@ -327,36 +274,66 @@ cdef inline void set_field(PyObject* entry, Py_ssize_t offset, object value):
         Py_DECREF(<object> before)
 
 
-cdef int add(bytearray buffer, const char* line, Py_ssize_t size, unsigned int crc) except -1:
-    """Grows by doubling: by an eighth, as bytearrays do, a line was copied eight times while a batch fills."""
-    cdef Py_ssize_t end = len(buffer), whole = end + size + CRC
+cdef inline void put_crc(char* into, unsigned int crc) noexcept:
+    """The end of a line, CRC bytes."""
     cdef int place
-    cdef char* into
-    if (<PyByteArrayObject*> buffer).ob_alloc <= whole:
-        PyByteArray_Resize(buffer, 2 * whole - 2)
-    PyByteArray_Resize(buffer, whole)
-    into = PyByteArray_AS_STRING(buffer) + end
-    memcpy(into, line, size)
-    into += size
     memcpy(into, b',"crc":"', 8)
     for place in range(8):
         into[8 + place] = b"0123456789abcdef"[crc >> (28 - 4 * place) & 15]
     memcpy(into + 16, b'"}\n', 3)
+
+
+cdef int add(bytearray buffer, const char* line, Py_ssize_t size, unsigned int crc) except -1:
+    cdef char* into = more(buffer, size + CRC)
+    memcpy(into, line, size)
+    put_crc(into + size, crc)
     return 0
 
 
-cdef Py_ssize_t add_plain(bytearray buffer, entries, Py_ssize_t number, str at, encode) except -2:
+cdef int add_drawn(bytearray buffer, Drawn drawn, Py_ssize_t number, const char* at, Py_ssize_t at_size) except -1:
+    """Number and time before what is drawn, which has no newline in it, and the crc after it."""
+    cdef char head[MOST_HEAD]
+    cdef char* p = head
+    cdef Py_ssize_t size, before = len(buffer)
+    cdef unsigned int crc
+    cdef char* into
+    if drawn.text is None or number <= 0 or not 0 < at_size <= MOST_HEAD - 40:
+        raise ValueError("no line")
+    memcpy(p, b'{"seq":', 7)
+    p = put_number(p + 7, p + 28, number)
+    memcpy(p, b',"at":"', 7)
+    memcpy(p + 7, at, at_size)
+    p += 7 + at_size
+    memcpy(p, b'",', 2)
+    p += 2
+    size = PyBytes_GET_SIZE(drawn.text) - 1
+    into = more(buffer, p - head + size + CRC)
+    memcpy(into, head, p - head)
+    memcpy(into + (p - head), PyBytes_AS_STRING(drawn.text), size)
+    size += p - head
+    crc = crc_of(None, into, size)
+    put_crc(PyByteArray_AS_STRING(buffer) + before + size, crc)  # asked again: zlib lets other threads go on
+    return 0
+
+
+cdef Py_ssize_t add_plain(bytearray buffer, tuple entries, Py_ssize_t number, const char* at, Py_ssize_t at_size, encode) except -2:
     """The last number used; -1 when an entry has to be mended, with lines left in the buffer."""
     cdef bytes line
+    cdef str told = None
     cdef Py_ssize_t size
     cdef char* done
     cdef const char* data
     for entry in entries:
         number += 1
+        if type(entry) is Drawn:
+            add_drawn(buffer, <Drawn> entry, number, at, at_size)
+            continue
+        if told is None:
+            told = at[:at_size].decode("ascii")
         done = NULL
         if Py_TYPE(<PyObject*> entry) == ENTRY:
             set_field(<PyObject*> entry, seq_at, number)
-            set_field(<PyObject*> entry, at_at, at)
+            set_field(<PyObject*> entry, at_at, told)
             done = put_struct(page, page + PAGE, <PyObject*> entry, &shapes[0], 0)
         if done is not NULL:
             line, data, size = None, page, done - page
@@ -366,7 +343,7 @@ cdef Py_ssize_t add_plain(bytearray buffer, entries, Py_ssize_t number, str at, 
                 data = line
         else:
             entry.seq = number
-            entry.at = at
+            entry.at = told
             line = encode(entry)
             data, size = line, len(line)
         # Attack: a raw newline inside spliced-in JSON forges a line of the journal.
@@ -379,41 +356,51 @@ cdef Py_ssize_t add_plain(bytearray buffer, entries, Py_ssize_t number, str at, 
 cdef class Lines:
     """`lines.add_lines`: `encode` is msgspec's, `mend` writes the entries that need it, and all that came with them."""
 
-    cdef object _encode
-    cdef object _mend
-
     def __init__(self, encode, mend):
         self._encode = encode
         self._mend = mend
 
     def add(self, bytearray buffer not None, entries not None, Py_ssize_t seq, str at not None):
         """See `lines.add_lines`."""
+        cdef bytes told = at.encode()
+        return self.add_in(buffer, tuple(entries), seq, told, len(told))
+
+    cdef Py_ssize_t add_in(self, bytearray buffer, tuple entries, Py_ssize_t seq, const char* at, Py_ssize_t at_size) except -1:
         cdef Py_ssize_t start = len(buffer), last = -1
         try:
-            last = add_plain(buffer, entries, seq, at, self._encode)
+            last = add_plain(buffer, entries, seq, at, at_size, self._encode)
         except Exception:  # whatever it was, the slow way writes the entries
             last = -1
         if last >= 0:
             return last
         PyByteArray_Resize(buffer, start)
-        return self._mend(buffer, entries, seq, at)
+        return self._mend(buffer, entries, seq, at[:at_size].decode())
 
 
 cdef class Packing:
     """`lines.pack_lines`: `mend` adds an entry that is not plain."""
-
-    cdef object _mend
 
     def __init__(self, mend):
         self._mend = mend
 
     def pack(self, bytearray buffer not None, tuple entries not None, bint waits, /):
         """See `lines.pack_lines`."""
+        self.pack_in(buffer, entries, waits)
+
+    cdef int pack_in(self, bytearray buffer, tuple entries, bint waits) except -1:
+        cdef Py_ssize_t size
         cdef char* done
         cdef char* into = more(buffer, 5)
         into[0] = waits
         put_size(into + 1, PyTuple_GET_SIZE(<PyObject*> entries))
         for entry in entries:
+            if type(entry) is Drawn and (<Drawn> entry).text is not None:
+                size = PyBytes_GET_SIZE((<Drawn> entry).text)
+                into = more(buffer, size + 5)
+                put_size(into, size + 1)
+                into[4] = c"{"
+                memcpy(into + 5, PyBytes_AS_STRING((<Drawn> entry).text), size)
+                continue
             done = NULL
             if Py_TYPE(<PyObject*> entry) == ENTRY:
                 set_field(<PyObject*> entry, seq_at, 0)
@@ -425,15 +412,21 @@ cdef class Packing:
             into = more(buffer, done - page + 4)
             put_size(into, done - page)
             memcpy(into + 4, page, done - page)
+        return 0
 
 
 cdef char* more(bytearray buffer, Py_ssize_t size) except NULL:
-    """Room for so many bytes at the end, by doubling as in `add`."""
+    """Room for so many bytes at the end, by doubling: by an eighth, as bytearrays do, a line was copied eight times while a batch
+    fills."""
     cdef Py_ssize_t end = len(buffer)
-    if (<PyByteArrayObject*> buffer).ob_alloc <= end + size:
-        PyByteArray_Resize(buffer, 2 * (end + size))
-    PyByteArray_Resize(buffer, end + size)
-    return PyByteArray_AS_STRING(buffer) + end
+    cdef char* into = room(<PyObject*> buffer, size)
+    if into is NULL:
+        PyByteArray_Resize(buffer, max(2 * (end + size), LEAST))
+        Py_SET_SIZE(buffer, end)  # what shrinks by more than half otherwise gives its memory back
+        into = room(<PyObject*> buffer, size)
+    if into is NULL:
+        raise BufferError("no room")
+    return into
 
 
 cdef void put_size(char* at, Py_ssize_t size) noexcept:

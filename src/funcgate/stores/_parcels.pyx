@@ -3,6 +3,7 @@
 ordinary is left to parcels.py, before anything was changed."""
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
+from cpython.object cimport PyObject
 from cpython.set cimport PySet_Add, PySet_Discard
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.string cimport memcmp, memcpy
@@ -11,6 +12,7 @@ from funcgate.core.ids import MARK_AT, MARK_LETTERS
 
 from .parcels import GROUP, HEAD, KINDS, MOST_LINES, NAMES, SIZE
 
+include "../core/_text.pxi"
 include "_crc.pxi"
 include "_json.pxi"
 
@@ -23,7 +25,7 @@ cdef extern from *:
     static inline uint32_t four_at(const unsigned char *p) { return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24; }
     static inline uint64_t eight_at(const void *p) { uint64_t x; memcpy(&x, p, 8); return x; }
     """
-    unsigned int four_at(const unsigned char* p) nogil
+    unsigned int four_at(Text p) nogil
     unsigned long long eight_at(const void* p) nogil
 
 cdef enum:
@@ -36,66 +38,77 @@ cdef enum:
     NAME_MARK = 8
     NAME = 26
     LONGEST_NAME = 200
+    SHORTEST = 11
     MANY = 64
     OTHER = 0
     OPENS = 1
     ENDS = 2
 
 ctypedef struct Start:
-    const unsigned char* call
+    Text call
     Py_ssize_t call_size
-    const unsigned char* rest  # after the call
+    Text rest  # after the call
+
+ctypedef struct Name:
+    const char* text  # with `":`
+    Py_ssize_t size
+    unsigned long long head  # its first eight bytes, as far as they go,
+    unsigned long long mask  # which is here
+    int next  # which came after it the last time: entries of a kind have the same fields, nearly always
+    Seen* seen  # the last one, of a member that is much the same in many lines
+
+ctypedef struct Sort:
+    const char* start  # `{"kind":"…","call":"`
+    Py_ssize_t size
+    int meant
 
 cdef list held = [name + b'":' for name in NAMES]  # what `names` point to
-cdef const char* names[MANY]
-cdef Py_ssize_t sizes[MANY]
-cdef unsigned long long heads[MANY]  # their first eight bytes, as far as they go,
-cdef unsigned long long masks[MANY]  # which is here
+cdef Name names[MANY]
+cdef Seen seen[3]
 cdef int known = len(held)
 cdef list words = [b'{"kind":"%b","call":"' % kind.encode() for kind in sorted(KINDS)]
-cdef const char* kinds[MANY]
-cdef Py_ssize_t kind_sizes[MANY]
-cdef int meant[MANY]
-cdef int known_kinds = len(words)
+cdef Sort sorts[256]  # by the second letter of the kind
 cdef Py_ssize_t most_lines = MOST_LINES
 
 
 cdef int begin() except -1:
     cdef int place
+    cdef Name* name
+    cdef Sort* sort
+    cdef list alike = [b"principal", b"args", b"policy"]
     layout = (HEAD.size, GROUP.size, SIZE.size, MARK_AT, MARK_LETTERS, held[0], held[1])
-    if layout != (IN_HEAD, IN_GROUP, IN_SIZE, 10, NAME_MARK, b'kind":', b'call":') or known > MANY or known_kinds > MANY:
+    if layout != (IN_HEAD, IN_GROUP, IN_SIZE, 10, NAME_MARK, b'kind":', b'call":') or known > MANY:
         raise ImportError("parcels of another kind")
     for place in range(known):
-        names[place], sizes[place] = held[place], len(held[place])
+        name = &names[place]
+        name.text, name.size, name.next, name.seen = held[place], len(held[place]), place + 1, NULL
+        if NAMES[place] in alike:
+            name.seen = &seen[alike.index(NAMES[place])]
         head = held[place][:8].ljust(8, b"\0")
         mask = (b"\xff" * min(8, len(held[place]))).ljust(8, b"\0")
-        heads[place], masks[place] = eight_at(<const char*> head), eight_at(<const char*> mask)
-    for place in range(known_kinds):
-        kinds[place], kind_sizes[place] = words[place], len(words[place])
-        kind = sorted(KINDS)[place]
-        meant[place] = OPENS if kind in ("arrived", "asked") else ENDS if kind == "ended" else OTHER
+        name.head, name.mask = eight_at(<const char*> head), eight_at(<const char*> mask)
+    for kind, word in zip(sorted(KINDS), words):
+        sort = &sorts[word[10]]
+        if sort.start is not NULL:
+            raise ImportError("kinds with the same second letter")
+        sort.start, sort.size = word, len(word)
+        sort.meant = OPENS if kind in ("arrived", "asked") else ENDS if kind == "ended" else OTHER
     return 0
 
 
 begin()
 
 
-cdef inline int place_of(const unsigned char* line) noexcept nogil:
-    """The place of a line's kind, which the tenth and eleventh letters tell."""
-    cdef int place
-    for place in range(known_kinds):
-        if line[9] == kinds[place][9] and line[10] == kinds[place][10]:
-            return place
-    return -1
-
-
-cdef bint start_of(const unsigned char* line, const unsigned char* end, const char* mark, Start* start) noexcept nogil:
+cdef bint start_of(Text line, Text end, const char* mark, Start* start) noexcept nogil:
     """See `parcels.start_of`: False also for a call's name that is not plain ASCII."""
-    cdef int place = place_of(line) if end - line > 11 else -1
-    cdef const unsigned char* p
-    if place < 0 or end - line <= kind_sizes[place] or memcmp(line, kinds[place], kind_sizes[place]) != 0:
+    cdef Sort* sort
+    cdef Text p
+    if end - line <= SHORTEST:
         return False
-    p = start.call = line + kind_sizes[place]
+    sort = &sorts[line[10]]
+    if sort.start is NULL or end - line <= sort.size or memcmp(line, sort.start, sort.size) != 0:
+        return False
+    p = start.call = line + sort.size
     if mark is not NULL:
         start.call_size, start.rest = NAME, p + NAME + 1
         # Attack: write lines of a call that another worker carries, or that is long over.
@@ -110,18 +123,19 @@ cdef bint start_of(const unsigned char* line, const unsigned char* end, const ch
     return True
 
 
-cdef inline bint is_member(const unsigned char* p, Py_ssize_t left, int place) noexcept nogil:
-    """Whether the name of this place begins at `p`."""
+cdef inline bint is_member(Text p, Py_ssize_t left, const Name* name) noexcept nogil:
+    """Whether this name begins at `p`."""
     if left < 8:
-        return left >= sizes[place] and not memcmp(p, names[place], sizes[place])
-    if (eight_at(p) & masks[place]) != heads[place]:
+        return left >= name.size and not memcmp(p, name.text, name.size)
+    if (eight_at(p) & name.mask) != name.head:
         return False
-    return sizes[place] <= 8 or (left >= sizes[place] and not memcmp(p + 8, names[place] + 8, sizes[place] - 8))
+    return name.size <= 8 or (left >= name.size and not memcmp(p + 8, name.text + 8, name.size - 8))
 
 
-cdef bint members_hold(const unsigned char* p, const unsigned char* end) noexcept nogil:
-    """Whether what follows kind and call is members of ours, each once and in their order, up to the closing brace at the end."""
-    cdef int next_name = 2
+cdef bint members_hold(Text p, Text end, Text limit) noexcept nogil:
+    """Whether what follows kind and call is members of ours, each once and in their order, up to the closing brace at the end.
+    Behind the line the parcel goes on up to `limit`."""
+    cdef int before = 1, place
     cdef Py_ssize_t left
     while True:
         p = json_blank(p, end)
@@ -136,17 +150,25 @@ cdef bint members_hold(const unsigned char* p, const unsigned char* end) noexcep
             return False
         p += 1
         left = end - p
-        while next_name < known and not is_member(p, left, next_name):
-            next_name += 1
-        if next_name == known:
-            return False
-        p = json_value(json_blank(p + sizes[next_name], end), end)
-        next_name += 1
+        place = names[before].next  # after `before`, like all that it is ever set to
+        if place == known or not is_member(p, left, &names[place]):
+            place = before + 1
+            while place < known and not is_member(p, left, &names[place]):
+                place += 1
+            if place == known:
+                return False
+            names[before].next = place
+        p = json_blank(p + names[place].size, end)
+        if names[place].seen is not NULL and p < end and p[0] == c"{":
+            p = json_again(p, end, limit, names[place].seen)
+        else:
+            p = json_value(p, end, limit)
         if p is NULL:
             return False
+        before = place
 
 
-cdef Py_ssize_t count_if_sound(const unsigned char* p, const unsigned char* end, const char* mark) noexcept nogil:
+cdef Py_ssize_t count_if_sound(Text p, Text end, const char* mark) noexcept nogil:
     """How many lines the groups hold, if all is in order; -1 if not."""
     cdef Py_ssize_t many = 0
     cdef unsigned int lines, size
@@ -167,37 +189,21 @@ cdef Py_ssize_t count_if_sound(const unsigned char* p, const unsigned char* end,
             p += IN_SIZE
             if size > <size_t> (end - p):
                 return -1
-            if not start_of(p, p + size, mark, &start) or not members_hold(start.rest, p + size):
+            if not start_of(p, p + size, mark, &start) or not members_hold(start.rest, p + size, end):
                 return -1
             p += size
             many += 1
     return many
 
 
-cdef char* put_number(char* at, unsigned long long number) noexcept nogil:
-    cdef char digits[20]
-    cdef int count = 0
-    while True:
-        digits[count] = c"0" + number % 10
-        count += 1
-        number //= 10
-        if not number:
-            break
-    while count:
-        count -= 1
-        at[0] = digits[count]
-        at += 1
-    return at
-
-
-cdef char* put_line(char* into, const unsigned char* line, Py_ssize_t size, unsigned long long seq, const char* at,
+cdef char* put_line(char* into, Text line, Py_ssize_t size, Py_ssize_t seq, const char* at,
                     Py_ssize_t at_size) except NULL:
     """At `into`, where there is room for `size` and ADDED bytes; the place after it."""
     cdef char* p = into
     cdef unsigned int crc
     cdef int place
     memcpy(p, b'{"seq":', 7)
-    p = put_number(p + 7, seq)
+    p = put_number(p + 7, p + 28, seq)
     memcpy(p, b',"at":"', 7)
     memcpy(p + 7, at, at_size)
     p += 7 + at_size
@@ -217,8 +223,8 @@ def stamp(bytearray buffer not None, bytes payload not None, str mark not None, 
     """See `parcels.stamp`."""
     cdef bytes time = at.encode(), marked = mark.encode()
     cdef const char* known_as = <const char*> marked if marked else NULL
-    cdef const unsigned char* p = payload
-    cdef const unsigned char* end = p + len(payload)
+    cdef Text p = payload
+    cdef Text end = p + len(payload)
     cdef Py_ssize_t many, before = len(buffer), whole, place = -1
     cdef unsigned int lines, size
     cdef int what
@@ -245,7 +251,7 @@ def stamp(bytearray buffer not None, bytes payload not None, str mark not None, 
                 place += 1
                 size = four_at(p)
                 p += IN_SIZE
-                what = meant[place_of(p)]
+                what = sorts[p[10]].meant
                 if what != OTHER:
                     start_of(p, p + size, known_as, &start)
                     call = PyUnicode_DecodeASCII(<const char*> start.call, start.call_size, NULL)

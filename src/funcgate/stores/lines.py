@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from funcgate.core.crc import crc_added
-from funcgate.core.entry import Entry, encode_line
+from funcgate.core.entry import Drawn, Entry, encode_line, whole
 from funcgate.core.native import half
 
 FORMAT = 2  # of the lines, told by the first of each segment; since 2 each line ends in a crc
@@ -19,11 +19,11 @@ _encode = msgspec.json.Encoder().encode
 _native = half("funcgate.stores._native")
 
 
-def _add_lines(buffer: bytearray, entries: Sequence[Entry], seq: int, at: str) -> int:
+def _add_lines(buffer: bytearray, entries: Sequence[Entry | Drawn], seq: int, at: str) -> int:
     start = len(buffer)
     number = seq
     try:
-        for entry in entries:
+        for entry in map(whole, entries):
             number += 1
             entry.seq = number
             entry.at = at
@@ -41,21 +41,22 @@ def _add_lines(buffer: bytearray, entries: Sequence[Entry], seq: int, at: str) -
     return _add_mended(buffer, entries, seq, at)
 
 
-def _add_mended(buffer: bytearray, entries: Sequence[Entry], seq: int, at: str) -> int:
-    for number, entry in enumerate(entries, seq + 1):
+def _add_mended(buffer: bytearray, entries: Sequence[Entry | Drawn], seq: int, at: str) -> int:
+    for number, entry in enumerate([*map(whole, entries)], seq + 1):
         entry.seq, entry.at = number, at
         buffer += crc_added(_mended_line(entry)[:-1])
     return seq + len(entries)
 
 
-def _pack_lines(buffer: bytearray, entries: Sequence[Entry], waits: bool) -> None:
+def _pack_lines(buffer: bytearray, entries: Sequence[Entry | Drawn], waits: bool) -> None:
     buffer += b"\1" if waits else b"\0"
     buffer += len(entries).to_bytes(4, "little")
     for entry in entries:
         _pack_line(buffer, entry)
 
 
-def _pack_line(buffer: bytearray, entry: Entry) -> None:
+def _pack_line(buffer: bytearray, given: Entry | Drawn) -> None:
+    entry = whole(given)
     entry.seq, entry.at = 0, ""
     try:
         line = _encode(entry)
@@ -67,17 +68,20 @@ def _pack_line(buffer: bytearray, entry: Entry) -> None:
     buffer += line
 
 
+# The compiled ones, for compiled callers.
+adding, packing = (
+    (None, None) if _native is None else (_native.Lines(_encode, _add_mended), _native.Packing(_pack_line))
+)
+
 # Append a group of a parcel (parcels.py) to a buffer: each entry as JSON on one line without number, time, crc and newline.
-pack_lines: Callable[[bytearray, Sequence[Entry], bool], None] = (
-    _pack_lines if _native is None else _native.Packing(_pack_line).pack
+pack_lines: Callable[[bytearray, Sequence[Entry | Drawn], bool], None] = (
+    _pack_lines if packing is None else packing.pack
 )
 
 
 # Append one line for each entry to a buffer, numbered from the number given + 1; returns the last number used.
 # Sets `seq` and `at` of the entries, which bring no `crc`. Whole or not at all: the buffer never ends inside a line.
-add_lines: Callable[[bytearray, Sequence[Entry], int, str], int] = (
-    _add_lines if _native is None else _native.Lines(_encode, _add_mended).add
-)
+add_lines: Callable[[bytearray, Sequence[Entry | Drawn], int, str], int] = _add_lines if adding is None else adding.add
 
 
 def _mended_line(entry: Entry) -> bytes:

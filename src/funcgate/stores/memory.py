@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
-from funcgate.core.entry import Entry, decode_line
+from funcgate.core.entry import Drawn, Entry, decode_line
 from funcgate.core.refusal import Code, Refused
 
 from .lines import add_lines
@@ -25,7 +25,7 @@ class MemoryJournal:
         self._now = now
         self._buffer = bytearray()
         self._seq = 0
-        self._kept: list[Entry] = []
+        self._kept: list[Entry | Drawn] = []
         self._failed = ""
 
     @property
@@ -38,13 +38,13 @@ class MemoryJournal:
         """The lines so far, read back."""
         return [decode_line(line) for line in self.lines]
 
-    def append(self, *entries: Entry) -> Awaitable[None]:
+    def append(self, *entries: Entry | Drawn) -> Awaitable[None]:
         if self._failed:
             raise Refused(Code.JOURNAL_UNAVAILABLE, private_detail=self._failed)
         self._add(entries)
         return _Done()
 
-    def note(self, *entries: Entry) -> None:
+    def note(self, *entries: Entry | Drawn) -> None:
         if self._failed:
             self._kept.extend(entries)
         else:
@@ -60,7 +60,7 @@ class MemoryJournal:
         kept, self._kept = self._kept, []
         self._add(tuple(kept))
 
-    def _add(self, entries: tuple[Entry, ...]) -> None:
+    def _add(self, entries: tuple[Entry | Drawn, ...]) -> None:
         now = self._now()
         second = int(now)
         at = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second)) + f"{int((now - second) * 1e6):06d}Z"

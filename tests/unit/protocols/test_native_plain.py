@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from funcgate.catalog.sql import own_text
 from funcgate.core.budget import Accounts
 from funcgate.core.native import half
 from funcgate.core.principal import Principal
@@ -209,6 +210,11 @@ def test_values_are_told_as_python_has_them(
 )
 def test_texts_are_told_as_python_has_them(text: str) -> None:
     assert native.told(text, (), (), ()) in (None, f"{text!r}, (), ())".encode())
+
+
+@given(st.text(st.sampled_from(" \t\n\r\f\v;ab\x00\x1cé\u2003"), max_size=12))
+def test_the_own_text_is_the_same(sql: str) -> None:
+    assert native.owned(sql) == own_text(sql)
 
 
 def test_plain_values_are_told_at_once() -> None:

@@ -86,7 +86,7 @@ def played(kind: type[Any], steps: list[Step]) -> list[Any]:
             else:
                 found = getattr(one, name)
                 seen.append(found() if callable(found) else found)
-            seen.append((len(one._buffer), one._at, one._wanted, one._paused, one.ended))
+            seen.append((bytes(one._buffer[one._at :]), one._wanted, one._paused, one.ended))
         return [*seen, transport.told]
 
     return asyncio.run(run())

@@ -300,12 +300,12 @@ def test_on_a_full_disk_what_is_owed_goes_to_the_reserve(
             await shared.flush()
             # what was sent while the gateway already knew better: refused there, with the same words
             if sync == "always":
-                shared._healthy = True
+                shared._out.healthy = True
                 assert await code_of(lambda: shared.append(entry(A, "late"), entry(W, "late"))) is (
                     Code.JOURNAL_UNAVAILABLE
                 )
                 await shared.append(entry(D, "late"))
-                shared._healthy = False
+                shared._out.healthy = False
             # each word comes by itself: between "failed" and "low" a refusal would have been answered without its record
             assert State.FAILED.value not in told, told
             filler.unlink()

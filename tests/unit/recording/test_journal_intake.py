@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -87,8 +88,7 @@ def play(intake_of: Callable[..., Any], batch_of: Callable[..., Any], steps: Any
     asked = Asked()
     ticks = iter(range(1_000_000))
     intake = intake_of(asked, Clock(lambda: 1000.0 + next(ticks) / 7), relaxed, 9, 2000)
-    futures = iter(range(1_000_000))
-    intake.loop(lambda: next(futures))
+    intake.loop(SimpleNamespace(create_future=object))
     intake.healthy = intake.takes_notes = True
     found = asked.said
     for name, what in steps:
@@ -96,10 +96,10 @@ def play(intake_of: Callable[..., Any], batch_of: Callable[..., Any], steps: Any
             if name in ("append", "note"):
                 entries = [Entry(kind=one.kind, call=one.call, body=one.body) for one in what]
                 given = getattr(intake, name)(*entries)
-                found.append("turn" if given is TURN else given)
+                found.append("turn" if given is TURN else "wait")
                 found.append([(one.seq, one.at) for one in entries])
             elif name == "crowd":
-                found += ["turn" if given is TURN else given for given in [intake.append() for _ in range(what)]]
+                found += ["turn" if given is TURN else "wait" for given in [intake.append() for _ in range(what)]]
             elif name == "fly":
                 intake.flying, intake.flying_bytes = intake.next, len(intake.next.lines)
                 intake.next = batch_of(intake.seq + 1, 3)

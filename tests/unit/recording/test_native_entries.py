@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from funcgate.core.call import Call
 from funcgate.core.decision import Allow, Deny, RequireApproval
-from funcgate.core.entry import Entry, Kind
+from funcgate.core.entry import Drawn, Entry, Kind, whole
 from funcgate.core.native import half
 from funcgate.core.principal import Principal, Who, make_principal, who_is
 from funcgate.core.refusal import Code
@@ -40,7 +40,7 @@ def test_a_principal_is_shown_alike_however_it_was_made() -> None:
 @pytest.mark.parametrize("more", [{}, {"client": "::1", "trace": "ab", "reason": "because"}])
 def test_the_same_arrival(principal: Principal, more: dict[str, str]) -> None:
     call = call_of(principal, **more)
-    assert entries.arrival(call, Raw(b"{}")) == entries._arrival(call, Raw(b"{}"))
+    assert whole(entries.arrival(call, Raw(b"{}"))) == entries._arrival(call, Raw(b"{}"))
 
 
 @pytest.mark.parametrize("decision", DECISIONS)
@@ -48,37 +48,36 @@ def test_the_same_arrival(principal: Principal, more: dict[str, str]) -> None:
 @pytest.mark.parametrize("kind", [Kind.ALLOWED, Kind.DENIED, Kind.ENDED])
 def test_the_same_step_and_end(decision: Any, call: Call | None, kind: Kind) -> None:
     args = (kind, "c", call, "approval", decision, "v2")
-    compiled, pure = entries.step(*args), entries._step(*args)
-    assert compiled == pure
+    assert whole(entries.step(*args)) == entries._step(*args)
     rest = (Outcome.CUT, Code.TARGET_TIMEOUT, {"send": 5}, 200, {"card": 1}, 1 << 40)
-    assert entries.end(compiled, *rest) == entries._end(pure, *rest)
+    assert whole(entries.ended(*args[1:], *rest)) == entries._ended(*args[1:], *rest)
 
 
 @pytest.mark.parametrize("body", [None, b"", b'{"a":1}'])
 def test_the_same_answer(body: bytes | None) -> None:
     reply = Reply(status=206, headers=[], body=body)
-    args = (call_of(MADE), reply, (("etag", "x"),), {"card": 1}, None if body is None else Raw(body))
-    assert entries.answer(*args) == entries._answer(*args)
+    args = (call_of(MADE), reply, (("etag", "x"),), {"card": 1}, None if body is None else Raw(body), "")
+    assert whole(entries.answer(*args)) == entries._answer(*args)
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: entries.arrival(5, Raw(b"")), lambda: entries.answer(5, 5, (), {}, None),
-        lambda: entries.end(5, "", "", {}, 0, {}, 0),
+        lambda: entries.arrival(5, Raw(b"")), lambda: entries.answer(5, 5, (), {}, None, ""),
+        lambda: entries.ended("c", 5, "", None, "", "", "", {}, 0, {}, 0),
     ],
 )  # fmt: skip
-def test_another_type_is_no_call(make: Callable[[], Entry]) -> None:
+def test_another_type_is_no_call(make: Callable[[], Entry | Drawn]) -> None:
     with pytest.raises(TypeError):
         make()
 
 
 def test_entries_share_nothing_that_changes() -> None:
     for _ in range(3000):  # also: no reference is lost or kept
-        entry = entries.step(Kind.ALLOWED, "c", None, "", None, "")
+        entry = whole(entries.step(Kind.DENIED, "c", None, "", None, ""))
         entry.masked = {"card": 1}
         entry.timing_us = {"send": 1}
-    fresh = entries.step(Kind.ALLOWED, "c", None, "", None, "")
+    fresh = whole(entries.step(Kind.DENIED, "c", None, "", None, ""))
     assert (fresh.masked, fresh.timing_us, fresh.change) == ({}, {}, {})
 
 

@@ -10,14 +10,14 @@ import msgspec
 import pytest
 
 from funcgate.core.call import Call, Shared
-from funcgate.core.entry import Entry, Kind, decode_line, encode_line
+from funcgate.core.entry import Drawn, Entry, Kind, decode_line, encode_line, whole
 from funcgate.core.nesting import MAX_LEVELS
 from funcgate.core.principal import make_principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome, Reply
 from funcgate.masking import RuleSpec, compile_rules
 from funcgate.recording.calls import CallRecord, record_of
-from funcgate.recording.entries import end
+from funcgate.recording.entries import ended
 from funcgate.recording.tape import Tape, encode_args, masked_args
 from funcgate.stores.memory import MemoryJournal
 
@@ -35,9 +35,9 @@ CALL = Call(
 )  # fmt: skip
 
 
-def lines_of(*entries: Entry) -> list[Entry]:
+def lines_of(*entries: Entry | Drawn) -> list[Entry]:
     """The entries as they are read back from their lines, so that a broken line cannot pass."""
-    lines = [encode_line(entry) for entry in entries]
+    lines = [encode_line(whole(entry)) for entry in entries]
     for line in lines:
         assert line.count(b"\n") == 1
         json.loads(line)  # every line is JSON, whatever the target said
@@ -91,10 +91,11 @@ class Streamed:
         return self
 
     def ended(self) -> Entry:
-        entry = Entry(kind=Kind.ENDED, call="c1")
         tape = self.tape
         counts = tape.masked.counts
-        return end(entry, Outcome.COMPLETE, "", {}, tape.reply.status, counts, tape.recorded)
+        return whole(
+            ended("c1", None, "", None, "", Outcome.COMPLETE, "", {}, tape.reply.status, counts, tape.recorded)
+        )
 
     def record(self) -> CallRecord:
         return record_of([*self.journal.entries, self.ended()])
@@ -175,7 +176,7 @@ def test_a_body_that_is_too_large_is_refused_whole(limit: int) -> None:
         Masked(Reply(status=200, headers=[], media="text/plain", body=body)), limit, CALL, MemoryJournal().append
     )
     if limit >= len(body):
-        assert tape.chunk().body == body.decode()
+        assert whole(tape.chunk()).body == body.decode()
         return
     with pytest.raises(Refused) as refused:
         tape.chunk()

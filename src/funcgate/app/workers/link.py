@@ -41,6 +41,9 @@ class Kind(IntEnum):
     CLOSED = 9  # worker to gateway: how many of the connections that it was passed are closed by now
 
 
+_LINES = Kind.LINES.value
+
+
 class Lost(Exception):
     """The other end is gone, or could not answer; the text says what broke there, never with what."""
 
@@ -73,7 +76,7 @@ class Link(asyncio.Protocol):
         max_unread_bytes: int = MAX_UNREAD_BYTES,
         max_answering: int = MAX_ANSWERING,
     ) -> None:
-        self._on = dict(on)
+        self._on = {kind.value: take for kind, take in on.items()}
         self._answer = answer
         self._lost = lost
         self._max = max_frame_bytes
@@ -98,7 +101,7 @@ class Link(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        transport.writelines((_HEAD.pack(len(payload), kind), bytes(payload)))
+        transport.write(_HEAD.pack(len(payload), kind) + payload)  # in one piece: uvloop's shortest way to the socket
         # Attack: a worker that was taken over asks, and reads nothing of what it is told.
         if transport.get_write_buffer_size() > self._max_unread:
             self.give_up("the other end reads nothing")
@@ -153,11 +156,17 @@ class Link(asyncio.Protocol):
             end = at + _HEAD.size + size
             if end > there:
                 break
-            with memoryview(held) as view:
-                payload = bytes(view[at + _HEAD.size : end])
+            if held is data:
+                payload = data[at + _HEAD.size : end]
+            else:
+                with memoryview(held) as view:
+                    payload = bytes(view[at + _HEAD.size : end])
             at = end
             try:
-                self._take(Kind(kind), payload)
+                if kind >= _LINES:
+                    self._on[kind](payload)
+                else:
+                    self._take(Kind(kind), payload)
             except Exception as error:
                 # Attack: a worker that was taken over says what breaks the gateway. It loses its link, and its process.
                 self.give_up(f"{type(error).__name__} in a frame of kind {kind}")
@@ -194,9 +203,6 @@ class Link(asyncio.Protocol):
                 self.data_received(data)
 
     def _take(self, kind: Kind, payload: bytes) -> None:
-        if kind >= Kind.LINES:
-            self._on[kind](payload)
-            return
         if self._over:  # nobody waits for an answer any more
             return
         (number,) = _NUMBER.unpack_from(payload)

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from funcgate.core.call import Shared
 from funcgate.core.function import Function
+from funcgate.core.native import half
 from funcgate.core.problem import Problem, Unusable
 
 from .analyse import Analysis
@@ -21,6 +22,7 @@ from .tree import parse, refused
 from .verbs import FUNCTIONS
 
 Where = tuple[str | int, ...]
+native = half("funcgate.catalog.sql._native")
 _KEPT, _KEPT_LENGTH = 512 << 10, 8 << 10  # letters of all texts whose statements are kept, and of one
 _KEPT_TEMPLATES = 1000
 _LIST = {"type": "array", "items": {"type": "string"}}
@@ -67,6 +69,9 @@ class SqlCatalog:
         self._letters = 0
         self._known: OrderedDict[str, tuple[Statement, ...]] = OrderedDict()
         self._templates: OrderedDict[str, tuple[Statement, ...] | None] = OrderedDict()  # None: is none
+        if native is not None:
+            templates = None if self._named else self._templates
+            self.recall = native.Recall(self._known, templates, _KEPT_LENGTH).of  # type: ignore[method-assign]
 
     def analyse(self, sql: str) -> tuple[Statement, ...]:
         """The statements of one text, in order; none for an empty one. Texts that differ in nothing but numbers may give the very
@@ -107,7 +112,9 @@ class SqlCatalog:
             return False
         again = analyse(other_numbers(sql))
         holds = is_template(sql, structs.replace(found[0], shared=None), again[0] if len(again) == 1 else None)
-        self._templates[template] = (structs.replace(found[0], template=True),) if holds else None
+        # Attack: another text of this template, recorded and judged as the first one. The text is each call's own.
+        made = structs.replace(found[0], template=True)
+        self._templates[template] = (structs.replace(made, shared=_shared(made)),) if holds else None
         if len(self._templates) > _KEPT_TEMPLATES:
             self._templates.popitem(last=False)
         return holds
@@ -126,8 +133,9 @@ class SqlCatalog:
         return own if shared is None else {**shared.args, **own}
 
     def parts(self, statement: Statement, parameters: Sequence[Any], sql: str) -> tuple[dict[str, Any], Shared | None]:
-        """The arguments that are a call's own: its text and its bound values (text, None for NULL, what cannot be read as text
-        as ``{"hex": …}``); and those that it shares with others, None if it is a named query. Raises as `arguments` does."""
+        """The arguments that are a call's own: its bound values (text, None for NULL, what cannot be read as text as
+        ``{"hex": …}``), and its text if the statement is a template's; and those that it shares with others, None if it is a
+        named query. Raises as `arguments` does."""
         handle = statement.handle
         if handle is not None and handle.made is None and not handle.ends:
             raise refused("a name that stands for nothing")  # nobody looked up what FETCH or EXECUTE would run
@@ -136,12 +144,14 @@ class SqlCatalog:
         query = self._by_name.get(statement.function)
         if query is not None:
             return query.arguments(parameters), None
-        text = own_text(sql) if statement.template else statement.args["sql"]
-        return {"sql": text, "parameters": list(parameters)}, statement.shared or _shared(statement)
+        own: dict[str, Any] = {"sql": own_text(sql)} if statement.template else {}
+        own["parameters"] = list(parameters)
+        return own, statement.shared or _shared(statement)
 
 
 def _shared(statement: Statement) -> Shared:
-    return Shared({name: value for name, value in statement.args.items() if name != "sql"})
+    """The arguments that all calls of it have in common; of a template's, not the text."""
+    return Shared({name: value for name, value in statement.args.items() if name != "sql" or not statement.template})
 
 
 def analyse(sql: str) -> tuple[Statement, ...]:

@@ -2,12 +2,12 @@
 anew (P9)."""
 
 import asyncio
-import hashlib
 from time import time
 from typing import Protocol
 
 from funcgate.catalog.proto import Judged, Method
 from funcgate.core.call import Call
+from funcgate.core.digest import digest_of
 from funcgate.core.ports import CallerGone
 from funcgate.core.principal import Principal
 from funcgate.core.refusal import Code, Refused
@@ -96,4 +96,4 @@ def check_readable(method: Method, target: GrpcTarget, snapshot: Snapshot) -> No
 def digest(target: GrpcTarget, path: bytes, data: bytes | None) -> str:
     """SHA-256 over the place, the method and the message that will be sent."""
     head = b"grpc %b\n%b\n%d\n" % (target.url.encode(), path, data is not None)
-    return "sha256:" + hashlib.sha256(head + (data or b"")).hexdigest()
+    return digest_of(head + (data or b""))

@@ -3,13 +3,13 @@
 What `resolve` judged and what `send` writes come from the same parsed request, so that they cannot differ (P9).
 """
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Coroutine
 from time import perf_counter, time
 from typing import Any, Protocol
 
 from funcgate.core.call import Call, Permit
+from funcgate.core.digest import digest_of
 from funcgate.core.ids import new_id
 from funcgate.core.lease import Lease
 from funcgate.core.ports import Patience
@@ -258,7 +258,7 @@ class HttpExchange(ABC):
         """SHA-256 over the bytes that will be forwarded: method, target, path, query, content type, body."""
         line = f"{target.url}\n{self.path}?{self.query}\n".encode()
         judged = b"".join((self.request.method, b" ", line, content_type, b"\n", self.body))
-        return "sha256:" + hashlib.sha256(judged).hexdigest()
+        return digest_of(judged)
 
     def _beside_digest(self) -> tuple[str, tuple[str, ...], str]:
         """See `protocols.calling.beside`. The path is as it was spelled."""

@@ -8,8 +8,8 @@ from asyncio.tasks import _enter_task, _leave_task
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
 
 cdef extern from "Python.h":
     ctypedef enum PySendResult:
@@ -17,26 +17,22 @@ cdef extern from "Python.h":
         PYGEN_ERROR
         PYGEN_NEXT
     PySendResult PyIter_Send(object coroutine, object given, PyObject **result) except? PYGEN_ERROR
-    object PyObject_Vectorcall(object called, PyObject** given, size_t count, tuple names)
-    object PyUnicode_New(Py_ssize_t size, Py_UCS4 most)
-    char* PyUnicode_1BYTE_DATA(object text)
+    str PyUnicode_Substring(object text, Py_ssize_t start, Py_ssize_t end)
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.string cimport memcmp, memcpy
+from cpython.unicode cimport PyUnicode_DecodeASCII, PyUnicode_DecodeUTF8
+from libc.string cimport memchr, memcmp, memcpy, memset
 
-from hashlib import sha256 as _sha256
-from time import time as _time
+import msgspec
 
 from funcgate.catalog.sql import own_text as _own_text
 from funcgate.core.call import Call as _Call
+from funcgate.core.digest import Begun as _Begun
 from funcgate.core.ids import new_id as _new_id
 from funcgate.core.ports import CallerGone as _CallerGone
 from funcgate.core.reply import Reply as _Reply
-from funcgate.wire.postgres._native import answer as _answer
-from funcgate.wire.postgres._native import query as _query
-from funcgate.wire.postgres._native import run as _run
 from funcgate.wire.postgres.frames import Malformed as _Malformed
 from funcgate.wire.postgres.values import SPELLED as _SPELLED
 
@@ -48,8 +44,14 @@ cdef extern from *:
         clock_gettime(CLOCK_MONOTONIC, &now);
         return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
     }
+    static double now_s(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    }
     """
     double monotonic_s()
+    double now_s()
 
 cdef enum:
     QUERY = 81  # Q
@@ -61,6 +63,8 @@ cdef enum:
 cdef class Quick
 cdef class Drive
 
+include "../../core/_shape.pxi"
+include "../../wire/postgres/_messages.pxi"
 include "_stream.pxi"
 
 
@@ -229,6 +233,11 @@ cdef class Drive:
             self._step()
         return 0
 
+    def prompted(self, future):
+        """What it waits for is done; this may be said from within anything."""
+        if future is self._waits:
+            self._go()
+
     def _ready(self, future):
         if future is self._waits:
             self._step()
@@ -296,6 +305,11 @@ cdef class Drive:
                 return False
             self._waits = self
             return True
+        prompts = getattr(found, "prompts", None)
+        if prompts is not None:
+            prompts(self)
+            self._waits = found
+            return True
         if getattr(found, "_asyncio_future_blocking", None):
             found._asyncio_future_blocking = False
             found.add_done_callback(self._ready)
@@ -328,10 +342,13 @@ include "_plain.pxi"
 include "_quick.pxi"
 
 # Classes and functions that are made where this half is not the first to be there.
-cdef object _Ended, _slow, _Plain, _EMPTY, _MEDIA, _TAGS, _encode, _lost, _Portal, _Bind, _formatted
+cdef type _Plain
+cdef object _Ended, _slow, _EMPTY, _MEDIA, _TAGS, _encode, _lost, _Portal, _Bind, _formatted
 cdef object _new_tuple = tuple.__new__
 cdef bytes _DESCRIBE
 cdef Py_ssize_t _WHOLE = 0
+cdef Shape PREPARED = None
+cdef Py_ssize_t P_PLAN = 0, P_TYPES = 0, P_SQL = 0, P_COLUMNS = 0
 
 
 def ended_is(ended):
@@ -346,7 +363,9 @@ def plain_is(slow, plain, empty, media, tags, encode, whole, lost):
     _slow, _Plain, _EMPTY, _MEDIA, _TAGS, _encode, _WHOLE, _lost = slow, plain, empty, media, tags, encode, whole, lost
 
 
-def runs_are(portal, bind, formatted, bytes describe not None):
-    """What runs.py has: the classes of portals and Binds, `formats.formatted`, and what asks for the unnamed portal's columns."""
-    global _Portal, _Bind, _formatted, _DESCRIBE
-    _Portal, _Bind, _formatted, _DESCRIBE = portal, bind, formatted, describe
+def runs_are(portal, prepared, bind, formatted, bytes describe not None):
+    """What runs.py has: the classes of portals, prepared statements and Binds, `formats.formatted`, and what asks for the unnamed
+    portal's columns."""
+    global _Portal, _Bind, _formatted, _DESCRIBE, PREPARED, P_PLAN, P_TYPES, P_SQL, P_COLUMNS
+    _Portal, _Bind, _formatted, _DESCRIBE, PREPARED = portal, bind, formatted, describe, Shape(prepared)
+    P_PLAN, P_TYPES, P_SQL, P_COLUMNS = [PREPARED.places[name] for name in ("plan", "types", "sql", "columns")]

@@ -17,6 +17,46 @@ cdef class Done:
 cdef Done DONE = Done()
 cdef double LEAST_S = 0.001
 
+cdef extern from *:
+    """
+    /* To be awaited: gives what it holds, once. */
+    typedef struct { PyObject_HEAD PyObject *value; } Given;
+
+    static PyObject *given_itself(PyObject *self) { return Py_NewRef(self); }
+
+    static PyObject *given_next(PyObject *self) {
+        PyObject *value = ((Given *)self)->value;
+        ((Given *)self)->value = NULL;
+        if (value == NULL) PyErr_SetString(PyExc_RuntimeError, "it was given");
+        else { PyErr_SetObject(PyExc_StopIteration, value); Py_DECREF(value); }
+        return NULL;
+    }
+
+    static void given_gone(PyObject *self) {
+        Py_XDECREF(((Given *)self)->value);
+        Py_TYPE(self)->tp_free(self);
+    }
+
+    static PyAsyncMethods given_async = {.am_await = given_itself};
+    static PyTypeObject given_type = {
+        PyVarObject_HEAD_INIT(NULL, 0).tp_name = "funcgate.protocols.postgres._drive.Given", .tp_basicsize = sizeof(Given),
+        .tp_flags = Py_TPFLAGS_DEFAULT, .tp_dealloc = given_gone, .tp_as_async = &given_async, .tp_iter = given_itself,
+        .tp_iternext = given_next,
+    };
+
+    static int ready_given(void) { return PyType_Ready(&given_type); }
+
+    static PyObject *given(PyObject *value) {
+        Given *made = PyObject_New(Given, &given_type);
+        if (made != NULL) made->value = Py_NewRef(value);
+        return (PyObject *)made;
+    }
+    """
+    int ready_given() except -1
+    object given(object value)
+
+ready_given()
+
 
 cdef list _texts(tuple values, tuple formats, tuple types):
     """`StatementExchange.values` of values that are sent as text and read as they are; None for others."""
@@ -36,19 +76,25 @@ cdef list _texts(tuple values, tuple formats, tuple types):
     return shown
 
 
-cdef tuple CALL_NAMES = (
-    "id", "target", "function", "args", "principal", "session", "digest", "received_at", "shared", "own", "client",
-)
-cdef tuple REPLY_NAMES = ("status", "headers", "media", "body")
+cdef Shape CALL = Shape(_Call), REPLY = Shape(_Reply)
+cdef Py_ssize_t C_ID, C_TARGET, C_FUNCTION, C_ARGS, C_PRINCIPAL, C_SESSION, C_DIGEST, C_AT, C_SHARED, C_OWN, C_CLIENT
+(C_ID, C_TARGET, C_FUNCTION, C_ARGS, C_PRINCIPAL, C_SESSION, C_DIGEST, C_AT, C_SHARED, C_OWN, C_CLIENT) = [
+    CALL.places[name] for name in (
+        "id", "target", "function", "args", "principal", "session", "digest", "received_at", "shared", "own", "client",
+    )
+]
+cdef Py_ssize_t R_STATUS = REPLY.places["status"], R_HEADERS = REPLY.places["headers"]
+cdef Py_ssize_t R_MEDIA = REPLY.places["media"], R_BODY = REPLY.places["body"]
 cdef object OK = 200
 
 
 cdef class Way:
+    """`portal` is made when somebody asks for it, of the statement's `name` and what was bound."""
+
     cdef public Standing session
     cdef public object call_id
     cdef public object client
     cdef public object target
-    cdef public object portal
     cdef public object shape
     cdef public object call
     cdef public object prepared
@@ -63,84 +109,101 @@ cdef class Way:
     cdef public Py_ssize_t _hidden
     cdef public double _until
     cdef public bint passed
+    cdef bint _idle  # the database was, behind what came
+    cdef object _portal
+    cdef object _name
+    cdef object _columns
+    cdef tuple _formats
+    cdef tuple _values  # None: nothing is bound
+    cdef tuple _results
 
     def __init__(
         self, Standing session not None, Plan plan not None, str sql not None, bytes data not None, str asked not None="",
         portal=None,
     ):
+        self.begin(session, plan, sql, data, asked)
+        if portal is not None:
+            self._portal, self.prepared = portal, portal.prepared
+            _, self._name, self._formats, self._values, self._results = portal.bind
+
+    cdef int begin(self, Standing session, Plan plan, str sql, bytes data, str asked) except -1:
         self.session = session
         self.call_id = _new_id()
         self.client = session.client
         self.target = plan._name
-        self.portal = portal
         self.shape = _EMPTY
         self._function = plan._kind
         self._site = plan.site
-        if portal is not None:
-            self.prepared = portal.prepared
         self._plan = plan
         self._sql = sql
         self._data = data
         self._asked = asked
         self._came = b""
+        return 0
 
     @property
     def token(self):
         return self.session.token
 
-    async def resolve(self, principal):
+    @property
+    def portal(self):
+        return self.bound()
+
+    cdef object bound(self):
+        if self._portal is None and self._values is not None:
+            bind = _new_tuple(_Bind, ("", self._name, self._formats, self._values, self._results))
+            self._portal = _Portal(self.prepared, bind, self._columns)
+        return self._portal
+
+    def resolve(self, principal):
         if not self._resolve(principal):
-            return await _slow.resolve(self, principal)
-        return self.call
+            return _slow.resolve(self, principal)
+        return given(self.call)
 
     cdef bint _resolve(self, principal) except -1:
         cdef Standing session = self.session
         cdef Plan plan = self._plan
         cdef bytes rest
         cdef tuple named
-        cdef dict args
-        cdef tuple formats, given, results
+        cdef dict args, own
         if not plan.holds_now(session) or plan._roles or session.role:
             return False
-        if self.portal is None:
+        if self._values is None:
+            if self._portal is not None:
+                return False
             values = []
             rest = _told_text(self._sql)
             if rest is None:
                 rest = f"{self._sql!r}, (), ())".encode()
         else:
-            _, _, formats, given, results = self.portal.bind
-            if formats is None or given is None or results is None or PyTuple_GET_SIZE(given) < plan._parameters:
+            if self._formats is None or self._results is None or PyTuple_GET_SIZE(self._values) < plan._parameters:
                 return False
-            values = _texts(given, formats, self.prepared.types)
+            values = _texts(self._values, self._formats, self.prepared.types)
             if values is None:
                 return False
-            rest = _told_values(formats, given, results)
+            rest = _told_values(self._formats, self._values, self._results)
             if rest is None:
-                rest = f"{(formats, given, results)!r})".encode()
-        text = _own_text(self._sql) if plan._sql is None else plan._sql
-        args = plan._args.copy()
-        args["sql"], args["parameters"] = text, values
+                rest = f"{(self._formats, self._values, self._results)!r})".encode()
+        args, own = plan._args.copy(), {}
+        if plan._template:
+            args["sql"] = own["sql"] = _own(self._sql)
+        args["parameters"] = own["parameters"] = values
         named = session._named
         session_name = named[1] if named is not None and named[0] is principal else session.session_of(principal)
-        self.call = self._call(principal, session_name, plan.digest(rest), args, {"sql": text, "parameters": values})
+        call = CALL.new()
+        put(call, C_ID, self.call_id)
+        put(call, C_TARGET, self.target)
+        put(call, C_FUNCTION, plan.function)
+        put(call, C_ARGS, args)
+        put(call, C_PRINCIPAL, principal)
+        put(call, C_SESSION, session_name)
+        put(call, C_DIGEST, plan._begun.over(rest))
+        put(call, C_AT, now_s())
+        put(call, C_SHARED, plan.shared)
+        put(call, C_OWN, own)
+        put(call, C_CLIENT, self.client)
+        self.call = call
         return True
-
-    cdef object _call(self, principal, session_name, digest, dict args, dict own):
-        cdef PyObject* given[11]
-        cdef Plan plan = self._plan
-        at = _time()
-        given[0] = <PyObject*> self.call_id
-        given[1] = <PyObject*> self.target
-        given[2] = <PyObject*> plan.function
-        given[3] = <PyObject*> args
-        given[4] = <PyObject*> principal
-        given[5] = <PyObject*> session_name
-        given[6] = <PyObject*> digest
-        given[7] = <PyObject*> at
-        given[8] = <PyObject*> plan.shared
-        given[9] = <PyObject*> own
-        given[10] = <PyObject*> self.client
-        return PyObject_Vectorcall(_Call, given, 0, CALL_NAMES)
 
     async def send(self, permit, lease):
         cdef Stream channel
@@ -149,7 +212,7 @@ cdef class Way:
         upstream = session.upstream
         if self.call is None or upstream is None or session.held or plan._budgets or not plan.holds_now(session):
             return await _slow.send(self, permit, lease)
-        permit.spend(self.call.digest)
+        permit.spend(get(self.call, C_DIGEST) if type(self.call) is CALL.of else self.call.digest)
         channel = upstream.channel
         self._until = monotonic_s() + plan._timeout_s
         session.dirty = session.awaiting_ready = True
@@ -169,35 +232,41 @@ cdef class Way:
         return self._reply()
 
     cdef object _reply(self):
-        cdef PyObject* given[4]
         headers = []
-        given[0] = <PyObject*> OK
-        given[1] = <PyObject*> headers
-        given[2] = <PyObject*> _MEDIA
-        given[3] = <PyObject*> self._lines
-        return PyObject_Vectorcall(_Reply, given, 0, REPLY_NAMES)
+        reply = REPLY.new()
+        put(reply, R_STATUS, OK)
+        put(reply, R_HEADERS, headers)
+        put(reply, R_MEDIA, _MEDIA)
+        put(reply, R_BODY, self._lines)
+        return reply
 
     cdef bint _read_plain(self, Stream channel, upstream) except -1:
         cdef bytes data = channel.all_of(_WHOLE)
         cdef Standing session = self.session
         cdef Plan plan = self._plan
-        cdef Py_ssize_t rows
-        found = None
+        cdef Found found
+        cdef char kind
+        cdef bytes lines = None
+        cdef object shape = _EMPTY
         if data:
             try:
-                shape = self._shape() if self._asked == "2" else _EMPTY
-                found = _answer(data, self._asked, shape, plan._known, _TAGS, _encode)
+                if self._asked == "2":
+                    shape = self._shape()
+                lines = answered(data, self._asked, shape, plan._known, _TAGS, _encode, plan._memo, &found)
             except ValueError:  # a text that is none: taken message by message it says what is wrong with it
                 pass
-        if found is None:
+        if lines is None:
             return False
         channel.drop(PyBytes_GET_SIZE(data))
-        upstream.state = data[PyBytes_GET_SIZE(data) - 1:]
+        kind = PyBytes_AS_STRING(data)[PyBytes_GET_SIZE(data) - 1]
+        self._idle = kind == c"I"
+        upstream.state = b"I" if kind == c"I" else b"T" if kind == c"T" else b"E"  # no other one is plain
         session.awaiting_ready = session.dirty = False
-        self._lines, rows, self.shape, self._hidden = <tuple> found
+        self._lines, self._hidden = lines, found.hidden
+        self.shape = plan._memo.shape if found.described else shape
         self._came = data
-        if len(<bytes> self._lines) > plan._max_response or rows > plan._max_rows:
-            self._spend(rows, len(self._lines))
+        if PyBytes_GET_SIZE(lines) > plan._max_response or found.rows > plan._max_rows:
+            self._spend(found.rows, PyBytes_GET_SIZE(lines))
         return True
 
     def deliver(self, reply):

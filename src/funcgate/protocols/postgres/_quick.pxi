@@ -8,13 +8,20 @@ cdef class Quick(Drive):
     cdef object _waiter  # the session's task sleeps with it
     cdef object _free
     cdef Way _plain
+    cdef Bound _bound
+    cdef object _site  # what was looked up last for a simple query: of this site, and the target of before
+    cdef object _now
+    cdef object _target
+    cdef object _recall
+    cdef object _upstream  # the last one, and its channel
+    cdef Stream _channel
     cdef public bint busy
     cdef public object left
 
     def __init__(self, Standing session not None, loop):
         self._loop = loop
         self._round = round_of(loop)
-        self._session = session
+        self._session, self._bound = session, Bound.__new__(Bound)
         self._statements, self._portals = session.extended.names.statements, session.extended.names.portals
 
     def sleeps(self, waiter):
@@ -31,6 +38,7 @@ cdef class Quick(Drive):
     def end(self):
         self.stop()
         self._plain = self.left = self._session = self._statements = self._portals = None
+        self._site = self._now = self._target = self._recall = self._upstream = self._channel = None
 
     def __call__(self):
         return self.asked()
@@ -50,9 +58,9 @@ cdef class Quick(Drive):
             return False
         upstream = session.upstream
         caller = session.caller
-        if upstream is None or session.unsynced or session.held or caller._drained is not None or session.sites.draining:
+        if upstream is None or session.unsynced or session.held or caller._drained is not None or session.is_draining():
             return False
-        channel = upstream.channel
+        channel = self._channel_of(upstream)
         if not channel.is_quiet():
             return False  # something was said unasked, and is passed on first
         kind = caller.comes()
@@ -71,8 +79,13 @@ cdef class Quick(Drive):
         self.busy = True
         session.alarm.rest()
         channel.prompt = self
-        self.start(session.gateway.carry(plain, session.sites.site.snapshot))
+        self.start(session.gateway.carry(plain, session.site_now().snapshot))
         return True
+
+    cdef Stream _channel_of(self, upstream):
+        if upstream is not self._upstream:
+            self._upstream, self._channel = upstream, upstream.channel
+        return self._channel
 
     cdef Way _query(self, Standing session, Stream caller):
         """A plain simple query, taken."""
@@ -80,11 +93,15 @@ cdef class Quick(Drive):
         found = caller.text()
         if found is None:
             return None
-        now = session.target
-        target = session.sites.site.targets.get(now.name)
-        if target is None or (target is not now and target.url != now.url):
-            return None
-        known = target.catalog.recall(found[0])
+        now, site = session.target, session.site_now()
+        if site is self._site and now is self._now:
+            target = self._target
+        else:
+            target = site.targets.get(now.name)
+            if target is None or (target is not now and target.url != now.url):
+                return None
+            self._site, self._now, self._target, self._recall = site, now, target, target.catalog.recall
+        known = self._recall(found[0])
         if known is None or len(<tuple?> known) != 1:
             return None
         statement = (<tuple> known)[0]
@@ -93,47 +110,63 @@ cdef class Quick(Drive):
             return None
         session.target = target
         caller.drop(len(<bytes?> found[1]))
-        return _Plain(session, plan, found[0], found[1])
+        return begun(session, plan, found[0], found[1], "")
 
     def ahead(self):
         """For tests: `Runs.plain_ahead`, as this has it."""
-        return self._run_of(self._session, self._session.caller)
+        found = self._run_of(self._session, self._session.caller)
+        if found is not None:
+            self._keep(found)
+        return found
 
     cdef Way _run_of(self, Standing session, Stream caller):
         """`Runs.plain_ahead`."""
         cdef Plan plan
-        cdef tuple found
+        cdef tuple formats, values, results
+        cdef Bound bound = self._bound
         cdef bytes raw
         cdef bint described
+        cdef Way plain
         extended = session.extended
         if extended._failed or extended._waiting or session.unsynced:
             return None
-        found = _run(caller._buffer, caller._at, caller._limits.get(BIND, 0))
-        if found is None:
+        if not asked_run(caller._buffer, caller._at, caller._limits.get(BIND, 0), bound):
             return extended.plain_ahead()
-        name, formats, values, results, described, raw = found
+        name, formats, values, results, described, raw = (
+            bound.name, bound.formats, bound.values, bound.results, bound.described, bound.raw
+        )
+        bound.formats = bound.values = bound.results = bound.raw = None  # nothing is kept but the name
         prepared = self._statements.get(name)
         if prepared is None:
             return None
-        made = prepared.plan
+        if type(prepared) is not PREPARED.of:
+            raise TypeError("another kind of statement")
+        made = get(prepared, P_PLAN)
         if made is None:
             return None
         plan = made
-        if plan.types is not prepared.types or not plan.holds_now(session):
+        if plan.types is not get(prepared, P_TYPES) or not plan.holds_now(session):
             return None
         if len(self._statements) + len(self._portals) >= session.limits.max_statements:
             return None
-        bind = _new_tuple(_Bind, ("", name, formats, values, results))
         columns = _columns(session, plan, prepared, results)
-        portal = _Portal(prepared, bind, columns)
         caller.drop(PyBytes_GET_SIZE(raw))
-        self._portals[""] = portal
         if described:
-            return _Plain(session, plan, prepared.sql, raw, "2T", portal)
-        if columns is not None:
-            return _Plain(session, plan, prepared.sql, raw, "2", portal)
-        # The rows cannot be read without their columns.
-        return _Plain(session, plan, prepared.sql, raw[:-EXECUTE_SIZE] + _DESCRIBE + raw[-EXECUTE_SIZE:], "2-", portal)
+            plain = begun(session, plan, get(prepared, P_SQL), raw, "2T")
+        elif columns is not None:
+            plain = begun(session, plan, get(prepared, P_SQL), raw, "2")
+        else:  # the rows cannot be read without their columns
+            plain = begun(session, plan, get(prepared, P_SQL), raw[:-EXECUTE_SIZE] + _DESCRIBE + raw[-EXECUTE_SIZE:], "2-")
+        plain.prepared, plain._columns = prepared, columns
+        plain._name, plain._formats, plain._values, plain._results = name, formats, values, results
+        return plain
+
+    cdef int _keep(self, Way plain) except -1:
+        """The unnamed portal, as whoever comes after this statement is to find it."""
+        portal = plain.bound()
+        if portal is not None:
+            self._portals[""] = portal
+        return 0
 
     cdef int over(self, error) except -1:
         cdef Way plain = self._plain
@@ -155,24 +188,30 @@ cdef class Quick(Drive):
         """Whether the session's task may sleep on."""
         cdef Stream channel
         cdef Standing session = self._session
+        cdef bint idle
         waiter = self._waiter
         upstream = session.upstream
+        if upstream is None or error is not None or not plain.passed:
+            self._keep(plain)
         if upstream is None:
             return False
-        channel = upstream.channel
+        channel = self._channel_of(upstream)
         channel.prompt = None
         if error is not None or not plain.passed:
             self.left = plain, error
             return False
-        if plain.portal is not None and plain._asked != "2":
-            if plain.prepared.columns is None:
-                plain.portal.columns = plain.shape.columns
-            else:
-                session.extended.described(plain.portal, plain.shape.columns)
-        if upstream.state == b"I":  # the transaction ended: `Session.passed`
+        idle = plain._idle if plain._came else upstream.state == b"I"
+        if not idle:
+            self._keep(plain)
+        if plain._values is not None and plain._asked != "2":
+            if plain.prepared.columns is not None:
+                session.extended.described(plain.bound(), plain.shape.columns)
+            elif not idle:
+                plain.bound().columns = plain.shape.columns
+        if idle:  # the transaction ended, and its portals with it: `Session.passed`
             if session.handles._cursors:
                 session.handles.transaction_ended()
-            else:
+            elif self._portals:
                 self._portals.clear()
         if session.caller._drained is not None or session.held:
             # Attack: a caller that asks for much and reads nothing: the session waits until it has read, not for ever.
@@ -181,15 +220,22 @@ cdef class Quick(Drive):
         if waiter is None or waiter.done() or not channel.is_quiet():
             return False
         channel.waiter = waiter
-        if session.caller.is_quiet() and not session.sites.draining:
+        if session.caller.is_quiet() and not session.is_draining():
             session.alarm.watch(waiter, session.limits.idle_timeout_s)
             return True
         return self.asked()
 
 
+cdef Way begun(Standing session, Plan plan, str sql, bytes data, str asked):
+    """A `Plain`."""
+    cdef Way made = <Way?> _Plain.__new__(_Plain)
+    made.begin(session, plan, sql, data, asked)
+    return made
+
+
 cdef object _columns(Standing session, Plan plan, prepared, results):
     """`Extended._columns` of a statement whose plan holds: then what is known of tables is fresh, and the rules are the plan's."""
-    columns = prepared.columns
+    columns = get(prepared, P_COLUMNS)
     if columns is None:
         return None
     if columns:

@@ -9,6 +9,15 @@ cdef class Knowledge:
     cdef public double until
 
 
+cdef class Sites:
+    """See exchange.py."""
+
+    cdef public object site
+    cdef public object limits
+    cdef public object accounts
+    cdef public bint draining
+
+
 cdef class Standing:
     cdef public object client
     cdef public Stream caller
@@ -18,7 +27,8 @@ cdef class Standing:
     cdef public object target
     cdef public object role
     cdef public object gateway
-    cdef public object sites
+    cdef object _sites
+    cdef Sites _here  # the same, if it is one of these
     cdef public Knowledge origins
     cdef public object extended
     cdef public object handles
@@ -29,6 +39,20 @@ cdef class Standing:
     cdef public bint awaiting_ready
     cdef public bint unsynced
     cdef public bint dirty
+
+    @property
+    def sites(self):
+        return self._sites
+
+    @sites.setter
+    def sites(self, sites):
+        self._sites, self._here = sites, sites if isinstance(sites, Sites) else None
+
+    cdef object site_now(self):
+        return self._sites.site if self._here is None else self._here.site
+
+    cdef bint is_draining(self) except -1:
+        return self._sites.draining if self._here is None else self._here.draining
 
 
 cdef class Plan:
@@ -47,9 +71,10 @@ cdef class Plan:
     cdef object _name
     cdef object _kind
     cdef object _begun  # a digest's beginning
-    cdef object _sql  # None: the text tells it
     cdef dict _args
     cdef dict _known
+    cdef Memo _memo
+    cdef bint _template  # the text is the call's own
     cdef bint _roles
     cdef bint _budgets
     cdef bint _rules
@@ -65,14 +90,14 @@ cdef class Plan:
         self.function, self.head, self.hiding, self.types = function, head, hiding, types
         self.strict, self.version = strict, version
         limits = target.limits
-        self._name, self._kind, self._begun = target.name, statement.function, _sha256(head.encode())
-        self._sql = None if statement.template else statement.args["sql"]
-        self._args = {**shared.args, "sql": None, "parameters": None}
-        self._known = hiding.known
+        self._name, self._kind, self._begun = target.name, statement.function, _Begun(head.encode())
+        self._template = statement.template
+        self._args = {**shared.args, "sql": None, "parameters": None} if self._template else {**shared.args, "parameters": None}
+        self._known, self._memo = hiding.known, Memo.__new__(Memo)
         self._roles, self._budgets, self._rules = target.roles is not None, bool(target.budgets), bool(hiding.rules)
         self._tables = bool(statement.read_names or statement.written_names)
         self._parameters = statement.parameters
-        self._max_response, self._max_rows = min(limits.max_response, MOST), min(limits.max_rows, MOST)
+        self._max_response, self._max_rows = min(limits.max_response, UNLIMITED), min(limits.max_rows, UNLIMITED)
         self._timeout_s, self._first_byte_s = limits.timeout_s, limits.first_byte_timeout_s
 
     def holds(self, Standing session not None):
@@ -81,33 +106,12 @@ cdef class Plan:
 
     cdef bint holds_now(self, Standing session) except -1:
         return (
-            self.version == session.origins.version and self.site is session.sites.site
+            self.version == session.origins.version and self.site is session.site_now()
             and monotonic_s() < session.origins.until
         )
 
-    cdef digest(self, bytes rest):
-        """``sha256:HEX`` of the head and the rest."""
-        cdef bytes found
-        cdef const unsigned char* raw
-        cdef char* into
-        cdef Py_ssize_t at
-        digest = self._begun.copy()
-        digest.update(rest)
-        found = digest.digest()
-        if PyBytes_GET_SIZE(found) != 32:
-            raise ValueError("another digest")
-        raw = <const unsigned char*> PyBytes_AS_STRING(found)
-        text = PyUnicode_New(71, 127)
-        into = PyUnicode_1BYTE_DATA(text)
-        memcpy(into, b"sha256:", 7)
-        for at in range(32):
-            into[7 + 2 * at] = HEX[raw[at] >> 4]
-            into[8 + 2 * at] = HEX[raw[at] & 15]
-        return text
 
-
-cdef const char* HEX = b"0123456789abcdef"
-cdef object MOST = 1 << 62
+cdef object UNLIMITED = 1 << 62
 
 
 cdef Py_ssize_t _codes(char* into, Py_ssize_t at, tuple codes) except -1:
@@ -135,21 +139,54 @@ cdef Py_ssize_t _codes(char* into, Py_ssize_t at, tuple codes) except -1:
     return at + 1
 
 
+cdef extern from *:
+    """
+    #include <stdint.h>
+
+    /* Copies bytes; 0 if `repr` has one of them otherwise: not printable ASCII, a quote, a backslash. */
+    static int copy_plainly(char *to, const char *from, Py_ssize_t size) {
+        const uint64_t ones = 0x0101010101010101u;
+        uint64_t odd = 0, x;
+        Py_ssize_t at = 0;
+        for (; at + 8 <= size; at += 8) {
+            memcpy(&x, from + at, 8);
+            memcpy(to + at, &x, 8);
+            odd |= x | (x - 0x20 * ones) | ((x ^ 0x27 * ones) - ones) | ((x ^ 0x5c * ones) - ones) | ((x ^ 0x7f * ones) - ones);
+        }
+        for (; at < size; at++) {
+            unsigned char byte = (unsigned char)from[at];
+            to[at] = from[at];
+            if (byte < 0x20 || byte > 0x7e || byte == 0x27 || byte == 0x5c) return 0;
+        }
+        return !(odd & 0x80 * ones);
+    }
+    """
+    bint copy_plainly(char* to, const char* data, Py_ssize_t size)
+
+
 cdef Py_ssize_t _quoted(char* into, Py_ssize_t at, const char* text, Py_ssize_t size) noexcept:
     """Between quotes, as `repr` has it; where that ends, 0 for a text that it has otherwise, or that there is no room for."""
-    cdef Py_ssize_t place
-    cdef unsigned char byte
-    if at + size + 2 > MOST_TOLD:
+    if at + size + 2 > MOST_TOLD or not copy_plainly(into + at + 1, text, size):
         return 0
-    into[at] = c"'"
-    at += 1
-    for place in range(size):
-        byte = text[place]
-        if byte < 0x20 or byte > 0x7E or byte == c"'" or byte == c"\\":
-            return 0
-        into[at + place] = byte
-    into[at + size] = c"'"
-    return at + size + 1
+    into[at] = into[at + 1 + size] = c"'"
+    return at + size + 2
+
+
+cdef str _own(str sql):
+    """`template.own_text`, of a template's."""
+    cdef Py_ssize_t size, at = 0
+    cdef const char* raw
+    if not sql.isascii():
+        return _own_text(sql)
+    raw = PyUnicode_AsUTF8AndSize(sql, &size)
+    while at < size and memchr(AROUND, raw[at], 7):
+        at += 1
+    while size > at and memchr(AROUND, raw[size - 1], 7):
+        size -= 1
+    return PyUnicode_Substring(sql, at, size)
+
+
+cdef const char* AROUND = b" \t\r\n\f\v;"
 
 
 cdef bytes _told_values(tuple formats, tuple values, tuple results):
@@ -207,3 +244,8 @@ cdef bytes _told_text(str sql):
 def told(sql, formats, values, results):
     """For tests: what `_told_values` gives, that of `_told_text` with a text."""
     return _told_values(formats, values, results) if sql is None else _told_text(sql)
+
+
+def owned(str sql not None):
+    """For tests: `_own`."""
+    return _own(sql)

@@ -3,6 +3,7 @@
 cdef enum:
     HIGH_WATER = 256 << 10
     COMPACT = 64 << 10
+    KEPT = 4 << 10  # bytes of room that a stream without anything in it keeps
 
 
 cdef class Alarm:
@@ -19,10 +20,10 @@ cdef class Alarm:
 
     cpdef watch(self, waiter, double within_s):
         self._waiter = waiter
-        self._until = <double> self._time() + within_s
+        self._until = monotonic_s() + within_s
         if self._timer is None or self._at > self._until:
             self.off()
-            self._set(self._until)
+            self._set(self._until, within_s)
 
     cpdef rest(self):
         self._waiter = None
@@ -32,18 +33,19 @@ cdef class Alarm:
             self._timer.cancel()
             self._timer = None
 
-    cdef int _set(self, double at) except -1:
+    cdef int _set(self, double at, double within_s) except -1:
         self._at = at
-        self._timer = self._loop.call_at(at, self._ring)
+        self._timer = self._loop.call_at(<double> self._time() + within_s, self._ring)
         return 0
 
     def _ring(self):
+        cdef double left_s = self._until - monotonic_s()
         self._timer = None
         waiter = self._waiter
         if waiter is None or waiter.done():
             self._waiter = None
-        elif <double> self._time() < self._until:
-            self._set(self._until)
+        elif left_s > 0:
+            self._set(self._until, left_s)
         else:
             waiter.set_exception(TimeoutError())
 
@@ -75,7 +77,13 @@ cdef class Stream:
 
     def data_received(self, data):
         cdef Py_ssize_t there
-        self._buffer += data
+        if type(data) is bytes and self._at == PyByteArray_GET_SIZE(self._buffer):
+            there = PyBytes_GET_SIZE(data)
+            PyByteArray_Resize(self._buffer, there)
+            memcpy(PyByteArray_AS_STRING(self._buffer), PyBytes_AS_STRING(data), there)
+            self._at = 0
+        else:
+            self._buffer += data
         # Attack: messages sent faster than they are carried, until the memory is gone.
         there = PyByteArray_GET_SIZE(self._buffer) - self._at
         if there > HIGH_WATER and there > self._wanted and self.transport is not None and not self._paused:
@@ -142,8 +150,8 @@ cdef class Stream:
     def ahead(self):
         return self.text()
 
-    cdef text(self):
-        return _query(self._buffer, self._at, self._limits.get(QUERY, 0))
+    cdef tuple text(self):
+        return asked_query(self._buffer, self._at, self._limits.get(QUERY, 0))
 
     def took(self, Py_ssize_t size):
         self.drop(size)
@@ -154,8 +162,12 @@ cdef class Stream:
             raise ValueError("more than there is")
         self._wanted = 0
         if at == PyByteArray_GET_SIZE(self._buffer):
-            PyByteArray_Resize(self._buffer, 0)
-            at = 0
+            if at > KEPT:
+                PyByteArray_Resize(self._buffer, 0)
+                at = 0
+            else:
+                # Attack: read from the memory of a session that is idle what it was sent last: a token, a row.
+                memset(PyByteArray_AS_STRING(self._buffer), 0, at)
         elif at > COMPACT:
             del self._buffer[:at]
             at = 0

@@ -4,14 +4,15 @@ What was judged and what is sent are the same text and the same bound values (P9
 """
 
 from collections.abc import Mapping
-from hashlib import sha256
 from time import time
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from funcgate.core.budget import Spending
 from funcgate.core.call import Call, Permit, Shared
+from funcgate.core.digest import digest_of
 from funcgate.core.ids import new_id
 from funcgate.core.lease import Lease
+from funcgate.core.native import half
 from funcgate.core.ports import CallerGone, Patience
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.refusal import Code, Refused
@@ -23,6 +24,7 @@ from .origins import Origins
 from .target import PostgresSite, PostgresTarget, SessionLimits
 from .upstream import Upstream
 
+_drive = half("funcgate.protocols.postgres._drive")
 _OF_THE_SESSION = frozenset({"connect", "describe", "notification"})  # see catalog/sql/session.py
 
 
@@ -37,6 +39,10 @@ class Sites:
     def detach(self, work: object) -> None:
         """Let something that must not be cut off run on."""
         raise NotImplementedError
+
+
+if not TYPE_CHECKING and _drive is not None:
+    Sites = _drive.Sites
 
 
 class Speaker(Protocol):
@@ -170,11 +176,6 @@ class PostgresExchange:
     def _digest(self, content: bytes) -> str:
         head = f"{self.session.target.url}\n{self._function}\n".encode()
         return digest_of(head + content)
-
-
-def digest_of(content: bytes) -> str:
-    """``sha256:HEX``."""
-    return "sha256:" + sha256(content).hexdigest()
 
 
 class Refusal(PostgresExchange):

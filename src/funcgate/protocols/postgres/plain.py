@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from funcgate.catalog.sql import Statement, own_text
 from funcgate.core.call import Call, Permit, Shared
+from funcgate.core.digest import digest_of
 from funcgate.core.ids import new_id
 from funcgate.core.lease import Lease
 from funcgate.core.native import half
@@ -22,7 +23,7 @@ from funcgate.core.reply import Reply
 
 from .answer import MEDIA, TAGS, Answer, encode_value
 from .channel import Ended
-from .exchange import Speaker, digest_of
+from .exchange import Speaker
 from .shape import EMPTY, Hiding, Shape
 from .statement import WHOLE, Portal, Prepared, Sending, StatementExchange, lost
 from .target import PostgresSite, PostgresTarget
@@ -148,7 +149,8 @@ class Plain(StatementExchange):
             bind = portal.bind
             values = self.values()
             content = f"{plan.head}{(bind.formats, bind.values, bind.results)!r})"
-        own = {"sql": own_text(self._sql) if statement.template else statement.args["sql"], "parameters": values}
+        own: dict[str, Any] = {"sql": own_text(self._sql)} if statement.template else {}
+        own["parameters"] = values
         self.call = call = Call(
             id=self.call_id, target=self.target, function=plan.function, args={**shared.args, **own}, principal=principal,
             session=session.session_of(principal), digest=digest_of(content.encode()), received_at=time(), shared=shared, own=own,

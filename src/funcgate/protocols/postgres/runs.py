@@ -115,4 +115,4 @@ def _expected(portal: Portal, found: frontend.Run) -> tuple[Sequence[str], bytes
 
 
 if _native is not None:
-    _native.runs_are(Portal, frontend.Bind, formatted, frontend.DESCRIBE_UNNAMED)
+    _native.runs_are(Portal, Prepared, frontend.Bind, formatted, frontend.DESCRIBE_UNNAMED)

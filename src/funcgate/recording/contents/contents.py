@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from funcgate.core.entry import Entry, Kind
+from funcgate.core.entry import Drawn, Entry, Kind, whole
 from funcgate.core.native import half
 from funcgate.core.ports import Journal
 from funcgate.core.refusal import Code, Refused
@@ -69,21 +69,17 @@ class Contents:
         if self._ring is not None:
             self._ring.check()
 
-    def append(self, *entries: Entry) -> Awaitable[None]:
+    def append(self, *entries: Entry | Drawn) -> Awaitable[None]:
         """See `core.ports.Journal`. Also raises `Refused(journal.unavailable)` when content or keys cannot be stored."""
         if self._behind or self._ring is not None or self.elsewhere.by_target or not _small(entries, self._inline):
-            return self._in_turn(entries)
+            return self._in_turn(tuple(map(whole, entries)))
         return self._inner.append(*entries)
 
-    def note(self, *entries: Entry) -> None:
+    def note(self, *entries: Entry | Drawn) -> None:
         """See `core.ports.Journal`. What cannot be sealed is noted without what would have to be."""
         if self._behind or self._ring is not None or self.elsewhere.by_target or not _small(entries, self._inline):
-            before = self._before(entries)
-            if before or not self._passes(entries):
-                work = self._note_later(entries, before, before & self._arrivals)
-                self._follow(entries, asyncio.create_task(work))
-                return
-        self._inner.note(*entries)
+            return self._note_in_turn(tuple(map(whole, entries)))
+        return self._inner.note(*entries)
 
     async def close(self) -> None:
         """Wait for what is under way; nothing may be given any more."""
@@ -110,6 +106,14 @@ class Contents:
         task = asyncio.create_task(self._append_later(entries, before))
         self._follow(entries, task)
         return asyncio.shield(task)  # a caller that goes away does not take its entries back
+
+    def _note_in_turn(self, entries: tuple[Entry, ...]) -> None:
+        before = self._before(entries)
+        if before or not self._passes(entries):
+            work = self._note_later(entries, before, before & self._arrivals)
+            self._follow(entries, asyncio.create_task(work))
+        else:
+            self._inner.note(*entries)
 
     # -- later: one after the other for each call
 
@@ -223,8 +227,8 @@ class Contents:
         return self._objects.write(data)
 
 
-def _all_small(entries: tuple[Entry, ...], inline: int) -> bool:
-    for entry in entries:
+def _all_small(entries: tuple[Entry | Drawn, ...], inline: int) -> bool:
+    for entry in map(whole, entries):
         args, body = entry.args, entry.body
         if (body is not None and len(body) > inline) or (args is not None and len(args) > inline):
             return False
@@ -232,7 +236,7 @@ def _all_small(entries: tuple[Entry, ...], inline: int) -> bool:
 
 
 # Whether arguments and bodies of all the entries may stay in their lines.
-_small: Callable[[tuple[Entry, ...], int], bool] = _all_small if _native is None else _native.all_small
+_small: Callable[[tuple[Entry | Drawn, ...], int], bool] = _all_small if _native is None else _native.all_small
 
 
 def _large(value: bytes | str | None, inline: int) -> int:

@@ -5,10 +5,11 @@ A line of the plain spelling is read here, any other by msgspec; what becomes of
 """
 
 cimport cython
+from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from libc.stdlib cimport calloc, free, malloc, qsort
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 import msgspec
 
@@ -43,6 +44,7 @@ cdef extern from *:
     object PyList_AsTuple(object found)
 
 DEF PLACES = 16  # numbers: of eight lines; more are kept in a list
+DEF SLOTS = 1024
 
 cdef Py_ssize_t most_bytes = MAX_BYTES
 cdef long long of_kind = Fact.KIND
@@ -50,8 +52,12 @@ cdef int low_bits = _BITS
 cdef object line_type = Line
 cdef Py_ssize_t raw_at = field_at(Line, Line.line), segment_at = field_at(Line, Line.segment)
 cdef Py_ssize_t offset_at = field_at(Line, Line.offset), seq_at = field_at(Line, Line.seq)
-cdef str ARRIVED = Kind.ARRIVED.value, ANSWERED = Kind.ANSWERED.value, ADMIN = Kind.ADMIN.value
-cdef tuple KINDS = tuple([kind.value for kind in Kind])
+cdef str ARRIVED = Kind.ARRIVED.value, ANSWERED = Kind.ANSWERED.value
+cdef enum:  # places in KINDS, as kind_number gives them
+    OF_ARRIVED = 0
+    OF_ANSWERED = 5
+    OF_ADMIN = 7
+cdef tuple KINDS = (Kind.ARRIVED.value, Kind.ALLOWED.value, Kind.ENDED.value, Kind.CHUNK.value, Kind.ASKED.value, Kind.ANSWERED.value, Kind.DENIED.value, Kind.ADMIN.value)
 decode_text = msgspec.json.Decoder(str).decode
 
 for number in range(128):
@@ -72,12 +78,30 @@ cdef bytes bytes_of(Span span):
     return PyBytes_FromStringAndSize(span.at, span.size)
 
 
-cdef str kind_of(Span span):
-    cdef str kind
-    for kind in KINDS:
-        if len(kind) == span.size and memcmp(PyUnicode_1BYTE_DATA(kind), span.at, span.size) == 0:
-            return kind
-    return text_of(span)
+@cython.final
+cdef class Alike:
+    """Texts that came lately: one that comes again is the same object, whose hash is known. In one batch; of limited size."""
+
+    cdef list texts, raws
+
+    def __cinit__(self):
+        self.texts, self.raws = [""] * SLOTS, [b""] * SLOTS
+
+    cdef str text(self, Span span):
+        if not span.size:
+            return ""
+        cdef unsigned int slot = slot_for(span)
+        cdef str found = <str> self.texts[slot]
+        if len(found) != span.size or memcmp(PyUnicode_1BYTE_DATA(found), span.at, span.size) != 0:
+            found = self.texts[slot] = text_of(span)
+        return found
+
+    cdef bytes raw(self, Span span):
+        cdef unsigned int slot = slot_for(span)
+        cdef bytes found = <bytes> self.raws[slot]
+        if PyBytes_GET_SIZE(found) != span.size or memcmp(PyBytes_AS_STRING(found), span.at, span.size) != 0:
+            found = self.raws[slot] = bytes_of(span)
+        return found
 
 
 @cython.final
@@ -117,6 +141,22 @@ cdef class Part:
 
 @cython.final
 @cython.no_gc
+cdef class Shared:
+    """What calls have together that are alike in all facts: their parts, and those as the index keeps and as it says them."""
+
+    cdef readonly list parts
+    cdef object packed  # a bytearray: sqlite3 looks for an adapter of bytes, 2,000 instructions for each
+    cdef str said
+
+    def __init__(self, list parts not None):
+        cdef Part part
+        self.parts = parts
+        self.packed = bytearray().join([part.packed for part in parts])
+        self.said = "".join([part.said for part in parts])
+
+
+@cython.final
+@cython.no_gc
 cdef class Fresh:
     """As in fresh.py. `at` is a number here: microseconds of Unix time."""
 
@@ -124,20 +164,46 @@ cdef class Fresh:
     cdef readonly object seq
     cdef readonly str call, function, target, session, client, code
     cdef readonly bytes principal, policy, text
-    cdef readonly list parts
+    cdef Shared shared
     cdef list kinds, approvers, objects, more
     cdef bint away
     cdef int count
+    cdef unsigned long long shape  # its kinds, four bits each, as long as `kinds` is None
     cdef long long near[PLACES]
 
     def __cinit__(self):
         self.function = self.target = self.session = self.client = self.code = ""
         self.principal = self.policy = self.text = b""
-        self.kinds = []
 
     def __init__(self, seen, seq):
         self.call, self.seq, self.at = seen.call, seq, microseconds(seen.at)
         self.function, self.target, self.session, self.client = seen.function, seen.target, seen.session, seen.client
+
+    @property
+    def parts(self):
+        return self.shared.parts
+
+    cdef int put_kind(self, int number, str kind) except -1:
+        """The number, or -1 and the kind."""
+        if self.kinds is None:
+            if number >= 0 and self.shape >> 60 == 0:
+                self.shape = self.shape << 4 | number + 1
+                return 0
+            self.kinds = self.told()
+        self.kinds.append(KINDS[number] if number >= 0 else kind)
+        return 0
+
+    cdef list told(self):
+        """Its kinds, in order."""
+        cdef unsigned long long left = self.shape
+        cdef list found = []
+        if self.kinds is not None:
+            return self.kinds
+        while left:
+            found.append(KINDS[<int> (left & 15) - 1])
+            left >>= 4
+        found.reverse()
+        return found
 
     @property
     def places(self):
@@ -158,11 +224,11 @@ cdef class Fresh:
         """One entry that msgspec read."""
         cdef str kind = seen.kind
         self.put_place(segment, offset)
-        self.kinds.append(kind)
+        self.put_kind(-1, kind)
         if seen.policy:
             self.policy = bytes(seen.policy)
         if seen.principal:
-            self.add_who(bytes(seen.principal), kind)
+            self.add_who(bytes(seen.principal), kind == ANSWERED)
         if seen.code:
             self.code = seen.code
         if text and (seen.body or seen.args):
@@ -175,28 +241,23 @@ cdef class Fresh:
         self.session = self.session or seen.session
         self.client = self.client or seen.client
 
-    cdef int add_who(self, bytes principal, str kind) except -1:
-        if kind == ANSWERED:
+    cdef int add_who(self, bytes principal, bint approves) except -1:
+        if approves:
             self.approvers = (self.approvers or []) + [principal]
         if not self.principal:
             self.principal = principal
         return 0
 
-    cdef int take(self, Plain* line, object segment, object offset, bint text) except -1:
+    cdef int take(self, Plain* line, int kind, object segment, object offset, Alike alike, bint text) except -1:
         """One entry that was read here."""
-        cdef str kind = kind_of(line.of[KIND])
-        cdef Span policy = line.of[POLICY]
         self.put_place(segment, offset)
-        self.kinds.append(kind)
-        if policy.size and not (
-            policy.size == PyBytes_GET_SIZE(self.policy)
-            and memcmp(policy.at, PyBytes_AS_STRING(self.policy), policy.size) == 0
-        ):
-            self.policy = bytes_of(policy)
+        self.put_kind(kind, None if kind >= 0 else text_of(line.of[KIND]))
+        if line.of[POLICY].size:
+            self.policy = alike.raw(line.of[POLICY])
         if line.of[PRINCIPAL].size:
-            self.add_who(bytes_of(line.of[PRINCIPAL]), kind)
+            self.add_who(alike.raw(line.of[PRINCIPAL]), kind == OF_ANSWERED)
         if line.of[CODE].size:
-            self.code = text_of(line.of[CODE])
+            self.code = alike.text(line.of[CODE])
         if text:
             if line.of[ARGS].size:
                 self.add_json(line.of[ARGS], line.args_odd, False)
@@ -206,32 +267,48 @@ cdef class Fresh:
                 else:
                     self.add_json(line.of[BODY], line.body_odd, line.piece > 1)
         if not self.function:
-            self.function = text_of(line.of[FUNCTION])
+            self.function = alike.text(line.of[FUNCTION])
         if not self.target:
-            self.target = text_of(line.of[TARGET])
+            self.target = alike.text(line.of[TARGET])
         if not self.session:
-            self.session = text_of(line.of[SESSION])
+            self.session = alike.text(line.of[SESSION])
         if not self.client:
-            self.client = text_of(line.of[CLIENT])
+            self.client = alike.text(line.of[CLIENT])
         return 0
 
     cdef int add_json(self, Span said, int odd, bint joined) except -1:
-        if odd:
+        if odd and not self.add_escaped(said, odd, joined, True):
             self.text = add_part(self.text, from_json(bytes_of(said)), joined=joined)
-        else:
+        elif not odd:
             self.add_plain(said, joined)
         return 0
 
     cdef int add_string(self, Plain* line) except -1:
         cdef Span said = line.of[BODY]
-        if line.body_odd or (said.size >= 7 and memcmp(said.at, b'"data:', 6) == 0):
-            text = from_text(decode_text(bytes_of(said)), text_of(line.of[MEDIA]))
-            self.text = add_part(self.text, text, joined=line.piece > 1)
-        else:
-            said.at += 1
-            said.size -= 2
-            self.add_plain(said, line.piece > 1)
+        cdef bint joined = line.piece > 1
+        said.at += 1
+        said.size -= 2
+        if said.size >= 5 and memcmp(said.at, b"data:", 5) == 0 or (
+            line.body_odd and not self.add_escaped(said, line.body_odd, joined, False)
+        ):
+            text = from_text(decode_text(bytes_of(line.of[BODY])), text_of(line.of[MEDIA]))
+            self.text = add_part(self.text, text, joined=joined)
+        elif not line.body_odd:
+            self.add_plain(said, joined)
         return 0
+
+    cdef bint add_escaped(self, Span said, int odd, bint joined, bint blank) except -1:
+        """A text with escapes; False, with nothing done, where Python shall read it."""
+        cdef bytes made
+        if odd & FOREIGN or said.size > most_bytes:
+            return False
+        made = PyBytes_FromStringAndSize(NULL, said.size)
+        said.size = unescaped(PyBytes_AS_STRING(made), said.at, said.size, blank)
+        said.at = PyBytes_AS_STRING(made)
+        if said.size < 0 or memchr(said.at, c'\\', said.size) is not NULL:
+            return False  # an escape again, if what the text holds is JSON
+        self.add_plain(said, joined)
+        return True
 
     cdef int add_plain(self, Span said, bint joined) except -1:
         """Words of ASCII without a backslash. At most `most_bytes` in all."""
@@ -255,16 +332,23 @@ cdef class Fresh:
 def gather(lines not None, slow not None, bint doubting, bint text, dict fresh not None, set doubted not None, list later not None):
     """The loop of `Gathering.gather`. `slow` gives what msgspec reads in a line, None for what is of no call."""
     cdef Plain plain
-    cdef Fresh one = None, found
-    cdef bytes raw
-    cdef str call = "", name = None
+    cdef Span known[FIELDS]
+    cdef Alike alike = Alike()
+    cdef Fresh found
+    cdef bytes raw, who = b"", policy = b""
+    cdef str call, name = None
     cdef object segment = 0, other
+    cdef int kind
+    memset(known, 0, sizeof(known))
     for line in lines:
         raw = got(line, raw_at, "line")
         other = got(line, segment_at, "segment")
         if other is not name:
             name, segment = other, int(other[:8])
-        if not read_plain(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), &plain) or kind_of(plain.of[KIND]) is ADMIN:
+        kind = OF_ADMIN
+        if read_plain(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), known, &plain):
+            kind = kind_number(plain.of[KIND])
+        if kind == OF_ADMIN:
             seen = slow(line)
             if seen is None:
                 continue
@@ -277,18 +361,23 @@ def gather(lines not None, slow not None, bint doubting, bint text, dict fresh n
                 found = fresh[seen.call] = Fresh(seen, line.seq)
             found.add(seen, segment, line.offset, text)
             continue
-        if one is None or plain.of[CALL].size != len(call) or memcmp(plain.of[CALL].at, PyUnicode_1BYTE_DATA(call), len(call)) != 0:
-            call = text_of(plain.of[CALL])
-            one = fresh.get(call)
-            if one is None:
-                if doubting or call in doubted or kind_of(plain.of[KIND]) is not ARRIVED:
-                    doubted.add(call)
-                    seen = slow(line)
-                    if seen is not None:
-                        later.append((seen, line))
-                    continue
-                one = fresh[call] = begun(call, &plain, got(line, seq_at, "seq"))
-        one.take(&plain, segment, got(line, offset_at, "offset"), text)
+        call = alike.text(plain.of[CALL])
+        found = fresh.get(call)
+        if found is None:
+            if doubting or kind != OF_ARRIVED or call in doubted:
+                doubted.add(call)
+                seen = slow(line)
+                if seen is not None:
+                    later.append((seen, line))
+                continue
+            found = fresh[call] = begun(call, &plain, got(line, seq_at, "seq"))
+        found.take(&plain, kind, segment, got(line, offset_at, "offset"), alike, text)
+        if plain.of[PRINCIPAL].size:
+            who = alike.raw(plain.of[PRINCIPAL])
+            known[PRINCIPAL].at, known[PRINCIPAL].size = PyBytes_AS_STRING(who), PyBytes_GET_SIZE(who)
+        if plain.of[POLICY].size:
+            policy = alike.raw(plain.of[POLICY])
+            known[POLICY].at, known[POLICY].size = PyBytes_AS_STRING(policy), PyBytes_GET_SIZE(policy)
 
 
 cdef Fresh begun(str call, Plain* plain, object seq):

@@ -6,10 +6,10 @@ DEF MOST_KEYS = 1 << 22  # of all calls of a batch in one chunk; beyond, sets ar
 def finished(dict fresh not None, long long n, parts):
     """Number the calls and give each its parts, as `Fresh.finish` does. By their first lines."""
     cdef Fresh one
-    cdef list ordered = list(fresh.values()), found
-    cdef object last = 0, kinds
-    who, function, target, decision, code = parts.who, parts.function, parts.target, parts.decision, parts.code
-    policy, session, client, of_kinds = parts.policy, parts.session, parts.client, parts.kinds
+    cdef Shared shared
+    cdef list ordered = list(fresh.values())
+    cdef dict known = {}
+    cdef object last = 0, alike
     for one in ordered:
         if one.seq < last:
             ordered.sort(key=seq_of)
@@ -18,30 +18,41 @@ def finished(dict fresh not None, long long n, parts):
     for one in ordered:
         one.n = n
         n += 1
-        kinds = PyList_AsTuple(one.kinds)
-        found = []
-        if one.principal:
-            found.append(who[one.principal])
-        if one.function:
-            found.append(function[one.function])
-        if one.target:
-            found.append(target[one.target])
-        found.append(decision[kinds])
-        if one.code:
-            found.append(code[one.code])
-        if one.policy:
-            found.append(policy[one.policy])
-        if one.session:
-            found.append(session[one.session])
-        if one.client:
-            found.append(client[one.client])
-        if one.approvers:
-            found.append(Part([key for raw in one.approvers for key in parts.approver(raw)]))
-        found.append(of_kinds[kinds])
-        if one.objects or one.away:
-            found.append(Part(parts.elsewhere(one.objects or [], one.away)))
-        one.parts = found
+        if one.kinds is not None or one.approvers or one.objects or one.away:
+            one.shared = Shared(parts_of(one, parts))
+            continue
+        alike = (one.principal, one.function, one.target, one.session, one.client, one.code, one.policy, one.shape)
+        one.shared = known.get(alike)
+        if one.shared is None:
+            one.shared = known[alike] = Shared(parts_of(one, parts))
     return ordered
+
+
+cdef list parts_of(Fresh one, parts):
+    """In the order of the facts' numbers, so that the keys rise."""
+    cdef tuple kinds = tuple(one.told())
+    cdef list found = []
+    if one.principal:
+        found.append(parts.who[one.principal])
+    if one.function:
+        found.append(parts.function[one.function])
+    if one.target:
+        found.append(parts.target[one.target])
+    found.append(parts.decision[kinds])
+    if one.code:
+        found.append(parts.code[one.code])
+    if one.policy:
+        found.append(parts.policy[one.policy])
+    if one.session:
+        found.append(parts.session[one.session])
+    if one.client:
+        found.append(parts.client[one.client])
+    if one.approvers:
+        found.append(Part([key for raw in one.approvers for key in parts.approver(raw)]))
+    found.append(parts.kinds[kinds])
+    if one.objects or one.away:
+        found.append(Part(parts.elsewhere(one.objects or [], one.away)))
+    return found
 
 
 def seq_of(Fresh one not None):
@@ -51,33 +62,20 @@ def seq_of(Fresh one not None):
 def rows(list fresh not None):
     """Rows of the table of calls."""
     cdef Fresh one
-    return [(one.n, one.call, one.seq, one.at, keys_of(one), places_of(one)) for one in fresh]
+    return [(one.n, one.call, one.seq, one.at, one.shared.packed, places_of(one)) for one in fresh]
 
 
-cdef bytes keys_of(Fresh one):
-    cdef Part part
-    cdef Py_ssize_t size = 0
-    for part in one.parts:
-        size += PyBytes_GET_SIZE(part.packed)
-    cdef bytes made = PyBytes_FromStringAndSize(NULL, size)
-    cdef char* to = PyBytes_AS_STRING(made)
-    for part in one.parts:
-        memcpy(to, PyBytes_AS_STRING(part.packed), PyBytes_GET_SIZE(part.packed))
-        to += PyBytes_GET_SIZE(part.packed)
-    return made
-
-
-cdef bytes places_of(Fresh one):
-    """As MessagePack, each number in as few bytes as it takes."""
+cdef object places_of(Fresh one):
+    """As MessagePack, each number in as few bytes as it takes; as `Shared.packed`."""
     cdef unsigned char made[9 * PLACES + 1]
     cdef int place, size, at = 1, byte
     cdef unsigned long long value
     if one.more is not None or one.count > 15:
-        return pack(one.places)
+        return bytearray(pack(one.places))
     made[0] = 0x90 | one.count
     for place in range(one.count):
         if one.near[place] < 0:
-            return pack(one.places)
+            return bytearray(pack(one.places))
         value = one.near[place]
         if value < 128:
             made[at] = value
@@ -88,7 +86,7 @@ cdef bytes places_of(Fresh one):
         for byte in range(size):
             made[at + 1 + byte] = value >> (8 * (size - 1 - byte)) & 0xFF
         at += 1 + size
-    return PyBytes_FromStringAndSize(<char*> made, at)
+    return PyByteArray_FromStringAndSize(<char*> made, at)
 
 
 def said(list fresh not None, words):
@@ -102,24 +100,16 @@ def said(list fresh not None, words):
             found.append((one.n, said_of(one)))
         else:
             text = one.text.decode("utf-8", "ignore")
-            facts = "".join([(<Part?> part).said for part in one.parts])
-            found.append((one.n, (text if words is None else words(text)) + facts))
+            found.append((one.n, (text if words is None else words(text)) + one.shared.said))
     return found
 
 
 cdef str said_of(Fresh one):
-    cdef Part part
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(one.text)
-    for part in one.parts:
-        size += len(part.said)
-    cdef str made = PyUnicode_New(size, 127)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(one.text), more = len(one.shared.said)
+    cdef str made = PyUnicode_New(size + more, 127)
     cdef char* to = PyUnicode_1BYTE_DATA(made)
-    memcpy(to, PyBytes_AS_STRING(one.text), PyBytes_GET_SIZE(one.text))
-    to += PyBytes_GET_SIZE(one.text)
-    for part in one.parts:
-        size = len(part.said)
-        memcpy(to, PyUnicode_1BYTE_DATA(part.said), size)
-        to += size
+    memcpy(to, PyBytes_AS_STRING(one.text), size)
+    memcpy(to + size, PyUnicode_1BYTE_DATA(one.shared.said), more)
     return made
 
 
@@ -182,7 +172,7 @@ def extended(list fresh not None, held not None):
     cdef unsigned short* members = NULL
     cdef Slot* ordered = NULL
     for one in fresh:
-        for part in one.parts:
+        for part in one.shared.parts:
             total += PyBytes_GET_SIZE(part.packed) >> 3
         if total > MOST_KEYS:
             return None  # Attack: callers of thousands of groups, to fill the memory
@@ -193,7 +183,7 @@ def extended(list fresh not None, held not None):
         if table.slots is NULL or members is NULL:
             raise MemoryError
         for one in fresh:
-            for part in one.parts:
+            for part in one.shared.parts:
                 keys = <const long long*> PyBytes_AS_STRING(part.packed)
                 for at in range(PyBytes_GET_SIZE(part.packed) >> 3):
                     if not count_key(&table, keys[at]):
@@ -227,7 +217,7 @@ cdef list grown_slots(list fresh, object held, Table* table, Slot* ordered, unsi
             used += 1
     qsort(ordered, used, sizeof(Slot), by_key)
     for one in fresh:
-        for part in one.parts:
+        for part in one.shared.parts:
             keys = <const long long*> PyBytes_AS_STRING(part.packed)
             for place in range(PyBytes_GET_SIZE(part.packed) >> 3):
                 slot = slot_of(table, keys[place])

@@ -5,6 +5,9 @@ cdef extern from *:
     """
     #include <stdint.h>
     #include <string.h>
+    #ifdef __SSE2__
+    #include <emmintrin.h>
+    #endif
 
     #define MAX_DEPTH 64
     enum { ESCAPED = 1, FOREIGN = 2 };  /* what is in a string: a backslash, a byte that is not ASCII */
@@ -16,24 +19,33 @@ cdef extern from *:
         return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
     }
 
+    /* The first byte that is a quote, a backslash, a control character or not ASCII; `end` if there is none. */
+    static const char *over_plain(const char *p, const char *end) {
+    #ifdef __SSE2__
+        const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\\\'), blank = _mm_set1_epi8(0x20);
+        for (; end - p >= 16; p += 16) {
+            __m128i x = _mm_loadu_si128((const __m128i *)p);
+            __m128i odd = _mm_or_si128(_mm_cmpeq_epi8(x, quote), _mm_cmpeq_epi8(x, slash));
+            unsigned int hits = (unsigned int)_mm_movemask_epi8(_mm_or_si128(odd, _mm_cmplt_epi8(x, blank)));  /* signed: >= 0x80 too */
+            if (hits) return p + __builtin_ctz(hits);
+        }
+    #endif
+        while (p < end && *p != '"' && *p != '\\\\' && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80) p++;
+        return p;
+    }
+
     /* `p` is behind the opening quote; the answer behind the closing one, NULL for what is no plain string. */
     static const char *over_string(const char *p, const char *end, int *odd) {
-        const uint64_t ones = 0x0101010101010101u;
-        uint64_t x;
-        int near;
         for (;;) {
-            for (; end - p >= 8; p += 8) {
-                memcpy(&x, p, 8);
-                if (((x - 0x20 * ones) | ((x ^ 0x22 * ones) - ones) | ((x ^ 0x5c * ones) - ones) | x) & 0x80 * ones) break;
-            }
-            for (near = 0; near < 8 && p < end && *p != '\\\\'; near++, p++) {
-                if (*p == '"') return p + 1;
-                if (*p & 0x80) *odd |= FOREIGN;
-                else if (*p < 0x20) return NULL;
-            }
+            p = over_plain(p, end);
             if (p >= end) return NULL;
-            if (*p != '\\\\') continue;
-            if (end - p < 2) return NULL;
+            if (*p == '"') return p + 1;
+            if (*p & 0x80) {
+                *odd |= FOREIGN;
+                while (p < end && *p & 0x80) p++;
+                continue;
+            }
+            if (*p != '\\\\' || end - p < 2) return NULL;
             *odd |= ESCAPED;
             if (p[1] == 'u') {
                 /* Attack: half a surrogate pair, which msgspec refuses. It shall judge them all. */
@@ -112,6 +124,26 @@ cdef extern from *:
         }
     }
 
+    /* The place of a kind in KINDS; -1 for another. */
+    static int kind_number(Span kind) {
+        const char *name = kind.at;
+        Py_ssize_t size = kind.size;
+        switch (size) {
+        case 5: return IS("chunk") ? 3 : IS("ended") ? 2 : IS("asked") ? 4 : IS("admin") ? 7 : -1;
+        case 6: return IS("denied") ? 6 : -1;
+        case 7: return IS("arrived") ? 0 : IS("allowed") ? 1 : -1;
+        case 8: return IS("answered") ? 5 : -1;
+        default: return -1;
+        }
+    }
+
+    /* A slot for a text that may come again, by what it ends with. */
+    static unsigned int slot_for(Span text) {
+        uint64_t x = (uint64_t)text.size << 56;
+        memcpy(&x, text.at + (text.size > 8 ? text.size - 8 : 0), text.size > 8 ? 8 : text.size);
+        return (unsigned int)((x ^ x >> 29) * 0x9E3779B97F4A7C15u >> 54);
+    }
+
     /* A number without sign, fraction or leading zero, of so many digits at most; -1 for another. */
     static long long whole(const char *p, const char *end, int most) {
         long long value = 0;
@@ -123,8 +155,9 @@ cdef extern from *:
         return value;
     }
 
-    /* 1: read; 0: left to msgspec. Nothing of `out` points out of the line. */
-    static int read_plain(const char *line, Py_ssize_t size, Plain *out) {
+    /* 1: read; 0: left to msgspec. Nothing of `out` points out of the line. `known` are values that were read before, by their
+       fields: an object ends where it ends, so what begins with one is that one. */
+    static int read_plain(const char *line, Py_ssize_t size, const Span *known, Plain *out) {
         const char *p = line + 1, *end = line + size, *name, *value;
         unsigned int had = 0;
         int field, odd;
@@ -170,7 +203,36 @@ cdef extern from *:
     /* The words of plain ASCII: letters small, digits as they are, blanks for all else. */
     static unsigned char plain_of[256];
     static void put_words(char *to, const char *from, Py_ssize_t size) {
-        for (Py_ssize_t at = 0; at < size; at++) to[at] = (char)plain_of[(unsigned char)from[at]];
+        Py_ssize_t at = 0;
+    #ifdef __SSE2__
+        const __m128i small = _mm_set1_epi8(0x20), below_a = _mm_set1_epi8('a' - 1), above_z = _mm_set1_epi8('z' + 1);
+        const __m128i below_0 = _mm_set1_epi8('0' - 1), above_9 = _mm_set1_epi8('9' + 1);
+        for (; size - at >= 16; at += 16) {
+            __m128i x = _mm_loadu_si128((const __m128i *)(from + at)), low = _mm_or_si128(x, small);
+            __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(low, below_a), _mm_cmplt_epi8(low, above_z));
+            __m128i digit = _mm_and_si128(_mm_cmpgt_epi8(x, below_0), _mm_cmplt_epi8(x, above_9));
+            __m128i word = _mm_or_si128(letter, digit);  /* of a digit 0x20 is set */
+            _mm_storeu_si128((__m128i *)(to + at), _mm_or_si128(_mm_and_si128(word, low), _mm_andnot_si128(word, small)));
+        }
+    #endif
+        for (; at < size; at++) to[at] = (char)plain_of[(unsigned char)from[at]];
+    }
+
+    /* A text with escapes and no byte that is not ASCII, as its characters; or (`blank`) with a blank for each escape. Line ends and the like are blanks. How many
+       there are, at most `size`; -1 where Python shall read it. */
+    static Py_ssize_t unescaped(char *to, const char *from, Py_ssize_t size, int blank) {
+        const char *end = from + size;
+        char *begun = to;
+        for (; from < end; from++) {
+            if (*from != '\\\\') {
+                *to++ = *from;
+                continue;
+            }
+            if (++from >= end || *from == 'u') return -1;
+            /* b, f, n, r and t are control characters, which part words like a blank. */
+            *to++ = blank || (*from != '"' && *from != '/' && *from != '\\\\') ? ' ' : *from;
+        }
+        return to - begun;
     }
 
     static int two(const char *p) {
@@ -205,6 +267,9 @@ cdef extern from *:
         Span of[13]
         int piece, args_odd, body_odd
     unsigned char plain_of[256]
-    bint read_plain(const char* line, Py_ssize_t size, Plain* out) nogil
+    bint read_plain(const char* line, Py_ssize_t size, const Span* known, Plain* out) nogil
+    int kind_number(Span kind) nogil
+    unsigned int slot_for(Span text) nogil
+    Py_ssize_t unescaped(char* to, const char* from_, Py_ssize_t size, bint blank) nogil
     void put_words(char* to, const char* from_, Py_ssize_t size) nogil
     long long micros_of(const char* p, Py_ssize_t size) nogil

@@ -11,15 +11,18 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 import time
 
+from funcgate.core._drawn cimport Drawn
 from funcgate.core.entry import Kind
 from funcgate.core.turn import TURN
-from funcgate.stores.lines import add_lines
+from funcgate.stores._native cimport Lines
+from funcgate.stores.lines import adding
 
 from .intake import ENOUGH
 
-cdef Py_ssize_t _ENOUGH = ENOUGH
 cdef object _TURN = TURN
-cdef object _add_lines = add_lines
+cdef Lines _adding = adding
+if _adding is None:
+    raise ImportError("lines are pure Python's")
 cdef object _ARRIVED = Kind.ARRIVED
 cdef object _ASKED = Kind.ASKED
 cdef object _ALLOWED = Kind.ALLOWED
@@ -27,6 +30,8 @@ cdef object _ENDED = Kind.ENDED
 cdef object _CHUNK = Kind.CHUNK
 cdef enum:
     PREFIX = 20  # of `2026-11-21T09:30:00.`
+
+include "_durable.pxi"
 
 
 cdef class Batch:
@@ -53,13 +58,23 @@ cdef class Batch:
         self.noted = []
         self.parcels = []
 
+    def wake(self):
+        cdef Durable waiting
+        for waiter in self.waiters:
+            if type(waiter) is Durable:
+                waiting = <Durable> waiter
+                if not waiting._done:
+                    waiting._settle(None)
+            elif not waiter.done():
+                waiter.set_result(None)
+
 
 cdef class Intake:
     """See intake.py."""
 
     cdef object _journal
     cdef object _clock
-    cdef object _create_future
+    cdef object _loop
     cdef bint _relaxed
     cdef Py_ssize_t _max_queue
     cdef Py_ssize_t _max_queue_bytes
@@ -71,6 +86,7 @@ cdef class Intake:
     cdef public bint takes_notes
     cdef public bint armed
     cdef public bint lingering
+    cdef public Py_ssize_t enough
     cdef public Py_ssize_t seq
     cdef public Py_ssize_t depth
     cdef public Py_ssize_t flying_bytes
@@ -87,28 +103,33 @@ cdef class Intake:
         self._systems_clock = clock.now is time.time
         self._last = -1.0
         self._second = -1
+        self.enough = ENOUGH
         self.open = set()
         self.next = Batch(1)
 
-    def loop(self, create_future):
-        self._create_future = create_future
+    def loop(self, loop):
+        self._loop = loop
 
     cpdef str stamp(self):
+        return PyUnicode_DecodeASCII(self._text, PREFIX + 7, NULL) if self._stamps() else self._careful_stamp()
+
+    cdef bint _stamps(self) except -1:
+        """Whether the time is in `_text` now; else it is one for the clock."""
         cdef timespec at
         cdef double now
         cdef long long second
         cdef int us, place
         if not self._systems_clock or self._last < 0 or clock_gettime(CLOCK_REALTIME, &at) != 0:
-            return self._careful_stamp()
+            return False
         now = <double> (<long long> at.tv_sec * 1000000000 + at.tv_nsec) / 1e9  # as Python's, to the last bit
         if now < self._last:
-            return self._careful_stamp()
+            return False
         self._last = now
         second = <long long> now
         if second != self._second:
             prefix = (<str> self._clock.prefix(second)).encode()
             if len(prefix) != PREFIX:
-                return self._careful_stamp()
+                return False
             memcpy(self._text, <const char*> prefix, PREFIX)
             self._text[PREFIX + 6] = c"Z"
             self._second = second
@@ -116,7 +137,7 @@ cdef class Intake:
         for place in range(PREFIX + 5, PREFIX - 1, -1):
             self._text[place] = c"0" + us % 10
             us //= 10
-        return PyUnicode_DecodeASCII(self._text, PREFIX + 7, NULL)
+        return True
 
     cdef str _careful_stamp(self):
         """By the clock, which knows what to do when it was set back: until it has caught up."""
@@ -142,9 +163,9 @@ cdef class Intake:
                 self._journal.arm()
             return _TURN
         batch.appended.append(entries)
-        waiter = self._create_future()  # its own: cancelling one caller must not cancel another
+        waiter = Durable(self._loop)
         batch.waiters.append(waiter)
-        if self.flying is None and (not self.lingering or PyList_GET_SIZE(batch.waiters) == _ENOUGH):
+        if self.flying is None and (not self.lingering or PyList_GET_SIZE(batch.waiters) >= self.enough):
             self._journal.gather()
         return waiter
 
@@ -164,14 +185,20 @@ cdef class Intake:
     cpdef add(self, tuple entries):
         cdef Batch batch = self.next
         cdef Py_ssize_t many = PyTuple_GET_SIZE(entries)
-        self.seq = _add_lines(batch.lines, entries, self.seq, self.stamp())
+        cdef bytes careful
+        if self._stamps():
+            self.seq = _adding.add_in(batch.lines, entries, self.seq, self._text, PREFIX + 7)
+        else:
+            careful = self._careful_stamp().encode()
+            self.seq = _adding.add_in(batch.lines, entries, self.seq, careful, len(careful))
         batch.count += many
         self.depth += many
         for entry in entries:
-            kind = entry.kind
+            kind = (<Drawn> entry).kind if type(entry) is Drawn else entry.kind
             if kind is _CHUNK or kind is _ALLOWED:
                 continue
+            call = (<Drawn> entry).call if type(entry) is Drawn else entry.call
             if kind is _ARRIVED or kind is _ASKED:
-                PySet_Add(self.open, entry.call)
+                PySet_Add(self.open, call)
             elif kind is _ENDED:
-                PySet_Discard(self.open, entry.call)
+                PySet_Discard(self.open, call)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Protocol
 
-from funcgate.core.entry import Entry
+from funcgate.core.entry import Drawn, Entry
 
 if TYPE_CHECKING:
     from .guest import Parcel
@@ -34,6 +34,12 @@ class Batch:
         self.begun: tuple[int, int] | None = None
         self.count = 0
         self.waiters: list[Waiter] = []
-        self.appended: list[tuple[Entry, ...]] = []
-        self.noted: list[Entry] = []
+        self.appended: list[tuple[Entry | Drawn, ...]] = []
+        self.noted: list[Entry | Drawn] = []
         self.parcels: list[Parcel] = []
+
+    def wake(self) -> None:
+        """All of it is written: tell who waits."""
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)

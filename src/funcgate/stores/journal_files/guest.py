@@ -15,7 +15,7 @@ from funcgate.stores.parcels import MOST_BYTES, Forged, entries_of, groups_of, h
 from funcgate.stores.told import No, Told, Written, encode
 
 from .batch import Batch
-from .intake import ENOUGH, Intake
+from .intake import Intake
 from .state import Status
 
 MOST_OPEN = 500_000
@@ -165,7 +165,7 @@ class Guest:
         if waits:
             batch.appended.append(())
             batch.waiters.append(parcel)
-            if intake.flying is None and (not intake.lingering or len(batch.waiters) == ENOUGH):
+            if intake.flying is None and (not intake.lingering or len(batch.waiters) >= intake.enough):
                 self._house.gather()
         elif not intake.armed and intake.flying is None and not batch.waiters:
             self._house.arm()

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from funcgate.core.entry import Entry, Kind
+from funcgate.core.entry import Drawn, Entry, Kind
 from funcgate.core.turn import TURN
 from funcgate.stores.lines import add_lines
 
@@ -21,16 +21,16 @@ _ARRIVED, _ASKED, _ALLOWED, _ENDED, _CHUNK = Kind.ARRIVED, Kind.ASKED, Kind.ALLO
 class Decides(Protocol):
     """What the intake asks."""
 
-    def judge(self, entries: tuple[Entry, ...]) -> None:
+    def judge(self, entries: tuple[Entry | Drawn, ...]) -> None:
         """The state is not healthy: raise `Refused` unless the entries may still be written."""
 
     def overloaded(self) -> None:
         """Raise `Refused`."""
 
-    def keep(self, entries: tuple[Entry, ...]) -> None:
+    def keep(self, entries: tuple[Entry | Drawn, ...]) -> None:
         """Notes while nothing can be written."""
 
-    def thinned(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    def thinned(self, entries: tuple[Entry | Drawn, ...]) -> tuple[Entry | Drawn, ...]:
         """Notes while too much waits."""
 
     def arm(self) -> None:
@@ -44,12 +44,13 @@ class Intake:
     """`append` and `note` are those of `core.ports.Journal`, once `loop` was called.
 
     `depth` entries wait for the disk, `flying_bytes` of them are in the batch that the writer has, `flying`. `next` is filled.
-    `armed` says that a timer will hand it over, `lingering` that company is waited for.
+    `armed` says that a timer will hand it over, `lingering` that company is waited for,
+    until `enough` wait.
     """
 
     __slots__ = (
-        "_clock", "_create_future", "_journal", "_max_queue", "_max_queue_bytes", "_relaxed", "armed", "depth", "flying",
-        "flying_bytes", "healthy", "lingering", "next", "open", "seq", "takes_notes",
+        "_clock", "_create_future", "_journal", "_max_queue", "_max_queue_bytes", "_relaxed", "armed", "depth", "enough",
+        "flying", "flying_bytes", "healthy", "lingering", "next", "open", "seq", "takes_notes",
     )  # fmt: skip
 
     def __init__(self, journal: Decides, clock: Clock, relaxed: bool, max_queue: int, max_queue_bytes: int) -> None:
@@ -62,6 +63,7 @@ class Intake:
         self.takes_notes = False
         self.armed = False
         self.lingering = False
+        self.enough = ENOUGH
         self.seq = 0
         self.depth = 0
         self.open: set[str] = set()
@@ -69,14 +71,14 @@ class Intake:
         self.flying: Batch | None = None
         self.flying_bytes = 0
 
-    def loop(self, create_future: Callable[[], asyncio.Future[None]]) -> None:
-        self._create_future = create_future
+    def loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._create_future: Callable[[], asyncio.Future[None]] = loop.create_future
 
     def stamp(self) -> str:
         """The time of what is written now."""
         return self._clock.stamp()
 
-    def append(self, *entries: Entry) -> Awaitable[None]:
+    def append(self, *entries: Entry | Drawn) -> Awaitable[None]:
         if not self.healthy:
             self._journal.judge(entries)
         batch = self.next
@@ -91,11 +93,11 @@ class Intake:
         batch.appended.append(entries)
         waiter = self._create_future()  # its own: cancelling one caller must not cancel another
         batch.waiters.append(waiter)
-        if self.flying is None and (not self.lingering or len(batch.waiters) == ENOUGH):
+        if self.flying is None and (not self.lingering or len(batch.waiters) >= self.enough):
             self._journal.gather()
         return waiter
 
-    def note(self, *entries: Entry) -> None:
+    def note(self, *entries: Entry | Drawn) -> None:
         if not self.takes_notes:
             self._journal.keep(entries)
             return
@@ -107,7 +109,7 @@ class Intake:
         if not self.armed and self.flying is None and not batch.waiters:
             self._journal.arm()
 
-    def add(self, entries: tuple[Entry, ...]) -> None:
+    def add(self, entries: tuple[Entry | Drawn, ...]) -> None:
         """Into the next batch, whatever the state."""
         batch = self.next
         self.seq = add_lines(batch.lines, entries, self.seq, self._clock.stamp())

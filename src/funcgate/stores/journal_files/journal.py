@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from funcgate.core.entry import Entry, Kind
+from funcgate.core.entry import Drawn, Entry, Kind, whole
 from funcgate.core.ids import new_mark
 from funcgate.core.native import half
 from funcgate.core.refusal import Code, Refused
@@ -22,9 +22,10 @@ from funcgate.stores.parcels import MOST_BYTES
 
 from .batch import Batch
 from .clock import Clock
+from .company import Company
 from .folder import segment_name
 from .guest import Guest
-from .intake import ENOUGH, Intake
+from .intake import Intake
 from .kept import Kept, thin
 from .opening import Repaired, open_folder, unusable
 from .reserve import Reserve
@@ -35,6 +36,7 @@ from .writer import Recovered, Writer
 
 NOTE_LAG_S = 0.02
 LINGER_TURNS = 4
+TICK_S = 0.0005  # a loop's timers are no finer
 REPAIRS_AT_ONCE = 500
 IN_RESERVE = "the disk is full; refusals and ends go to the reserve"
 _HEALTHY, _LOW = State.HEALTHY, State.LOW
@@ -85,7 +87,8 @@ class FileJournal:
         self._size = 0  # of that segment, with all that was handed over
         self._turns = 0  # of the loop, that the batch may still wait for company
         self._seen = 0  # entries that the batch had a turn ago
-        self._alone = False  # nobody shared the last batch: waiting for company costs a turn and brings none
+        self._company = Company()
+        self._watch: asyncio.TimerHandle | None = None  # over how long it is waited for
         self._overdue = False
         self._timer: asyncio.TimerHandle | None = None
         self._kept = Kept(max_queue, max_queue_bytes)
@@ -120,7 +123,7 @@ class FileJournal:
     async def start(self) -> Repaired:
         """Hold the folder, repair it, close the calls that a crash left open. Raises `Unusable`."""
         self._loop = asyncio.get_running_loop()
-        self._in.loop(self._loop.create_future)
+        self._in.loop(self._loop)
         opened = await asyncio.to_thread(open_folder, self._folder, self._min_free_bytes, self._reserve, self._at_least)
         found, self._lock = opened.found, opened.lock
         self._in.seq = self._durable_seq = found.last_seq
@@ -189,8 +192,9 @@ class FileJournal:
         self._stopped = self._loop.create_future()
         self._writer.stop()
         await self._stopped
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._watch):
+            if timer is not None:
+                timer.cancel()
         os.close(self._lock)
 
     # -- other processes that write into this journal
@@ -245,11 +249,32 @@ class FileJournal:
             self._in.seq = add_lines(batch.lines, (header,), self._in.seq, self._in.stamp())
         return batch
 
+    def gather(self) -> None:
+        if len(self._in.next.waiters) >= self._in.enough:
+            self._hand_over()
+        else:
+            self._linger(self._in.next.count)
+
     def _linger(self, seen: int) -> None:
+        """Wait for those whom the last batch set free, or else for what comes in the next turns of the loop."""
         self._in.lingering = True
-        self._turns = LINGER_TURNS
-        self._seen = seen
-        self._loop.call_soon(self._turn_over)
+        patience_s = self._company.patience_s()
+        if patience_s > 0:
+            self._watch = self._watch or self._loop.call_later(max(patience_s, 2 * TICK_S), self._out_of_patience)
+        else:
+            self._turns = LINGER_TURNS
+            self._seen = seen
+            self._loop.call_soon(self._turn_over)
+
+    def _out_of_patience(self) -> None:
+        self._watch = None
+        if not self._in.lingering or self._turns:
+            return
+        if self._company.patience_s() > TICK_S:  # the watch was set for a batch before
+            self._watch = self._loop.call_later(2 * TICK_S, self._out_of_patience)
+            return
+        self._hand_over()
+        self._company.missed()
 
     def _turn_over(self) -> None:
         """The loop has turned. Hand over, unless this turn brought company, which is likely to bring more.
@@ -257,24 +282,30 @@ class FileJournal:
         A turn with nothing to do takes no time, so nobody waits for company that does not come.
         """
         count = self._in.next.count
+        if not self._turns:
+            return  # it did not wait for this
+        self._turns -= 1
         if count > self._seen and self._turns:
-            self._turns -= 1
             self._seen = count
             self._loop.call_soon(self._turn_over)
         else:
-            self._in.lingering = False
             self._hand_over()
 
     def _hand_over(self) -> None:
         """Give the writer all that is queued, if it is idle."""
         batch = self._in.next
-        if self._in.flying is not None or self._state is State.FAILED or not (batch.count or batch.waiters):
+        if self._in.flying is not None:
+            return
+        self._in.lingering = False
+        self._turns = 0
+        if self._state is State.FAILED or not (batch.count or batch.waiters):
             return
         if self._clock.set_back_s:
             change = {"clock": {"set_back_s": round(self._clock.set_back_s, 3)}}
             self._clock.set_back_s = 0.0
             self._in.add((Entry(kind=Kind.ADMIN, call="", change=change),))
         self._overdue = False
+        self._company.begun(len(batch.waiters))
         self._in.flying = batch
         self._in.flying_bytes = len(batch.lines)
         self._size += self._in.flying_bytes
@@ -284,12 +315,6 @@ class FileJournal:
     def arm(self) -> None:
         self._in.armed = True
         self._timer = self._loop.call_later(self._lag_s, self._tick)
-
-    def gather(self) -> None:
-        if self._alone or len(self._in.next.waiters) >= ENOUGH:
-            self._hand_over()
-        else:
-            self._linger(self._in.next.count)
 
     def _tick(self) -> None:
         self._in.armed = False
@@ -303,18 +328,16 @@ class FileJournal:
         self._in.flying_bytes = 0
         self._durable_seq = self._in.next.first_seq - 1
         self._in.depth -= batch.count
-        self._alone = len(batch.waiters) < 2
         if low is not (self._state is _LOW):
             self.on_space(low)
         queued = self._in.next
         waiting = len(queued.waiters)
-        if self._overdue or len(queued.lines) >= CHUNK_BYTES or waiting >= ENOUGH or (waiting and self._alone):
+        self._in.enough = self._company.landed(len(batch.waiters), waiting)
+        if self._overdue or len(queued.lines) >= CHUNK_BYTES or waiting >= self._in.enough:
             self._hand_over()  # first: the disk works while the callers are woken
         elif queued.count and not queued.waiters and not self._in.armed:
             self.arm()
-        for waiter in batch.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        batch.wake()
         for parcel in batch.parcels:
             parcel.settle()
         for parcel in batch.parcels:
@@ -338,6 +361,8 @@ class FileJournal:
         self._failed_at = self._in.stamp()
         # A worker that was told of a failure between its end and this would refuse, and keep no record of its refusals.
         self._turn(State.FAILED, reason, tell=recovered is None)
+        self._in.lingering = False
+        self._turns = 0
         withdrawal = Withdrawal(reason, self.keep, self._in.open, spends=recovered is not None)
         for each in refused:
             withdrawal.take(each)
@@ -362,9 +387,9 @@ class FileJournal:
             outage["void"] = {"segment": recovered.void, "from_byte": recovered.void_from, "from_seq": self._in.seq + 1}
         self._number = recovered.number
         self._in.next = self._begin(roll=True)
-        entries = (Entry(kind=Kind.ADMIN, call="", change={"outage": outage}), *self._kept.take())
-        self._in.add(entries)
-        self._in.next.noted += entries
+        kept = (Entry(kind=Kind.ADMIN, call="", change={"outage": outage}), *self._kept.take())
+        self._in.add(kept)
+        self._in.next.noted += kept
         for entries, waiter in owed:
             self._in.add(entries)
             self._in.next.appended.append(entries)
@@ -377,7 +402,7 @@ class FileJournal:
 
     # -- refusals, and notes that must wait
 
-    def judge(self, entries: tuple[Entry, ...]) -> None:
+    def judge(self, entries: tuple[Entry | Drawn, ...]) -> None:
         """Raise `Refused` unless the entries may still be written in the present state."""
         if self._state is not _LOW or not is_owed(entries):
             self._refuse()
@@ -389,17 +414,17 @@ class FileJournal:
     def _refuse(self) -> None:
         raise Refused(Code.JOURNAL_UNAVAILABLE, private_detail=self._status.reason)
 
-    def keep(self, entries: Iterable[Entry]) -> None:
+    def keep(self, entries: Iterable[Entry | Drawn]) -> None:
         """Hold notes back until the disk works again. Their calls are still open for a reader of the disk."""
         self._kept.add(entries)
         self._in.open.update([entry.call for entry in entries if entry.kind is _ENDED])
 
-    def thinned(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    def thinned(self, entries: tuple[Entry | Drawn, ...]) -> tuple[Entry, ...]:
         """The notes without their bodies while the queue is over its limits, none of them at twice the limits."""
         if self._in.depth > 2 * self._max_queue:
             self._kept.lost += len(entries)
             return ()
-        return tuple(thin(entry) for entry in entries)
+        return tuple(thin(entry) for entry in map(whole, entries))
 
     def _turn(self, state: State, why: str, *, tell: bool = True) -> None:
         if state in MOVES[self._state]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from funcgate.core.entry import Entry
+from funcgate.core.entry import Drawn, Entry, whole
 
 
 class Kept:
@@ -23,8 +23,8 @@ class Kept:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, entries: Iterable[Entry]) -> None:
-        for entry in entries:
+    def add(self, entries: Iterable[Entry | Drawn]) -> None:
+        for entry in map(whole, entries):
             if len(self._entries) >= self._max_count:
                 self.lost += 1
                 continue

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterable
 
-from funcgate.core.entry import Entry, Kind
+from funcgate.core.entry import Drawn, Entry, Kind
 from funcgate.core.refusal import Code, Refused
 
 from .batch import Batch, Waiter
 from .guest import Waits
 
 _ARRIVED, _DENIED, _ENDED = Kind.ARRIVED, Kind.DENIED, Kind.ENDED
-Group = tuple[tuple[Entry, ...], Waiter]
+Group = tuple[tuple[Entry | Drawn, ...], Waiter]
 
 
-def is_owed(entries: tuple[Entry, ...]) -> bool:
+def is_owed(entries: tuple[Entry | Drawn, ...]) -> bool:
     """What the reserve is for: refusals, and what is owed to calls that are under way."""
     kinds = {entry.kind for entry in entries}
     return _DENIED in kinds or _ARRIVED not in kinds
@@ -26,7 +26,9 @@ class Withdrawal:
     """Of one failure. Whoever waits is refused, but for what is `owed`, if there is room for it: `spends`. What nobody waits
     for is kept. `open_` are the calls that a reader of the disk would find open."""
 
-    def __init__(self, reason: str, keep: Callable[[Iterable[Entry]], None], open_: set[str], *, spends: bool) -> None:
+    def __init__(
+        self, reason: str, keep: Callable[[Iterable[Entry | Drawn]], None], open_: set[str], *, spends: bool
+    ) -> None:
         self._reason = reason
         self._keep = keep
         self._open = open_
@@ -46,7 +48,7 @@ class Withdrawal:
         for parcel in batch.parcels:
             parcel.guest.answer()
 
-    def _give_back(self, groups: Iterable[tuple[tuple[Entry, ...], Waiter | None]]) -> None:
+    def _give_back(self, groups: Iterable[tuple[tuple[Entry | Drawn, ...], Waiter | None]]) -> None:
         for entries, waiter in groups:
             if (
                 waiter is None

@@ -8,25 +8,26 @@ a worker that loses the other process is not decided here: it ends.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
 
-from funcgate.core.entry import Entry, Kind
+from funcgate.core.entry import Drawn, Entry, Kind, whole
 from funcgate.core.ids import mark as mark_names
+from funcgate.core.native import half
 from funcgate.core.refusal import Code, Refused
-from funcgate.core.turn import TURN
 from funcgate.stores.journal_files.kept import thin
 from funcgate.stores.journal_files.state import State, Status
-from funcgate.stores.lines import pack_lines
-from funcgate.stores.parcels import HEAD, MOST_LINES
+from funcgate.stores.parcels import HEAD
 from funcgate.stores.told import Written, told_of, written_of
 
-LAG_S = 0.001
-FULL_BYTES = 64 << 10
-MOST_AT_ONCE = MOST_LINES // 2  # and a parcel that is not full has far fewer before them
+from .outbox import Outbox
+
+LAG_S = 0.0025
 _ARRIVED, _DENIED = Kind.ARRIVED, Kind.DENIED
+_native = half("funcgate.stores.journal_shared._outbox")
+_Outbox: type[Outbox] = Outbox if _native is None else _native.Outbox
 
 
 class _Sent(Struct):
@@ -53,26 +54,19 @@ class SharedJournal:
         named: Callable[[str], None] = mark_names,
     ) -> None:
         self._send = send
-        self._relaxed = sync == "interval"
         self._max_queue = max_queue
         self._max_queue_bytes = max_queue_bytes
         self._named = named
         self._mark = ""
         self._loop = asyncio.get_running_loop()
+        self._out = _Outbox(self, self._loop, sync == "interval", max_queue, max_queue_bytes)
+        self.append, self.note = self._out.append, self._out.note
         self._status = Status(State.NEW, "nothing was heard of the journal yet")
-        self._healthy = False
         self._number = 1  # of the parcel that is filled
-        self._parcel = bytearray(HEAD.size)
-        self._groups = 0
-        self._entries = 0
-        self._waiters: dict[int, asyncio.Future[None]] = {}
         self._sent: deque[_Sent] = deque()
         self._held: list[asyncio.Future[None]] = []  # who waits, in `interval`, until less is under way
         self._early: dict[int, Written] = {}  # answers that came before those of earlier parcels
-        self._depth = 0
-        self._bytes = 0
         self._lost = 0
-        self._due = False  # a parcel goes with the next turn
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -82,67 +76,38 @@ class SharedJournal:
     @property
     def depth(self) -> int:
         """Entries that are under way."""
-        return self._depth
+        return self._out.depth
 
     @property
     def lost(self) -> int:
         """Notes dropped because too many were under way."""
         return self._lost
 
-    def append(self, *entries: Entry) -> Awaitable[None]:
-        """See `core.ports.Journal`."""
-        if not self._healthy:
-            self._judge(entries)
-        many = len(entries)
-        if self._depth + many > self._max_queue or self._bytes > self._max_queue_bytes or many > MOST_AT_ONCE:
-            raise Refused(Code.JOURNAL_OVERLOADED, private_detail=f"{self._depth} entries wait for the disk")
-        if self._relaxed:
-            self._add(entries, None)
-            if self._has_room():
-                return TURN
-            # Nothing else slows callers down to what the other process can take: their calls would be refused instead.
-            held = self._loop.create_future()
-            self._held.append(held)
-            return held
-        waiter = self._loop.create_future()  # its own: cancelling one caller must not cancel another
-        self._add(entries, waiter)
-        return waiter
-
-    def note(self, *entries: Entry) -> None:
-        """See `core.ports.Journal`. Whatever the state: notes that have to wait do so where the journal is kept."""
-        if self._depth > self._max_queue or self._bytes > self._max_queue_bytes:
-            if self._over_twice():
-                self._lost += len(entries)
-                return
-            entries = tuple(thin(entry) for entry in entries)
-        for at in range(0, len(entries), MOST_AT_ONCE):
-            self._add(entries[at : at + MOST_AT_ONCE], None)
-
     def push(self) -> None:
         """Send what was given so far, now."""
-        if not self._groups:
+        out = self._out
+        if not out.groups:
             return
-        parcel, waiters = self._parcel, self._waiters
+        parcel, waiters = out.parcel, out.waiters
         HEAD.pack_into(parcel, 0, self._number, bool(waiters))
-        self._sent.append(_Sent(self._number, self._entries, len(parcel), waiters))
+        self._sent.append(_Sent(self._number, out.entries, len(parcel), waiters))
         self._number += 1
-        self._parcel = bytearray(HEAD.size)
-        self._groups = self._entries = 0
-        self._waiters = {}
+        out.empty()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            out.armed = False
         self._send(parcel)
 
     async def flush(self) -> None:
         """Wait until everything given so far is durable, or kept. Raises `Refused(journal.unavailable)` if the disk fails."""
         if self._status.state is State.FAILED:
             self._refuse()
-        if not self._sent and not self._groups:
+        if not self._sent and not self._out.groups:
             return
         waiter = self._loop.create_future()
-        if self._groups or not self._over_twice():
-            self._add((), waiter)
+        if self._out.groups or not self._over_twice():
+            self._out.add((), waiter)
         else:  # one parcel more than may be under way, even an empty one, would end this worker
             self._sent[-1].waiters[-1 - len(self._sent[-1].waiters)] = waiter
         await waiter
@@ -172,12 +137,12 @@ class SharedJournal:
             self._early[written.parcel] = written
         while self._sent and (found := self._early.pop(self._sent[0].number, None)) is not None:
             self._answered(self._sent.popleft(), found)
-        if self._held and self._has_room():
+        if self._held and self._out.has_room():
             self._let_go()
 
     def _answered(self, sent: _Sent, written: Written) -> None:
-        self._depth -= sent.entries
-        self._bytes -= sent.size
+        self._out.depth -= sent.entries
+        self._out.bytes -= sent.size
         refused = {no.group: Refused(Code(no.code), private_detail=no.detail) for no in written.refused}
         for group, waiter in sent.waiters.items():
             if waiter.done():
@@ -187,14 +152,49 @@ class SharedJournal:
             else:
                 waiter.set_result(None)
 
-    # -- parcels
+    # -- what the outbox asks
 
-    def _has_room(self) -> bool:
-        """Whether half of the queue, or more, is free."""
-        return 2 * self._depth <= self._max_queue and 2 * self._bytes <= self._max_queue_bytes
+    def hold(self) -> asyncio.Future[None]:
+        held = self._loop.create_future()
+        self._held.append(held)
+        return held
+
+    def thinned(self, entries: tuple[Entry | Drawn, ...]) -> tuple[Entry, ...]:
+        """The notes without their bodies, none of them at twice the limits."""
+        if self._over_twice():
+            self._lost += len(entries)
+            return ()
+        return tuple(thin(entry) for entry in map(whole, entries))
+
+    def overloaded(self) -> None:
+        raise Refused(Code.JOURNAL_OVERLOADED, private_detail=f"{self._out.depth} entries wait for the disk")
+
+    def judge(self, entries: tuple[Entry | Drawn, ...]) -> None:
+        """As the journal itself would, by what is known here of its state."""
+        kinds = {entry.kind for entry in entries}
+        if self._status.state is not State.LOW or (_DENIED not in kinds and _ARRIVED in kinds):
+            self._refuse()
+
+    def arm(self) -> None:
+        self._out.armed = True
+        self._timer = self._loop.call_later(LAG_S, self._tick)
+
+    def turn(self) -> None:
+        self._out.due = True
+        self._loop.call_soon(self._turn_over)
+
+    def _turn_over(self) -> None:
+        self._out.due = False
+        self.push()
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._out.armed = False
+        self.push()
 
     def _over_twice(self) -> bool:
-        return self._depth > 2 * self._max_queue or self._bytes > 2 * self._max_queue_bytes
+        out = self._out
+        return out.depth > 2 * self._max_queue or out.bytes > 2 * self._max_queue_bytes
 
     def _let_go(self) -> None:
         held, self._held = self._held, []
@@ -202,45 +202,13 @@ class SharedJournal:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _add(self, entries: tuple[Entry, ...], waiter: asyncio.Future[None] | None) -> None:
-        parcel = self._parcel
-        before = len(parcel) if self._groups else 0
-        pack_lines(parcel, entries, waiter is not None)
-        if waiter is not None:
-            self._waiters[self._groups] = waiter
-        self._groups += 1
-        self._entries += len(entries)
-        self._depth += len(entries)
-        self._bytes += len(parcel) - before
-        if len(parcel) >= FULL_BYTES or not entries:  # a group of nothing is a parcel's last
-            self.push()
-        elif waiter is not None and not self._due:
-            self._due = True
-            self._loop.call_soon(self._turn_over)
-        elif self._timer is None and not self._due:
-            self._timer = self._loop.call_later(LAG_S, self._tick)
-
-    def _turn_over(self) -> None:
-        self._due = False
-        self.push()
-
-    def _tick(self) -> None:
-        self._timer = None
-        self.push()
-
     # -- states
-
-    def _judge(self, entries: tuple[Entry, ...]) -> None:
-        """As the journal itself would, by what is known here of its state."""
-        kinds = {entry.kind for entry in entries}
-        if self._status.state is not State.LOW or (_DENIED not in kinds and _ARRIVED in kinds):
-            self._refuse()
 
     def _refuse(self) -> None:
         raise Refused(Code.JOURNAL_UNAVAILABLE, private_detail=self._status.reason)
 
     def _turn(self, status: Status) -> None:
         self._status = status
-        self._healthy = status.healthy
-        if not self._healthy:
+        self._out.healthy = status.healthy
+        if not status.healthy:
             self._let_go()  # what they gave is under way, and will be kept: the next that they give is refused

@@ -14,12 +14,18 @@ from funcgate.app.workers.messages import Forged
 from funcgate.console import Gauges, KeeperGauges, make_registry
 from funcgate.core.meter import STEPS, Meter
 
-MARKS = [1_000 * 2**step for step in range(len(STEPS))]
+
+
+class Taken(list[int]):
+    since = 0
+
+
+MARKS = Taken(1_000 * 2**step for step in range(len(STEPS)))
 
 
 def over(meter: Meter, times: int = 1, target: str = "payments", code: str = "") -> None:
     for _ in range(times):
-        meter.over(target, "allow", code, 0, MARKS, {"email": 2, "iban": 1})
+        meter.over(target, "allow", code, MARKS, {"email": 2, "iban": 1})
 
 
 def told(meter: Meter) -> bytes:

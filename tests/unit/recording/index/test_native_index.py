@@ -171,6 +171,60 @@ def test_the_same_at_every_cut(which: int, monkeypatch: pytest.MonkeyPatch) -> N
             )
 
 
+PIECES = [
+    '\\\\', '\\"', "\\/", "\\n", "\\t", "\\b", "\\f", "\\r", "\\u0041", "\\u005c", "\\u00e9",
+    "a", "B1", "@[`{/:", " ", "data:", ";base64,",
+    "é", "Zebra99", "x" * 40, "".join(chr(number) for number in range(35, 92)), "".join(chr(number) for number in range(93, 127)),
+]  # fmt: skip
+ESCAPED = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(ESCAPED, ESCAPED, st.sampled_from(["", "text/plain", "application/x-ndjson"]), st.integers(0, 2), st.booleans())
+@example("a" * 65_530, "\\n" * 70_000, "application/json", 0, False)
+def test_the_same_words_of_escapes(asked: str, told: str, media: str, piece: int, whole: bool) -> None:
+    of = '"seq":%d,"at":"","kind":"%s","call":"c"'
+    body = f'"{told}"' if whole else f'{{"a":"{told}"}}'
+    raws = [
+        "{" + of % (1, "arrived") + f',"args":{{"sql":"{asked}"}}}}',
+        "{" + of % (2, "chunk") + f',"body":{body},"media":"{media}","piece":{piece}}}',
+    ]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        given_lines = [raw.encode() for raw in raws]
+        compiled = outcome(given_lines, NATIVE, monkeypatch, doubting=False)
+        assert compiled == outcome(given_lines, None, monkeypatch, doubting=False)
+
+
+@pytest.mark.parametrize("count", [14, 15, 16, 17, 40])
+@pytest.mark.parametrize("odd", ["chunk", "unheard-of"])
+def test_the_same_of_many_lines(count: int, odd: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = ["arrived", *["chunk"] * (count - 3), odd, "ended"]
+    raws = [
+        msgspec.json.encode({"seq": seq, "at": "", "kind": kind, "call": "c", "session": "s" * (seq % 3)})
+        for seq, kind in enumerate(kinds, 1)
+    ]
+    assert outcome(raws, NATIVE, monkeypatch, doubting=False) == outcome(raws, None, monkeypatch, doubting=False)
+
+
+def test_the_same_where_one_value_begins_with_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a principal and a policy that were read before, only the same one is taken for it."""
+    who = [
+        '{"issuer":"i","subject":"s"}',
+        '{"issuer":"i","subject":"s"}}',
+        '{"issuer":"i","subject":"s2"}',
+        "{}",
+        "{}{}",
+    ]
+    raws = [
+        f'{{"seq":{seq},"at":"","kind":"arrived","call":"c{seq}","principal":{one},"policy":{{"names":["p"],"version":""}}}}'
+        for seq, one in enumerate([*who, *who[::-1], who[0] + ',"principal":' + who[0]], 1)
+    ]
+    given_lines = [raw.encode() for raw in raws]
+    assert outcome(given_lines, NATIVE, monkeypatch, doubting=False) == outcome(
+        given_lines, None, monkeypatch, doubting=False
+    )
+
+
 @settings(max_examples=examples(150), deadline=None)
 @given(st.datetimes(datetime(1960, 1, 1), datetime(2130, 1, 1)), st.integers(0, 27), st.sampled_from("0159-:.TZ+ x"))
 def test_the_same_time(when: datetime, place: int, letter: str) -> None:
@@ -213,6 +267,7 @@ def test_the_same_sets(held: dict[int, bytes], first: int, count: int, keys: lis
         seen = msgspec.json.decode(BASE[0], type=fresh.Seen)
         calls = {}
         for number in range(count):
+            seen.session = f"s{number}"  # calls that have all in common share their parts
             one = calls[f"c{number}"] = half.Fresh(seen, number)
             one.add(seen, 1, 2, False)
         parts = fresh.Parts(Keys(), half.Part)
@@ -227,7 +282,10 @@ def test_the_same_sets_of_many_keys() -> None:
     found = []
     for half in (NATIVE, fresh):
         seen = msgspec.json.decode(BASE[0], type=fresh.Seen)
-        calls = {f"c{number}": half.Fresh(seen, number) for number in range(300)}
+        calls = {}
+        for number in range(300):
+            seen.session = f"s{number}"
+            calls[f"c{number}"] = half.Fresh(seen, number)
         ordered = half.finished(calls, 16000, fresh.Parts(Keys(), half.Part))
         for number, one in enumerate(ordered):
             one.parts.append(half.Part([(12 << 58) + number * 37 % 9001 * 1_000_003 + group for group in range(60)]))

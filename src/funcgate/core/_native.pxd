@@ -1,0 +1,22 @@
+# For whoever takes a call's times without a call of Python's: see marks.py and meter.py.
+
+cdef enum:
+    STEPS = 9  # as meter.STEPS
+
+
+cdef class Marks:
+    cdef long long at[STEPS]
+    cdef long long us[STEPS]  # microseconds; less than 0 for a step that was not taken
+    cdef readonly long long since
+
+    cpdef over(self, int step)
+
+
+cdef class Tally:
+    cdef dict _calls, _masked
+    cdef tuple _held
+    cdef list _kinds  # that came by: the same three objects are the same key
+    cdef unsigned long long* _counts[STEPS]
+
+    cdef object _kind(self, target, decision, code)
+    cpdef over(self, target, decision, code, Marks marks, masked)

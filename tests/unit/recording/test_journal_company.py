@@ -1,0 +1,109 @@
+"""A batch waits for those whom the last one set free, as long as that pays; and callers in step share their syncs."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from funcgate.core.entry import Entry, Kind
+from funcgate.stores.journal_files import FileJournal
+from funcgate.stores.journal_files.batch import Batch
+from funcgate.stores.journal_files.company import LEAST_S, LONGEST_S, MOST_LEFT_OUT, Company
+from funcgate.stores.journal_files.intake import ENOUGH
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def carried(company: Company, clock: Clock, came: int, took_s: float, queued: int = 0) -> int:
+    company.begun(came)
+    clock.now += took_s
+    return company.landed(came, queued)
+
+
+def test_as_many_are_expected_as_were_there_and_have_come_since() -> None:
+    clock = Clock()
+    company = Company(clock)
+    assert [carried(company, clock, came, 0.001, queued) for came, queued in [(1, 0), (3, 2), (0, 0), (0, 4)]] == [
+        1,
+        5,
+        1,
+        4,
+    ]
+    assert carried(company, clock, 40, 0.001, 40) == ENOUGH
+
+
+@pytest.mark.parametrize(("took_s", "patience_s"), [(0.0001, LEAST_S), (0.002, 0.002), (3.0, LONGEST_S)])
+def test_it_waits_as_long_as_the_last_batch_took_within_bounds(took_s: float, patience_s: float) -> None:
+    clock = Clock()
+    company = Company(clock)
+    carried(company, clock, 4, took_s)
+    assert company.patience_s() == pytest.approx(patience_s)
+    clock.now += 2 * patience_s
+    assert company.patience_s() < 0
+
+
+def test_a_caller_alone_waits_for_nobody() -> None:
+    clock = Clock()
+    company = Company(clock)
+    assert company.patience_s() <= 0
+    carried(company, clock, 1, 0.001)
+    assert company.patience_s() == 0
+
+
+def waits(company: Company, clock: Clock, batches: int, comes: bool) -> list[bool]:
+    found = []
+    for _ in range(batches):
+        carried(company, clock, 4, 0.001)
+        found.append(company.patience_s() > 0)
+        if found[-1] and not comes:
+            clock.now += 0.001
+            company.begun(1)
+            company.missed()
+    return found
+
+
+def test_who_does_not_come_is_waited_for_ever_less_often() -> None:
+    clock = Clock()
+    company = Company(clock)
+    found = waits(company, clock, 1000, comes=False)
+    assert found[:8] == [True, False, True, False, False, False, True, False]
+    assert sum(found[200:]) <= 800 / MOST_LEFT_OUT + 1
+    back = waits(company, clock, 200, comes=True)
+    assert all(back[100:])
+
+
+@pytest.mark.anyio
+async def test_callers_in_step_share_their_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of them start later, so that they would go on in two halves for ever. Counted, not timed."""
+    journal = FileJournal(tmp_path)
+    await journal.start()
+    batches: list[int] = []
+    put = journal._writer.put
+
+    def counted(batch: Batch) -> None:
+        batches.append(len(batch.waiters))
+        put(batch)
+
+    monkeypatch.setattr(journal._writer, "put", counted)
+
+    async def caller(name: int, times: int) -> None:
+        for _ in range(times):
+            await journal.append(Entry(kind=Kind.CHUNK, call=f"c{name}"))
+            for _ in range(6 + name % 3):
+                await asyncio.sleep(0)  # other things, for longer than turns alone are waited for
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for name in range(4):
+            group.create_task(caller(name, 300))
+        await journal.append(Entry(kind=Kind.CHUNK, call="x"))
+        for name in range(4, 8):
+            group.create_task(caller(name, 300))
+    await journal.close()
+    full = sum(count == 8 for count in batches)
+    assert full > 150, batches  # of 300 at best; in halves it would be none
