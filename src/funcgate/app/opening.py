@@ -6,6 +6,7 @@ import contextlib
 from msgspec import structs
 
 from funcgate.config.load import Loaded
+from funcgate.config.parts import Parts
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.ports import Journal
 from funcgate.core.problem import Unusable
@@ -16,6 +17,22 @@ from funcgate.stores.journal_files import FileJournal
 
 from .building import StartFailed
 from .changes import by_process, configuration, remember, remembered, version_of
+from .keeping import proven
+
+
+def journal_of(parts: Parts) -> FileJournal:
+    """As it is configured, not open yet."""
+    settings, data_dir = parts.journal, parts.loaded.data_dir
+    return FileJournal(
+        data_dir / "journal",
+        sync=settings.sync,
+        every_s=settings.every_s,
+        max_queue=settings.queue,
+        segment_bytes=settings.segment_bytes,
+        min_free_bytes=settings.keep_free_bytes,
+        reserve_bytes=settings.reserve_bytes,
+        at_least=proven(data_dir),
+    )
 
 
 async def open_journal(journal: FileJournal, contents: Contents) -> None:

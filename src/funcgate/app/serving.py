@@ -4,10 +4,9 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import uvloop
 from litestar import Litestar
@@ -27,17 +26,17 @@ from funcgate.logs import CallLog, logger, set_up
 from funcgate.protocols.http.sweeper import Sweeper
 from funcgate.protocols.http.target import HttpPools
 from funcgate.recording.unknowns import Unknowns
-from funcgate.stores.journal_files import FileJournal
 
 from .approving import Approving
 from .building import Built, build, contents_of, encryption_key, folders_of, read_parts
-from .keeping import Keeping, checkpoint_age_s, proven
+from .keeping import Keeping, checkpoint_age_s
 from .listening import Listening
-from .opening import open_journal, record_start, record_stop
+from .opening import journal_of, open_journal, record_start, record_stop
 from .operating import bound, pages_of
 from .ordering import Ordering
 from .reloading import Reloader, Steps
 from .revoking import Revoking
+from .tasks import Tasks
 from .workers.counting import Meters
 from .workers.crew import Crew
 from .workers.mate import Mate
@@ -81,19 +80,9 @@ class Serving:
         self._accepts = False  # at every address of callers
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        settings, data_dir = parts.journal, parts.loaded.data_dir
-        self._journal = FileJournal(
-            data_dir / "journal",
-            sync=settings.sync,
-            every_s=settings.every_s,
-            max_queue=settings.queue,
-            segment_bytes=settings.segment_bytes,
-            min_free_bytes=settings.keep_free_bytes,
-            reserve_bytes=settings.reserve_bytes,
-            at_least=proven(data_dir),
-        )
-        keeper = KeeperGauges(lambda: self._journal.durable_seq, partial(checkpoint_age_s, data_dir))
+        self._tasks = Tasks()
+        self._journal = journal_of(parts)
+        keeper = KeeperGauges(lambda: self._journal.durable_seq, partial(checkpoint_age_s, parts.loaded.data_dir))
         self._gauges = Gauges(lambda: self._journal.depth, keeper)
         self._keeping = Keeping(
             parts.keeper, self._journal, keeper.durable, keeper, hide=secret_variables(parts.loaded.config)
@@ -131,12 +120,12 @@ class Serving:
         ending.push_async_callback(self._record_stop)
         self._keeping.start()
         ending.push_async_callback(self._end_tasks)
-        self._begin(self._unknowns.run(), "unknowns")
+        self._tasks.begin(self._unknowns.run(), "unknowns")
         await self._revoking.start()
-        self._begin(self._revoking.run(), "revocations")
+        self._tasks.begin(self._revoking.run(), "revocations")
         ending.push_async_callback(self._approving.close)
-        self._begin(self._approving.run(), "approvals")
-        self._begin(Ordering(parts.loaded.data_dir, self._journal).run(), "inbox")
+        self._tasks.begin(self._approving.run(), "approvals")
+        self._tasks.begin(Ordering(parts.loaded.data_dir, self._journal).run(), "inbox")
         await parts.issuers.start()
         ending.push_async_callback(self._close_issuers)
         for problem in [*parts.issuers.problems(), *parts.issuers.warnings()]:
@@ -209,7 +198,7 @@ class Serving:
         loop.add_signal_handler(signal.SIGHUP, reloader.ask)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_stop)
-        self._begin(reloader.run(), "reloads")
+        self._tasks.begin(reloader.run(), "reloads")
 
     async def _look_elsewhere(self) -> None:
         """The folders that hold content of some targets. One that is not there stops their calls, and nobody else's."""
@@ -239,10 +228,10 @@ class Serving:
         config = built.parts.loaded.config
         self._keeping.reload(built.parts.keeper, secret_variables(config))
         self._contents.elsewhere.use(folders_of(built.parts))
-        self._begin(self._look_elsewhere(), "places")
+        self._tasks.begin(self._look_elsewhere(), "places")
         logs = config.logs
         set_up(logs.level, logs.format)
-        self._begin(old.issuers.close(), "old issuers")
+        self._tasks.begin(old.issuers.close(), "old issuers")
 
     async def _drop(self, built: Built) -> None:
         await self._telling.drop()
@@ -276,21 +265,8 @@ class Serving:
         self._pools.close()
         self._sweeper.close()
 
-    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._log.error("a background task broke", task=task.get_name(), exc_info=task.exception())
-
     async def _end_tasks(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.end()
         self._unknowns.flush()
 
     # What the console asks.

@@ -1,6 +1,7 @@
 """Where held calls wait for humans. One desk a process; several may share one store, and each call still runs once.
 
-It decides nothing alone: table.py says what may follow what, quorum.py whose answers count, the store that one step is one.
+It decides nothing alone: table.py says what may follow what, quorum.py whose answers count, changing.py that a step is recorded
+and taken once.
 """
 
 import asyncio
@@ -15,31 +16,25 @@ from msgspec import Raw
 from funcgate.core.approval import Approval, ApprovalStore, Asked, State, StoreFailed, TooManyPending
 from funcgate.core.call import Call
 from funcgate.core.decision import Decision, RequireApproval
-from funcgate.core.entry import Entry, who_is
+from funcgate.core.entry import who_is
 from funcgate.core.ids import new_id
 from funcgate.core.ports import Held, Journal, Patience
 from funcgate.core.refusal import Code, Refused
 
 from . import refusals
 from .canonical import key_of, schema_of
+from .changing import Changing
 from .entries import cancelled, entry_of, granted, taken_by
 from .grants import covers
 from .hold import Hold
 from .quorum import enough
 from .table import Event, NotNow, after
-from .waiting import Waiting
 
-KEPT_S = (
-    90 * 86400.0
-)  # that an approval is kept after its time is over; the journal keeps it as long as it keeps anything
-FORGET_EVERY_S = 600.0
-FORGOTTEN = 50  # in one go
 LARGE = 64 << 10  # bytes of arguments
 _MOST_RAN = 100_000
-_TRIES = 20  # of a compare-and-swap: as many others would have to come in between
 
 
-class HumanDesk:
+class HumanDesk(Changing):
     """`core.ports.Desk` over a store. `told` is called with each approval that is new or has changed, and must not wait.
 
     `now` is Unix time in seconds.
@@ -54,12 +49,7 @@ class HumanDesk:
         now: Callable[[], float] = time.time,
         poll_s: float = 0.5,
     ) -> None:
-        self.store = store
-        self.journal = journal
-        self.told = told
-        self.now = now
-        self._waiting = Waiting(store, poll_s)
-        self._forget_at = 0.0
+        super().__init__(store, journal, told, now, poll_s)
         self._ran: dict[str, None] = {}  # what was used here; the store alone decides, unless somebody turned it back
         self._cancelling: set[asyncio.Task[None]] = set()
 
@@ -136,67 +126,6 @@ class HumanDesk:
                 await self._use(hold.approval.id, hold, decision)
             elif isinstance(decision, RequireApproval) and not _breaks_glass(hold.call, decision):
                 raise Refused(Code.APPROVAL_EXPIRED, private_detail="this caller may not break the glass any more")
-
-    # -- what happens to approvals
-
-    async def change(
-        self, approval: str, make: Callable[[Approval], Approval], record: Callable[[Approval], Entry | None]
-    ) -> Approval:
-        """Change an approval by `make` in one step; recorded first, if `record` says how. Wakes who waits for it.
-
-        A change that was recorded and then came too late is followed by an entry that says so (`overtaken`).
-
-        Raises `KeyError` when there is none, whatever `make` raises, `Refused` and `StoreFailed`.
-        """
-        for _ in range(_TRIES):
-            found = await self.store.get(approval)
-            if found is None:
-                raise KeyError(approval)
-            changed = make(found)
-            entry = record(changed)
-            if entry is not None:
-                await self.journal.append(entry)
-            if await self.store.swap(changed):
-                self._waiting.wake(changed)
-                self.told(changed)
-                return changed
-            if (entry := record(changed)) is not None:
-                # Attack: answer in the moment in which another does, so that the record names a yes that never counted.
-                entry.outcome = "overtaken"
-                await self.journal.append(entry)
-        raise StoreFailed("the approval changed too often")
-
-    async def run(self) -> None:
-        """Look at the store until cancelled: for answers given elsewhere, for what expires and what escalates."""
-        while True:
-            await asyncio.sleep(self._waiting.poll_s)
-            with contextlib.suppress(StoreFailed, Refused):  # both are told where calls are refused
-                await self._waiting.look()
-                await self.look_after()
-                await self._forget()
-
-    def close(self) -> None:
-        """Nobody waits on: who is held is told that the call is pending."""
-        self._waiting.close()
-
-    async def look_after(self) -> None:
-        """What expires and what escalates by now. Raises `StoreFailed` and `Refused`."""
-        now = self.now()
-        for approval in await self.store.due(now):
-            event = Event.EXPIRE if now >= approval.expires_at else Event.ESCALATE
-            with contextlib.suppress(NotNow, KeyError):  # somebody was faster
-                await self.change(
-                    approval.id,
-                    lambda found, event=event: after(found, event, now),  # type: ignore[misc]
-                    lambda changed, event=event: entry_of(changed, changed.asked.call, outcome=event.value),  # type: ignore[misc]
-                )
-
-    async def _forget(self) -> None:
-        """A few at a time: what is forgotten holds up nobody who waits."""
-        now = time.monotonic()
-        if now >= self._forget_at:
-            forgotten = await self.store.forget(self.now() - KEPT_S, FORGOTTEN)
-            self._forget_at = now + (FORGET_EVERY_S if forgotten < FORGOTTEN else 0.0)
 
     # -- how a call comes to its approval
 
@@ -312,9 +241,6 @@ class HumanDesk:
         task = asyncio.ensure_future(cancel())
         self._cancelling.add(task)
         task.add_done_callback(self._cancelling.discard)
-
-    async def _cancel(self, approval: str, why: str) -> None:
-        await self.change(approval, lambda found: after(found, Event.CANCEL, self.now(), why=why), cancelled)
 
 
 def _breaks_glass(call: Call, decision: RequireApproval) -> bool:

@@ -5,18 +5,18 @@ import asyncio
 import contextlib
 import gc
 import socket
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from funcgate.app.building import Built, build, contents_of
 from funcgate.app.listening import Listening
+from funcgate.app.tasks import Tasks
 from funcgate.config.parts import Parts
 from funcgate.core.meter import Meter
 from funcgate.core.ports import Journal
 from funcgate.core.refusal import Refused
 from funcgate.gateway import Gateway
-from funcgate.logs import CallLog, logger, set_up
+from funcgate.logs import CallLog, set_up
 from funcgate.protocols.http.sweeper import Sweeper
 from funcgate.protocols.http.target import HttpPools
 from funcgate.recording.contents import WrongKey
@@ -62,7 +62,7 @@ class Carrying:
         self._pools = HttpPools(self._sweeper)
         self._built = build(parts, self._pools)
         self._next: Built | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     @property
     def parts(self) -> Parts:
@@ -85,8 +85,8 @@ class Carrying:
         self._listening = Listening(gateway, self._meter, self._sweeper, self._built, lambda: self.ready)
         self._listening.among(self._number, parts.workers, AskingAccounts(self._link.ask), self._cancel_elsewhere)
         self._taking = Taking(self._connections, self._listening, self._tell_closed)
-        self._begin(self._unknowns.run(), "unknowns")
-        self._begin(self._counting.run(), "counting")
+        self._tasks.begin(self._unknowns.run(), "unknowns")
+        self._tasks.begin(self._counting.run(), "counting")
         self._taking.start()
         self._set_up_logs()
         gc.collect()
@@ -116,7 +116,7 @@ class Carrying:
         self._listening.swap(built)
         self._pools.keep_only(built.pools)
         self._set_up_logs()
-        self._begin(old.parts.issuers.close(), "old issuers")
+        self._tasks.begin(old.parts.issuers.close(), "old issuers")
         return True
 
     async def drop(self) -> None:
@@ -135,9 +135,7 @@ class Carrying:
             async with asyncio.timeout(CUT_LIMIT_S):
                 while self._meter.open_calls:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.end()
         self._unknowns.flush()
         self._counting.now()
         await self._contents.close()
@@ -155,7 +153,7 @@ class Carrying:
         self._link.send(Kind.CLOSED, write_closed(closed))
 
     def _cancel_elsewhere(self, pid: int, secret: bytes) -> None:
-        self._begin(self._ask_to_cancel(pid, secret), "a cancel request")
+        self._tasks.begin(self._ask_to_cancel(pid, secret), "a cancel request")
 
     async def _ask_to_cancel(self, pid: int, secret: bytes) -> None:
         with contextlib.suppress(Lost, Refused):
@@ -164,13 +162,3 @@ class Carrying:
     def _set_up_logs(self) -> None:
         logs = self.parts.loaded.config.logs
         set_up(logs.level, logs.format)
-
-    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logger().error("a background task broke", task=task.get_name(), exc_info=task.exception())

@@ -4,7 +4,6 @@ A request is sent twice only when the target did nothing with it (RFC 9113, 8.7)
 """
 
 import asyncio
-import ssl
 from collections import deque
 from math import inf
 
@@ -16,7 +15,9 @@ from funcgate.wire.http2.codes import NoStream
 from funcgate.wire.http2.events import Fields
 from funcgate.wire.http2.limits import Http2Limits, Times
 
+from .dialing import dial, said
 from .link import Http2Connection
+from .owner import Owner
 from .refusing import refusal as refusal
 from .refusing import unreachable
 from .stream import NOTHING, Gone, Stream, Why
@@ -186,43 +187,23 @@ class Http2Pool:
         task.add_done_callback(self._connecting.discard)
 
     async def _connect(self) -> None:
-        """One connection, up to the target's SETTINGS: no request goes to a place that does not speak HTTP/2."""
-        loop = asyncio.get_running_loop()
-        address = self.address
-        greeted: asyncio.Future[None] = loop.create_future()
-        connection: Http2Connection | None = None
         try:
-            async with asyncio.timeout(self.limits.connect_timeout_s):
-                _, connection = await loop.create_connection(
-                    lambda: Http2Connection(
-                        _Connected(self, greeted), self._sweeper, self._wire_limits, self._times, client=True
-                    ),
-                    address.host,
-                    address.port,
-                    ssl=address.ssl_context,
-                    server_hostname=address.server_name,
-                )
-                if address.ssl_context is not None:
-                    _check_alpn(connection)
-                await greeted
-            if connection.over:
-                raise ConnectionError("it broke off at once")
-        except (OSError, ssl.SSLError, TimeoutError) as error:
-            if connection is not None:
-                connection.abort()
+            connection = await dial(self, self.address, self.limits.connect_timeout_s, self._made)
+        except (OSError, TimeoutError) as error:  # `ssl.SSLError` is one
             self._starting -= 1
-            self._failed(f"connecting to the target failed: {type(error).__name__}{_said(error)}")
+            self._failed(f"connecting to the target failed: {type(error).__name__}{said(error)}")
             return
         except BaseException:
             self._starting -= 1
-            if connection is not None:
-                connection.abort()
             raise
         self._starting -= 1
         self._usual = max(1, connection.free)
         self._connections.append(connection)
         self._wake()
         self._leave_if_closed(connection)
+
+    def _made(self, owner: Owner) -> Http2Connection:
+        return Http2Connection(owner, self._sweeper, self._wire_limits, self._times, client=True)
 
     def _failed(self, why: str) -> None:
         self._failures += 1
@@ -278,43 +259,9 @@ class Http2Pool:
                     self._refuse_waiting(refused.private_detail)
 
 
-class _Connected:
-    """The owner of one connection (see `link.Owner`)."""
-
-    alone = False  # nobody asks
-
-    def __init__(self, pool: Http2Pool, greeted: asyncio.Future[None]) -> None:
-        self._pool = pool
-        self._greeted = greeted
-        self.freed = pool.freed
-
-    def opened(self, stream: Stream) -> None:
-        raise TypeError("a target opened a stream")  # the wire refuses it before (RFC 9113, 8.4)
-
-    def settled(self, connection: Http2Connection) -> None:
-        if not self._greeted.done():
-            self._greeted.set_result(None)
-
-    def lost(self, connection: Http2Connection, why: str) -> None:
-        if not self._greeted.done():
-            self._greeted.set_exception(ConnectionError(why))
-        self._pool.lost(connection)
-
-
 async def _send(stream: Stream, body: bytes) -> None:
     try:
         await stream.write(body, end=True)
     except Gone as gone:
         if gone.why is not Why.ANSWERED:  # RFC 9113, 8.1: an answer may come before it was all read
             raise
-
-
-def _check_alpn(connection: Http2Connection) -> None:
-    transport = connection.transport
-    tls = None if transport is None else transport.get_extra_info("ssl_object")
-    if tls is None or tls.selected_alpn_protocol() != "h2":
-        raise ConnectionError("it did not choose h2")  # RFC 9113, 3.2
-
-
-def _said(error: Exception) -> str:
-    return f" ({error})" if type(error) is ConnectionError and str(error) else ""
