@@ -322,6 +322,8 @@ cdef Drawn drawn_answer(call, reply, tuple fields, counts, body, bint is_json, m
     at = put_count(at, b',"status":', get(reply, R_STATUS))
     if PyBytes_CheckExact(body):
         size = PyBytes_GET_SIZE(body)
+        if is_json and size and (PyBytes_AS_STRING(body)[0] == c'"' or PyBytes_AS_STRING(body)[0] <= c" "):
+            return None  # a string: `whole` would take it for text
         at = put_spliced(at, b',"body":', body) if is_json else put_escaped(at, b',"body":', body)
     elif body is not None:
         at = put_quoted(put_name(at, b',"body":'), body)

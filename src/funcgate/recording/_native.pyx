@@ -64,13 +64,21 @@ E_MEDIA = ENTRY.places["media"]
 
 include "_drawing.pxi"
 
+cdef bint _drawing = True
+
+
+def draws(bint does):
+    """Whether lines are drawn, in all of this process: in vain where each entry is sealed on its way."""
+    global _drawing
+    _drawing = does
+
 
 cpdef arrival(call, args):
     """`entries.arrival`; the arguments may be bytes, too."""
     cdef bytes plain = args if args is None or PyBytes_CheckExact(args) else bytes(args)
-    cdef Drawn drawn
+    cdef Drawn drawn = None
     check(call, CALL)
-    drawn = drawn_arrival(call, plain)
+    drawn = drawn_arrival(call, plain) if _drawing else None
     if drawn is not None:
         return drawn
     entry = ENTRY.new()
@@ -92,11 +100,11 @@ cpdef arrival(call, args):
 
 cpdef step(kind, call_id, call, approval, decision, version):
     """`entries.step`."""
-    cdef Drawn drawn
+    cdef Drawn drawn = None
     if call is not None:
         check(call, CALL)
     if kind is ALLOWED:
-        drawn = drawn_allowed(call_id, call, approval, decision, version)
+        drawn = drawn_allowed(call_id, call, approval, decision, version) if _drawing else None
         if drawn is not None:
             return drawn
     entry = ENTRY.new()
@@ -116,7 +124,7 @@ cpdef step(kind, call_id, call, approval, decision, version):
 
 cdef object answered(call, reply, tuple fields, counts, body, bint is_json, media):
     """`entries.answer`; bytes are JSON, or else text that is all ASCII."""
-    cdef Drawn drawn
+    cdef Drawn drawn = None
     cdef Py_ssize_t size
     if fields is None:
         raise TypeError("no fields")
@@ -124,7 +132,7 @@ cdef object answered(call, reply, tuple fields, counts, body, bint is_json, medi
     check(reply, REPLY)
     whole = get(reply, R_BODY)
     size = 0 if whole is None else len(whole)
-    drawn = drawn_answer(call, reply, fields, counts, body, is_json, media, size)
+    drawn = drawn_answer(call, reply, fields, counts, body, is_json, media, size) if _drawing else None
     if drawn is not None:
         return drawn
     entry = ENTRY.new()
@@ -148,10 +156,11 @@ def answer(call, reply, tuple fields, counts, body, media):
 
 cdef object ended(call_id, call, approval, decision, version, outcome, code, times, const long long* us, status, counts, recorded):
     """`entries.ended`; the times by step may be in `us` (less than 0: a step that was not taken), else `us` is NULL."""
-    cdef Drawn drawn
+    cdef Drawn drawn = None
     if call is not None:
         check(call, CALL)
-    drawn = drawn_end(call_id, call, approval, decision, version, outcome, code, times, us, status, counts, recorded)
+    if _drawing:
+        drawn = drawn_end(call_id, call, approval, decision, version, outcome, code, times, us, status, counts, recorded)
     if drawn is not None:
         return drawn
     entry = step(ENDED, call_id, call, approval, decision, version)

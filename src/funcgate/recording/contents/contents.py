@@ -68,6 +68,8 @@ class Contents:
             slow = handed_back(self.append), handed_back(self.note)
             passing = _native.Inline(self._behind, self.elsewhere, inline_bytes, inner, *slow)
             self.append, self.note = passing.append, passing.note
+        elif _native is not None:
+            _native.draws(False)  # `whole` costs more than drawing saves
 
     def check(self) -> None:
         """Raises `WrongKey` when the data folder was begun with another key. Writes nothing."""
@@ -91,6 +93,8 @@ class Contents:
         while self._behind:
             await asyncio.wait(set(self._behind.values()))
         self._threads.shutdown(wait=False)
+        if _native is not None:
+            _native.draws(True)
         self.elsewhere.close()
 
     # -- at once
