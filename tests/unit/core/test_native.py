@@ -145,5 +145,7 @@ def test_a_coroutine_survives_that_its_exception_loses_its_traceback(tmp_path: P
         "import odd\ndrop = lambda error: setattr(error, '__traceback__', None)\n"
         "print(asyncio.run(odd.go(drop, lambda: asyncio.sleep(0))))"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(ROOT / "tools")], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT / "tools")], cwd=tmp_path, capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout.strip()) == (0, "1"), done.stderr
