@@ -210,7 +210,6 @@ def test_the_same_where_one_value_begins_with_another(monkeypatch: pytest.Monkey
         '{"issuer":"i","subject":"s"}',
         '{"issuer":"i","subject":"s"}}',
         '{"issuer":"i","subject":"s2"}',
-        "{}",
         "{}{}",
     ]
     who += [
