@@ -212,10 +212,15 @@ def test_the_same_where_one_value_begins_with_another(monkeypatch: pytest.Monkey
         '{"issuer":"i","subject":"s"}',
         '{"issuer":"i","subject":"s"}}',
         '{"issuer":"i","subject":"s2"}',
-        "{}",
         "{}{}",
     ]
-    who += ['{"issuer":"i","subject":"s"]', who[0], '{"issuer":"i","subject":x"}', who[0]]  # as long, and no JSON
+    who += [
+        who[0],
+        '{"issuer":"i","subject":"s"]',
+        who[0],
+        '{"issuer":"i","subject":1s"}',
+        who[0],
+    ]  # as long, and no JSON
     raws = [
         f'{{"seq":{seq},"at":"","kind":"arrived","call":"c{seq}","principal":{one},"policy":{{"names":["p"],"version":""}}}}'
         for seq, one in enumerate([*who, *who[::-1], who[0] + ',"principal":' + who[0]], 1)
