@@ -15,7 +15,6 @@ from funcgate.console import Gauges, KeeperGauges, make_registry
 from funcgate.core.meter import STEPS, Meter
 
 
-
 class Taken(list[int]):
     since = 0
 
