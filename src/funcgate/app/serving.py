@@ -39,9 +39,9 @@ from .revoking import Revoking
 from .tasks import Tasks
 from .workers.counting import Meters
 from .workers.crew import Crew
+from .workers.environment import carried
 from .workers.mate import Mate
 from .workers.service import Services
-from .workers.environment import carried
 from .workers.telling import Telling
 
 GC_THRESHOLDS = (50_000, 20, 100)  # collections are rare, and what was there at the start is never looked at again

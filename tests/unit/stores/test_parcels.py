@@ -303,8 +303,28 @@ def test_packed_alike(entries: list[Entry]) -> None:
     assert compiled == pure
 
 
-ALIKE = b'{"command":"SELECT","verbs":["sel\\"ect",{"a":[1,-2.5e3,{}]}],"deep":{"er":[true,null]},"sql":"SELECT 1, \xc3\xa4","p":[]}'
-ODD = [b"", b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"\n", b" ", b"1", b"x", b"\xff", b',"x":1', b'"},"seq":1,"args":{"']
+ALIKE = (
+    b'{"command":"SELECT","verbs":["sel\\"ect",{"a":[1,-2.5e3,{}]}],"deep":{"er":[true,null]},'
+    b'"sql":"SELECT 1, \xc3\xa4","p":[]}'
+)
+ODD = [
+    b"",
+    b'"',
+    b"\\",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b"\n",
+    b" ",
+    b"1",
+    b"x",
+    b"\xff",
+    b',"x":1',
+    b'"},"seq":1,"args":{"',
+]
 
 
 def test_what_begins_like_the_line_before_is_looked_at_from_where_it_does_not() -> None:

@@ -1,5 +1,5 @@
-"""What a worker gets of the gateway's environment: what Python and its libraries go by when it is started; and over the link, where
-no other process sees it, what the configuration names for its targets and its content. Nothing else.
+"""What a worker gets of the gateway's environment: what Python and its libraries go by when it is started; and over the link,
+where no other process sees it, what the configuration names for its targets and its content. Nothing else.
 
 A worker reads what attackers send. What signs people in, asks approvers or receives the record is not its business.
 """

@@ -27,7 +27,8 @@ targets:
 policies:
   - {name: readers, effect: allow, functions: [shop.read], principals: ["group:agents"]}
 channels:
-  - {name: ops, type: webhook, url: "https://ops.example/hook", secret: "env:PYTHON_HOOK_KEY", people: [{id: a, issuer: corp, subject: alice}]}
+  - {name: ops, type: webhook, url: "https://ops.example/hook", secret: "env:PYTHON_HOOK_KEY",
+     people: [{id: a, issuer: corp, subject: alice}]}
 forward:
   - {name: siem, type: webhook, url: "https://siem.example/in", secret: "env:SIEM_KEY"}
 """
