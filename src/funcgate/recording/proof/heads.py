@@ -4,6 +4,7 @@ Each that cannot be read, or is not signed by the key, is a fault: a head that i
 """
 
 import re
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from .trouble import ProofTrouble
 
 _COPY = re.compile(r"\d{15}|latest")
 _TRIES = 3
+_PAUSE_S = 0.05  # between them: the disk takes its time between the two files
 
 
 class Head(Struct, frozen=True):
@@ -45,8 +47,9 @@ def local_heads(proof: Path, key: VerifierKey) -> Heads:
     for left in reversed(range(_TRIES)):  # beside a running gateway the files may be of different moments
         latest, lines = _read(proof / LATEST), list(kept_lines(proof))
         at = [number for number, line in reversed(lines) if latest is not None and _note(line) == latest]
-        if (at and at[0] == len(lines)) or not left:
+        if (at and at[0] == len(lines)) or not (left and lines):
             break
+        time.sleep(_PAUSE_S)
     before = 0
     for number, line in lines:
         source = f"proof/{ALL}, line {number}"
