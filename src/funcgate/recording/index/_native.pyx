@@ -310,21 +310,19 @@ cdef class Fresh:
 def gather(lines not None, slow not None, bint doubting, bint text, dict fresh not None, set doubted not None, list later not None):
     """The loop of `Gathering.gather`. `slow` gives what msgspec reads in a line, None for what is of no call."""
     cdef Plain plain
-    cdef Span known[FIELDS]
     cdef Alike alike = Alike()
     cdef Fresh found
-    cdef bytes raw, who = b"", policy = b""
+    cdef bytes raw
     cdef str call, name = None
     cdef object segment = 0, other
     cdef int kind
-    memset(known, 0, sizeof(known))
     for line in lines:
         raw = got(line, raw_at, "line")
         other = got(line, segment_at, "segment")
         if other is not name:
             name, segment = other, int(other[:8])
         kind = OF_ADMIN
-        if read_plain(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), known, &plain):
+        if read_plain(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), &plain):
             kind = kind_number(plain.of[KIND])
         if kind == OF_ADMIN:
             seen = slow(line)
@@ -350,12 +348,6 @@ def gather(lines not None, slow not None, bint doubting, bint text, dict fresh n
                 continue
             found = fresh[call] = begun(call, &plain, got(line, seq_at, "seq"))
         found.take(&plain, kind, segment, got(line, offset_at, "offset"), alike, text)
-        if plain.of[PRINCIPAL].size:
-            who = alike.raw(plain.of[PRINCIPAL])
-            known[PRINCIPAL].at, known[PRINCIPAL].size = PyBytes_AS_STRING(who), PyBytes_GET_SIZE(who)
-        if plain.of[POLICY].size:
-            policy = alike.raw(plain.of[POLICY])
-            known[POLICY].at, known[POLICY].size = PyBytes_AS_STRING(policy), PyBytes_GET_SIZE(policy)
 
 
 cdef Fresh begun(str call, Plain* plain, object seq):

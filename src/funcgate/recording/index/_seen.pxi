@@ -155,9 +155,8 @@ cdef extern from *:
         return value;
     }
 
-    /* 1: read; 0: left to msgspec. Nothing of `out` points out of the line. `known` are values that were read before, by their
-       fields: an object ends where it ends, so what begins with one is that one. */
-    static int read_plain(const char *line, Py_ssize_t size, const Span *known, Plain *out) {
+    /* 1: read; 0: left to msgspec. Nothing of `out` points out of the line. */
+    static int read_plain(const char *line, Py_ssize_t size, Plain *out) {
         const char *p = line + 1, *end = line + size, *name, *value;
         unsigned int had = 0;
         int field, odd;
@@ -267,7 +266,7 @@ cdef extern from *:
         Span of[13]
         int piece, args_odd, body_odd
     unsigned char plain_of[256]
-    bint read_plain(const char* line, Py_ssize_t size, const Span* known, Plain* out) nogil
+    bint read_plain(const char* line, Py_ssize_t size, Plain* out) nogil
     int kind_number(Span kind) nogil
     unsigned int slot_for(Span text) nogil
     Py_ssize_t unescaped(char* to, const char* from_, Py_ssize_t size, bint blank) nogil
