@@ -18,7 +18,7 @@ from msgspec import Raw
 from funcgate.app.building import read_parts
 from funcgate.config.parts import Parts
 from funcgate.core.call import Call
-from funcgate.core.entry import Entry, Kind, Who
+from funcgate.core.entry import Drawn, Entry, Kind, Who
 from funcgate.core.ids import new_id
 from funcgate.core.lease import Lease
 from funcgate.core.ports import Masked
@@ -142,7 +142,7 @@ def _synced(folder: Path) -> float:
         os.close(descriptor)
 
 
-def _chunk(masked: Masked, call: Call) -> Entry:
+def _chunk(masked: Masked, call: Call) -> Entry | Drawn:
     return Tape(masked, 1 << 25, call, _unused).chunk()
 
 

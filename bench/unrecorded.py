@@ -11,7 +11,7 @@ from typing import Any
 from funcgate import cli
 from funcgate.app import serving
 from funcgate.app.keeping import Keeping
-from funcgate.core.entry import Entry
+from funcgate.core.entry import Drawn, Entry
 from funcgate.stores.journal_files import FileJournal
 from funcgate.stores.lines import add_lines
 
@@ -39,18 +39,18 @@ class Nothing(FileJournal):
         self.append, self.note = self._pass, self._forget
         self._made = 0
 
-    def _pass(self, *entries: Entry) -> Awaitable[None]:
+    def _pass(self, *entries: Entry | Drawn) -> Awaitable[None]:
         self.note(*entries)
         return _NEXT_TURN
 
-    def _forget(self, *entries: Entry) -> None:
+    def _forget(self, *entries: Entry | Drawn) -> None:
         return
 
 
 class Memory(Nothing):
     """Makes the lines and forgets them."""
 
-    def _forget(self, *entries: Entry) -> None:
+    def _forget(self, *entries: Entry | Drawn) -> None:
         self._made = add_lines(bytearray(), entries, self._made, self._clock.stamp())
 
 

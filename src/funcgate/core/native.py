@@ -10,6 +10,7 @@ from typing import Any
 from weakref import WeakMethod
 
 HALVES = (
+    "funcgate._gateway",
     "funcgate.catalog._native",
     "funcgate.catalog.proto._lines",
     "funcgate.catalog.proto._native",
