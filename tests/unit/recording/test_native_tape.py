@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from funcgate.core.call import Call
+from funcgate.core.entry import whole
 from funcgate.core.native import half
 from funcgate.core.principal import make_principal
 from funcgate.core.refusal import Refused
@@ -81,7 +82,7 @@ def test_nesting_and_other_maps() -> None:
 def entries_of(make: Any, masked: Masked, limit: int) -> tuple[Any, ...]:
     made = make(masked, limit, CALL, None)
     try:
-        entry = made.chunk()
+        entry = whole(made.chunk())
     except Refused as refused:
         return refused.code, refused.private_detail, made.recorded, made.worth
     return entry, made.worth, made.size, made.recorded, made.begun, made.fields, made.reply is masked.reply
