@@ -269,7 +269,7 @@ cdef inline object policies_of(decision):
     if decision is None:
         return None
     names = get(decision, A_POLICIES) if type(decision) is ALLOW.of else decision.policies
-    return () if names is None else names
+    return False if names is None else names  # None says that nobody decided
 
 
 cdef inline Drawn drawn(kind, call_id, char* at, Py_ssize_t args_end, Py_ssize_t args_size, Py_ssize_t body_size):

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -27,6 +27,7 @@ from funcgate.recording.contents import Contents, contents
 from funcgate.recording.tape import Tape, tape_of
 from funcgate.stores import lines
 from funcgate.stores.memory import MemoryJournal
+from support.quick import examples
 
 pytestmark = pytest.mark.skipif(half("funcgate.recording._native") is None, reason="not built, or FUNCGATE_PURE is set")
 AT = "2026-11-21T09:30:00.123456Z"
@@ -137,8 +138,9 @@ def packed(pack: Callable[..., None], entries: tuple[Entry | Drawn, ...]) -> byt
     return bytes(buffer)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(1500), deadline=None)
 @given(st.lists(MAKING, min_size=1, max_size=4))
+@example([("step", (Kind.ALLOWED, "c", None, "", Allow(None, "v"), ""))])  # type: ignore[arg-type]
 def test_the_same_lines(makings: list[tuple[str, tuple[Any, ...]]]) -> None:
     pairs = [made(*making) for making in makings]
     assert all(isinstance(ours, type) is isinstance(theirs, type) for ours, theirs in pairs), pairs
@@ -190,7 +192,7 @@ BODY = (
 )  # fmt: skip
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(
     BODY, st.sampled_from(["application/json", "text/plain", "application/x-ndjson", "", "a/b+json"]), st.booleans(),
     st.lists(st.tuples(st.sampled_from([b"etag", b"date", b"x"]), st.binary(max_size=5)), max_size=2),
