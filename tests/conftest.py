@@ -11,6 +11,7 @@ import httpx._transports.default
 import pytest
 from httpx import create_ssl_context
 
+import support.no_forks  # noqa: F401
 from support.authority import Authority
 from support.gate import Gate, settings
 from support.grpc_gate import GrpcGate

@@ -183,7 +183,7 @@ class Gateway:
     async def _refuse(self, passage: "Passage", refused: Refused) -> None:
         """Record the refusal, then say it. The entry comes first here too: a refusal announces itself."""
         if passage.call is None and passage.principal is None and not self._unknowns.admit(refused.code):
-            self._meter.count("", "none", refused.code)  # counted; one entry a second stands for the rest
+            passage.code = refused.code  # counted, as `end` counts each; one entry a second stands for the rest
         else:
             try:
                 await passage.refused(refused)
@@ -253,7 +253,8 @@ class Passage:
     async def refused(self, refused: Refused) -> None:
         """Write why the call was refused; with its arrival, if that is not written yet."""
         entry = whole(self.entry(_DENIED))
-        entry.code, entry.detail = refused.code, self._masked(refused.private_detail or refused.public_detail)
+        detail = str(refused.private_detail or refused.public_detail)  # compiled code takes no other class for text
+        entry.code, entry.detail = refused.code, self._masked(detail)
         entry.target, entry.client = self.exchange.target, self.exchange.client
         self.code, self.outcome = refused.code, Outcome.CUT if self.tape and self.tape.begun else Outcome.REFUSED
         if self.principal is not None and not self.open and self.unwritten is None:

@@ -73,6 +73,16 @@ def made(journal: Journal, room: int = 1000, meter: Meter | None = None) -> list
     return [kind(exchange, snapshot, journal.append, journal.note, tally) for kind in (gateway.Passage, PURE.Passage)]
 
 
+def test_a_refusal_is_recorded_whatever_class_its_text_is_of() -> None:
+    class Text(str):
+        """As an enum's member is one."""
+
+    journal = Journal()
+    for passage in made(journal):
+        asyncio.run(passage.refused(Refused(Code.POLICY_DENIED, private_detail=Text("why"))))
+    assert [(line.kind, line.detail) for line in journal.lines] == [(Kind.DENIED, "why")] * 2
+
+
 CALLS = [
     call_of({}), call_of({"mail": "ada@example.com"}), call_of({"a": None, "b": float("nan")}),
     call_of({"a": 1}, reason="for b@example.com"),
@@ -267,3 +277,28 @@ def test_who_goes_away_ends_the_call_alike() -> None:
         told.append([(whole(line).kind, whole(line).outcome) for line in journal.lines])
     assert told[0] == told[1]
     assert told[0][-1] == (Kind.ENDED, Outcome.CANCELLED)
+
+
+def test_a_stranger_without_an_entry_is_counted_once_by_what_refused_it() -> None:
+    async def refused(code: Code, told: list[Code]) -> None:
+        told.append(code)
+
+    async def identify(token: None) -> None:
+        raise Refused(Code.IDENTITY_MISSING)
+
+    async def counted(kind: Any, admits: bool) -> dict[tuple[str, str, str], int]:
+        meter, told, journal = Meter(), list[Code](), Journal()
+        snapshot: Any = SimpleNamespace(
+            version="v1", record_bytes=1000, maskers=lambda name: MASKER, identity=SimpleNamespace(identify=identify)
+        )
+        exchange: Any = SimpleNamespace(
+            call_id="c", target="t", client="::1", token=None, refuse=lambda refusal: refused(refusal.code, told)
+        )
+        unknowns: Any = SimpleNamespace(admit=lambda code: admits)
+        await kind(journal, None, meter, unknowns, lambda: snapshot).carry(exchange, snapshot)
+        assert (told, len(journal.lines)) == ([Code.IDENTITY_MISSING], int(admits))
+        return meter.calls
+
+    for kind in (gateway.Gateway, PURE.Gateway):
+        for admits in (True, False):
+            assert asyncio.run(counted(kind, admits)) == {("t", "none", Code.IDENTITY_MISSING): 1}

@@ -1,6 +1,6 @@
 """From the parts of a configuration to what the listener serves. Nothing is started here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -64,11 +64,13 @@ def read_parts(
     serving: bool = False,
     asking: bool = True,
     carrying: bool = False,
+    environ: Mapping[str, str] | None = None,
 ) -> Parts:
     """The configuration in `path`, put together. Raises `config.problems.Faulty` with every problem.
 
     `serving` makes the data folder and the key in it, when they are not there; a look at a configuration leaves no trace.
     Without `asking`, what targets say of themselves is what they said last. `carrying`: only the secrets that calls need.
+    `environ` is where secrets are looked up, the process's own environment if None.
     """
     key = _make_key if serving else partial(hash_key, create=False)
     reflect = reflecting(ask_grpc, keep=serving) if asking else reflecting(_ask_nobody, keep=False)
@@ -77,7 +79,7 @@ def read_parts(
         options = Options(protocols=PROTOCOLS, hash_key=lambda _: key(known), previous=previous, reflect=reflect)
     else:
         options = Options(protocols=PROTOCOLS, hash_key=key, need_secrets=need_secrets, reflect=reflect)
-    return read(path, replace(options, carrying=carrying))
+    return read(path, replace(options, carrying=carrying, environ=environ))
 
 
 def _ask_nobody(spec: GrpcTargetSpec, base: Path) -> bytes:

@@ -3,6 +3,7 @@
 It starts nothing and opens no connection. What depends on something broken is not judged, so that one slip is told once.
 """
 
+import os
 import re
 import ssl
 from collections.abc import Callable, Mapping
@@ -229,7 +230,7 @@ class _Assembly:
 
     def _record(self) -> dict[str, Any]:
         options = self._options
-        secrets = Secrets(self._base, self.problems, needed=options.need_secrets)
+        secrets = Secrets(self._base, self.problems, needed=options.need_secrets, environ=options.environ)
         others = Secrets(self._base, self.problems, needed=options.need_secrets and not options.carrying)
         spec = self._config.journal
         at = spec.encryption
@@ -257,7 +258,8 @@ class _Assembly:
             for spec, where in specs.values():
                 self.problems += faults_of(spec, where) if spec is not None else []
             specs = {name: (None, where) for name, (_, where) in specs.items()}
-        broker = self._try(lambda: Broker(specs, base=self._base))
+        environ = os.environ if self._options.environ is None else self._options.environ
+        broker = self._try(lambda: Broker(specs, base=self._base, environ=environ))
         self.problems += broker.warnings if broker is not None else []
         return broker
 

@@ -95,7 +95,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """`protocols` says which protocols there are, and how each reads its functions. `hash_key` gives the key for masking by
     hash, from the data folder. `previous` is what serves now: its keys and tokens are taken over. `need_secrets` False
     leaves the credentials out, for a look at the policies alone. `carrying` leaves out those that carry no call: of channels,
-    of sign-in, of what the record is sent to. `reflect` asks targets for their functions."""
+    of sign-in, of what the record is sent to. `reflect` asks targets for their functions. `environ` is where secrets are looked
+    up, the process's own environment if None."""
 
     protocols: Mapping[str, LoadFunctions]
     hash_key: Callable[[Path], bytes]
@@ -103,6 +104,10 @@ class Options(Struct, frozen=True, kw_only=True):
     need_secrets: bool = True
     carrying: bool = False
     reflect: Reflect | None = None
+    environ: Mapping[str, str] | None = None
+
+    def __repr__(self) -> str:
+        return "Options(…)"
 
 
 def hash_key(data_dir: Path, *, create: bool) -> bytes:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,11 @@ class Secrets:
     `needed` False judges the names alone: on a machine that does not have the secrets.
     """
 
-    def __init__(self, base: Path, problems: list[Problem], *, needed: bool) -> None:
+    def __init__(
+        self, base: Path, problems: list[Problem], *, needed: bool, environ: Mapping[str, str] | None = None
+    ) -> None:
         self.base = base
+        self._environ = os.environ if environ is None else environ
         self._problems = problems
         self._needed = needed
 
@@ -55,7 +58,7 @@ class Secrets:
             return None
         if not self._needed:
             return None
-        secret = from_environment(place.name, os.environ) if place.kind == "env" else self._file(place.name, where)
+        secret = from_environment(place.name, self._environ) if place.kind == "env" else self._file(place.name, where)
         if secret is None and place.kind == "env":
             self._say(where, f"the environment variable {place.name} is not set")
         elif secret is not None and not secret:

@@ -11,3 +11,4 @@ cdef class Packing:
     cdef object _mend
 
     cdef int pack_in(self, bytearray buffer, tuple entries, bint waits) except -1
+    cdef int _pack(self, bytearray buffer, tuple entries, bint waits) except -1

@@ -388,6 +388,15 @@ cdef class Packing:
         self.pack_in(buffer, entries, waits)
 
     cdef int pack_in(self, bytearray buffer, tuple entries, bint waits) except -1:
+        cdef Py_ssize_t before = len(buffer)
+        try:
+            return self._pack(buffer, entries, waits)
+        except BaseException:
+            # Attack: entries for which there is no memory: a parcel with half of them in it ends this worker, and all its calls.
+            PyByteArray_Resize(buffer, before)
+            raise
+
+    cdef int _pack(self, bytearray buffer, tuple entries, bint waits) except -1:
         cdef Py_ssize_t size
         cdef char* done
         cdef char* into = more(buffer, 5)

@@ -49,10 +49,16 @@ def _add_mended(buffer: bytearray, entries: Sequence[Entry | Drawn], seq: int, a
 
 
 def _pack_lines(buffer: bytearray, entries: Sequence[Entry | Drawn], waits: bool) -> None:
-    buffer += b"\1" if waits else b"\0"
-    buffer += len(entries).to_bytes(4, "little")
-    for entry in entries:
-        _pack_line(buffer, entry)
+    start = len(buffer)
+    try:
+        buffer += b"\1" if waits else b"\0"
+        buffer += len(entries).to_bytes(4, "little")
+        for entry in entries:
+            _pack_line(buffer, entry)
+    except BaseException:
+        # Attack: entries for which there is no memory: a parcel with half of them in it ends this worker, and all its calls.
+        del buffer[start:]
+        raise
 
 
 def _pack_line(buffer: bytearray, given: Entry | Drawn) -> None:
@@ -74,6 +80,7 @@ adding, packing = (
 )
 
 # Append a group of a parcel (parcels.py) to a buffer: each entry as JSON on one line without number, time, crc and newline.
+# Whole or not at all.
 pack_lines: Callable[[bytearray, Sequence[Entry | Drawn], bool], None] = (
     _pack_lines if packing is None else packing.pack
 )

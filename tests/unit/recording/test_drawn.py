@@ -27,6 +27,7 @@ from funcgate.recording.contents import Contents, contents
 from funcgate.recording.tape import Tape, tape_of
 from funcgate.stores import lines
 from funcgate.stores.memory import MemoryJournal
+from funcgate.stores.parcels import HEAD, groups_of
 from support.quick import examples
 
 pytestmark = pytest.mark.skipif(half("funcgate.recording._native") is None, reason="not built, or FUNCGATE_PURE is set")
@@ -217,6 +218,20 @@ def test_drawn_ones_and_others_share_a_batch() -> None:
             ours = written(lines.add_lines, mixed[some])
             assert ours == written(lines._add_lines, other[some])
             assert all(crc_holds(line) for line in ours[1].splitlines()[1:])
+
+
+def test_a_group_that_cannot_be_packed_leaves_nothing_in_its_parcel() -> None:
+    """Attack: with half a group in it the next parcel is taken for a forged one, and the worker is ended."""
+    odd: Any = object()
+    drawn = entries.step(Kind.ALLOWED, "c", PLAIN_CALL, "", None, "")
+    for pack in (lines.pack_lines, lines._pack_lines):
+        buffer = bytearray(b"before")
+        for some in ((odd,), (drawn, odd), (drawn,) * 3000 + (odd,)):
+            with pytest.raises(AttributeError):
+                pack(buffer, some, True)
+            assert buffer == b"before"
+        pack(buffer, (drawn,), True)
+        assert groups_of(bytes(HEAD.size) + buffer[6:])[0].lines == [b"{" + drawn.text]
 
 
 def test_a_line_number_of_any_size_and_a_time_of_any_length() -> None:

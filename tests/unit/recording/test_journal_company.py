@@ -133,3 +133,35 @@ async def test_company_is_no_longer_waited_for(what: str, tmp_path: Path) -> Non
             await journal.append(entry)
         await journal.close()
     assert left.done()
+
+
+class Patient(Company):
+    """Waits for as long as it is told."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__()
+        self.wait_s = wait_s
+
+    def landed(self, released: int, queued: int) -> int:
+        return ENOUGH
+
+    def patience_s(self) -> float:
+        return self.wait_s
+
+
+@pytest.mark.anyio
+async def test_the_watch_over_a_batch_before_does_not_make_the_next_one_wait(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path)
+    await journal.start()
+    journal._company = company = Patient(3600.0)
+    async with asyncio.timeout(20):
+        first = asyncio.ensure_future(journal.append(Entry(kind=Kind.CHUNK, call="c")))
+        assert journal._in.lingering
+        await journal.flush()  # handed over before its time
+        await first
+        company.wait_s = LEAST_S
+        second = asyncio.ensure_future(journal.append(Entry(kind=Kind.CHUNK, call="c")))
+        assert journal._in.lingering
+        company.wait_s = 0.0
+        await second
+        await journal.close()

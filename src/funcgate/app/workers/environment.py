@@ -11,10 +11,11 @@ from funcgate.config.secrets import carried_variables, secret_variables
 from funcgate.config.shape import Config
 
 _PLAIN = frozenset({
-    "FUNCGATE_PURE", "FUNCGATE_TRACEBACK", "HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LD_PRELOAD", "OPENSSL_CONF", "PATH",
+    "FUNCGATE_PURE", "FUNCGATE_TRACEBACK", "GLIBC_TUNABLES", "HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH",
     "SSL_CERT_DIR", "SSL_CERT_FILE", "SYSTEMROOT", "TMPDIR", "TZ",
 })  # fmt: skip
-_PLAIN_BEGIN = ("LC_", "MALLOC_", "PYTHON")
+# Attack: weaker TLS than the operator's. OPENSSL_CONF alone names providers (FIPS) that OPENSSL_MODULES says where to find.
+_PLAIN_BEGIN = ("LC_", "MALLOC_", "OPENSSL_", "PYTHON")
 
 
 def plain(config: Config, environ: Mapping[str, str] = os.environ) -> dict[str, str]:

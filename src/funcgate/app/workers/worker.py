@@ -6,6 +6,7 @@ It ends at once when its link ends, whatever is under way: no call without its r
 import asyncio
 import os
 import socket
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -97,8 +98,7 @@ class Worker:
 
     async def _begin(self, begin: Begin) -> str:
         self._path = Path(begin.path)
-        os.environ.update(begin.environ)
-        parts = await self._read(begin.version, None)
+        parts = await self._read(begin.version, begin.environ, None)
         if isinstance(parts, str):
             return parts
         carrying = Carrying(parts, begin.number, self._link, self._connections)
@@ -110,8 +110,7 @@ class Worker:
         return ""
 
     async def _prepare(self, carrying: Carrying, prepare: Prepare) -> str:
-        os.environ.update(prepare.environ)
-        parts = await self._read(prepare.version, carrying.parts)
+        parts = await self._read(prepare.version, prepare.environ, carrying.parts)
         if isinstance(parts, str):
             return parts
         try:
@@ -120,9 +119,12 @@ class Worker:
             return f"a target's TLS files cannot be used: {error.strerror or type(error).__name__}"
         return ""
 
-    async def _read(self, version: str, previous: Parts | None) -> Parts | str:
+    async def _read(self, version: str, environ: Mapping[str, str], previous: Parts | None) -> Parts | str:
         """The configuration, if it is the version that all serve; else what is wrong."""
-        reading = partial(read_parts, self._path, previous=previous, asking=False, serving=True, carrying=True)
+        # Attack: read from the environment the credentials that a reload took away: they never get there.
+        reading = partial(
+            read_parts, self._path, previous=previous, asking=False, serving=True, carrying=True, environ=environ
+        )
         try:
             parts = await asyncio.to_thread(reading)
         except Faulty as faulty:

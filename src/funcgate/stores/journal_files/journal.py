@@ -260,7 +260,11 @@ class FileJournal:
         self._in.lingering = True
         patience_s = self._company.patience_s()
         if patience_s > 0:
-            self._watch = self._watch or self._loop.call_later(max(patience_s, 2 * TICK_S), self._out_of_patience)
+            wait_s = max(patience_s, 2 * TICK_S)
+            if self._watch is not None and self._watch.when() > self._loop.time() + wait_s + TICK_S:
+                self._watch.cancel()  # set for a batch before, after a sync that took longer
+                self._watch = None
+            self._watch = self._watch or self._loop.call_later(wait_s, self._out_of_patience)
         else:
             self._turns = LINGER_TURNS
             self._seen = seen

@@ -1,5 +1,7 @@
 """What a worker gets of the gateway's environment, and what it does not."""
 
+import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from funcgate.app import read_parts
 from funcgate.app.workers import messages
 from funcgate.app.workers.environment import carried, plain
 from funcgate.app.workers.messages import Begin, Prepare
+from funcgate.app.workers.worker import Worker
 from funcgate.config.parts import Parts
 from funcgate.config.problems import Faulty
 from support.authority import Authority
@@ -64,6 +67,12 @@ def test_only_what_calls_need(read: Parts) -> None:
     assert carried(config, {}) == {}
 
 
+def test_cryptography_is_the_gateways(read: Parts) -> None:
+    """Attack: the operator's provider cannot be found in a worker, which goes on with another one."""
+    given = {"OPENSSL_CONF": "/c", "OPENSSL_MODULES": "/m", "OPENSSL_CONF_INCLUDE": "/i", "GLIBC_TUNABLES": "g"}
+    assert plain(read.loaded.config, given) == given
+
+
 def test_a_worker_reads_the_file_without_the_rest(read: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SECRETS.keys() - CARRIED:
         monkeypatch.delenv(name)
@@ -85,3 +94,20 @@ def test_a_worker_reads_the_file_without_the_rest(read: Parts, tmp_path: Path, m
 def test_the_messages_that_hold_secrets_do_not_show_them(message: Begin | Prepare) -> None:
     assert "canary" not in repr(message)
     assert messages.for_worker(messages.encode(message)) == message
+
+
+def test_what_a_worker_is_sent_gets_into_no_environment(
+    read: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack: read there, after a reload, the credentials that it took away."""
+    sent = carried(read.loaded.config)
+    for name in SECRETS:
+        monkeypatch.delenv(name)
+    worker = Worker.__new__(Worker)
+    worker._path = tmp_path / "funcgate.yaml"
+    parts = asyncio.run(worker._read(read.version, sent, None))
+    assert isinstance(parts, Parts)
+    lease = parts.broker.lend("shop")
+    assert lease.headers[0][1].reveal() == f"Bearer {SECRETS['SHOP_KEY']}"
+    assert not SECRETS.keys() & os.environ.keys()
+    assert isinstance(asyncio.run(worker._read(read.version, {}, parts)), str)  # nothing is left of what was sent
