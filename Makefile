@@ -70,7 +70,7 @@ check: $(VENV)/dev.stamp
 bench: $(VENV)/bench.stamp $(VENV)/native.stamp
 	$(BIN)/python -m bench $(BENCH)
 
-docs: $(VENV)/dev.stamp
+docs: $(VENV)/dev.stamp $(VENV)/native.stamp
 	$(BIN)/python tools/docs.py
 
 # Writes the lock files anew. Needs uv; only a maintainer who changes a dependency runs it.

@@ -22,6 +22,7 @@ from funcgate.core.reply import Outcome
 
 include "../core/_text.pxi"
 include "_crc.pxi"
+include "_ends.pxi"
 
 cdef extern from *:
     """
@@ -62,7 +63,6 @@ cdef extern from "Python.h":
     void Py_SET_SIZE(object value, Py_ssize_t size)
 
 cdef enum:
-    CRC = 19  # bytes of `,"crc":"XXXXXXXX"}` and the newline
     PAGE = 96 << 10  # a line that is longer is msgspec's
     LEAST = 32 << 10  # bytes of a buffer that grows
     MOST_HEAD = 128  # bytes before an entry's own: number and time
@@ -274,15 +274,6 @@ cdef inline void set_field(PyObject* entry, Py_ssize_t offset, object value):
         Py_DECREF(<object> before)
 
 
-cdef inline void put_crc(char* into, unsigned int crc) noexcept:
-    """The end of a line, CRC bytes."""
-    cdef int place
-    memcpy(into, b',"crc":"', 8)
-    for place in range(8):
-        into[8 + place] = b"0123456789abcdef"[crc >> (28 - 4 * place) & 15]
-    memcpy(into + 16, b'"}\n', 3)
-
-
 cdef int add(bytearray buffer, const char* line, Py_ssize_t size, unsigned int crc) except -1:
     cdef char* into = more(buffer, size + CRC)
     memcpy(into, line, size)
@@ -293,19 +284,13 @@ cdef int add(bytearray buffer, const char* line, Py_ssize_t size, unsigned int c
 cdef int add_drawn(bytearray buffer, Drawn drawn, Py_ssize_t number, const char* at, Py_ssize_t at_size) except -1:
     """Number and time before what is drawn, which has no newline in it, and the crc after it."""
     cdef char head[MOST_HEAD]
-    cdef char* p = head
+    cdef char* p
     cdef Py_ssize_t size, before = len(buffer)
     cdef unsigned int crc
     cdef char* into
-    if drawn.text is None or number <= 0 or not 0 < at_size <= MOST_HEAD - 40:
+    if drawn.text is None or number <= 0 or not 0 < at_size <= MOST_HEAD - HEAD:
         raise ValueError("no line")
-    memcpy(p, b'{"seq":', 7)
-    p = put_number(p + 7, p + 28, number)
-    memcpy(p, b',"at":"', 7)
-    memcpy(p + 7, at, at_size)
-    p += 7 + at_size
-    memcpy(p, b'",', 2)
-    p += 2
+    p = put_head(head, number, at, at_size)
     size = PyBytes_GET_SIZE(drawn.text) - 1
     into = more(buffer, p - head + size + CRC)
     memcpy(into, head, p - head)

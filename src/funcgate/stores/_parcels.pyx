@@ -14,6 +14,7 @@ from .parcels import GROUP, HEAD, KINDS, MOST_LINES, NAMES, SIZE
 
 include "../core/_text.pxi"
 include "_crc.pxi"
+include "_ends.pxi"
 include "_json.pxi"
 
 cdef extern from "Python.h":
@@ -34,7 +35,6 @@ cdef enum:
     IN_SIZE = 4
     ADDED = 128  # at most, to a line: `{"seq":`, 20 digits, `,"at":"`, 40 of a time, `",`, and the crc
     LONGEST_AT = 40
-    CRC = 19
     NAME_MARK = 8
     NAME = 26
     LONGEST_NAME = 200
@@ -199,22 +199,10 @@ cdef Py_ssize_t count_if_sound(Text p, Text end, const char* mark) noexcept nogi
 cdef char* put_line(char* into, Text line, Py_ssize_t size, Py_ssize_t seq, const char* at,
                     Py_ssize_t at_size) except NULL:
     """At `into`, where there is room for `size` and ADDED bytes; the place after it."""
-    cdef char* p = into
-    cdef unsigned int crc
-    cdef int place
-    memcpy(p, b'{"seq":', 7)
-    p = put_number(p + 7, p + 28, seq)
-    memcpy(p, b',"at":"', 7)
-    memcpy(p + 7, at, at_size)
-    p += 7 + at_size
-    memcpy(p, b'",', 2)
-    memcpy(p + 2, line + 1, size - 2)
-    p += size
-    crc = crc_of(None, into, p - into)
-    memcpy(p, b',"crc":"', 8)
-    for place in range(8):
-        p[8 + place] = b"0123456789abcdef"[crc >> (28 - 4 * place) & 15]
-    memcpy(p + 16, b'"}\n', 3)
+    cdef char* p = put_head(into, seq, at, at_size)
+    memcpy(p, line + 1, size - 2)
+    p += size - 2
+    put_crc(p, crc_of(None, into, p - into))
     return p + CRC
 
 
