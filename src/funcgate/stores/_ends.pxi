@@ -1,8 +1,8 @@
 # How every line of the journal begins and ends: number and time before what an entry says, and the crc behind it. Included after
-# `_text.pxi`, by others that cimport memcpy. Where these write there is room: `HEAD` bytes and the time's, and `CRC`.
+# `_text.pxi`, by others that cimport memcpy. Where these write there is room: `LINE_HEAD` bytes and the time's, and `CRC`.
 
 cdef enum:
-    HEAD = 37  # bytes of `{"seq":…,"at":"",`, with a number of any size
+    LINE_HEAD = 37  # bytes of `{"seq":…,"at":"",`, with a number of any size
     CRC = 19  # bytes of `,"crc":"XXXXXXXX"}` and the newline
 
 

@@ -288,7 +288,7 @@ cdef int add_drawn(bytearray buffer, Drawn drawn, Py_ssize_t number, const char*
     cdef Py_ssize_t size, before = len(buffer)
     cdef unsigned int crc
     cdef char* into
-    if drawn.text is None or number <= 0 or not 0 < at_size <= MOST_HEAD - HEAD:
+    if drawn.text is None or number <= 0 or not 0 < at_size <= MOST_HEAD - LINE_HEAD:
         raise ValueError("no line")
     p = put_head(head, number, at, at_size)
     size = PyBytes_GET_SIZE(drawn.text) - 1
