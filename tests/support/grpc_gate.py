@@ -41,13 +41,14 @@ class GrpcGate(Gate):
 
     def __init__(self, folder: Path, authority: Authority, ledger: LedgerTarget, **changes: Any) -> None:
         self.authority = authority
-        self._before = 0
+        self._before = {""}
         self._known: set[str] = set()
         super().__init__(folder, grpc_settings(authority, ledger, **changes))
 
     def begin(self) -> None:
-        """Where one gateway serves many tests: what `of` and `pending` tell from now on is of this one."""
-        self._before = len(self.entries())
+        """Where one gateway serves many tests: what `of` and `pending` tell from now on is of this one. The end of a call of an
+        earlier one may be written only now."""
+        self._before = {"", *(entry["call"] for entry in self.entries())}
         self._known = {approval["id"] for approval in self._pending()}
 
     def pending(self) -> dict[str, Any]:
@@ -81,9 +82,9 @@ class GrpcGate(Gate):
 
     def of(self, method: str) -> list[dict[str, Any]]:
         """The entries of all calls of one method."""
-        entries = self.entries()[self._before :]
-        calls = {entry["call"] for entry in entries if entry.get("function", "").endswith(f"/{method}")}
-        return [entry for entry in entries if entry["call"] in calls and entry["call"]]
+        entries = self.entries()
+        calls = {entry["call"] for entry in entries if entry.get("function", "").endswith(f"/{method}")} - self._before
+        return [entry for entry in entries if entry["call"] in calls]
 
 
 def refused(
