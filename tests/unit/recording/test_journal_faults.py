@@ -305,6 +305,43 @@ def test_a_folder_that_vanishes_is_noticed(folder: Path, journal_in: Make, entri
     assert "c3" in b"".join(path.read_bytes() for path in folder.glob("*.jsonl")).decode()
 
 
+def test_a_caller_that_went_away_in_a_batch_that_failed(folder: Path, journal_in: Make, entries_of: Read) -> None:
+    """Nobody is there to be refused, and the end of the call is noted: so is its beginning, once the disk works again."""
+
+    async def call(journal: FileJournal) -> None:
+        try:
+            await journal.append(entry(A, "left"), entry(W, "left"))
+        finally:
+            journal.note(entry(E, "left"))
+
+    async def play() -> None:
+        journal = journal_in(folder)
+        await journal.start()
+        shutil.rmtree(folder)
+        left = asyncio.create_task(call(journal))
+        stayed = asyncio.create_task(code_of(lambda: journal.append(entry(A, "stayed"))))
+        await asyncio.sleep(0)
+        left.cancel()
+        await until(lambda: journal.status.state is State.FAILED)
+        os.mkdir(folder)
+        await until(lambda: journal.status.healthy)
+        assert left.cancelled()
+        assert await stayed is Code.JOURNAL_UNAVAILABLE
+        await journal.append(entry(A, "later"), entry(E, "later"))
+        await journal.close()
+
+    asyncio.run(play())
+    lines = [msgspec.json.decode(line) for path in folder.glob("*.jsonl") for line in path.read_bytes().splitlines()]
+    told = [(one["call"], one["kind"]) for one in lines if one["call"]]
+    assert told == [
+        ("left", "arrived"),
+        ("left", "allowed"),
+        ("left", "ended"),
+        ("later", "arrived"),
+        ("later", "ended"),
+    ]
+
+
 def test_notes_kept_through_an_outage_are_bounded(folder: Path, journal_in: Make, entries_of: Read) -> None:
     async def play() -> None:
         journal = journal_in(folder, max_queue=5, max_queue_bytes=1000)

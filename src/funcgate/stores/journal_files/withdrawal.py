@@ -18,8 +18,10 @@ def is_owed(entries: tuple[Entry | Drawn, ...]) -> bool:
     return _DENIED in kinds or _ARRIVED not in kinds
 
 
-def _is_dead(waiter: Waiter) -> bool:
-    return isinstance(waiter, Waits) and waiter.gone
+def _is_gone(waiter: Waiter) -> bool:
+    """Whoever waited is not there to be refused, and has said so, or will: the end of its call is noted. Without its beginning
+    that would be the end of nothing."""
+    return waiter.done() or (isinstance(waiter, Waits) and waiter.gone)
 
 
 class Withdrawal:
@@ -37,14 +39,14 @@ class Withdrawal:
         self.owed: list[Group] = []
 
     def take(self, batch: Batch) -> None:
-        """All that was in the batch, in its order as far as that counts: what a dead process sent comes before its end."""
+        """All that was in the batch, in its order as far as that counts: what one that is gone sent comes before its end."""
         appended = list(zip(batch.appended, batch.waiters, strict=True))
-        dead = [pair for pair in appended if _is_dead(pair[1])]
+        gone = [pair for pair in appended if _is_gone(pair[1])]
         for parcel in batch.parcels:
             self._give_back(parcel.apart())
-        self._give_back([(entries, None) for entries, _ in dead])
+        self._give_back([(entries, None) for entries, _ in gone])
         self._keep(batch.noted)
-        self._give_back(appended if not dead else [pair for pair in appended if not _is_dead(pair[1])])
+        self._give_back(appended if not gone else [pair for pair in appended if not _is_gone(pair[1])])
         for parcel in batch.parcels:
             parcel.guest.answer()
 
