@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from support import forked
 from support.gate import until
 from support.pgwire import Raw, errors, kinds
 from support.postgres import Database, SqlGate
@@ -364,6 +365,22 @@ def test_the_record_has_statement_values_and_rows(sql_gate: SqlGate) -> None:
     assert chunk["body"].splitlines() == ['{"columns":["name"]}', '["two"]', '{"tag":"SELECT 1"}']
     assert [entry["kind"] for entry in call][:3] == ["arrived", "allowed", "chunk"]
     assert sql_gate.ended(arrived["call"])["outcome"] == "complete"
+
+
+def test_a_replay_shows_statements_values_and_rows(sql_gate: SqlGate) -> None:
+    with sql_gate.connect() as connection:
+        connection.execute("SELECT name FROM things WHERE id = %s AND name = %s", (2, "two"))
+        connection.execute("UPDATE things SET name = %s WHERE id > %s", ("many", 0))
+    last = sql_gate.calls_of("shop.update")[-1][0]
+    sql_gate.ended(last["call"])
+    played = forked.run("audit", "replay", last["session"], "--no-wait", "--full", "--config", sql_gate.file)
+    assert played.returncode == 0, played.stderr
+    read, written = played.stdout.index("shop.select"), played.stdout.index("shop.update")
+    for shown, told in (
+        (played.stdout[read:written], ("SELECT name FROM things WHERE id = $1 AND name = $2", '["2","two"]', '["two"]', "SELECT 1")),
+        (played.stdout[written:], ("UPDATE things SET name = $1 WHERE id > $2", '["many","0"]', "UPDATE 2")),
+    ):  # fmt: skip
+        assert all(one in shown for one in told), shown
 
 
 # The end.
