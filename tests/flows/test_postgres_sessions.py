@@ -376,11 +376,11 @@ def test_a_replay_shows_statements_values_and_rows(sql_gate: SqlGate) -> None:
     played = forked.run("audit", "replay", last["session"], "--no-wait", "--full", "--config", sql_gate.file)
     assert played.returncode == 0, played.stderr
     read, written = played.stdout.index("shop.select"), played.stdout.index("shop.update")
-    for shown, told in (
-        (played.stdout[read:written], ("SELECT name FROM things WHERE id = $1 AND name = $2", '["2","two"]', '["two"]', "SELECT 1")),
-        (played.stdout[written:], ("UPDATE things SET name = $1 WHERE id > $2", '["many","0"]', "UPDATE 2")),
-    ):  # fmt: skip
-        assert all(one in shown for one in told), shown
+    selected, updated = played.stdout[read:written], played.stdout[written:]
+    for told in ("SELECT name FROM things WHERE id = $1 AND name = $2", '["2","two"]', '["two"]', "SELECT 1"):
+        assert told in selected
+    for told in ("UPDATE things SET name = $1 WHERE id > $2", '["many","0"]', "UPDATE 2"):
+        assert told in updated
 
 
 # The end.
