@@ -19,6 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 _INCLUDED = re.compile(r'^include "(\.\./[^"]+)"', re.MULTILINE)
 _CIMPORTED = re.compile(r"^from (funcgate\.[\w.]+) cimport", re.MULTILINE)
+_BY_NAME = re.compile(r"^( *__pyx_t_\d+ = )__Pyx_PyObject_(GetAttrStr|FastCallMethod)\(", re.MULTILINE)
+_QUICK = {"GetAttrStr": "quick_attr(", "FastCallMethod": "quick_method("}
+QUICK = Path(__file__).with_name("quick.h")
 LINES = 5  # of what a compiler said, shown
 
 
@@ -55,7 +58,7 @@ def _text(source: Path) -> Path:
 
 def _is_fresh(source: Path) -> bool:
     built = built_file(source)
-    parts = [source, _text(source), *source.parent.glob("*.px[id]")]
+    parts = [source, _text(source), QUICK, *source.parent.glob("*.px[id]")]
     for part in [source, *source.parent.glob("*.px[id]")]:
         text = part.read_text()
         parts += [source.parent / name for name in _INCLUDED.findall(text)]
@@ -112,9 +115,13 @@ def _build(source: Path, root: Path) -> str:
 
 
 def _mend(made: Path) -> None:
-    """A coroutine of Cython that is resumed while an exception is handled, here or by whoever awaits it, looks at the frames of
+    """Lookups by name go through quick.h.
+
+    A coroutine of Cython that is resumed while an exception is handled, here or by whoever awaits it, looks at the frames of
     its traceback. Attack: crash the gateway with an exception whose `__traceback__` is None by then, as those of refusals are."""
     text = made.read_text()
+    text = _BY_NAME.sub(lambda found: found[1] + _QUICK[found[2]], text)
+    text = text.replace('#include "Python.h"\n', '#include "Python.h"\n' + QUICK.read_text(), 1)
     for line in ("if (exc_tb) {", "if (likely(exc_tb)) {"):
         text = text.replace(f" {line}\n", " if (exc_tb && PyTraceBack_Check(exc_tb)) {\n")
     made.write_text(text)
