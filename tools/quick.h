@@ -2,7 +2,7 @@
  *
  * Put into each compiled half by native.py, which says where. What is kept holds for one version of a class, as in Python's own
  * specialised instructions: a class that changes, or whose bases do, has another version, or none (0). Only what cannot
- * depend on the object itself is kept (fields at an offset, getters, methods of objects without a dict); the rest is
+ * depend on the object itself is kept (fields at an offset, getters, methods of objects that have no dict); the rest is
  * Python's, as are all errors. */
 #include <structmember.h>
 
@@ -39,7 +39,7 @@ static quick_kind quick_kind_of(PyTypeObject *type, PyObject *found, Py_ssize_t 
         PyGetSetDef *getset = ((PyGetSetDescrObject *)found)->d_getset;
         return getset->get != NULL && PyType_IsSubtype(type, PyDescr_TYPE(found)) ? QUICK_GETTER : QUICK_NOT;
     }
-    if (type->tp_dictoffset != 0 || !PyType_HasFeature(Py_TYPE(found), Py_TPFLAGS_METHOD_DESCRIPTOR)) return QUICK_NOT;
+    if (type->tp_dictoffset < 0 || !PyType_HasFeature(Py_TYPE(found), Py_TPFLAGS_METHOD_DESCRIPTOR)) return QUICK_NOT;
     if (Py_IS_TYPE(found, &PyMethodDescr_Type) && PyType_IsSubtype(type, PyDescr_TYPE(found))) {
         int flags = ((PyMethodDescrObject *)found)->d_method->ml_flags & ~METH_COEXIST;
         if (flags == METH_NOARGS) return QUICK_ALONE;
@@ -69,6 +69,11 @@ static inline quick_entry *quick_find(PyTypeObject *type, PyObject *name) {
     return quick_learn(entry, type, name);
 }
 
+/* Whether the object may have something of its own under the name of a method. */
+static inline int quick_own(PyTypeObject *type, PyObject *of) {
+    return type->tp_dictoffset != 0 && *(PyObject **)((char *)of + type->tp_dictoffset) != NULL;
+}
+
 static inline PyObject *quick_field(PyObject *of, quick_entry *entry) {
     return *(PyObject **)((char *)of + entry->offset);
 }
@@ -91,6 +96,7 @@ static PyObject *quick_method(PyObject *name, PyObject *const *args, size_t narg
     PyObject *of = args[0], *called, *given;
     Py_ssize_t count = PyVectorcall_NARGS(nargsf);
     quick_entry *entry = quick_find(Py_TYPE(of), name);
+    if (entry->kind >= QUICK_CALLED && quick_own(Py_TYPE(of), of)) return PyObject_VectorcallMethod(name, args, nargsf, NULL);
     if (entry->kind == QUICK_CALLED) {
         called = Py_NewRef(entry->found);
         given = PyObject_Vectorcall(called, args, count, NULL);
