@@ -19,6 +19,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 _INCLUDED = re.compile(r'^include "(\.\./[^"]+)"', re.MULTILINE)
 _CIMPORTED = re.compile(r"^from (funcgate\.[\w.]+) cimport", re.MULTILINE)
+_CIMPORT = re.compile(r"^from funcgate\.[\w.]+ cimport (.+)$", re.MULTILINE)
+_IMPORT = re.compile(r"^from (funcgate\.[\w.]+) import (\w.*)$", re.MULTILINE)
+_BY_NAME = re.compile(r"^( *__pyx_t_\d+ = )__Pyx_PyObject_(GetAttrStr|FastCallMethod)\(", re.MULTILINE)
+_QUICK = {"GetAttrStr": "quick_attr(", "FastCallMethod": "quick_method("}
+QUICK = Path(__file__).with_name("quick.h")
+_AWAITED = "    *retval = __Pyx_PyIter_Next_Plain(source_gen);\n"
+_SENT = """    if (Py_TYPE(source_gen)->tp_as_async && Py_TYPE(source_gen)->tp_as_async->am_send) {
+        result = Py_TYPE(source_gen)->tp_as_async->am_send(source_gen, Py_None, retval);
+        if (result == PYGEN_NEXT) __Pyx_Coroutine_Set_Owned_Yield_From(gen, source_gen);
+        else Py_DECREF(source_gen);
+        return result;
+    }
+"""
 LINES = 5  # of what a compiler said, shown
 
 
@@ -53,9 +66,25 @@ def _text(source: Path) -> Path:
     return source if source.suffix == ".pyx" else source.with_name(source.stem[1:] + ".py")
 
 
+def _compiled(source: Path, folder: Path) -> Path:
+    """What is compiled, as a file that Cython may read: a text of Python's does not import what its `.pxd` cimports."""
+    if source.suffix == ".pyx":
+        return source
+    taken = {name.split()[-1] for names in _CIMPORT.findall(source.read_text()) for name in names.split(",")}
+
+    def others(found: re.Match[str]) -> str:
+        left = [name for name in found[2].split(", ") if name not in taken]
+        return f"from {found[1]} import {', '.join(left)}" if left else ""
+
+    text = folder / _text(source).relative_to(_src(source).parent)
+    text.parent.mkdir(parents=True, exist_ok=True)
+    text.write_text(_IMPORT.sub(others, _text(source).read_text()))
+    return text
+
+
 def _is_fresh(source: Path) -> bool:
     built = built_file(source)
-    parts = [source, _text(source), *source.parent.glob("*.px[id]")]
+    parts = [source, _text(source), QUICK, Path(__file__), *source.parent.glob("*.px[id]")]
     for part in [source, *source.parent.glob("*.px[id]")]:
         text = part.read_text()
         parts += [source.parent / name for name in _INCLUDED.findall(text)]
@@ -95,9 +124,9 @@ def _build(source: Path, root: Path) -> str:
     include = sysconfig.get_paths()["include"]
     flags = ["-O2", "-g0", "-fPIC", "-fwrapv", "-DNDEBUG", "-w", "-I", include]
     unfinished = built.with_suffix(".part")
-    cython = [sys.executable, "-m", "cython", "-3", "-I", str(root / "src"), "--module-name", module]
+    cython = [sys.executable, "-m", "cython", "-3", "-X", "binding=False", "-I", str(root / "src"), "--module-name", module]
     for command in (
-        [*cython, str(_text(source)), "-o", str(made)],
+        [*cython, str(_compiled(source, folder)), "-o", str(made)],
         [*_compiler(), *flags, str(made), "-o", str(unfinished)],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
@@ -112,9 +141,14 @@ def _build(source: Path, root: Path) -> str:
 
 
 def _mend(made: Path) -> None:
-    """A coroutine of Cython that is resumed while an exception is handled, here or by whoever awaits it, looks at the frames of
+    """Lookups by name go through quick.h; what is awaited and can say without an exception that it is over (`am_send`) does so.
+
+    A coroutine of Cython that is resumed while an exception is handled, here or by whoever awaits it, looks at the frames of
     its traceback. Attack: crash the gateway with an exception whose `__traceback__` is None by then, as those of refusals are."""
     text = made.read_text()
+    text = text.replace(_AWAITED, _SENT + _AWAITED)
+    text = _BY_NAME.sub(lambda found: found[1] + _QUICK[found[2]], text)
+    text = text.replace('#include "Python.h"\n', '#include "Python.h"\n' + QUICK.read_text(), 1)
     for line in ("if (exc_tb) {", "if (likely(exc_tb)) {"):
         text = text.replace(f" {line}\n", " if (exc_tb && PyTraceBack_Check(exc_tb)) {\n")
     made.write_text(text)

@@ -1,7 +1,10 @@
-# Types for the text of gateway.py: it is compiled as it is, and takes the place of the same names there.
+# Types for the text of gateway.py: it is compiled as it is, and takes the place of the same names there. What is cimported here
+# under a name that the text imports stands for that: a call of C.
 
 from funcgate.core._native cimport Marks as Clock
 from funcgate.core._native cimport Tally as Counter
+from funcgate.core._native cimport new_marks as Marks, new_permit as Permit
+from funcgate.recording._native cimport arrival, ended, masked_args, step, tape_of
 
 
 cdef class Gateway:

@@ -230,7 +230,7 @@ class Passage:
             # Attack: arguments too large for the record, so that it says less than what was done.
             detail = f"the arguments are larger than may be recorded of a call ({self.snapshot.record_bytes} bytes)"
             raise Refused(Code.JOURNAL_TOO_LARGE, private_detail=detail, status=413)
-        return arrival(call, Raw(args))
+        return arrival(call, args)
 
     def entry(self, kind: Kind) -> Entry | Drawn:
         """An entry of the decision (`allowed` or `asked`) or of the end."""

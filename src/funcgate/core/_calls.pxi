@@ -70,6 +70,11 @@ cdef class Marks:
         return {name: self.us[step] for step, name in zip(range(STEPS), names) if self.us[step] >= 0}
 
 
+cdef Marks new_marks():
+    """`Marks`."""
+    return Marks.__new__(Marks)
+
+
 cdef class Shared:
     """See `call.Shared`."""
 
@@ -92,14 +97,9 @@ cdef class Shared:
 cdef class Permit:
     """See `call.Permit`."""
 
-    cdef readonly object call_id
-    cdef readonly str digest
-    cdef bint _spent
-
     def __init__(self, call_id, str digest not None):
         self.call_id = call_id
         self.digest = digest
-        self._spent = False
 
     def spend(self, str digest not None):
         # Attack: approve one request, send another; or send the approved one twice.
@@ -107,6 +107,15 @@ cdef class Permit:
             from funcgate.core.call import PermitError
             raise PermitError("the permit was spent, or is for other bytes")
         self._spent = True
+
+
+cdef Permit new_permit(call_id, digest):
+    """`Permit`."""
+    cdef Permit made = Permit.__new__(Permit)
+    if type(digest) is not str:
+        raise TypeError("no digest")
+    made.call_id, made.digest = call_id, digest
+    return made
 
 
 cdef class Tokens:

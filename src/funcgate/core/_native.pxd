@@ -28,3 +28,13 @@ cdef class Shared:
 
     cpdef recall(self, reader)
     cpdef remember(self, reader, value)
+
+
+cdef class Permit:
+    cdef readonly object call_id
+    cdef readonly str digest
+    cdef bint _spent
+
+
+cdef Marks new_marks()
+cdef Permit new_permit(call_id, digest)

@@ -152,11 +152,49 @@ cdef class Names:
         return 0
 
 
-cdef tuple ONCE = (None,)
+cdef extern from *:
+    """
+    /* What a Turn awaits: gives way once. It is over without an exception where whoever awaits can take that. */
+    typedef struct { PyObject_HEAD char gone; } Way;
+
+    static PyObject *way_itself(PyObject *self) { return Py_NewRef(self); }
+
+    static PyObject *way_next(PyObject *self) {
+        if (((Way *)self)->gone) return NULL;
+        ((Way *)self)->gone = 1;
+        return Py_NewRef(Py_None);
+    }
+
+    static PySendResult way_send(PyObject *self, PyObject *value, PyObject **result) {
+        PySendResult said = ((Way *)self)->gone ? PYGEN_RETURN : PYGEN_NEXT;
+        ((Way *)self)->gone = 1;
+        *result = Py_NewRef(Py_None);
+        return said;
+    }
+
+    static PyAsyncMethods way_async = {.am_send = way_send};
+    static PyTypeObject way_type = {
+        PyVarObject_HEAD_INIT(NULL, 0).tp_name = "funcgate.core._native.Way", .tp_basicsize = sizeof(Way),
+        .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, .tp_as_async = &way_async, .tp_iter = way_itself,
+        .tp_iternext = way_next,
+    };
+
+    static int ready_way(void) { return PyType_Ready(&way_type); }
+
+    static PyObject *new_way(void) {
+        Way *made = PyObject_New(Way, &way_type);
+        if (made != NULL) made->gone = 0;
+        return (PyObject *)made;
+    }
+    """
+    int ready_way() except -1
+    object new_way()
+
+ready_way()
 
 
 cdef class Turn:
     """`turn.Turn`: an iterator that gives way once."""
 
     def __await__(self):
-        return iter(ONCE)
+        return new_way()

@@ -77,6 +77,8 @@ class Meter:
     judged), code is "" for a call that was carried out. `steps` holds one `Durations` for each step of the way through.
     """
 
+    __slots__ = ("_counts", "calls", "masked", "open_calls", "open_connections", "steps", "tally")
+
     def __init__(self) -> None:
         self.calls: dict[tuple[str, str, str], int] = {}
         self.steps: dict[str, Durations] = {step: Durations() for step in STEPS}

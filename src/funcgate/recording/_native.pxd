@@ -2,4 +2,6 @@
 
 cpdef arrival(call, args)
 cpdef step(kind, call_id, call, approval, decision, version)
-cdef object ended(call_id, call, approval, decision, version, outcome, code, times, const long long* us, status, counts, recorded)
+cpdef ended(call_id, call, approval, decision, version, outcome, code, times, status, counts, recorded)
+cpdef bytes masked_args(masker, call)
+cpdef tape_of(masked, limit, call, append)

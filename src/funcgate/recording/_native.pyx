@@ -154,7 +154,7 @@ def answer(call, reply, tuple fields, counts, body, media):
     return answered(call, reply, fields, counts, bytes(body) if type(body) is RAW else body, True, media)
 
 
-cdef object ended(call_id, call, approval, decision, version, outcome, code, times, const long long* us, status, counts, recorded):
+cdef object ended_in(call_id, call, approval, decision, version, outcome, code, times, const long long* us, status, counts, recorded):
     """`entries.ended`; the times by step may be in `us` (less than 0: a step that was not taken), else `us` is NULL."""
     cdef Drawn drawn = None
     if call is not None:
@@ -173,10 +173,10 @@ cdef object ended(call_id, call, approval, decision, version, outcome, code, tim
     return entry
 
 
-def end(call_id, call, approval, decision, version, outcome, code, times, status, counts, recorded):
+cpdef ended(call_id, call, approval, decision, version, outcome, code, times, status, counts, recorded):
     """`entries.ended`; the times may be a call's marks."""
     cdef const long long* us = (<Marks> times).us if type(times) is Marks else NULL
-    return ended(call_id, call, approval, decision, version, outcome, code, times, us, status, counts, recorded)
+    return ended_in(call_id, call, approval, decision, version, outcome, code, times, us, status, counts, recorded)
 
 
 include "_inline.pxi"

@@ -78,7 +78,7 @@ cdef tuple fields_of(pairs):
     return <tuple?> (_SLOW_FIELDS(pairs) if found is None else found)
 
 
-def tape_of(masked, limit, call, append):
+cpdef tape_of(masked, limit, call, append):
     """See `tape.tape_of`."""
     cdef Whole made
     reply = masked.reply

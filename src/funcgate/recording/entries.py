@@ -18,10 +18,10 @@ from funcgate.core.reply import Outcome, Reply
 _native = half("funcgate.recording._native")
 
 
-def _arrival(call: Call, args: Raw | None) -> Entry:
+def _arrival(call: Call, args: bytes | Raw | None) -> Entry:
     return Entry(
         kind=Kind.ARRIVED, call=call.id, session=call.session, principal=who_is(call.principal), function=call.function,
-        target=call.target, args=args, digest=call.digest, client=call.client, trace=call.trace, reason=call.reason,
+        target=call.target, args=None if args is None else Raw(args), digest=call.digest, client=call.client, trace=call.trace, reason=call.reason,
     )  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def _ended(
 
 # By the place of their arguments, as the compiled half takes them. It gives a `Drawn` for what is plain; only steps other than
 # "allowed" are always an `Entry`.
-arrival: Callable[[Call, Raw | None], Entry | Drawn] = _arrival if _native is None else _native.arrival
+arrival: Callable[[Call, bytes | Raw | None], Entry | Drawn] = _arrival if _native is None else _native.arrival
 step: Callable[[Kind, str, Call | None, str, Decision | None, str], Entry | Drawn] = (
     _step if _native is None else _native.step
 )
@@ -89,4 +89,4 @@ answer: Callable[
 ended: Callable[
     [str, Call | None, str, Decision | None, str, Outcome, str, Mapping[str, int] | Marked, int, Mapping[str, int], int],
     Entry | Drawn,
-] = _ended if _native is None else _native.end  # fmt: skip
+] = _ended if _native is None else _native.ended  # fmt: skip

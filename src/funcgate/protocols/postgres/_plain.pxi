@@ -1,20 +1,6 @@
 # The compiled half of plain.py's `Plain`: the plain way of each step. Any other is handed back to the Python code (`_slow`).
 
 
-cdef class Done:
-    """To be awaited: nothing is waited for."""
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        raise StopIteration
-
-
-cdef Done DONE = Done()
 cdef double LEAST_S = 0.001
 
 cdef extern from *:
@@ -37,7 +23,15 @@ cdef extern from *:
         Py_TYPE(self)->tp_free(self);
     }
 
-    static PyAsyncMethods given_async = {.am_await = given_itself};
+    static PySendResult given_send(PyObject *self, PyObject *unused, PyObject **result) {
+        *result = ((Given *)self)->value;
+        ((Given *)self)->value = NULL;
+        if (*result != NULL) return PYGEN_RETURN;
+        PyErr_SetString(PyExc_RuntimeError, "it was given");
+        return PYGEN_ERROR;
+    }
+
+    static PyAsyncMethods given_async = {.am_await = given_itself, .am_send = given_send};
     static PyTypeObject given_type = {
         PyVarObject_HEAD_INIT(NULL, 0).tp_name = "funcgate.protocols.postgres._drive.Given", .tp_basicsize = sizeof(Given),
         .tp_flags = Py_TPFLAGS_DEFAULT, .tp_dealloc = given_gone, .tp_as_async = &given_async, .tp_iter = given_itself,
@@ -279,4 +273,4 @@ cdef class Way:
             raise _CallerGone
         caller.put(data[:5] + data[self._hidden:] if self._hidden else data)
         self.passed = True
-        return DONE
+        return given(None)

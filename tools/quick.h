@@ -1,0 +1,121 @@
+/* Attributes and methods by name, from compiled code: what a class has under a name is looked up once and kept.
+ *
+ * Put into each compiled half by native.py, which says where. What is kept holds for one version of a class, as in Python's own
+ * specialised instructions: a class that changes, or whose bases do, has another version, or none (0). Only what cannot
+ * depend on the object itself is kept (fields at an offset, getters, methods of objects that have no dict); the rest is
+ * Python's, as are all errors. */
+#include <structmember.h>
+
+#if defined(Py_GIL_DISABLED) || defined(PYPY_VERSION) || defined(Py_LIMITED_API)
+#define quick_attr(of, name) PyObject_GetAttr(of, name)
+#define quick_method(name, args, nargsf) PyObject_VectorcallMethod(name, args, nargsf, NULL)
+#else
+
+typedef enum { QUICK_NOT, QUICK_FIELD, QUICK_GETTER, QUICK_CALLED, QUICK_ALONE, QUICK_WITH_ONE } quick_kind;
+
+typedef struct {
+    PyTypeObject *type; /* never looked into: it may be gone */
+    PyObject *name;
+    PyObject *found; /* the class's: it is there as long as the version holds */
+    Py_ssize_t offset;
+    unsigned int version;
+    quick_kind kind;
+} quick_entry;
+
+enum { QUICK_ENTRIES = 256 };
+static quick_entry quick_known[QUICK_ENTRIES];
+
+static quick_kind quick_kind_of(PyTypeObject *type, PyObject *found, Py_ssize_t *offset) {
+    if (found == NULL) return QUICK_NOT;
+    /* Attack: a descriptor of one class, put into another, reads beyond the object. */
+    if (Py_IS_TYPE(found, &PyMemberDescr_Type)) {
+        PyMemberDef *member = ((PyMemberDescrObject *)found)->d_member;
+        if (member->type != T_OBJECT_EX || (member->flags & ~READONLY) || !PyType_IsSubtype(type, PyDescr_TYPE(found)))
+            return QUICK_NOT;
+        *offset = member->offset;
+        return QUICK_FIELD;
+    }
+    if (Py_IS_TYPE(found, &PyGetSetDescr_Type)) {
+        PyGetSetDef *getset = ((PyGetSetDescrObject *)found)->d_getset;
+        return getset->get != NULL && PyType_IsSubtype(type, PyDescr_TYPE(found)) ? QUICK_GETTER : QUICK_NOT;
+    }
+    if (type->tp_dictoffset < 0 || !PyType_HasFeature(Py_TYPE(found), Py_TPFLAGS_METHOD_DESCRIPTOR)) return QUICK_NOT;
+    if (Py_IS_TYPE(found, &PyMethodDescr_Type) && PyType_IsSubtype(type, PyDescr_TYPE(found))) {
+        int flags = ((PyMethodDescrObject *)found)->d_method->ml_flags & ~METH_COEXIST;
+        if (flags == METH_NOARGS) return QUICK_ALONE;
+        if (flags == METH_O) return QUICK_WITH_ONE;
+    }
+    return QUICK_CALLED;
+}
+
+static quick_entry *quick_learn(quick_entry *entry, PyTypeObject *type, PyObject *name) {
+    PyObject *found = type->tp_getattro == PyObject_GenericGetAttr ? _PyType_Lookup(type, name) : NULL;
+    entry->type = type;
+    entry->name = name;
+    entry->found = found;
+    entry->kind = quick_kind_of(type, found, &entry->offset);
+    entry->version = type->tp_version_tag;
+    if (entry->version == 0 || !PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG)) {
+        entry->type = NULL; /* asked again, each time */
+        entry->kind = QUICK_NOT;
+    }
+    return entry;
+}
+
+static inline quick_entry *quick_find(PyTypeObject *type, PyObject *name) {
+    uintptr_t place = ((uintptr_t)type >> 4) * 5 ^ (uintptr_t)name >> 4 ^ (uintptr_t)name >> 10;
+    quick_entry *entry = &quick_known[place & (QUICK_ENTRIES - 1)];
+    if (entry->type == type && entry->name == name && entry->version == type->tp_version_tag) return entry;
+    return quick_learn(entry, type, name);
+}
+
+/* Whether the object may have something of its own under the name of a method. */
+static inline int quick_own(PyTypeObject *type, PyObject *of) {
+    return type->tp_dictoffset != 0 && *(PyObject **)((char *)of + type->tp_dictoffset) != NULL;
+}
+
+static inline PyObject *quick_field(PyObject *of, quick_entry *entry) {
+    return *(PyObject **)((char *)of + entry->offset);
+}
+
+/* As PyObject_GetAttr; the name is one that stays. */
+static PyObject *quick_attr(PyObject *of, PyObject *name) {
+    quick_entry *entry = quick_find(Py_TYPE(of), name);
+    if (entry->kind == QUICK_FIELD) {
+        PyObject *value = quick_field(of, entry);
+        if (value != NULL) return Py_NewRef(value);
+    } else if (entry->kind == QUICK_GETTER) {
+        PyGetSetDef *getset = ((PyGetSetDescrObject *)entry->found)->d_getset;
+        return getset->get(of, getset->closure);
+    }
+    return PyObject_GetAttr(of, name);
+}
+
+/* As PyObject_VectorcallMethod without keywords; the name is one that stays. */
+static PyObject *quick_method(PyObject *name, PyObject *const *args, size_t nargsf) {
+    PyObject *of = args[0], *called, *given;
+    Py_ssize_t count = PyVectorcall_NARGS(nargsf);
+    quick_entry *entry = quick_find(Py_TYPE(of), name);
+    if (entry->kind >= QUICK_CALLED && quick_own(Py_TYPE(of), of)) return PyObject_VectorcallMethod(name, args, nargsf, NULL);
+    if (entry->kind == QUICK_CALLED) {
+        called = Py_NewRef(entry->found);
+        given = PyObject_Vectorcall(called, args, count, NULL);
+        Py_DECREF(called);
+        return given;
+    }
+    if (entry->kind == QUICK_FIELD && (called = quick_field(of, entry)) != NULL) {
+        Py_INCREF(called);
+        given = PyObject_Vectorcall(called, args + 1, (count - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        Py_DECREF(called);
+        return given;
+    }
+    if ((entry->kind == QUICK_ALONE && count == 1) || (entry->kind == QUICK_WITH_ONE && count == 2)) {
+        PyCFunction function = ((PyMethodDescrObject *)entry->found)->d_method->ml_meth;
+        if (Py_EnterRecursiveCall(" while calling a Python object")) return NULL;
+        given = function(of, count == 2 ? args[1] : NULL);
+        Py_LeaveRecursiveCall();
+        return given;
+    }
+    return PyObject_VectorcallMethod(name, args, nargsf, NULL);
+}
+#endif
