@@ -21,6 +21,9 @@ cdef extern from *:
     """
     double unix_s()
 
+cdef enum:
+    OFTEN = 64
+
 cdef object _TIME = time.time, _TOKEN = RawToken
 
 
@@ -29,6 +32,8 @@ cdef class Remembering:
 
     cdef object _tokens, _now, _revoked, _slow, _moved
     cdef bint _systems_clock
+    cdef PyObject* _last  # what was recalled last: not held, and only compared
+    cdef int _again  # how often it came since it was moved
 
     def __init__(self, tokens, now, revoked, slow):
         if not isinstance(tokens, dict):
@@ -59,7 +64,11 @@ cdef class Remembering:
         good_until = (<object> PyTuple_GET_ITEM(verdict, 2)).good_until
         # Attack: go on with a token whose key was withdrawn, or whose provider has been silent for longer than `keep`.
         if 0 <= now < until and now < good_until:
-            self._moved(digest)
+            # Who came last is among the last already, and is moved there now and then, should others have come beside.
+            if found != self._last or self._again >= OFTEN:
+                self._moved(digest)
+                self._last, self._again = found, 0
+            self._again += 1
             return <object> PyTuple_GET_ITEM(verdict, 0)
         return self._slow(token)
 

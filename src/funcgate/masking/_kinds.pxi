@@ -3,11 +3,62 @@
 The same answers as the detectors' own checks, whose names they bear.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr, memcmp
 
-cdef extern from "string.h":
-    void* memmem(const void* text, size_t size, const void* part, size_t part_size)
+cdef extern from *:
+    """
+    #include <string.h>
+    #ifdef __SSE2__
+    #include <emmintrin.h>
+    #define LOOKED(at) _mm_loadu_si128((const __m128i *)(at))
+    #define IS(x, one) _mm_cmpeq_epi8(x, _mm_set1_epi8(one))
+    #endif
+
+    /* Whether one of the places from `at` that `found` names has the part; its first two bytes are there. */
+    static int is_there(const char *at, const char *part, Py_ssize_t part_size, unsigned found) {
+        for (; found; found &= found - 1)
+            if (memcmp(at + __builtin_ctz(found) + 2, part + 2, part_size - 2) == 0) return 1;
+        return 0;
+    }
+
+    /* As memmem, which is slow to begin: whether a part is in a text. */
+    static int has_part(const char *text, Py_ssize_t size, const char *part, Py_ssize_t part_size) {
+        Py_ssize_t at = 0, places = size - part_size + 1; /* where it can begin */
+        if (places <= 0) return 0;
+    #ifdef __SSE2__
+        if (part_size >= 2 && places >= 16) {
+            __m128i first = _mm_set1_epi8(part[0]), second = _mm_set1_epi8(part[1]);
+            for (;; at = at + 32 <= places ? at + 16 : places - 16) { /* the text has a byte more than there are places */
+                if (is_there(text + at, part, part_size, _mm_movemask_epi8(_mm_and_si128(
+                        _mm_cmpeq_epi8(LOOKED(text + at), first), _mm_cmpeq_epi8(LOOKED(text + at + 1), second))))) return 1;
+                if (at + 16 >= places) return 0;
+            }
+        }
+    #endif
+        for (; at < places; at++)
+            if (text[at] == part[0] && memcmp(text + at, part, part_size) == 0) return 1;
+        return 0;
+    }
+
+    /* Whether any byte may begin a spelling. */
+    static int has_spelling(const char *text, Py_ssize_t size) {
+        Py_ssize_t at = 0;
+    #ifdef __SSE2__
+        __m128i x;
+        if (size >= 16) for (;; at = at + 32 <= size ? at + 16 : size - 16) {
+            x = LOOKED(text + at);
+            if (_mm_movemask_epi8(_mm_or_si128(IS(x, 0x5c), _mm_or_si128(IS(x, 0x25), IS(x, 0x26))))) return 1;
+            if (at + 16 >= size) return 0;
+        }
+    #endif
+        for (; at < size; at++)
+            if (text[at] == 0x5c || text[at] == 0x25 || text[at] == 0x26) return 1;
+        return 0;
+    }
+    """
+    bint has_part(const char* text, Py_ssize_t size, const char* part, Py_ssize_t part_size)
+    bint has_spelling(const char* text, Py_ssize_t size)
 
 ctypedef const unsigned char* Place
 ctypedef unsigned long long Lanes
@@ -27,6 +78,7 @@ cdef enum:
     LARGE = 262144  # bytes
     MOST_DEPTH = 60
     MOST_NEEDS = 48
+    FEW = 48  # bytes
     MOST_DETECTORS = 64
     FIELD = 64  # counted as one more
     GIVE_UP = -2

@@ -73,7 +73,7 @@ cdef class Glance(Sieve):
     cdef bint _named(self, Place begin, Place end) except -1:
         """`Fields.named_in`."""
         for key in self._keys:
-            if memmem(begin, end - begin, PyBytes_AS_STRING(<bytes?> key), len(<bytes> key)) is not NULL:
+            if has_part(<const char*> begin, end - begin, PyBytes_AS_STRING(<bytes?> key), PyBytes_GET_SIZE(<bytes> key)):
                 return True
         return False
 
@@ -139,7 +139,7 @@ cdef class Glance(Sieve):
                 # Attack: "pass\u0077ord" is the same key.
                 elif escaped and key and self._hidden and _said(work) in self._hidden:
                     return False
-                if judged and (escaped or (lanes + self._few) & HIGH):
+                if judged and (escaped or self._may_hold(at - start, lanes)):
                     if not (
                         self._spelled(work, start, at, key, True) if escaped
                         else self._string(work, start, at, lanes, key)
@@ -278,7 +278,7 @@ cdef class Glance(Sieve):
                 if kinds < 0:
                     return False
             # Attack: \u0040 for @, %34111… for 4111…, and these in one another.
-            wanted = self._wanted(text, last, lanes, kinds) if (lanes + self._few) & HIGH else 0
+            wanted = self._wanted(text, last, lanes, kinds) if self._may_hold(last - text, lanes) else 0
             more = kinds & SPELLED or memchr(text, c"\\", last - text) is not NULL
             if wanted:
                 break
