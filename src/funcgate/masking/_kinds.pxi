@@ -6,6 +6,9 @@ The same answers as the detectors' own checks, whose names they bear.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr, memcmp
 
+ctypedef const unsigned char* Place
+ctypedef unsigned long long Lanes
+
 cdef extern from *:
     """
     #include <string.h>
@@ -41,6 +44,43 @@ cdef extern from *:
         return 0;
     }
 
+    static unsigned many(unsigned count) { return count > 64 ? 64 : count; }
+
+    /* Past what is in a string, sixteen bytes at a time: where it ends, or where others count on. `lanes`, of the bytes that were
+       passed over, is as the table `of` counts; more than 64 of a kind are 64. */
+    static const unsigned char *pass_over(
+            const unsigned char *at, const unsigned char *end, const unsigned long long *of, unsigned long long *lanes) {
+        unsigned long long signs = 0;
+        unsigned digits = 0, upper = 0;
+    #ifdef __SSE2__
+        unsigned odd, few = 4, digit, capital, before;
+        __m128i x, y, z;
+        while (end - at >= 16) {
+            x = LOOKED(at);
+            z = _mm_and_si128(_mm_cmpgt_epi8(x, _mm_set1_epi8(0x40)), _mm_cmplt_epi8(x, _mm_set1_epi8(0x5b)));
+            /* Control characters and what is beyond ASCII; from @ to _ but for the capitals; quotes, %, &, -, ., and the colon. */
+            y = _mm_andnot_si128(z, IS(_mm_and_si128(x, _mm_set1_epi8((char)0xe0)), 0x40));
+            y = _mm_or_si128(_mm_or_si128(y, _mm_cmplt_epi8(x, _mm_set1_epi8(0x20))), _mm_or_si128(IS(x, 0x22), IS(x, 0x3a)));
+            y = _mm_or_si128(y, _mm_or_si128(_mm_or_si128(IS(x, 0x25), IS(x, 0x26)), _mm_or_si128(IS(x, 0x2d), IS(x, 0x2e))));
+            odd = _mm_movemask_epi8(y);
+            capital = _mm_movemask_epi8(z);
+            digit = _mm_movemask_epi8(_mm_and_si128(_mm_cmpgt_epi8(x, _mm_set1_epi8(0x2f)), _mm_cmplt_epi8(x, _mm_set1_epi8(0x3a))));
+            before = odd ? (odd & -odd) - 1 : 0xffff;
+            if (digit & before) digits = many(digits + __builtin_popcount(digit & before));
+            if (capital & before) upper = many(upper + __builtin_popcount(capital & before));
+            if (!odd) {
+                at += 16;
+                continue;
+            }
+            at += __builtin_ctz(odd);
+            if (of[*at] >> 63 || !few--) break;
+            signs += of[*at++];
+        }
+    #endif
+        *lanes = signs + digits + (upper << 8);
+        return at;
+    }
+
     /* Whether any byte may begin a spelling. */
     static int has_spelling(const char *text, Py_ssize_t size) {
         Py_ssize_t at = 0;
@@ -57,11 +97,9 @@ cdef extern from *:
         return 0;
     }
     """
+    Place pass_over(Place at, Place end, const Lanes* of, Lanes* lanes)
     bint has_part(const char* text, Py_ssize_t size, const char* part, Py_ssize_t part_size)
     bint has_spelling(const char* text, Py_ssize_t size)
-
-ctypedef const unsigned char* Place
-ctypedef unsigned long long Lanes
 
 cdef enum:
     LETTER = 1  # classes of bytes

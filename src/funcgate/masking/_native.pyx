@@ -103,6 +103,7 @@ cdef class Glance(Sieve):
                 key, escaped, judged = state >= WANTS_KEY, False, True
                 at += 1
                 start, lanes = at, 0
+                at = pass_over(at, end, lanes_of, &lanes)
                 while True:
                     limit = at + BLOCK if end - at > BLOCK else end
                     here = 0
@@ -398,6 +399,16 @@ def encoded(bytes text not None):
         return _said(&work)
     finally:
         _free(&work)
+
+
+def is_in(bytes part not None, bytes text not None):
+    """`has_part`, for tests."""
+    return has_part(PyBytes_AS_STRING(text), len(text), PyBytes_AS_STRING(part), len(part))
+
+
+def is_spelled(bytes text not None):
+    """`has_spelling`, for tests."""
+    return has_spelling(PyBytes_AS_STRING(text), len(text))
 
 
 def is_utf8(bytes text not None):

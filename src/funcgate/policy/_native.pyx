@@ -228,7 +228,8 @@ cdef class Decider:
     """`PolicySet.decide` where a plan is known and plain. `slow` is for all else, and for whatever goes wrong."""
 
     cdef dict _entries, _last
-    cdef object _slow, _function, _selectors  # the last ones; held, so that no others have their places
+    cdef object _slow, _selectors  # the last ones; held, so that no others have their place
+    cdef str _function
     cdef Judge _judge
 
     def __init__(self, entries, slow):
@@ -250,7 +251,7 @@ cdef class Decider:
         if type(call) is not CALL.of or type(get(call, C_PRINCIPAL)) is not PRINCIPAL.of:
             return None
         function, selectors = get(call, C_FUNCTION), get(get(call, C_PRINCIPAL), P_SELECTORS)
-        if self._judge is not None and function is self._function and selectors is self._selectors:
+        if selectors is self._selectors and type(function) is str and <str> function == self._function:
             return self._judge._of(call)
         found = PyDict_GetItemWithError(self._last, function)
         # The same set of selectors, and nobody changes one: the same plan. It is held, so that no other has its place.
@@ -265,5 +266,6 @@ cdef class Decider:
             self._last[function] = selectors, judge  # as many as there are functions
         else:
             judge = <Judge?> (<tuple> <object> found)[1]
-        self._function, self._selectors, self._judge = function, selectors, judge
+        if type(function) is str:
+            self._function, self._selectors, self._judge = function, selectors, judge
         return judge._of(call)

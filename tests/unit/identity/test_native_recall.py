@@ -52,6 +52,20 @@ def test_one_that_stands_is_recalled_and_used_last() -> None:
     assert place.asked == 0
 
 
+def test_one_that_comes_again_and_again_stays_among_the_last() -> None:
+    """Attack: tokens without end, so that one in use is forgotten."""
+    place = Place()
+    assert place.recall(place.token) is ANN
+    place.tokens[b"new"] = place.tokens[place.token.digest]
+    for _ in range(64):
+        assert place.recall(place.token) is ANN
+    assert next(reversed(place.tokens)) == place.token.digest
+    assert place.recall(place.other) is ANN
+    assert next(reversed(place.tokens)) == place.other.digest
+    assert place.recall(place.token) is ANN
+    assert next(reversed(place.tokens)) == place.token.digest
+
+
 @pytest.mark.parametrize(
     ("until", "good_until", "now"), [(5.0, 10.0, 5.0), (10.0, 5.0, 5.0), (10.0, 10.0, 10.0), (10.0, 0.0, 5.0)]
 )
