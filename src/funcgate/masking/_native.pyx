@@ -46,6 +46,7 @@ cdef class Glance(Sieve):
         return self.masked(raw, counts, words, lines)
 
     cdef bytes masked(self, bytes raw, dict counts, Words words, bint lines):
+        """`counts` None: nobody asks."""
         cdef Work work
         cdef Place begin = <Place> PyBytes_AS_STRING(raw)
         cdef int index
@@ -63,7 +64,7 @@ cdef class Glance(Sieve):
             if not work.hits:
                 return raw
             for index in range(FIELD + 1):
-                if work.counts[index]:
+                if work.counts[index] and counts is not None:
                     name = self._names[index] if index < FIELD else "field"
                     counts[name] = counts.get(name, 0) + work.counts[index]
             return PyBytes_FromStringAndSize(work.out.bytes, work.out.size)

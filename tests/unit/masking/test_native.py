@@ -340,3 +340,19 @@ def test_the_shortest_that_is_a_value_is_none_too_short(name: str) -> None:
             for start in range(min(end, 12) + 1):
                 for chosen in (alone, RULES[0]):
                     both(json.dumps([text[start:end]], ensure_ascii=False).encode(), chosen)
+
+
+LONG = st.tuples(
+    st.sampled_from(
+        ["1", "A", "x", "-", "[^]", "_", "1A", "@", ".", "é", "%40", " ", "4111 1111 1111 1111", "a@b.example"]
+    ),
+    st.integers(1, 140),
+).map(lambda pair: pair[0] * pair[1])
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(st.lists(LONG | st.sampled_from(PIECES), min_size=1, max_size=5).map("".join), st.sampled_from(RULES))
+@example("x" * 15 + "1" * 200 + "ada@example.com", RULES[0])
+@example("A" * 65 + "_" * 70 + "ghp_" + "a" * 36, RULES[0])
+def test_long_strings_are_counted_alike(text: str, chosen: Rules) -> None:
+    both(json.dumps([text, text[:16], text[1:]], ensure_ascii=False).encode(), chosen)
