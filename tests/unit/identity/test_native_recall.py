@@ -36,12 +36,13 @@ class Place:
         self.tokens[self.token.digest] = Remembered(verdict, 3, marks_of(ANN))
         self.tokens[self.other.digest] = Remembered(verdict, 3, marks_of(ANN))
         self.revoked = Revoked()
-        self.recall: Callable[[Any], Any] = native.Remembering(
-            self.tokens, lambda: self.now, self.revoked, self._slow
-        ).recall
+        place = self
 
-    def _slow(self, token: Any) -> None:
-        self.asked += 1
+        class Recalling(native.Remembering):  # type: ignore[misc]
+            def _recall(self, token: Any) -> None:
+                place.asked += 1
+
+        self.recall: Callable[[Any], Any] = Recalling(self.tokens, lambda: self.now, self.revoked).recall
 
 
 def test_one_that_stands_is_recalled_and_used_last() -> None:
