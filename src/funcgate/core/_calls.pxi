@@ -83,7 +83,13 @@ cdef class Shared:
         self._known = {}
 
     cpdef recall(self, reader):
-        cdef PyObject* found = PyDict_GetItem(self._known, PyLong_FromVoidPtr(<void*> reader))
+        cdef PyObject* found
+        if reader is not None:
+            if reader is self._one:
+                return self._ones
+            if reader is self._other:
+                return self._others
+        found = PyDict_GetItem(self._known, PyLong_FromVoidPtr(<void*> reader))
         if found is NULL or (<tuple> <object> found)[0] is not reader:
             return None
         return (<tuple> <object> found)[1]
@@ -91,7 +97,11 @@ cdef class Shared:
     cpdef remember(self, reader, value):
         if PyDict_Size(self._known) >= MOST_READERS:
             PyDict_Clear(self._known)
+            self._one = self._ones = None
         self._known[PyLong_FromVoidPtr(<void*> reader)] = reader, value
+        if reader is not self._one:
+            self._other, self._others = self._one, self._ones
+        self._one, self._ones = reader, value
 
 
 cdef class Permit:

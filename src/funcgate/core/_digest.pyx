@@ -28,13 +28,10 @@ ctypedef int (*Begin)(void* state) noexcept nogil
 ctypedef int (*More)(void* state, const void* data, size_t size) noexcept nogil
 ctypedef int (*End)(unsigned char* into, void* state) noexcept nogil
 
-cdef struct State:
-    unsigned long long words[32]  # ROOM
-
 cdef Begin begin = NULL
 cdef More more = NULL
 cdef End end = NULL
-cdef const char* HEX = b"0123456789abcdef"
+cdef unsigned char hexadecimal[512]  # two digits for each byte
 
 
 cdef str told(State* state):
@@ -48,8 +45,7 @@ cdef str told(State* state):
     into = PyUnicode_1BYTE_DATA(text)
     memcpy(into, b"sha256:", 7)
     for at in range(32):
-        into[7 + 2 * at] = HEX[raw[at] >> 4]
-        into[8 + 2 * at] = HEX[raw[at] & 15]
+        memcpy(into + 7 + 2 * at, &hexadecimal[2 * raw[at]], 2)
     return text
 
 
@@ -79,8 +75,6 @@ def digest_of(bytes content not None):
 cdef class Begun:
     """See digest.py."""
 
-    cdef State _state
-
     def __init__(self, bytes head not None):
         cdef State state
         if begin(&state) != 1:
@@ -88,9 +82,11 @@ cdef class Begun:
         add(&state, head)
         self._state = state
 
-    def over(self, bytes rest not None):
+    cpdef over(self, bytes rest):
         """See digest.py."""
         cdef State state = self._state
+        if rest is None:
+            raise TypeError("no bytes")
         add(&state, rest)
         return told(&state)
 
@@ -132,6 +128,9 @@ cdef bint is_right():
 cdef int look_up() except -1:
     """Raises `ImportError`."""
     global begin, more, end
+    cdef int at
+    for at in range(512):
+        hexadecimal[at] = b"0123456789abcdef"[at >> 1 & 15 if at & 1 else at >> 5]
     import _hashlib
     cdef bytes file = getattr(_hashlib, "__file__", "").encode()
     cdef void* library = dlopen(PyBytes_AS_STRING(file) if file else NULL, RTLD_LAZY)

@@ -25,6 +25,7 @@ cdef class Tally:
 cdef class Shared:
     cdef readonly object args
     cdef readonly dict _known
+    cdef object _one, _ones, _other, _others  # the two readers that remembered something last, and what: as in `_known`
 
     cpdef recall(self, reader)
     cpdef remember(self, reader, value)

@@ -21,19 +21,24 @@ cdef extern from *:
     """
     double unix_s()
 
+cdef enum:
+    OFTEN = 64
+
 cdef object _TIME = time.time, _TOKEN = RawToken
 
 
 cdef class Remembering:
-    """`Issuers.recall` of tokens that still stand. `slow` is for all others."""
+    """See `issuers.Remembering`."""
 
-    cdef object _tokens, _now, _revoked, _slow, _moved
+    cdef object _by_digest, _clock, _refused, _moved
     cdef bint _systems_clock
+    cdef PyObject* _last  # what was recalled last: not held, and only compared
+    cdef int _again  # how often it came since it was moved
 
-    def __init__(self, tokens, now, revoked, slow):
+    def __init__(self, tokens, now, revoked):
         if not isinstance(tokens, dict):
             raise TypeError("no dict")
-        self._tokens, self._now, self._revoked, self._slow = tokens, now, revoked, slow
+        self._by_digest, self._clock, self._refused = tokens, now, revoked
         self._moved = tokens.move_to_end
         self._systems_clock = now is _TIME
 
@@ -43,25 +48,29 @@ cdef class Remembering:
         cdef object remembered, verdict
         cdef double now, until, good_until
         if type(token) is not _TOKEN:
-            return self._slow(token)
+            return self._recall(token)
         digest = token.digest
-        found = PyDict_GetItemWithError(self._tokens, digest)
+        found = PyDict_GetItemWithError(self._by_digest, digest)
         if found is NULL:
             return None
         remembered = <object> found
         if not PyTuple_Check(remembered) or PyTuple_GET_SIZE(remembered) != 3:
-            return self._slow(token)
+            return self._recall(token)
         verdict = <object> PyTuple_GET_ITEM(remembered, 0)
-        if not PyTuple_Check(verdict) or PyTuple_GET_SIZE(verdict) != 3 or self._revoked.marks:
-            return self._slow(token)  # somebody is revoked: it looks whether this is who
-        now = unix_s() if self._systems_clock else self._now()
+        if not PyTuple_Check(verdict) or PyTuple_GET_SIZE(verdict) != 3 or self._refused.marks:
+            return self._recall(token)  # somebody is revoked: it looks whether this is who
+        now = unix_s() if self._systems_clock else self._clock()
         until = <object> PyTuple_GET_ITEM(verdict, 1)
         good_until = (<object> PyTuple_GET_ITEM(verdict, 2)).good_until
         # Attack: go on with a token whose key was withdrawn, or whose provider has been silent for longer than `keep`.
         if 0 <= now < until and now < good_until:
-            self._moved(digest)
+            # Who came last is among the last already, and is moved there now and then, should others have come beside.
+            if found != self._last or self._again >= OFTEN:
+                self._moved(digest)
+                self._last, self._again = found, 0
+            self._again += 1
             return <object> PyTuple_GET_ITEM(verdict, 0)
-        return self._slow(token)
+        return self._recall(token)
 
 
 cdef class Unrevoked:

@@ -9,11 +9,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
-from funcgate.core.native import half, handed_back
+from funcgate.core.native import half
 from funcgate.core.principal import Principal, RawToken
 from funcgate.core.problem import Problem, Unusable
 from funcgate.core.refusal import Code, Refused
@@ -49,13 +49,37 @@ class Remembered(NamedTuple):
     marks: Marks
 
 
-class Issuers:
+class Remembering:
+    """Recalls tokens that still stand; `_recall` is for all others. `tokens` are by digest."""
+
+    __slots__ = ()
+
+    def __init__(self, tokens: "OrderedDict[bytes, Remembered]", now: Callable[[], float], revoked: Revoked) -> None:
+        """Nothing is quick here."""
+
+    def recall(self, token: RawToken) -> Principal | None:
+        """See `core.ports.Identity`."""
+        return self._recall(token)
+
+    def _recall(self, token: RawToken) -> Principal | None:
+        raise NotImplementedError
+
+
+if not TYPE_CHECKING and _native is not None:
+    Remembering = _native.Remembering
+
+
+class Issuers(Remembering):
     """All issuers of one configuration. `now` is Unix time, UTC, in seconds.
 
     Call `start` before use and `close` after it. `previous` hands over the keys and remembered tokens of issuers that
     have not changed; close it once this one has started and is in use. `revoked` is what stands of revocations, the same
     object for all that take over from each other; whoever keeps them fills it.
     """
+
+    __slots__ = (
+        "__weakref__", "_cache_bytes", "_cache_tokens", "_known", "_now", "_previous", "_task", "_tokens", "_trusted", "revoked",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -75,10 +99,7 @@ class Issuers:
         self._previous = previous
         # Attack: be let in again by a reload, or while one goes on.
         self.revoked: Revoked = Revoked() if previous is None else previous.revoked
-        if _native is not None:
-            # Attack: read from the memory who called before a reload, and with what claims.
-            recalls = _native.Remembering(self._tokens, now, self.revoked, handed_back(self._recall))
-            self.recall = recalls.recall  # type: ignore[method-assign]
+        super().__init__(self._tokens, now, self.revoked)
         self._known: dict[str, Known] = {}
         self._trusted: dict[str, Trusted] = {}
         self._task: asyncio.Task[None] | None = None
@@ -87,10 +108,6 @@ class Issuers:
             problems += self._add(spec, (*where, at), base)
         if problems:
             raise Unusable(problems)
-
-    def recall(self, token: RawToken) -> Principal | None:
-        """See `core.ports.Identity`."""
-        return self._recall(token)
 
     def _recall(self, token: RawToken) -> Principal | None:
         digest = token.digest

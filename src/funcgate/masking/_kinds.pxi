@@ -3,14 +3,103 @@
 The same answers as the detectors' own checks, whose names they bear.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr, memcmp
-
-cdef extern from "string.h":
-    void* memmem(const void* text, size_t size, const void* part, size_t part_size)
 
 ctypedef const unsigned char* Place
 ctypedef unsigned long long Lanes
+
+cdef extern from *:
+    """
+    #include <string.h>
+    #ifdef __SSE2__
+    #include <emmintrin.h>
+    #define LOOKED(at) _mm_loadu_si128((const __m128i *)(at))
+    #define IS(x, one) _mm_cmpeq_epi8(x, _mm_set1_epi8(one))
+    #endif
+
+    /* Whether one of the places from `at` that `found` names has the part; its first two bytes are there. */
+    static int is_there(const char *at, const char *part, Py_ssize_t part_size, unsigned found) {
+        for (; found; found &= found - 1)
+            if (memcmp(at + __builtin_ctz(found) + 2, part + 2, part_size - 2) == 0) return 1;
+        return 0;
+    }
+
+    /* As memmem, which is slow to begin: whether a part is in a text. */
+    static int has_part(const char *text, Py_ssize_t size, const char *part, Py_ssize_t part_size) {
+        Py_ssize_t at = 0, places = size - part_size + 1; /* where it can begin */
+        if (places <= 0) return 0;
+    #ifdef __SSE2__
+        if (part_size >= 2 && places >= 16) {
+            __m128i first = _mm_set1_epi8(part[0]), second = _mm_set1_epi8(part[1]);
+            for (;; at = at + 32 <= places ? at + 16 : places - 16) { /* the text has a byte more than there are places */
+                if (is_there(text + at, part, part_size, _mm_movemask_epi8(_mm_and_si128(
+                        _mm_cmpeq_epi8(LOOKED(text + at), first), _mm_cmpeq_epi8(LOOKED(text + at + 1), second))))) return 1;
+                if (at + 16 >= places) return 0;
+            }
+        }
+    #endif
+        for (; at < places; at++)
+            if (text[at] == part[0] && memcmp(text + at, part, part_size) == 0) return 1;
+        return 0;
+    }
+
+    static unsigned many(unsigned count) { return count > 64 ? 64 : count; }
+
+    /* Past what is in a string, sixteen bytes at a time: where it ends, or where others count on. `lanes`, of the bytes that were
+       passed over, is as the table `of` counts; more than 64 of a kind are 64. */
+    static const unsigned char *pass_over(
+            const unsigned char *at, const unsigned char *end, const unsigned long long *of, unsigned long long *lanes) {
+        unsigned long long signs = 0;
+        unsigned digits = 0, upper = 0;
+    #ifdef __SSE2__
+        unsigned odd, few = 4, digit, capital, before;
+        __m128i x, y, z;
+        while (end - at >= 16) {
+            x = LOOKED(at);
+            z = _mm_and_si128(_mm_cmpgt_epi8(x, _mm_set1_epi8(0x40)), _mm_cmplt_epi8(x, _mm_set1_epi8(0x5b)));
+            /* Control characters and what is beyond ASCII; from @ to _ but for the capitals; quotes, %, &, -, ., and the colon. */
+            y = _mm_andnot_si128(z, IS(_mm_and_si128(x, _mm_set1_epi8((char)0xe0)), 0x40));
+            y = _mm_or_si128(_mm_or_si128(y, _mm_cmplt_epi8(x, _mm_set1_epi8(0x20))), _mm_or_si128(IS(x, 0x22), IS(x, 0x3a)));
+            y = _mm_or_si128(y, _mm_or_si128(_mm_or_si128(IS(x, 0x25), IS(x, 0x26)), _mm_or_si128(IS(x, 0x2d), IS(x, 0x2e))));
+            odd = _mm_movemask_epi8(y);
+            capital = _mm_movemask_epi8(z);
+            digit = _mm_movemask_epi8(_mm_and_si128(_mm_cmpgt_epi8(x, _mm_set1_epi8(0x2f)), _mm_cmplt_epi8(x, _mm_set1_epi8(0x3a))));
+            before = odd ? (odd & -odd) - 1 : 0xffff;
+            if (digit & before) digits = many(digits + __builtin_popcount(digit & before));
+            if (capital & before) upper = many(upper + __builtin_popcount(capital & before));
+            if (!odd) {
+                at += 16;
+                continue;
+            }
+            at += __builtin_ctz(odd);
+            if (of[*at] >> 63 || !few--) break;
+            signs += of[*at++];
+        }
+    #endif
+        *lanes = signs + digits + (upper << 8);
+        return at;
+    }
+
+    /* Whether any byte may begin a spelling. */
+    static int has_spelling(const char *text, Py_ssize_t size) {
+        Py_ssize_t at = 0;
+    #ifdef __SSE2__
+        __m128i x;
+        if (size >= 16) for (;; at = at + 32 <= size ? at + 16 : size - 16) {
+            x = LOOKED(text + at);
+            if (_mm_movemask_epi8(_mm_or_si128(IS(x, 0x5c), _mm_or_si128(IS(x, 0x25), IS(x, 0x26))))) return 1;
+            if (at + 16 >= size) return 0;
+        }
+    #endif
+        for (; at < size; at++)
+            if (text[at] == 0x5c || text[at] == 0x25 || text[at] == 0x26) return 1;
+        return 0;
+    }
+    """
+    Place pass_over(Place at, Place end, const Lanes* of, Lanes* lanes)
+    bint has_part(const char* text, Py_ssize_t size, const char* part, Py_ssize_t part_size)
+    bint has_spelling(const char* text, Py_ssize_t size)
 
 cdef enum:
     LETTER = 1  # classes of bytes
@@ -27,6 +116,7 @@ cdef enum:
     LARGE = 262144  # bytes
     MOST_DEPTH = 60
     MOST_NEEDS = 48
+    FEW = 48  # bytes
     MOST_DETECTORS = 64
     FIELD = 64  # counted as one more
     GIVE_UP = -2

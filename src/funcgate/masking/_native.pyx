@@ -46,6 +46,7 @@ cdef class Glance(Sieve):
         return self.masked(raw, counts, words, lines)
 
     cdef bytes masked(self, bytes raw, dict counts, Words words, bint lines):
+        """`counts` None: nobody asks."""
         cdef Work work
         cdef Place begin = <Place> PyBytes_AS_STRING(raw)
         cdef int index
@@ -63,7 +64,7 @@ cdef class Glance(Sieve):
             if not work.hits:
                 return raw
             for index in range(FIELD + 1):
-                if work.counts[index]:
+                if work.counts[index] and counts is not None:
                     name = self._names[index] if index < FIELD else "field"
                     counts[name] = counts.get(name, 0) + work.counts[index]
             return PyBytes_FromStringAndSize(work.out.bytes, work.out.size)
@@ -73,7 +74,7 @@ cdef class Glance(Sieve):
     cdef bint _named(self, Place begin, Place end) except -1:
         """`Fields.named_in`."""
         for key in self._keys:
-            if memmem(begin, end - begin, PyBytes_AS_STRING(<bytes?> key), len(<bytes> key)) is not NULL:
+            if has_part(<const char*> begin, end - begin, PyBytes_AS_STRING(<bytes?> key), PyBytes_GET_SIZE(<bytes> key)):
                 return True
         return False
 
@@ -103,6 +104,7 @@ cdef class Glance(Sieve):
                 key, escaped, judged = state >= WANTS_KEY, False, True
                 at += 1
                 start, lanes = at, 0
+                at = pass_over(at, end, lanes_of, &lanes)
                 while True:
                     limit = at + BLOCK if end - at > BLOCK else end
                     here = 0
@@ -139,7 +141,7 @@ cdef class Glance(Sieve):
                 # Attack: "pass\u0077ord" is the same key.
                 elif escaped and key and self._hidden and _said(work) in self._hidden:
                     return False
-                if judged and (escaped or (lanes + self._few) & HIGH):
+                if judged and (escaped or self._may_hold(at - start, lanes)):
                     if not (
                         self._spelled(work, start, at, key, True) if escaped
                         else self._string(work, start, at, lanes, key)
@@ -278,7 +280,7 @@ cdef class Glance(Sieve):
                 if kinds < 0:
                     return False
             # Attack: \u0040 for @, %34111… for 4111…, and these in one another.
-            wanted = self._wanted(text, last, lanes, kinds) if (lanes + self._few) & HIGH else 0
+            wanted = self._wanted(text, last, lanes, kinds) if self._may_hold(last - text, lanes) else 0
             more = kinds & SPELLED or memchr(text, c"\\", last - text) is not NULL
             if wanted:
                 break
@@ -398,6 +400,16 @@ def encoded(bytes text not None):
         return _said(&work)
     finally:
         _free(&work)
+
+
+def is_in(bytes part not None, bytes text not None):
+    """`has_part`, for tests."""
+    return has_part(PyBytes_AS_STRING(text), len(text), PyBytes_AS_STRING(part), len(part))
+
+
+def is_spelled(bytes text not None):
+    """`has_spelling`, for tests."""
+    return has_spelling(PyBytes_AS_STRING(text), len(text))
 
 
 def is_utf8(bytes text not None):

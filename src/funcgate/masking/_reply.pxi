@@ -36,27 +36,27 @@ cdef class Seen:
 
 
 cdef class Plain:
-    """One masker's. `args` and `reply` are its own, which are told that the quick pass was not sure."""
+    """See `masker.Plain`. Its own methods for all else are told that the quick pass was not sure."""
 
-    cdef Glance _journal
-    cdef object _rules, _sight_of, _args, _reply
+    cdef Glance _shown
+    cdef object _ruled, _sight_of
     cdef Seen _seen
 
-    def __init__(self, rules, journal, sight_of, args, reply):
-        self._journal = None if journal.glance is None else journal.glance.__self__
-        self._rules, self._sight_of, self._args, self._reply = rules, sight_of, args, reply
+    def __init__(self, rules, journal, sight_of):
+        self._shown = None if journal.glance is None else journal.glance.__self__
+        self._ruled, self._sight_of = rules, sight_of
 
     def mask_args(self, encoded_args):
         """See `masker.Masker`."""
         cdef bytes shown
-        if self._journal is None or type(encoded_args) is not bytes:
-            return self._args(encoded_args)
+        if self._shown is None or type(encoded_args) is not bytes:
+            return self._mask_args(encoded_args)
         try:
-            shown = self._journal.masked(<bytes> encoded_args, {}, None, False)
+            shown = self._shown.masked(<bytes> encoded_args, None, None, False)
         except Exception:
-            return self._args(encoded_args)
+            return self._mask_args(encoded_args)
         if shown is None or memchr(PyBytes_AS_STRING(shown), c"\n", len(shown)) or memchr(PyBytes_AS_STRING(shown), c"\r", len(shown)):
-            return self._args(encoded_args, shown is None)
+            return self._mask_args(encoded_args, shown is None)
         return shown
 
     def mask_reply(self, reply, lease):
@@ -66,38 +66,38 @@ cdef class Plain:
         cdef bytes body, new
         cdef bint lines
         cdef long status
-        if self._rules is None or type(reply) is not REPLY.of:
-            return self._reply(reply, lease)
+        if self._ruled is None or type(reply) is not REPLY.of:
+            return self._mask_reply(reply, lease)
         if seen is None or seen.lease is not lease:
             seen = self._looked(lease)
         if (
             seen.glance is None or get(reply, R_STREAM) is not None or get(reply, R_CHARSET) or get(reply, R_ENCODING)
             or get(reply, R_TRAILERS) or type(get(reply, R_BODY)) is not bytes or type(get(reply, R_STATUS)) is not int
         ):
-            return self._reply(reply, lease)
+            return self._mask_reply(reply, lease)
         body, status = get(reply, R_BODY), get(reply, R_STATUS)
         lines = get(reply, R_MEDIA) == "application/x-ndjson"
         # Attack: ask for one byte at a time (Range, 206), and put together at home what no detector saw whole.
         if not body or status == 204 or status == 206 or status == 304 or not (lines or get(reply, R_MEDIA) == "application/json"):
-            return self._reply(reply, lease)
+            return self._mask_reply(reply, lease)
         headers = get(reply, R_HEADERS)
         if type(headers) is not list:
-            return self._reply(reply, lease)
+            return self._mask_reply(reply, lease)
         for pair in <list> headers:
             if pair not in seen.known:
-                return self._reply(reply, lease)
+                return self._mask_reply(reply, lease)
         counts = {}
         try:
             new = seen.glance.masked(body, counts, seen.words, lines)
         except Exception:
-            return self._reply(reply, lease)
+            return self._mask_reply(reply, lease)
         if new is None:
-            return self._reply(reply, lease, True)
+            return self._mask_reply(reply, lease, True)
         return masked(reply if new is body else with_body(reply, <list> headers, new), counts, not lines)
 
     cdef Seen _looked(self, lease):
         cdef Seen seen = Seen.__new__(Seen)
-        sight = self._sight_of(lease, self._rules)
+        sight = self._sight_of(lease, self._ruled)
         seen.lease, seen.known, seen.words = lease, sight.known, sight.needles.words
         seen.glance = None if sight.glance is None else sight.glance.__self__
         self._seen = seen  # whole, at once: large answers are masked in threads

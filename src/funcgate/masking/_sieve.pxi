@@ -20,7 +20,8 @@ cdef class Sieve:
     cdef tuple _traces
     cdef Need _needs[MOST_NEEDS]
     cdef int _many
-    cdef Lanes _few, _mail_alone, _card_alone, _apart
+    cdef Lanes _few[FEW]  # by size: with less than that in every lane, a text of so many bytes holds nothing
+    cdef Lanes _mail_alone, _card_alone, _apart
     cdef Py_ssize_t _mail, _card, _ssn
     cdef bint _cards[3]
     cdef bint _ssns[2]
@@ -38,7 +39,8 @@ cdef class Sieve:
         self._take_needs(scanner.detectors)
 
     def _take_needs(self, detectors):
-        least, traces, self._apart = [128] * 7 + [1], [], 0
+        traces, self._apart = [], 0
+        least = [[128] * 7 + [1] for _ in range(FEW)]
         if len(detectors) > MOST_DETECTORS:
             raise ValueError("too many detectors")
         for at, detector in enumerate(detectors):
@@ -56,16 +58,24 @@ cdef class Sieve:
                 mine.kind = DIGITS if detector.digits else OTHER
                 for lane, count in enumerate(counts):
                     mine.lanes |= <Lanes> count << 8 * lane
-                    if count:
-                        least[lane] = min(least[lane], count)
+                # What has too few of one kind does not meet the need: of signs, if it asks for any; they are rarer than letters.
+                lane = max((lane for lane in range(7) if counts[lane]), key=lambda lane: (lane > 1, counts[lane]))
+                for size in range(min(max(mine.size, need.run, sum(counts)), FEW - 1), FEW):
+                    least[size][lane] = min(least[size][lane], counts[lane])
                 traces.append(need.traces)
             if detector.digits and b"\\x" in detector.pattern + detector.gate:
                 self._apart |= <Lanes> 1 << <int> at  # it takes separators beyond ASCII
             if not detector.needs:
                 raise ValueError(f"{detector.name}: no needs")
-        self._many, self._traces, self._few = len(traces), tuple(traces), 0
-        for lane, count in enumerate(least):
-            self._few |= <Lanes> (128 - count) << 8 * lane
+        self._many, self._traces = len(traces), tuple(traces)
+        for size in range(FEW):
+            self._few[size] = 0
+            for lane, count in enumerate(least[size]):
+                self._few[size] |= <Lanes> (128 - count) << 8 * lane
+
+    cdef inline bint _may_hold(self, Py_ssize_t size, Lanes lanes) noexcept:
+        """Whether a text of so many bytes, with these in it, can hold anything; also for all that may be in another spelling."""
+        return (lanes + self._few[size if size < FEW else FEW - 1]) & HIGH != 0
 
     cdef Lanes _wanted(self, Place start, Place end, Lanes lanes, int kinds) except? 0:
         """The detectors, bit by bit, that may find something in a text."""

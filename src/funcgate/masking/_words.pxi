@@ -52,7 +52,7 @@ cdef class Words:
         cdef Out* into
         if self._may_be(at, end):
             return True
-        if not (memchr(at, c"\\", end - at) or memchr(at, c"%", end - at) or memchr(at, c"&", end - at)):
+        if not has_spelling(<const char*> at, end - at):
             return False
         for layer in range(LAYERS):
             # Attack: the target echoes the secret in a spelling that the lease did not foresee: \u0073ecret.

@@ -3,13 +3,12 @@
 The order: undo the compression, scrub the credential, then mask by rule; nothing is delivered that was not looked at.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from funcgate.core.lease import NO_LEASE, Lease
-from funcgate.core.native import handed_back
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Reply
 
@@ -52,30 +51,13 @@ if not TYPE_CHECKING and native is not None:
     _Masked, Masked = Masked, native.Masked
 
 
-class Masker:
-    """One function's rules (None when it has none) and what the journal hides of its arguments.
+class Plain:
+    """The quick way, where there is one; `_mask_args` and `_mask_reply` are for all that it is not sure of."""
 
-    `collects` says that a stream is masked as a whole, once it has ended, unless it is one of lines; otherwise it passes piece
-    for piece. `hides` is equal for two maskers that hide the same.
-    """
+    __slots__ = ()
 
-    def __init__(
-        self, rules: Rules | None, journal: Rules, sights: Sights, *, unmaskable_pass: bool, decoded_limit: int
-    ) -> None:
-        self.collects = rules is not None
-        self.hides: object = (None if rules is None else rules.key, unmaskable_pass)
-        self._rules = rules
-        self._journal = journal
-        self._sights = sights
-        self._pass = unmaskable_pass
-        self._limit = decoded_limit
-        self._last: tuple[Lease, Sight] = (NO_LEASE, sights.of(NO_LEASE, rules))
-        if native is not None:
-            # Attack: read from the memory the credentials that a reload took away.
-            args, reply = handed_back(self._mask_args), handed_back(self._mask_reply)
-            plain: Any = native.Plain(rules, journal, sights.of, args, reply)
-            self.mask_args = plain.mask_args  # type: ignore[method-assign]
-            self.mask_reply = plain.mask_reply  # type: ignore[method-assign]
+    def __init__(self, rules: Rules | None, journal: Rules, sight_of: Callable[[Lease, Rules | None], Sight]) -> None:
+        """Nothing is quick here."""
 
     def mask_args(self, encoded_args: bytes) -> bytes:
         """JSON in, masked JSON on one line out. What cannot be masked is replaced whole."""
@@ -84,6 +66,39 @@ class Masker:
     def mask_reply(self, reply: Reply, lease: Lease) -> Masked:
         """The reply as the caller may see it. Raises `Refused(masking.refused)` for what cannot be read."""
         return self._mask_reply(reply, lease)
+
+    def _mask_args(self, encoded_args: bytes, unsure: bool = False) -> bytes:
+        raise NotImplementedError
+
+    def _mask_reply(self, reply: Reply, lease: Lease, unsure: bool = False) -> Masked:
+        raise NotImplementedError
+
+
+if not TYPE_CHECKING and native is not None:
+    _Plain, Plain = Plain, native.Plain
+
+
+class Masker(Plain):
+    """One function's rules (None when it has none) and what the journal hides of its arguments.
+
+    `collects` says that a stream is masked as a whole, once it has ended, unless it is one of lines; otherwise it passes piece
+    for piece. `hides` is equal for two maskers that hide the same.
+    """
+
+    __slots__ = ("__weakref__", "_journal", "_last", "_limit", "_pass", "_rules", "_sights", "collects", "hides")
+
+    def __init__(
+        self, rules: Rules | None, journal: Rules, sights: Sights, *, unmaskable_pass: bool, decoded_limit: int
+    ) -> None:
+        super().__init__(rules, journal, sights.of)
+        self.collects = rules is not None
+        self.hides: object = (None if rules is None else rules.key, unmaskable_pass)
+        self._rules = rules
+        self._journal = journal
+        self._sights = sights
+        self._pass = unmaskable_pass
+        self._limit = decoded_limit
+        self._last: tuple[Lease, Sight] = (NO_LEASE, sights.of(NO_LEASE, rules))
 
     def _mask_args(self, encoded_args: bytes, unsure: bool = False) -> bytes:
         """`unsure`: the quick pass has been over it, and was not sure."""

@@ -228,7 +228,9 @@ cdef class Decider:
     """`PolicySet.decide` where a plan is known and plain. `slow` is for all else, and for whatever goes wrong."""
 
     cdef dict _entries, _last
-    cdef object _slow
+    cdef object _slow, _selectors  # the last ones; held, so that no others have their place
+    cdef str _function
+    cdef Judge _judge
 
     def __init__(self, entries, slow):
         """`entries` by function."""
@@ -245,11 +247,12 @@ cdef class Decider:
 
     cdef object _known(self, call):
         cdef PyObject* found
-        cdef tuple last
         cdef Judge judge
         if type(call) is not CALL.of or type(get(call, C_PRINCIPAL)) is not PRINCIPAL.of:
             return None
         function, selectors = get(call, C_FUNCTION), get(get(call, C_PRINCIPAL), P_SELECTORS)
+        if selectors is self._selectors and type(function) is str and <str> function == self._function:
+            return self._judge._of(call)
         found = PyDict_GetItemWithError(self._last, function)
         # The same set of selectors, and nobody changes one: the same plan. It is held, so that no other has its place.
         if found is NULL or (<tuple> <object> found)[0] is not selectors:
@@ -259,9 +262,10 @@ cdef class Decider:
             quick = entry.quick.get(entry.selectors & selectors)
             if quick is None:
                 return None
-            last = selectors, quick.__self__
-            self._last[function] = last  # as many as there are functions
-            judge = <Judge?> last[1]
+            judge = <Judge?> quick.__self__
+            self._last[function] = selectors, judge  # as many as there are functions
         else:
             judge = <Judge?> (<tuple> <object> found)[1]
+        if type(function) is str:
+            self._function, self._selectors, self._judge = function, selectors, judge
         return judge._of(call)

@@ -50,6 +50,16 @@ def test_what_is_remembered_is_its_readers(shared_of: Any) -> None:
         assert shared.recall(reader) == at
     assert len(shared._known) <= 64
     assert shared.recall(readers[0]) is None
+    one, other, third = object(), object(), object()
+    for value in range(4):
+        for reader in (one, other, one, third, third):
+            shared.remember(reader, (reader, value))
+        for reader in (one, other, third, other, one):
+            assert shared.recall(reader) == (reader, value)
+    for reader in readers[:64]:
+        shared.remember(reader, 7)
+    assert len(shared._known) <= 64
+    assert [shared.recall(each) for each in (one, other, third)] == [None] * 3
 
 
 @pytest.mark.parametrize("tokens_of", kinds(principal, "Tokens") if half("funcgate.core._native") else [])

@@ -36,12 +36,13 @@ class Place:
         self.tokens[self.token.digest] = Remembered(verdict, 3, marks_of(ANN))
         self.tokens[self.other.digest] = Remembered(verdict, 3, marks_of(ANN))
         self.revoked = Revoked()
-        self.recall: Callable[[Any], Any] = native.Remembering(
-            self.tokens, lambda: self.now, self.revoked, self._slow
-        ).recall
+        place = self
 
-    def _slow(self, token: Any) -> None:
-        self.asked += 1
+        class Recalling(native.Remembering):  # type: ignore[misc]
+            def _recall(self, token: Any) -> None:
+                place.asked += 1
+
+        self.recall: Callable[[Any], Any] = Recalling(self.tokens, lambda: self.now, self.revoked).recall
 
 
 def test_one_that_stands_is_recalled_and_used_last() -> None:
@@ -50,6 +51,20 @@ def test_one_that_stands_is_recalled_and_used_last() -> None:
     assert list(place.tokens) == [place.other.digest, place.token.digest]
     assert place.recall(RawToken(b"three")) is None
     assert place.asked == 0
+
+
+def test_one_that_comes_again_and_again_stays_among_the_last() -> None:
+    """Attack: tokens without end, so that one in use is forgotten."""
+    place = Place()
+    assert place.recall(place.token) is ANN
+    place.tokens[b"new"] = place.tokens[place.token.digest]
+    for _ in range(64):
+        assert place.recall(place.token) is ANN
+    assert next(reversed(place.tokens)) == place.token.digest
+    assert place.recall(place.other) is ANN
+    assert next(reversed(place.tokens)) == place.other.digest
+    assert place.recall(place.token) is ANN
+    assert next(reversed(place.tokens)) == place.token.digest
 
 
 @pytest.mark.parametrize(

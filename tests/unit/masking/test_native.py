@@ -253,6 +253,9 @@ def test_what_is_no_bytes_is_refused(wrong: Any) -> None:
         native.undone,
         native.encoded,
         native.is_utf8,
+        native.is_spelled,
+        lambda text: native.is_in(text, b"x"),
+        lambda text: native.is_in(b"x", text),
         lambda text: glance(text, {}),
     ):
         with pytest.raises(TypeError):
@@ -309,3 +312,47 @@ def test_plain_lines_are_taken() -> None:
         b"[\n",
     ):
         assert glance.mask(text, {}, None, True) is None
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(st.text("ab", max_size=5).map(str.encode), st.text("ab\\%&c", max_size=80).map(str.encode))
+@example(b"", b"")
+@example(b"a", b"")
+@example(b'"ssn"', b"x" * 12 + b'"ssn"' + b"x" * 15)
+def test_what_is_in_a_text_is_found(part: bytes, text: bytes) -> None:
+    assert native.is_in(part, text) == (part in text)
+    assert native.is_spelled(text) == any(byte in b"\\%&" for byte in text)
+
+
+def test_a_part_is_found_at_every_place() -> None:
+    for size in range(70):
+        for at in range(size - 4):
+            assert native.is_in(b'"ssn"', b"s" * at + b'"ssn"' + b'"' * (size - at - 5))
+            assert native.is_spelled(b"x" * at + b"%" + b"x" * (size - at))
+        assert not native.is_in(b'"ssn"', (b'"ss"sn' * 12)[:size])
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_shortest_that_is_a_value_is_none_too_short(name: str) -> None:
+    alone = Rules([(DETECTORS[name], replacement("redact", DETECTORS[name], b"k" * 32))], NO_FIELDS)
+    for text in HITS.get(name, ["postgres://ann:hunter22@db.example.org/x", "a://b:c@d"]):
+        for end in range(len(text) + 1):
+            for start in range(min(end, 12) + 1):
+                for chosen in (alone, RULES[0]):
+                    both(json.dumps([text[start:end]], ensure_ascii=False).encode(), chosen)
+
+
+LONG = st.tuples(
+    st.sampled_from(
+        ["1", "A", "x", "-", "[^]", "_", "1A", "@", ".", "é", "%40", " ", "4111 1111 1111 1111", "a@b.example"]
+    ),
+    st.integers(1, 140),
+).map(lambda pair: pair[0] * pair[1])
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(st.lists(LONG | st.sampled_from(PIECES), min_size=1, max_size=5).map("".join), st.sampled_from(RULES))
+@example("x" * 15 + "1" * 200 + "ada@example.com", RULES[0])
+@example("A" * 65 + "_" * 70 + "ghp_" + "a" * 36, RULES[0])
+def test_long_strings_are_counted_alike(text: str, chosen: Rules) -> None:
+    both(json.dumps([text, text[:16], text[1:]], ensure_ascii=False).encode(), chosen)
