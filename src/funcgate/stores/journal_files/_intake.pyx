@@ -30,6 +30,24 @@ cdef object _ENDED = Kind.ENDED
 cdef object _CHUNK = Kind.CHUNK
 cdef enum:
     PREFIX = 20  # of `2026-11-21T09:30:00.`
+    SPARE = 2
+    MOST_SPARE = 1 << 20  # bytes of each
+
+cdef extern from *:
+    """
+    /* Makes a bytearray empty that keeps its memory: 1, or 0 where somebody else has it or that is more than `most`. */
+    static int emptied(PyObject *buffer, Py_ssize_t most) {
+        PyByteArrayObject *b = (PyByteArrayObject *)buffer;
+        if (Py_REFCNT(buffer) != 1 || b->ob_exports || !b->ob_bytes || b->ob_alloc > most) return 0;
+        b->ob_start = b->ob_bytes;
+        b->ob_start[0] = 0;
+        Py_SET_SIZE(b, 0);
+        return 1;
+    }
+    """
+    bint emptied(object buffer, Py_ssize_t most)
+
+cdef list _spare = []  # buffers of batches that are written, for the next: one flies, one is filled, one lies here
 
 include "_durable.pxi"
 
@@ -50,7 +68,7 @@ cdef class Batch:
     def __init__(self, first_seq, roll=0):
         self.first_seq = first_seq
         self.roll = roll
-        self.lines = bytearray()
+        self.lines = _spare.pop() if _spare else bytearray()
         self.begun = None
         self.count = 0
         self.waiters = []
@@ -60,6 +78,10 @@ cdef class Batch:
 
     def wake(self):
         cdef Durable waiting
+        cdef bytearray lines = self.lines
+        self.lines = bytearray()
+        if PyList_GET_SIZE(_spare) < SPARE and emptied(lines, MOST_SPARE):
+            _spare.append(lines)
         for waiter in self.waiters:
             if type(waiter) is Durable:
                 waiting = <Durable> waiter
