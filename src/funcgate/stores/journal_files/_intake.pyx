@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
-"""The compiled half of intake.py, with the batch that it fills and the time as clock.py writes it."""
+"""The compiled half of intake.py, with the batch that it fills, the time as clock.py writes it, and course.py."""
 
 from cpython.bytearray cimport PyByteArray_GET_SIZE
 from cpython.list cimport PyList_GET_SIZE
@@ -7,7 +7,7 @@ from cpython.set cimport PySet_Add, PySet_Discard
 from cpython.tuple cimport PyTuple_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.string cimport memcpy
-from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
 import time
 
@@ -55,8 +55,8 @@ include "_durable.pxi"
 cdef class Batch:
     """See batch.py."""
 
-    cdef public object first_seq
-    cdef public object roll
+    cdef public Py_ssize_t first_seq
+    cdef public Py_ssize_t roll
     cdef public bytearray lines
     cdef public object begun
     cdef public Py_ssize_t count
@@ -65,7 +65,7 @@ cdef class Batch:
     cdef public list noted
     cdef public list parcels
 
-    def __init__(self, first_seq, roll=0):
+    def __init__(self, Py_ssize_t first_seq, Py_ssize_t roll=0):
         self.first_seq = first_seq
         self.roll = roll
         self.lines = _spare.pop() if _spare else bytearray()
@@ -224,3 +224,6 @@ cdef class Intake:
                 PySet_Add(self.open, call)
             elif kind is _ENDED:
                 PySet_Discard(self.open, call)
+
+
+include "_course.pxi"
