@@ -6,11 +6,16 @@ from pathlib import Path
 import pytest
 
 from funcgate.core.entry import Entry, Kind
+from funcgate.core.native import half
 from funcgate.core.refusal import Refused
 from funcgate.stores.journal_files import FileJournal
 from funcgate.stores.journal_files.batch import Batch
 from funcgate.stores.journal_files.company import LEAST_S, LONGEST_S, MOST_LEFT_OUT, Company
 from funcgate.stores.journal_files.intake import ENOUGH
+
+native = half("funcgate.stores.journal_files._intake")
+COMPANIES: list[type[Company]] = [Company] if native is None else [Company, native.Company]
+each = pytest.mark.parametrize("made", COMPANIES, ids=["pure", "compiled"][: len(COMPANIES)])
 
 
 class Clock:
@@ -27,9 +32,10 @@ def carried(company: Company, clock: Clock, came: int, took_s: float, queued: in
     return company.landed(came, queued)
 
 
-def test_as_many_are_expected_as_were_there_and_have_come_since() -> None:
+@each
+def test_as_many_are_expected_as_were_there_and_have_come_since(made: type[Company]) -> None:
     clock = Clock()
-    company = Company(clock)
+    company = made(clock)
     assert [carried(company, clock, came, 0.001, queued) for came, queued in [(1, 0), (3, 2), (0, 0), (0, 4)]] == [
         1,
         5,
@@ -39,19 +45,23 @@ def test_as_many_are_expected_as_were_there_and_have_come_since() -> None:
     assert carried(company, clock, 40, 0.001, 40) == ENOUGH
 
 
+@each
 @pytest.mark.parametrize(("took_s", "patience_s"), [(0.0001, LEAST_S), (0.002, 0.002), (3.0, LONGEST_S)])
-def test_it_waits_as_long_as_the_last_batch_took_within_bounds(took_s: float, patience_s: float) -> None:
+def test_it_waits_as_long_as_the_last_batch_took_within_bounds(
+    made: type[Company], took_s: float, patience_s: float
+) -> None:
     clock = Clock()
-    company = Company(clock)
+    company = made(clock)
     carried(company, clock, 4, took_s)
     assert company.patience_s() == pytest.approx(patience_s)
     clock.now += 2 * patience_s
     assert company.patience_s() < 0
 
 
-def test_a_caller_alone_waits_for_nobody() -> None:
+@each
+def test_a_caller_alone_waits_for_nobody(made: type[Company]) -> None:
     clock = Clock()
-    company = Company(clock)
+    company = made(clock)
     assert company.patience_s() <= 0
     carried(company, clock, 1, 0.001)
     assert company.patience_s() == 0
@@ -69,9 +79,10 @@ def waits(company: Company, clock: Clock, batches: int, comes: bool) -> list[boo
     return found
 
 
-def test_who_does_not_come_is_waited_for_ever_less_often() -> None:
+@each
+def test_who_does_not_come_is_waited_for_ever_less_often(made: type[Company]) -> None:
     clock = Clock()
-    company = Company(clock)
+    company = made(clock)
     found = waits(company, clock, 1000, comes=False)
     assert found[:8] == [True, False, True, False, False, False, True, False]
     assert sum(found[200:]) <= 800 / MOST_LEFT_OUT + 1
@@ -135,7 +146,7 @@ async def test_company_is_no_longer_waited_for(what: str, tmp_path: Path) -> Non
     assert left.done()
 
 
-class Patient(Company):
+class Patient(COMPANIES[-1]):  # type: ignore[misc]  # the one that is in use
     """Waits for as long as it is told."""
 
     def __init__(self, wait_s: float) -> None:
@@ -153,7 +164,7 @@ class Patient(Company):
 async def test_the_watch_over_a_batch_before_does_not_make_the_next_one_wait(tmp_path: Path) -> None:
     journal = FileJournal(tmp_path)
     await journal.start()
-    journal._company = company = Patient(3600.0)
+    journal._course.company = company = Patient(3600.0)
     async with asyncio.timeout(20):
         first = asyncio.ensure_future(journal.append(Entry(kind=Kind.CHUNK, call="c")))
         assert journal._in.lingering

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
-"""The compiled half of intake.py, with the batch that it fills and the time as clock.py writes it."""
+"""The compiled half of intake.py, with the batch that it fills, the time as clock.py writes it, and course.py."""
 
 from cpython.bytearray cimport PyByteArray_GET_SIZE
 from cpython.list cimport PyList_GET_SIZE
@@ -7,7 +7,7 @@ from cpython.set cimport PySet_Add, PySet_Discard
 from cpython.tuple cimport PyTuple_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.string cimport memcpy
-from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
 import time
 
@@ -30,6 +30,24 @@ cdef object _ENDED = Kind.ENDED
 cdef object _CHUNK = Kind.CHUNK
 cdef enum:
     PREFIX = 20  # of `2026-11-21T09:30:00.`
+    SPARE = 2
+    MOST_SPARE = 1 << 20  # bytes of each
+
+cdef extern from *:
+    """
+    /* Makes a bytearray empty that keeps its memory: 1, or 0 where somebody else has it or that is more than `most`. */
+    static int emptied(PyObject *buffer, Py_ssize_t most) {
+        PyByteArrayObject *b = (PyByteArrayObject *)buffer;
+        if (Py_REFCNT(buffer) != 1 || b->ob_exports || !b->ob_bytes || b->ob_alloc > most) return 0;
+        b->ob_start = b->ob_bytes;
+        b->ob_start[0] = 0;
+        Py_SET_SIZE(b, 0);
+        return 1;
+    }
+    """
+    bint emptied(object buffer, Py_ssize_t most)
+
+cdef list _spare = []  # buffers of batches that are written, for the next: one flies, one is filled, one lies here
 
 include "_durable.pxi"
 
@@ -37,8 +55,8 @@ include "_durable.pxi"
 cdef class Batch:
     """See batch.py."""
 
-    cdef public object first_seq
-    cdef public object roll
+    cdef public Py_ssize_t first_seq
+    cdef public Py_ssize_t roll
     cdef public bytearray lines
     cdef public object begun
     cdef public Py_ssize_t count
@@ -47,10 +65,10 @@ cdef class Batch:
     cdef public list noted
     cdef public list parcels
 
-    def __init__(self, first_seq, roll=0):
+    def __init__(self, Py_ssize_t first_seq, Py_ssize_t roll=0):
         self.first_seq = first_seq
         self.roll = roll
-        self.lines = bytearray()
+        self.lines = _spare.pop() if _spare else bytearray()
         self.begun = None
         self.count = 0
         self.waiters = []
@@ -60,6 +78,10 @@ cdef class Batch:
 
     def wake(self):
         cdef Durable waiting
+        cdef bytearray lines = self.lines
+        self.lines = bytearray()
+        if PyList_GET_SIZE(_spare) < SPARE and emptied(lines, MOST_SPARE):
+            _spare.append(lines)
         for waiter in self.waiters:
             if type(waiter) is Durable:
                 waiting = <Durable> waiter
@@ -202,3 +224,6 @@ cdef class Intake:
                 PySet_Add(self.open, call)
             elif kind is _ENDED:
                 PySet_Discard(self.open, call)
+
+
+include "_course.pxi"

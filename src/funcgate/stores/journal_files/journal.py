@@ -1,4 +1,4 @@
-"""The journal in files: the event loop's side. Numbers and dates entries, gathers them into batches, wakes who waits.
+"""The journal in files: the event loop's side. What it is able to do, what happens when it is not, and who hears of it.
 
 All of it runs on one loop thread; the disk is the writer's (writer.py). It refuses to say "written" before it is, to
 write past a failed write, and to start beside another process.
@@ -22,28 +22,26 @@ from funcgate.stores.parcels import MOST_BYTES
 
 from .batch import Batch
 from .clock import Clock
-from .company import Company
+from .course import Course
 from .folder import segment_name
 from .guest import Guest
 from .intake import Intake
 from .kept import Kept, thin
 from .opening import Repaired, open_folder, unusable
 from .reserve import Reserve
-from .segment import CHUNK_BYTES
 from .state import MOVES, State, Status
 from .withdrawal import Group, Withdrawal, is_owed
 from .writer import Recovered, Writer
 
 NOTE_LAG_S = 0.02
-LINGER_TURNS = 4
-TICK_S = 0.0005  # a loop's timers are no finer
 REPAIRS_AT_ONCE = 500
 IN_RESERVE = "the disk is full; refusals and ends go to the reserve"
-_HEALTHY, _LOW = State.HEALTHY, State.LOW
+_HEALTHY, _LOW, _FAILED = State.HEALTHY, State.LOW, State.FAILED
 _ENDED = Kind.ENDED
 _native = half("funcgate.stores.journal_files._intake")
 _Batch: type[Batch] = Batch if _native is None else _native.Batch
 _Intake: type[Intake] = Intake if _native is None else _native.Intake
+_Course: type[Course] = Course if _native is None else _native.Course
 
 
 class FileJournal:
@@ -70,7 +68,6 @@ class FileJournal:
     ) -> None:
         self._folder = folder
         self._relaxed = sync == "interval"
-        self._lag_s = every_s if self._relaxed else NOTE_LAG_S
         self._max_queue = max_queue
         self._segment_bytes = segment_bytes
         self._min_free_bytes = min_free_bytes
@@ -80,17 +77,10 @@ class FileJournal:
         self._clock = Clock(now)
         self._in = _Intake(self, self._clock, self._relaxed, max_queue, max_queue_bytes)
         self.append, self.note = self._in.append, self._in.note
+        self._course = _Course(self, self._in, self._clock, every_s if self._relaxed else NOTE_LAG_S, segment_bytes)
+        self.arm, self.gather, self.on_written = self._course.arm, self._course.gather, self._course.on_written
         self._status = Status(State.NEW, "not started")
         self._state = State.NEW
-        self._durable_seq = 0
-        self._number = 0  # of the last segment
-        self._size = 0  # of that segment, with all that was handed over
-        self._turns = 0  # of the loop, that the batch may still wait for company
-        self._seen = 0  # entries that the batch had a turn ago
-        self._company = Company()
-        self._watch: asyncio.TimerHandle | None = None  # over how long it is waited for
-        self._overdue = False
-        self._timer: asyncio.TimerHandle | None = None
         self._kept = Kept(max_queue, max_queue_bytes)
         self._guests: set[Guest] = set()
         self._max_queue_bytes = max_queue_bytes
@@ -111,7 +101,7 @@ class FileJournal:
     @property
     def durable_seq(self) -> int:
         """The last entry that is on the disk for good; what comes after it may still be withdrawn."""
-        return self._durable_seq
+        return self._course.durable_seq
 
     @property
     def lost(self) -> int:
@@ -126,16 +116,16 @@ class FileJournal:
         self._in.loop(self._loop)
         opened = await asyncio.to_thread(open_folder, self._folder, self._min_free_bytes, self._reserve, self._at_least)
         found, self._lock = opened.found, opened.lock
-        self._in.seq = self._durable_seq = found.last_seq
+        self._in.seq = self._course.durable_seq = found.last_seq
         self._in.open = set(found.open)
         self._clock.not_before(found.last_at)
         if found.length:
-            self._number, self._size = found.number, found.length
+            self._course.segment, self._course.size = found.number, found.length
         else:
-            self._number = max(found.number - 1, 0)  # a last segment without a line is begun again
+            self._course.segment = max(found.number - 1, 0)  # a last segment without a line is begun again
         self._writer = Writer(
             self._folder,
-            self._number,
+            self._course.segment,
             opened.segment,
             self._reserve,
             self._min_free_bytes,
@@ -143,9 +133,10 @@ class FileJournal:
             self,
             self._loop,
         )
+        self._course.begin(self._loop, self._writer)
         if self._reserve.missing:
             self._spent_at = self._in.stamp()
-        self._in.next = self._begin(roll=opened.segment is None)
+        self._in.next = self.new_segment() if opened.segment is None else _Batch(self._in.seq + 1)
         self._turn_by_space(opened.low)
         self._writer.start()
         try:
@@ -157,7 +148,7 @@ class FileJournal:
 
     async def _record(self, repaired: Repaired) -> None:
         if repaired.cut_bytes or repaired.damaged:
-            told = {"segment": segment_name(self._number), "cut_bytes": repaired.cut_bytes}
+            told = {"segment": segment_name(self._course.segment), "cut_bytes": repaired.cut_bytes}
             change = {"repair": {**told, "saved_as": repaired.saved_as, "damaged": repaired.damaged}}
             self.note(Entry(kind=Kind.ADMIN, call="", change=change))
         step = min(REPAIRS_AT_ONCE, self._max_queue)
@@ -169,7 +160,7 @@ class FileJournal:
 
     async def flush(self) -> None:
         """Wait until everything given so far is durable. Raises `Refused(journal.unavailable)` if the disk fails."""
-        if self._state is State.FAILED:
+        if self._state is _FAILED:
             self._refuse()
         batch = self._in.next if self._in.next.count else self._in.flying
         if batch is None:
@@ -177,14 +168,14 @@ class FileJournal:
         waiter = self._loop.create_future()
         batch.appended.append(())
         batch.waiters.append(waiter)
-        self._hand_over()
+        self._course.hand_over()
         await waiter
 
     async def close(self) -> None:
         """Write what is queued, end the thread, let the folder go. Afterwards every append is refused."""
         if self._state in (State.NEW, State.CLOSED):
             return
-        failed = self._state is State.FAILED
+        failed = self._state is _FAILED
         self._turn(State.CLOSED, "closed")
         if not failed:  # should the disk fail now of all times, the next start closes what is open as unknown
             with contextlib.suppress(Refused):
@@ -192,9 +183,7 @@ class FileJournal:
         self._stopped = self._loop.create_future()
         self._writer.stop()
         await self._stopped
-        for timer in (self._timer, self._watch):
-            if timer is not None:
-                timer.cancel()
+        self._course.end()
         os.close(self._lock)
 
     # -- other processes that write into this journal
@@ -235,119 +224,26 @@ class FileJournal:
 
     # -- batches
 
-    def _begin(self, *, roll: bool) -> Batch:
-        """An empty batch; one that begins a segment opens with the segment's own line, which names the open calls."""
-        batch = _Batch(self._in.seq + 1)
-        if roll:
-            self._number += 1
-            self._size = 0
-            batch.roll = self._number
-            change: dict[str, Any] = {"segment": self._number, "format": FORMAT}
-            if self._in.open:
-                change["open"] = sorted(self._in.open)
-            header = Entry(kind=Kind.ADMIN, call="", change=change)
-            self._in.seq = add_lines(batch.lines, (header,), self._in.seq, self._in.stamp())
+    def new_segment(self) -> Batch:
+        """An empty batch that begins a segment: it opens with the segment's own line, which names the open calls."""
+        course = self._course
+        course.segment += 1
+        course.size = 0
+        batch = _Batch(self._in.seq + 1, course.segment)
+        change: dict[str, Any] = {"segment": course.segment, "format": FORMAT}
+        if self._in.open:
+            change["open"] = sorted(self._in.open)
+        header = Entry(kind=Kind.ADMIN, call="", change=change)
+        self._in.seq = add_lines(batch.lines, (header,), self._in.seq, self._in.stamp())
         return batch
 
-    def gather(self) -> None:
-        if len(self._in.next.waiters) >= self._in.enough:
-            self._hand_over()
-        else:
-            self._linger(self._in.next.count)
+    def set_back(self) -> None:
+        """The clock was: the batch that goes says so."""
+        change = {"clock": {"set_back_s": round(self._clock.set_back_s, 3)}}
+        self._clock.set_back_s = 0.0
+        self._in.add((Entry(kind=Kind.ADMIN, call="", change=change),))
 
-    def _linger(self, seen: int) -> None:
-        """Wait for those whom the last batch set free, or else for what comes in the next turns of the loop."""
-        self._in.lingering = True
-        patience_s = self._company.patience_s()
-        if patience_s > 0:
-            wait_s = max(patience_s, 2 * TICK_S)
-            if self._watch is not None and self._watch.when() > self._loop.time() + wait_s + TICK_S:
-                self._watch.cancel()  # set for a batch before, after a sync that took longer
-                self._watch = None
-            self._watch = self._watch or self._loop.call_later(wait_s, self._out_of_patience)
-        else:
-            self._turns = LINGER_TURNS
-            self._seen = seen
-            self._loop.call_soon(self._turn_over)
-
-    def _out_of_patience(self) -> None:
-        self._watch = None
-        if not self._in.lingering or self._turns:
-            return
-        if self._company.patience_s() > TICK_S:  # the watch was set for a batch before
-            self._watch = self._loop.call_later(2 * TICK_S, self._out_of_patience)
-            return
-        self._hand_over()
-        self._company.missed()
-
-    def _turn_over(self) -> None:
-        """The loop has turned. Hand over, unless this turn brought company, which is likely to bring more.
-
-        A turn with nothing to do takes no time, so nobody waits for company that does not come.
-        """
-        count = self._in.next.count
-        if not self._turns:
-            return  # it did not wait for this
-        self._turns -= 1
-        if count > self._seen and self._turns:
-            self._seen = count
-            self._loop.call_soon(self._turn_over)
-        else:
-            self._hand_over()
-
-    def _hand_over(self) -> None:
-        """Give the writer all that is queued, if it is idle."""
-        batch = self._in.next
-        if self._in.flying is not None:
-            return
-        self._in.lingering = False
-        self._turns = 0
-        if self._state is State.FAILED or not (batch.count or batch.waiters):
-            return
-        if self._clock.set_back_s:
-            change = {"clock": {"set_back_s": round(self._clock.set_back_s, 3)}}
-            self._clock.set_back_s = 0.0
-            self._in.add((Entry(kind=Kind.ADMIN, call="", change=change),))
-        self._overdue = False
-        self._company.begun(len(batch.waiters))
-        self._in.flying = batch
-        self._in.flying_bytes = len(batch.lines)
-        self._size += self._in.flying_bytes
-        self._in.next = self._begin(roll=self._size >= self._segment_bytes and self._state is not _LOW)
-        self._writer.put(batch)
-
-    def arm(self) -> None:
-        self._in.armed = True
-        self._timer = self._loop.call_later(self._lag_s, self._tick)
-
-    def _tick(self) -> None:
-        self._in.armed = False
-        self._overdue = self._in.flying is not None
-        self._hand_over()
-
-    # -- what the writer reports (on the loop)
-
-    def on_written(self, batch: Batch, low: bool) -> None:
-        self._in.flying = None
-        self._in.flying_bytes = 0
-        self._durable_seq = self._in.next.first_seq - 1
-        self._in.depth -= batch.count
-        if low is not (self._state is _LOW):
-            self.on_space(low)
-        queued = self._in.next
-        waiting = len(queued.waiters)
-        self._in.enough = self._company.landed(len(batch.waiters), waiting)
-        if self._overdue or len(queued.lines) >= CHUNK_BYTES or waiting >= self._in.enough:
-            self._hand_over()  # first: the disk works while the callers are woken
-        elif queued.count and not queued.waiters and not self._in.armed:
-            self.arm()
-        batch.wake()
-        for parcel in batch.parcels:
-            parcel.settle()
-        for parcel in batch.parcels:
-            parcel.guest.answer()
-        if self._in.next.waiters and self._in.flying is None and not self._in.lingering:
-            self._linger(0)
+    # -- what the writer reports (on the loop); that a batch is written goes to the course
 
     def on_space(self, low: bool) -> None:
         if self._state is _HEALTHY or self._state is _LOW:
@@ -364,9 +260,8 @@ class FileJournal:
         self._in.next = _Batch(self._in.seq + 1)
         self._failed_at = self._in.stamp()
         # A worker that was told of a failure between its end and this would refuse, and keep no record of its refusals.
-        self._turn(State.FAILED, reason, tell=recovered is None)
-        self._in.lingering = False
-        self._turns = 0
+        self._turn(_FAILED, reason, tell=recovered is None)
+        self._course.leave()
         withdrawal = Withdrawal(reason, self.keep, self._in.open, spends=recovered is not None)
         for each in refused:
             withdrawal.take(each)
@@ -380,17 +275,15 @@ class FileJournal:
             self._tell()
 
     def on_recovered(self, recovered: Recovered, owed: Sequence[Group] = ()) -> None:
-        if (
-            self._state is not State.FAILED and not owed
-        ):  # while it is closed somebody may still wait for the last batch
+        if self._state is not _FAILED and not owed:  # while it is closed somebody may still wait for the last batch
             return
         outage: dict[str, Any] = {"reason": self._status.reason, "from": self._failed_at}
         if self._kept.lost:
             outage["notes_lost"] = self._kept.lost
         if recovered.void:
             outage["void"] = {"segment": recovered.void, "from_byte": recovered.void_from, "from_seq": self._in.seq + 1}
-        self._number = recovered.number
-        self._in.next = self._begin(roll=True)
+        self._course.segment = recovered.number
+        self._in.next = self.new_segment()
         kept = (Entry(kind=Kind.ADMIN, call="", change={"outage": outage}), *self._kept.take())
         self._in.add(kept)
         self._in.next.noted += kept
@@ -399,7 +292,7 @@ class FileJournal:
             self._in.next.appended.append(entries)
             self._in.next.waiters.append(waiter)
         self._turn_by_space(recovered.low)
-        self._hand_over()
+        self._course.hand_over()
 
     def on_stopped(self) -> None:
         self._stopped.set_result(None)
@@ -433,6 +326,7 @@ class FileJournal:
     def _turn(self, state: State, why: str, *, tell: bool = True) -> None:
         if state in MOVES[self._state]:
             self._state = state
+            self._course.failed, self._course.low = state is _FAILED, state is _LOW
             self._in.healthy = state is _HEALTHY
             self._in.takes_notes = state is _HEALTHY or state is _LOW
             self._status = Status(state, why)
