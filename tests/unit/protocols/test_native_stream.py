@@ -1,6 +1,8 @@
 """The compiled halves of PostgreSQL's channels beside the pure ones, and what runs calls from the loop's callbacks."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
@@ -269,8 +271,8 @@ def test_the_next_one_runs_where_one_was_ended() -> None:
     assert isinstance(told[0], asyncio.CancelledError)
 
 
-def test_one_alone_leaves_out_three_turns_and_no_more() -> None:
-    """Attack: a large answer to the only caller of PostgreSQL, while callers of other protocols wait for their turn."""
+def test_three_steps_are_taken_in_one_turn_of_the_loop_and_no_more() -> None:
+    """Attack: a large answer to a caller of PostgreSQL, while callers of other protocols wait for their turn."""
 
     async def turned(drives: int) -> tuple[list[int], int]:
         loop, at, seen = asyncio.get_running_loop(), 0, []
@@ -295,9 +297,72 @@ def test_one_alone_leaves_out_three_turns_and_no_more() -> None:
         return [each - seen[0] for each in seen], at
 
     alone, _ = asyncio.run(turned(1))
-    assert alone == [0, 0, 0, 1, 2]
+    assert alone == [0, 0, 1, 1, 1]
     together, _ = asyncio.run(turned(2))
-    assert together == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert together == [0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
+
+
+def test_each_drive_is_the_current_task_of_its_own_steps() -> None:
+    """Attack: a step that runs as another statement's task, whose timeout then ends it."""
+
+    async def run() -> None:
+        loop, seen = asyncio.get_running_loop(), []
+
+        async def work(drive: Any, until: asyncio.Event) -> None:
+            for _ in range(5):
+                seen.append(asyncio.current_task() is drive)
+                await TURN
+            await until.wait()
+            seen.append(asyncio.current_task() is drive)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.001):
+                    await asyncio.get_running_loop().create_future()
+            for other in probes:
+                if other is not drive:
+                    other.stop()
+            seen.append(asyncio.current_task() is drive)
+
+        until = asyncio.Event()
+        probes = [native.Probe(loop) for _ in range(3)]
+        for probe in probes:
+            probe.begin(work(probe, until))
+        for _ in range(10):
+            await asyncio.sleep(0)
+            assert asyncio.current_task() is not None
+            assert asyncio.current_task() not in probes
+        until.set()
+        async with asyncio.timeout(10):
+            while not all(probe.told for probe in probes):  # noqa: ASYNC110 - what is tested is not built on events
+                await asyncio.sleep(0.001)
+        assert len(seen) >= 3 * 5 + 3
+        assert all(seen)
+
+    asyncio.run(run())
+
+
+def test_it_is_the_current_task_also_where_asyncio_does_not_show_what_that_is() -> None:
+    done = subprocess.run([sys.executable, "-c", UNSEEN], capture_output=True, timeout=60, text=True)
+    assert (done.stdout, done.returncode) == ("[True, True, True, True]\n", 0), done.stderr
+
+
+UNSEEN = """
+import asyncio
+asyncio.tasks._current_tasks = {}  # another one than asyncio's own, as where there is none
+from funcgate.protocols.postgres import _drive as native
+from funcgate.core.turn import TURN
+async def run():
+    probes, seen = [native.Probe(asyncio.get_running_loop()) for _ in range(2)], []
+    async def work(drive):
+        for _ in range(2):
+            await TURN
+            seen.append(asyncio.current_task() is drive)
+    for probe in probes:
+        probe.begin(work(probe))
+    while len(seen) < 4:
+        await asyncio.sleep(0)
+    print(seen)
+asyncio.run(run())
+"""
 
 
 def test_the_next_statement_waits_for_what_is_left_of_the_last() -> None:

@@ -3,11 +3,12 @@
 
 Drive runs one coroutine after the other, from the loop's callbacks as a task does, with less around it. Without it the session's task carries every call."""
 
-from asyncio import CancelledError, current_task
+from asyncio import CancelledError, current_task, tasks as _tasks
 from asyncio.tasks import _enter_task, _leave_task
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_Contains, PyDict_DelItem, PyDict_SetItem
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
@@ -56,7 +57,7 @@ cdef extern from *:
 cdef enum:
     QUERY = 81  # Q
     BIND = 66  # B
-    SKIPS = 3  # before it is decided, sent, and delivered
+    STEPS = 3  # that are taken in one turn of the loop: up to where it is decided, recorded and sent
     EXECUTE_SIZE = 15  # of an Execute of all rows of the unnamed portal, and a Sync
 
 
@@ -68,6 +69,33 @@ include "../../wire/postgres/_messages.pxi"
 include "_stream.pxi"
 
 
+cdef dict _seen_in_asyncio():
+    """The dict where asyncio keeps what task is current in each loop; None where it keeps that elsewhere."""
+    loop, task = object(), object()
+    kept = getattr(_tasks, "_current_tasks", None)
+    if type(kept) is not dict:
+        return None
+    try:
+        _enter_task(loop, task)
+        try:
+            entered = kept.get(loop) is task
+        finally:
+            _leave_task(loop, task)
+        if not entered or loop in kept:
+            return None
+        kept[loop] = task
+        try:
+            entered = current_task(loop) is task
+        finally:
+            del kept[loop]
+    except Exception:
+        return None
+    return kept if entered else None
+
+
+cdef dict _current = _seen_in_asyncio()
+
+
 cdef class Round:
     """Those that go on at the next turn of the loop, one after the other: the steps of calls that came together are taken together,
     while their code is in the processor's caches."""
@@ -75,7 +103,10 @@ cdef class Round:
     cdef object _loop
     cdef list _waiting
     cdef object _go
-    cdef Py_ssize_t _under_way  # drives that run something
+    cdef Drive _inside  # the current task
+    cdef bint _called
+    cdef bint _alone  # whoever goes on now is the only one
+    cdef int _left  # steps
 
     def __init__(self, loop):
         self._loop = loop
@@ -84,20 +115,63 @@ cdef class Round:
 
     cdef int add(self, Drive drive) except -1:
         self._waiting.append(drive)
-        if len(self._waiting) == 1:
+        if not self._called:
+            self._called = True
             self._loop.call_soon(self._go)
         return 0
 
     def _all(self):
-        cdef list waiting = self._waiting
+        cdef list waiting
         cdef Drive drive
-        self._waiting = []
-        for each in waiting:
-            drive = <Drive> each
-            try:
-                drive.resume()
-            except Exception as error:
-                self._loop.call_exception_handler({"message": "a statement's end was not followed up", "exception": error})
+        # What they share the loop with has its turn, too: not more than these steps.
+        self._left = STEPS
+        try:
+            while self._left > 0 and self._waiting:
+                self._left -= 1
+                waiting, self._waiting = self._waiting, []
+                self._alone = len(waiting) == 1
+                for each in waiting:
+                    drive = <Drive> each
+                    try:
+                        self._enter(drive)
+                        drive.resume()
+                    except Exception as error:
+                        self._loop.call_exception_handler({"message": "a statement's end was not followed up", "exception": error})
+        finally:
+            self._alone = False
+            self._called = bool(self._waiting)
+            if self._called:
+                self._loop.call_soon(self._go)
+            self._leave()
+
+    cdef bint goes_on(self):
+        """Whether the next step may be taken at once: there are no others that would take theirs together with it."""
+        if not self._alone or self._left == 0 or self._waiting:
+            return False
+        self._left -= 1
+        return True
+
+    cdef int _enter(self, Drive drive) except -1:
+        """It is the current task now, until another one is."""
+        if _current is None:
+            self._leave()
+            _enter_task(self._loop, drive)
+        else:
+            if self._inside is None and PyDict_Contains(_current, self._loop):
+                raise RuntimeError("another task is running")
+            PyDict_SetItem(_current, self._loop, drive)
+        self._inside = drive
+        return 0
+
+    cdef int _leave(self) except -1:
+        drive, self._inside = self._inside, None
+        if drive is None:
+            return 0
+        if _current is None:
+            _leave_task(self._loop, drive)
+        else:
+            PyDict_DelItem(_current, self._loop)
+        return 0
 
 
 cdef Round _round = None
@@ -125,7 +199,6 @@ cdef class Drive:
     cdef bint _fired
     cdef bint _turning
     cdef int _cancels
-    cdef int _skips  # turns that may be left out
     cdef Round _round
 
     cdef int over(self, error) except -1:
@@ -136,8 +209,6 @@ cdef class Drive:
         if self._coroutine is not None:
             raise RuntimeError("one is running")
         self._coroutine = coroutine
-        self._round._under_way += 1
-        self._skips = SKIPS
         self._cancels = 0
         self._fired = False
         self._failure = self._to_throw = None
@@ -230,7 +301,7 @@ cdef class Drive:
     cdef int resume(self) except -1:
         self._turning = False
         if self._coroutine is not None and self._waits is None:
-            self._step()
+            self._run()
         return 0
 
     def prompted(self, future):
@@ -251,10 +322,13 @@ cdef class Drive:
 
     cdef int _step(self) except -1:
         _enter_task(self._loop, self)
-        return self._run()
+        try:
+            return self._run()
+        finally:
+            _leave_task(self._loop, self)
 
     cdef int _run(self) except -1:
-        """On to the next wait, as the current task; that is left."""
+        """On to the next wait, as the current task."""
         cdef bint over = False
         coroutine = self._coroutine
         outcome = None
@@ -269,10 +343,8 @@ cdef class Drive:
             over, outcome = True, error
         finally:
             self._running = False
-            _leave_task(self._loop, self)
         if over or self._coroutine is None:
             self._coroutine = None
-            self._round._under_way -= 1
             self.over(outcome)
         return 0
 
@@ -293,10 +365,7 @@ cdef class Drive:
         if self._to_throw is not None:  # cancelled by itself
             return False
         if found is None:
-            # Turns are for statements that came together. One alone goes on, but not for ever: what it shares the loop with
-            # has its turn, too.
-            if self._skips > 0 and self._round._under_way == 1:
-                self._skips -= 1
+            if self._round.goes_on():
                 return False
             self._later()
             return True
