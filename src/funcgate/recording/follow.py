@@ -115,4 +115,8 @@ class Follow:
             found.append(line)
             if line.seq == up_to or len(found) == max_lines:
                 break
+            if len(found) == 1:  # the first of a segment, or one that is not plain: those behind it may be
+                behind, more = lines_behind(self._folder, line, up_to, max_lines - 1, max_bytes - size)
+                if behind:
+                    return [line, *behind], size + more
         return found, size
