@@ -136,6 +136,5 @@ def test_no_line_of_a_new_or_compressed_segment_but_the_first_is_read_in_python(
             yield line
 
     monkeypatch.setattr(follow_module, "lines", counted)
-    follow = Follow(tmp_path)
-    assert [len(follow.read(150)) for _ in range(4)] == [50, 50, 50, 0]
+    assert [line.seq for line in Follow(tmp_path).read(150)] == list(range(1, 151))
     assert slowly == [1, 51, 101]
