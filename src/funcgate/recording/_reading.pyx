@@ -43,7 +43,7 @@ def whole_lines(bytes block not None, str segment not None, long long offset, lo
     cdef const char* time
     cdef long long seq
     cdef Py_ssize_t size
-    cdef bytes line
+    cdef bytes line, moment = b""  # the same for all lines that were written at once
     while most > 0 and p < end:
         q = <const char*> memchr(p, c'\n', end - p)
         if q is NULL:
@@ -70,7 +70,9 @@ def whole_lines(bytes block not None, str segment not None, long long offset, lo
         # Attack: a line that a crash or a disk spoilt, taken for one that was written.
         if not is_crc(q - 10, crc_of(None, PyBytes_AS_STRING(line), size - TAIL)):
             break
-        found.append(Line(seq, PyBytes_FromStringAndSize(time, at - time), line, segment, offset + (p - begin)))
+        if PyBytes_GET_SIZE(moment) != at - time or memcmp(PyBytes_AS_STRING(moment), time, at - time) != 0:
+            moment = PyBytes_FromStringAndSize(time, at - time)
+        found.append(Line(seq, moment, line, segment, offset + (p - begin)))
         last = seq
         most -= 1
         room -= size

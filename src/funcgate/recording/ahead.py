@@ -3,13 +3,14 @@
 It is only a quick way: where it finds nothing, `folder.lines` tells what there is.
 """
 
-import os
+import errno
 from bisect import bisect_left
 from pathlib import Path
+from typing import BinaryIO
 
 from funcgate.core.native import half
 
-from .folder import BLOCK_BYTES, Line, first_seq, segment_names
+from .folder import BLOCK_BYTES, Line, first_seq, open_segment, segment_names
 
 _native = half("funcgate.recording._reading")
 
@@ -31,20 +32,24 @@ def lines_behind(folder: Path, after: Line, up_to: int, max_lines: int, max_byte
         below = first_seq(folder, names[place + 1])
         up_to = up_to if below is None else min(up_to, below - 1)
     try:
-        descriptor = os.open(folder / after.segment, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:  # compressed, or expired
+        file = open_segment(folder, after.segment)
+    except FileNotFoundError:  # it expired
         return [], 0
-    try:
-        return _read(descriptor, after, up_to, max_lines, max_bytes)
-    finally:
-        os.close(descriptor)
+    except OSError as error:
+        if error.errno != errno.EBADMSG:
+            raise
+        return [], 0  # a compressed file that is not whole: who reads line by line tells of it
+    with file:
+        return _read(file, after, up_to, max_lines, max_bytes)
 
 
-def _read(descriptor: int, after: Line, up_to: int, max_lines: int, max_bytes: int) -> tuple[list[Line], int]:
+def _read(file: BinaryIO, after: Line, up_to: int, max_lines: int, max_bytes: int) -> tuple[list[Line], int]:
     found: list[Line] = []
     size = 0
     last, offset, more = after.seq, after.offset + len(after.line) + 1, True
-    while more and last < up_to and (block := os.pread(descriptor, BLOCK_BYTES, offset)):
+    while more and last < up_to:
+        file.seek(offset)
+        block = file.read(BLOCK_BYTES)
         had = len(found)
         room = max_bytes - size
         taken, more = _native.whole_lines(block, after.segment, offset, last, up_to, max_lines - had, room, found)

@@ -17,6 +17,7 @@ MAX_LINES = 4096
 MAX_BYTES = 4 << 20
 MAX_KEPT_BYTES = 8 << 20
 MAX_KEPT = 16
+_WORTH_BYTES = 64 << 10  # with less room than that, nothing more is looked for
 _seq = attrgetter("seq")
 
 
@@ -101,13 +102,24 @@ class Follow:
 
     def _read(self, up_to: int, max_lines: int, max_bytes: int) -> tuple[list[Line], int]:
         """The lines, and how many bytes they are."""
+        found, size = self._piece(self._last, up_to, max_lines, max_bytes)
+        while found and found[-1].seq < up_to and len(found) < max_lines and max_bytes - size >= _WORTH_BYTES:
+            more, more_bytes = self._piece(found[-1], up_to, max_lines - len(found), max_bytes - size)
+            if not more or more_bytes > max_bytes - size:
+                break
+            found += more
+            size += more_bytes
+        return found, size
+
+    def _piece(self, last: int | Line, up_to: int, max_lines: int, max_bytes: int) -> tuple[list[Line], int]:
+        """As `_read`, but of one segment at most where that is quicker."""
         found: list[Line] = []
         size = 0
-        if isinstance(self._last, Line):
-            found, size = lines_behind(self._folder, self._last, up_to, max_lines, max_bytes)
+        if isinstance(last, Line):
+            found, size = lines_behind(self._folder, last, up_to, max_lines, max_bytes)
             if found:
                 return found, size
-        for line in lines(self._folder, after=self._last, damaged=self._damaged):
+        for line in lines(self._folder, after=last, damaged=self._damaged):
             more = size + len(line.line)
             if line.seq > up_to or (found and more > max_bytes):
                 break
@@ -115,4 +127,8 @@ class Follow:
             found.append(line)
             if line.seq == up_to or len(found) == max_lines:
                 break
+            if len(found) == 1:  # the first of a segment, or one that is not plain: those behind it may be
+                behind, more = lines_behind(self._folder, line, up_to, max_lines - 1, max_bytes - size)
+                if behind:
+                    return [line, *behind], size + more
         return found, size

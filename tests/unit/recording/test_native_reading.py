@@ -1,12 +1,16 @@
 """Compiled and pure: the same lines behind one that was read, wherever the file is cut or spoilt."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from funcgate.core.crc import crc_added
 from funcgate.core.entry import Entry, Kind, encode_line
 from funcgate.recording import ahead
+from funcgate.recording import follow as follow_module
+from funcgate.recording.archive.seekable import pack
 from funcgate.recording.folder import Line, lines
 from funcgate.recording.follow import Follow
 
@@ -85,3 +89,52 @@ def test_what_is_no_line_of_this_version(tmp_path: Path, monkeypatch: pytest.Mon
     for line in odd:
         (tmp_path / "00000001.jsonl").write_bytes(made(1) + line + made(3))
         assert both(tmp_path, monkeypatch, 9)[-1] == 3
+
+
+def pack_away(plain: Path, frame: int | None = None) -> None:
+    """Compressed, as the keeper leaves it; with a byte of one frame spoilt, if a frame is named."""
+    packed = plain.with_name(plain.name + ".zst")
+    with plain.open("rb") as source, packed.open("wb") as target:
+        pack(source, target)
+    plain.unlink()
+    if frame is not None:
+        raw = bytearray(packed.read_bytes())
+        raw[frame * len(raw) // 4 + 40] ^= 255
+        packed.write_bytes(raw)
+
+
+@pytest.mark.parametrize("frame", [None, 0, 1, 2])
+def test_segments_one_behind_the_other_compressed_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frame: int | None
+) -> None:
+    seq, details = 0, ["x" * size for size in (10, 900, 40_000)]
+    for segment in range(1, 5):
+        whole = b"".join(made(seq + at, details[at % 3]) for at in range(1, 61))
+        (tmp_path / f"{segment:08d}.jsonl").write_bytes(whole + (b"what a crash left\n" if segment == 3 else b""))
+        seq += 60
+    for segment in (1, 2):
+        pack_away(tmp_path / f"{segment:08d}.jsonl", frame if segment == 2 else None)
+    for most in (1, 7, 1000):
+        found = both(tmp_path, monkeypatch, seq, most)
+        assert found == list(range(2, seq + 1)) if frame is None else found[-1] == seq and 100 < len(found) < seq
+    (tmp_path / "00000002.jsonl.zst").write_bytes(b"not whole")
+    assert both(tmp_path, monkeypatch, seq) == [*range(2, 61), *range(121, seq + 1)]
+
+
+def test_no_line_of_a_new_or_compressed_segment_but_the_first_is_read_in_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for segment in range(3):
+        whole = b"".join(made(segment * 50 + at) for at in range(1, 51))
+        (tmp_path / f"{segment + 1:08d}.jsonl").write_bytes(whole)
+    pack_away(tmp_path / "00000001.jsonl")
+    slowly = []
+
+    def counted(*given: Any, **more: Any) -> Iterator[Line]:
+        for line in lines(*given, **more):
+            slowly.append(line.seq)
+            yield line
+
+    monkeypatch.setattr(follow_module, "lines", counted)
+    assert [line.seq for line in Follow(tmp_path).read(150)] == list(range(1, 151))
+    assert slowly == [1, 51, 101]

@@ -60,9 +60,10 @@ def seq_of(Fresh one not None):
 
 
 def rows(list fresh not None):
-    """Rows of the table of calls."""
+    """Rows of the table of calls, each made when it is asked for: what is stored at once is still at hand."""
     cdef Fresh one
-    return [(one.n, one.call, one.seq, one.at, one.shared.packed, places_of(one)) for one in fresh]
+    for one in fresh:
+        yield one.n, one.call, one.seq, one.at, one.shared.packed, places_of(one)
 
 
 cdef object places_of(Fresh one):
@@ -90,18 +91,16 @@ cdef object places_of(Fresh one):
 
 
 def said(list fresh not None, words):
-    """What the words' index is to hold: number and text. `words` hashes them, None if they are kept as they are."""
+    """What the words' index is to hold: number and text, as `rows`. `words` hashes them, None if they are kept as they are."""
     cdef Fresh one
-    cdef list found = []
     for one in fresh:
         if not one.text:
             continue
-        if words is None and one.text.isascii():
-            found.append((one.n, said_of(one)))
+        if words is None and is_ascii(PyBytes_AS_STRING(one.text), PyBytes_GET_SIZE(one.text)):
+            yield one.n, said_of(one)
         else:
             text = one.text.decode("utf-8", "ignore")
-            found.append((one.n, (text if words is None else words(text)) + one.shared.said))
-    return found
+            yield one.n, (text if words is None else words(text)) + one.shared.said
 
 
 cdef str said_of(Fresh one):
@@ -116,6 +115,17 @@ cdef str said_of(Fresh one):
 cdef extern from *:
     """
     #include <stdlib.h>
+
+    static int is_ascii(const char *p, Py_ssize_t size) {
+        const char *end = p + size;
+        uint64_t word, any = 0;
+        for (; end - p >= 8; p += 8) {
+            memcpy(&word, p, 8);
+            any |= word;
+        }
+        for (; p < end; p++) any |= (uint64_t)(unsigned char)*p;
+        return !(any & 0x8080808080808080u);
+    }
 
     typedef struct { long long key; unsigned int count, start; } Slot;
     typedef struct { Slot *slots; size_t room, used; } Table;  /* a power of two of slots, half of them free at least */
@@ -148,6 +158,7 @@ cdef extern from *:
         return 1;
     }
     """
+    bint is_ascii(const char* at, Py_ssize_t size) nogil
     ctypedef struct Slot:
         long long key
         unsigned int count, start

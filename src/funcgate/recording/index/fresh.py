@@ -5,7 +5,7 @@ exists a second time, compiled (`_native.pyx`): `half` is the one that is used.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -134,25 +134,22 @@ def finished(fresh: Mapping[str, Fresh], n: int, parts: Parts) -> list[Fresh]:
     return ordered
 
 
-def rows(fresh: Sequence[Fresh]) -> list[tuple[Any, ...]]:
-    """Rows of the table of calls."""
+def rows(fresh: Iterable[Fresh]) -> Iterator[tuple[Any, ...]]:
+    """Rows of the table of calls, each made when it is asked for: what is stored at once is still at hand."""
     times: dict[str, int] = {}
-    values = []
     for one in fresh:
         at = times.get(one.at)
         if at is None:
             at = times[one.at] = microseconds(one.at)
-        values.append((one.n, one.call, one.seq, at, b"".join([part.packed for part in one.parts]), pack(one.places)))
-    return values
+        yield one.n, one.call, one.seq, at, b"".join([part.packed for part in one.parts]), pack(one.places)
 
 
-def said(fresh: Sequence[Fresh], words: Callable[[str], str] | None) -> list[tuple[int, str]]:
-    """What the words' index is to hold, as `Keys.said` tells it: number and text. `words` hashes them; None: as they are."""
-    return [
-        (one.n, (text if words is None else words(text)) + "".join([part.said for part in one.parts]))
-        for one in fresh
-        if one.text and (text := one.text.decode("utf-8", "ignore")) is not None
-    ]
+def said(fresh: Iterable[Fresh], words: Callable[[str], str] | None) -> Iterator[tuple[int, str]]:
+    """What the words' index is to hold, as `Keys.said` tells it: number and text, as `rows`. `words` hashes them; None: as they are."""
+    for one in fresh:
+        if one.text:
+            text = one.text.decode("utf-8", "ignore")
+            yield one.n, (text if words is None else words(text)) + "".join([part.said for part in one.parts])
 
 
 def extended(

@@ -129,7 +129,14 @@ def outcome(raws: list[bytes], half: Any, monkeypatch: pytest.MonkeyPatch, *, do
             for one in found.fresh
         ]
         sets = made.extended(found.fresh, lambda keys: {})
-        return calls, found.admin, made.rows(found.fresh), made.said(found.fresh, None), sets, gathering.parts.names
+        return (
+            calls,
+            found.admin,
+            list(made.rows(found.fresh)),
+            list(made.said(found.fresh, None)),
+            sets,
+            gathering.parts.names,
+        )
 
 
 CAST = Cast()
