@@ -10,7 +10,7 @@ from libc.string cimport memcmp, memcpy
 
 from funcgate.core.ids import MARK_AT, MARK_LETTERS
 
-from .parcels import GROUP, HEAD, KINDS, MOST_LINES, NAMES, SIZE
+from .parcels import GROUP, HEAD, KINDS, MOST_LINES, NAMES, SIZE, Forged
 
 include "../core/_text.pxi"
 include "_crc.pxi"
@@ -24,9 +24,11 @@ cdef extern from "Python.h":
 cdef extern from *:
     """
     static inline uint32_t four_at(const unsigned char *p) { return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24; }
+    static inline uint64_t eight_little(const unsigned char *p) { return four_at(p) | (uint64_t)four_at(p + 4) << 32; }
     static inline uint64_t eight_at(const void *p) { uint64_t x; memcpy(&x, p, 8); return x; }
     """
     unsigned int four_at(Text p) nogil
+    unsigned long long eight_little(Text p) nogil
     unsigned long long eight_at(const void* p) nogil
 
 cdef enum:
@@ -204,6 +206,14 @@ cdef char* put_line(char* into, Text line, Py_ssize_t size, Py_ssize_t seq, cons
     p += size - 2
     put_crc(p, crc_of(None, into, p - into))
     return p + CRC
+
+
+def head_of(bytes payload not None):
+    """See `parcels.head_of`."""
+    cdef Text p = payload
+    if len(payload) < IN_HEAD:
+        raise Forged("a parcel without a head")
+    return eight_little(p), p[8] != 0
 
 
 def stamp(bytearray buffer not None, bytes payload not None, str mark not None, Py_ssize_t seq, str at not None,

@@ -6,7 +6,7 @@ on the disk, was refused, or waits in this process for the disk to work again.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from funcgate.core.entry import Entry, Kind
 from funcgate.core.native import half
@@ -22,10 +22,12 @@ from .state import Status
 
 MOST_OPEN = 500_000
 ANSWERS_S = 0.02  # between two of them, in `interval`
-_native = half("funcgate.stores._parcels")
+MOST = 1 << 60  # of any limit: so that nothing that is multiplied here grows too large
+_parcels = half("funcgate.stores._parcels")
 _stamp: Callable[[bytearray, bytes, str, int, str, set[str], set[str], list[int]], int] = (
-    stamp if _native is None else _native.stamp
+    stamp if _parcels is None else _parcels.stamp
 )
+_head_of: Callable[[bytes], tuple[int, bool]] = head_of if _parcels is None else _parcels.head_of
 _OPENS, _ENDED = frozenset({Kind.ARRIVED, Kind.ASKED}), Kind.ENDED
 
 
@@ -77,9 +79,9 @@ class Guest:
         self._told = told
         self._mark = mark
         self._relaxed = relaxed
-        self._max_queue = max_queue
-        self._max_queue_bytes = max_queue_bytes
-        self._most_bytes = most_bytes
+        self._max_queue = min(max_queue, MOST)
+        self._max_queue_bytes = min(max_queue_bytes, MOST)
+        self._most_bytes = min(most_bytes, MOST)
         self._last = 0  # the number of the last parcel
         self._depth = 0  # lines that it has not been answered for
         self._bytes = 0
@@ -107,7 +109,7 @@ class Guest:
 
     def take(self, payload: bytes) -> None:
         """A parcel. Raises `Forged` for what no worker of ours sends: then it is to be ended, and `gone` called."""
-        number, waits = head_of(payload)
+        number, waits = _head_of(payload)
         if not self.here or number != self._last + 1:
             raise Forged("a parcel out of turn")
         # Attack: calls that begin and never end, each kept here and named again at the head of every segment.
@@ -225,7 +227,7 @@ class Guest:
         self._bytes -= parcel.size
         self._unsaid += parcel.count
         self._unsaid_bytes += parcel.size
-        self._prompt |= parcel.prompt
+        self._prompt = self._prompt or parcel.prompt
         self._news.append(Written(parcel.number, tuple(parcel.refused)))
 
     def answer(self) -> None:
@@ -247,3 +249,12 @@ class Guest:
             self._later = None
         if news and self.here:
             self._written(encode(tuple(news)))
+
+
+# This text is compiled, too, with types (_guest.pxd).
+if (
+    not TYPE_CHECKING
+    and __name__.endswith(".guest")
+    and (_native := half("funcgate.stores.journal_files._guest")) is not None
+):
+    globals().update(Guest=_native.Guest)

@@ -1,9 +1,10 @@
 """What another process sent in one piece, on its way through a batch: what is done once it is written, or was not."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from funcgate.core.entry import Entry, Kind
+from funcgate.core.native import half
 from funcgate.core.refusal import Refused
 from funcgate.stores.parcels import entries_of, groups_of
 from funcgate.stores.told import No
@@ -112,3 +113,12 @@ class Waits:
         if isinstance(exception, Refused):
             self._parcel.refuse(self._place, exception)
         guest.answer()
+
+
+# This text is compiled, too, with types (_parcel.pxd).
+if (
+    not TYPE_CHECKING
+    and __name__.endswith(".parcel")
+    and (_native := half("funcgate.stores.journal_files._parcel")) is not None
+):
+    globals().update(Parcel=_native.Parcel, Waits=_native.Waits)
