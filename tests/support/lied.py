@@ -154,8 +154,8 @@ class Lied:
 
 
 def wrong_with(said: bytes, touched: bool, *, hides: bool = True, headed: bool = False) -> str:
-    """What a caller should not have been handed, in words; "" if all is well. `headed`: the first row that is copied is names, and
-    those are the database's to say."""
+    """What a caller should not have been handed, in words; "" if all is well. `headed`: the first row that is copied is names,
+    and those are the database's to say."""
     at = 0
     while at < len(said):
         kind, end = said[at : at + 1], at + 1 + int.from_bytes(said[at + 1 : at + 5], "big")
