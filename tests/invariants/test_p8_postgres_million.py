@@ -173,7 +173,8 @@ def believing(gate: SqlGate, number: int, statements: int, trouble: list[str]) -
                 else:
                     raw.send(b"Q", case.sql.encode() + b"\0")
                 said = raw.until(b"Z")
-                if wrong := wrong_with(b"".join(each.raw for each in said), touched=True):
+                whole = b"".join(each.raw for each in said)
+                if wrong := wrong_with(whole, touched=True, headed="HEADER" in case.sql):
                     trouble.append(f"{wrong}: {said}")
                 at = next(left, None)
 
@@ -184,4 +185,7 @@ def test_what_is_wrong_is_noticed() -> None:
     row = b"D\0\0\0\x15\0\1\0\0\0\x0bcanary-31b5"
     assert wrong_with(row, touched=False) == "a hidden value"
     assert wrong_with(row[:-1], touched=False) == "no frame"
+    copied = b"d\0\0\0\x0fcanary-31b5"
+    assert wrong_with(copied, touched=False) == wrong_with(copied * 2, touched=False, headed=True) == "a hidden value"
+    assert wrong_with(copied, touched=False, headed=True) == ""
     assert wrong_with(b"Z\0\0\0\4", touched=False).startswith("a frame")
