@@ -11,6 +11,7 @@ from weakref import WeakMethod
 
 HALVES = (
     "funcgate._gateway",
+    "funcgate.app.workers._link",
     "funcgate.catalog._native",
     "funcgate.catalog.proto._lines",
     "funcgate.catalog.proto._native",
@@ -28,8 +29,10 @@ HALVES = (
     "funcgate.recording.proof._native",
     "funcgate.stores._native",
     "funcgate.stores._parcels",
+    "funcgate.stores.journal_files._guest",
     "funcgate.stores.journal_files._intake",
     "funcgate.stores.journal_files._native",
+    "funcgate.stores.journal_files._parcel",
     "funcgate.stores.journal_shared._outbox",
     "funcgate.wire._native",
     "funcgate.wire.grpc._native",
