@@ -24,6 +24,7 @@ _IMPORT = re.compile(r"^from (funcgate\.[\w.]+) import (\w.*)$", re.MULTILINE)
 _BY_NAME = re.compile(r"^( *__pyx_t_\d+ = )__Pyx_PyObject_(GetAttrStr|FastCallMethod)\(", re.MULTILINE)
 _QUICK = {"GetAttrStr": "quick_attr(", "FastCallMethod": "quick_method("}
 QUICK = Path(__file__).with_name("quick.h")
+_PLAIN = ("-X", "binding=False")  # functions are builtins: nobody asks them for their signature, and calls cost less
 _AWAITED = "    *retval = __Pyx_PyIter_Next_Plain(source_gen);\n"
 _SENT = """    if (Py_TYPE(source_gen)->tp_as_async && Py_TYPE(source_gen)->tp_as_async->am_send) {
         result = Py_TYPE(source_gen)->tp_as_async->am_send(source_gen, Py_None, retval);
@@ -124,7 +125,7 @@ def _build(source: Path, root: Path) -> str:
     include = sysconfig.get_paths()["include"]
     flags = ["-O2", "-g0", "-fPIC", "-fwrapv", "-DNDEBUG", "-w", "-I", include]
     unfinished = built.with_suffix(".part")
-    cython = [sys.executable, "-m", "cython", "-3", "-X", "binding=False", "-I", str(root / "src"), "--module-name", module]
+    cython = [sys.executable, "-m", "cython", "-3", *_PLAIN, "-I", str(root / "src"), "--module-name", module]
     for command in (
         [*cython, str(_compiled(source, folder)), "-o", str(made)],
         [*_compiler(), *flags, str(made), "-o", str(unfinished)],

@@ -58,6 +58,7 @@ static quick_entry *quick_learn(quick_entry *entry, PyTypeObject *type, PyObject
     if (entry->version == 0 || !PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG)) {
         entry->type = NULL; /* asked again, each time */
         entry->kind = QUICK_NOT;
+        entry->version = 0;
     }
     return entry;
 }
@@ -79,8 +80,7 @@ static inline PyObject *quick_field(PyObject *of, quick_entry *entry) {
 }
 
 /* As PyObject_GetAttr; the name is one that stays. */
-static PyObject *quick_attr(PyObject *of, PyObject *name) {
-    quick_entry *entry = quick_find(Py_TYPE(of), name);
+static PyObject *quick_attr_of(quick_entry *entry, PyObject *of, PyObject *name) {
     if (entry->kind == QUICK_FIELD) {
         PyObject *value = quick_field(of, entry);
         if (value != NULL) return Py_NewRef(value);
@@ -92,10 +92,9 @@ static PyObject *quick_attr(PyObject *of, PyObject *name) {
 }
 
 /* As PyObject_VectorcallMethod without keywords; the name is one that stays. */
-static PyObject *quick_method(PyObject *name, PyObject *const *args, size_t nargsf) {
+static PyObject *quick_method_of(quick_entry *entry, PyObject *name, PyObject *const *args, size_t nargsf) {
     PyObject *of = args[0], *called, *given;
     Py_ssize_t count = PyVectorcall_NARGS(nargsf);
-    quick_entry *entry = quick_find(Py_TYPE(of), name);
     if (entry->kind >= QUICK_CALLED && quick_own(Py_TYPE(of), of)) return PyObject_VectorcallMethod(name, args, nargsf, NULL);
     if (entry->kind == QUICK_CALLED) {
         called = Py_NewRef(entry->found);
@@ -118,4 +117,33 @@ static PyObject *quick_method(PyObject *name, PyObject *const *args, size_t narg
     }
     return PyObject_VectorcallMethod(name, args, nargsf, NULL);
 }
+
+#ifdef __GNUC__
+/* Each place in the code has what it saw last at hand: the version alone says whether it holds, as no two classes share one. */
+static quick_entry *quick_again(quick_entry *site, PyObject *of, PyObject *name) {
+    *site = *quick_find(Py_TYPE(of), name);
+    return site;
+}
+
+static inline quick_entry *quick_at(quick_entry *site, PyObject *of, PyObject *name) {
+    return site->version == Py_TYPE(of)->tp_version_tag && site->version != 0 ? site : quick_again(site, of, name);
+}
+
+static inline PyObject *quick_attr_at(quick_entry *site, PyObject *of, PyObject *name) {
+    PyObject *value;
+    if (site->kind == QUICK_FIELD && site->version == Py_TYPE(of)->tp_version_tag && (value = quick_field(of, site)) != NULL)
+        return Py_NewRef(value);
+    return quick_attr_of(quick_at(site, of, name), of, name);
+}
+
+#define quick_attr(of, name) ({ static quick_entry quick_site; quick_attr_at(&quick_site, of, name); })
+#define quick_method(name, args, nargsf) ({ \
+    static quick_entry quick_site; \
+    PyObject *quick_name = name, *const *quick_args = args; \
+    quick_method_of(quick_at(&quick_site, quick_args[0], quick_name), quick_name, quick_args, nargsf); \
+})
+#else
+#define quick_attr(of, name) quick_attr_of(quick_find(Py_TYPE(of), name), of, name)
+#define quick_method(name, args, nargsf) quick_method_of(quick_find(Py_TYPE((args)[0]), name), name, args, nargsf)
+#endif
 #endif

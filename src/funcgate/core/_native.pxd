@@ -2,6 +2,7 @@
 
 cdef enum:
     STEPS = 9  # as meter.STEPS
+    KINDS = 16
 
 
 cdef class Marks:
@@ -16,9 +17,11 @@ cdef class Tally:
     cdef dict _calls, _masked
     cdef tuple _held
     cdef list _kinds  # that came by: the same three objects are the same key
+    cdef unsigned long long _more[KINDS]  # of each of these, that are not in `_calls` yet
     cdef unsigned long long* _counts[STEPS]
 
-    cdef object _kind(self, target, decision, code)
+    cdef int _count(self, target, decision, code) except -1
+    cdef int _settle(self, Py_ssize_t place) except -1
     cpdef over(self, target, decision, code, Marks marks, masked)
 
 

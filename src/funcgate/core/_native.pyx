@@ -29,7 +29,6 @@ include "_calls.pxi"
 
 cdef enum:
     TOTAL = 64
-    KINDS = 16
 
 cdef const char* ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -56,15 +55,30 @@ cdef class Tally:
                 raise ValueError("no such histogram")
             self._counts[place] = numbers.data.as_ulonglongs
 
-    cdef object _kind(self, target, decision, code):
+    cdef int _settle(self, Py_ssize_t place) except -1:
+        cdef unsigned long long more = self._more[place]
+        if more:
+            self._more[place] = 0
+            add(self._calls, <object> PyList_GET_ITEM(self._kinds, place), more)
+        return 0
+
+    def settle(self):
+        """See `meter.Tally`."""
+        cdef Py_ssize_t place
+        for place in range(KINDS):
+            self._settle(place)
+
+    cdef int _count(self, target, decision, code) except -1:
         cdef Py_ssize_t place = (<size_t> <PyObject*> target ^ <size_t> <PyObject*> code) >> 4 & KINDS - 1
         kind = <object> PyList_GET_ITEM(self._kinds, place)
         if (
             kind is None or <object> PyTuple_GET_ITEM(kind, 0) is not target
             or <object> PyTuple_GET_ITEM(kind, 1) is not decision or <object> PyTuple_GET_ITEM(kind, 2) is not code
         ):
-            kind = self._kinds[place] = (target, decision, code)
-        return kind
+            self._settle(place)
+            self._kinds[place] = (target, decision, code)
+        self._more[place] += 1
+        return 0
 
     cpdef over(self, target, decision, code, Marks marks, masked):
         """See `meter.Tally`."""
@@ -72,7 +86,7 @@ cdef class Tally:
         cdef long long took, mark, since
         if marks is None:
             raise TypeError("no marks")
-        add(self._calls, self._kind(target, decision, code), 1)
+        self._count(target, decision, code)
         if type(masked) is not dict or <dict> masked:
             for name, number in masked.items():
                 add(self._masked, name, number)

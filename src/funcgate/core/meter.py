@@ -54,6 +54,10 @@ class Tally(Protocol):
         it returns the marks, which hold them."""
         ...
 
+    def settle(self) -> None:
+        """Put into `Meter.calls` what is not there yet."""
+        ...
+
 
 class Counted(Protocol):
     """A meter as it is read: `Meter`, or the sum of several."""
@@ -77,16 +81,24 @@ class Meter:
     judged), code is "" for a call that was carried out. `steps` holds one `Durations` for each step of the way through.
     """
 
-    __slots__ = ("_counts", "calls", "masked", "open_calls", "open_connections", "steps", "tally")
+    __slots__ = ("_calls", "_counts", "masked", "open_calls", "open_connections", "steps", "tally")
 
     def __init__(self) -> None:
-        self.calls: dict[tuple[str, str, str], int] = {}
+        self._calls: dict[tuple[str, str, str], int] = {}
         self.steps: dict[str, Durations] = {step: Durations() for step in STEPS}
         self._counts = tuple(self.steps[step].counts for step in STEPS)
         self.masked: dict[str, int] = {}
-        self.tally: Tally = self if _native is None else _native.Tally(self.calls, self.masked, self._counts)
+        self.tally: Tally = self if _native is None else _native.Tally(self._calls, self.masked, self._counts)
         self.open_calls = 0
         self.open_connections = 0
+
+    @property
+    def calls(self) -> dict[tuple[str, str, str], int]:
+        self.tally.settle()
+        return self._calls
+
+    def settle(self) -> None:
+        """See `Tally`."""
 
     def over(self, target: str, decision: str, code: str, marks: Taken, masked: Mapping[str, int]) -> Mapping[str, int]:
         """See `Tally`."""
@@ -109,7 +121,7 @@ class Meter:
 
     def count(self, target: str, decision: str, code: str) -> None:
         key = (target, decision, code)
-        self.calls[key] = self.calls.get(key, 0) + 1
+        self._calls[key] = self._calls.get(key, 0) + 1
 
     def count_masked(self, counts: Mapping[str, int]) -> None:
         """What one answer held, by detector."""

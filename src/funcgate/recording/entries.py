@@ -21,7 +21,8 @@ _native = half("funcgate.recording._native")
 def _arrival(call: Call, args: bytes | Raw | None) -> Entry:
     return Entry(
         kind=Kind.ARRIVED, call=call.id, session=call.session, principal=who_is(call.principal), function=call.function,
-        target=call.target, args=None if args is None else Raw(args), digest=call.digest, client=call.client, trace=call.trace, reason=call.reason,
+        target=call.target, args=None if args is None else Raw(args), digest=call.digest, client=call.client,
+        trace=call.trace, reason=call.reason,
     )  # fmt: skip
 
 
