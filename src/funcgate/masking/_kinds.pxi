@@ -46,8 +46,8 @@ cdef extern from *:
 
     static unsigned many(unsigned count) { return count > 64 ? 64 : count; }
 
-    /* Past what is in a string, sixteen bytes at a time: where it ends, or where others count on. `lanes`, of the bytes that were
-       passed over, is as the table `of` counts; more than 64 of a kind are 64. */
+    /* Past what is in a string, sixteen bytes at a time: where it ends, or where others count on. What was passed
+       over is added to `lanes`, as the table `of` counts it; more than 64 of a kind are 64. */
     static const unsigned char *pass_over(
             const unsigned char *at, const unsigned char *end, const unsigned long long *of, unsigned long long *lanes) {
         unsigned long long signs = 0;
@@ -77,7 +77,7 @@ cdef extern from *:
             signs += of[*at++];
         }
     #endif
-        *lanes = signs + digits + (upper << 8);
+        *lanes += signs + digits + (upper << 8);
         return at;
     }
 
@@ -117,6 +117,7 @@ cdef enum:
     MOST_DEPTH = 60
     MOST_NEEDS = 48
     FEW = 48  # bytes
+    SHORT = 8  # bytes that are counted one by one
     MOST_DETECTORS = 64
     FIELD = 64  # counted as one more
     GIVE_UP = -2
