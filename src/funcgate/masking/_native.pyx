@@ -104,8 +104,9 @@ cdef class Glance(Sieve):
                 key, escaped, judged = state >= WANTS_KEY, False, True
                 at += 1
                 start, lanes = at, 0
-                limit = at + SHORT if end - at > SHORT else end
+                at = pass_over(at, end, lanes_of, &lanes)
                 while True:
+                    limit = at + BLOCK if end - at > BLOCK else end
                     here = 0
                     while at < limit:
                         here = lanes_of[at[0]]
@@ -117,11 +118,8 @@ cdef class Glance(Sieve):
                         break
                     if at >= end:
                         return False
-                    if at - start == SHORT:
-                        at = pass_over(at, end, lanes_of, &lanes)
                     here = lanes & FULL
                     lanes = lanes & ~((here >> 6) * 127) | here
-                    limit = at + BLOCK if end - at > BLOCK else end
                 if at[0] != c'"':
                     if at[0] != c"\\":  # what JSON does not have in a string
                         return False
