@@ -44,40 +44,33 @@ cdef extern from *:
         return 0;
     }
 
-    static unsigned many(unsigned count) { return count > 64 ? 64 : count; }
-
-    /* Past what is in a string, sixteen bytes at a time: where it ends, or where others count on. `lanes`, of the bytes that were
-       passed over, is as the table `of` counts; more than 64 of a kind are 64. */
-    static const unsigned char *pass_over(
+    /* Past what is in a string, sixteen bytes at a time: where it ends, or where the last few bytes of the text begin. `lanes`, of
+       what was passed over, is as the table `of` counts, which has its highest bit for what ends a string; more than 64 of a kind
+       are 64. */
+    static inline const unsigned char *pass_over(
             const unsigned char *at, const unsigned char *end, const unsigned long long *of, unsigned long long *lanes) {
-        unsigned long long signs = 0;
-        unsigned digits = 0, upper = 0;
+        unsigned long long seen = 0, kind, full;
     #ifdef __SSE2__
-        unsigned odd, few = 4, digit, capital, before;
-        __m128i x, y, z;
-        while (end - at >= 16) {
+        unsigned counted;
+        __m128i x, plain;
+        for (; end - at >= 16; at += 16) {
             x = LOOKED(at);
-            z = _mm_and_si128(_mm_cmpgt_epi8(x, _mm_set1_epi8(0x40)), _mm_cmplt_epi8(x, _mm_set1_epi8(0x5b)));
-            /* Control characters and what is beyond ASCII; from @ to _ but for the capitals; quotes, %, &, -, ., and the colon. */
-            y = _mm_andnot_si128(z, IS(_mm_and_si128(x, _mm_set1_epi8((char)0xe0)), 0x40));
-            y = _mm_or_si128(_mm_or_si128(y, _mm_cmplt_epi8(x, _mm_set1_epi8(0x20))), _mm_or_si128(IS(x, 0x22), IS(x, 0x3a)));
-            y = _mm_or_si128(y, _mm_or_si128(_mm_or_si128(IS(x, 0x25), IS(x, 0x26)), _mm_or_si128(IS(x, 0x2d), IS(x, 0x2e))));
-            odd = _mm_movemask_epi8(y);
-            capital = _mm_movemask_epi8(z);
-            digit = _mm_movemask_epi8(_mm_and_si128(_mm_cmpgt_epi8(x, _mm_set1_epi8(0x2f)), _mm_cmplt_epi8(x, _mm_set1_epi8(0x3a))));
-            before = odd ? (odd & -odd) - 1 : 0xffff;
-            if (digit & before) digits = many(digits + __builtin_popcount(digit & before));
-            if (capital & before) upper = many(upper + __builtin_popcount(capital & before));
-            if (!odd) {
-                at += 16;
-                continue;
+            plain = _mm_and_si128(_mm_cmpgt_epi8(x, _mm_set1_epi8(0x5f)), _mm_cmplt_epi8(x, _mm_set1_epi8(0x7f)));
+            /* Small letters and spaces are not counted; the others are asked for one by one. */
+            counted = ~_mm_movemask_epi8(_mm_or_si128(plain, IS(x, 0x20))) & 0xffff;
+            for (; counted; counted &= counted - 1) {
+                kind = of[at[__builtin_ctz(counted)]];
+                if (kind >> 63) {
+                    *lanes = seen;
+                    return at + __builtin_ctz(counted);
+                }
+                seen += kind;
             }
-            at += __builtin_ctz(odd);
-            if (of[*at] >> 63 || !few--) break;
-            signs += of[*at++];
+            full = seen & 0x4040404040404040u;
+            if (full) seen = (seen & ~((full >> 6) * 127)) | full;
         }
     #endif
-        *lanes = signs + digits + (upper << 8);
+        *lanes = seen;
         return at;
     }
 

@@ -35,16 +35,27 @@ cdef class Seen:
     cdef Words words
 
 
+cdef str EMPTY = ""
+
+
+cdef inline bint has(object of, Py_ssize_t offset) except -1:
+    """Whether there is anything in a field."""
+    cdef PyObject* value = (<PyObject**> (<char*> <PyObject*> of + offset))[0]
+    return value != <PyObject*> EMPTY and (value is NULL or bool(<object> value))
+
+
 cdef class Plain:
     """See `masker.Plain`. Its own methods for all else are told that the quick pass was not sure."""
 
     cdef Glance _shown
     cdef object _ruled, _sight_of
     cdef Seen _seen
+    cdef str _lines, _json  # the names of these two media types, as they came last
 
     def __init__(self, rules, journal, sight_of):
         self._shown = None if journal.glance is None else journal.glance.__self__
         self._ruled, self._sight_of = rules, sight_of
+        self._lines, self._json = "application/x-ndjson", "application/json"
 
     def mask_args(self, encoded_args):
         """See `masker.Masker`."""
@@ -71,16 +82,28 @@ cdef class Plain:
         if seen is None or seen.lease is not lease:
             seen = self._looked(lease)
         if (
-            seen.glance is None or get(reply, R_STREAM) is not None or get(reply, R_CHARSET) or get(reply, R_ENCODING)
-            or get(reply, R_TRAILERS) or type(get(reply, R_BODY)) is not bytes or type(get(reply, R_STATUS)) is not int
+            seen.glance is None or get(reply, R_STREAM) is not None or has(reply, R_CHARSET) or has(reply, R_ENCODING)
+            or has(reply, R_TRAILERS)
         ):
             return self._mask_reply(reply, lease)
-        body, status = get(reply, R_BODY), get(reply, R_STATUS)
-        lines = get(reply, R_MEDIA) == "application/x-ndjson"
-        # Attack: ask for one byte at a time (Range, 206), and put together at home what no detector saw whole.
-        if not body or status == 204 or status == 206 or status == 304 or not (lines or get(reply, R_MEDIA) == "application/json"):
+        told, code, media, headers = get(reply, R_BODY), get(reply, R_STATUS), get(reply, R_MEDIA), get(reply, R_HEADERS)
+        if type(told) is not bytes or type(code) is not int:
             return self._mask_reply(reply, lease)
-        headers = get(reply, R_HEADERS)
+        body, status = told, code
+        lines = media is self._lines
+        if not lines and media is not self._json:
+            if type(media) is not str:
+                return self._mask_reply(reply, lease)
+            lines = <str> media == "application/x-ndjson"
+            if lines:
+                self._lines = media
+            elif <str> media == "application/json":
+                self._json = media
+            else:
+                return self._mask_reply(reply, lease)
+        # Attack: ask for one byte at a time (Range, 206), and put together at home what no detector saw whole.
+        if not body or status == 204 or status == 206 or status == 304:
+            return self._mask_reply(reply, lease)
         if type(headers) is not list:
             return self._mask_reply(reply, lease)
         for pair in <list> headers:
