@@ -4,6 +4,7 @@
 It judges nothing and tries nothing twice: what is not whole and durable is told as it was, for the Python thread (writer.py).
 """
 
+from cpython.bytearray cimport PyByteArray_GET_SIZE
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_SetFromErrno
 from libc.errno cimport EINTR, errno
@@ -178,6 +179,9 @@ cdef class Pen:
     def write(self, bytearray lines not None, int descriptor, long long offset, bint weighs):
         """Append the lines at `offset`, then measure the free space if `weighs`. The lines cannot change their size until
         `take` told what became of them."""
+        self.give(lines, descriptor, offset, weighs)
+
+    cdef int give(self, bytearray lines, int descriptor, long long offset, bint weighs) except -1:
         if self._busy or not self._runs:
             raise ValueError("one batch at a time")
         PyObject_GetBuffer(lines, &self._held, PyBUF_SIMPLE)
@@ -189,13 +193,18 @@ cdef class Pen:
         self._desk.weighs = weighs
         self._desk.work = 1
         sem_post(&self._desk.given)
+        return 0
 
     def take(self):
         """True: all of it is durable, in a file that has a name. False: see `wrote` and `trouble`, an errno. None: not yet.
         `free_bytes` is for ordinary users, -1 if it was not to be found out."""
+        cdef int told = self.taken()
+        return None if told < 0 else told == 1
+
+    cdef int taken(self) noexcept:
         cdef uint64_t times
         if not self._busy or read(self._desk.report, &times, sizeof(times)) < 0:
-            return None
+            return -1
         self.wrote, self.trouble, self.free_bytes = self._desk.wrote, self._desk.trouble, self._desk.free_bytes
         cdef bint durable = self.wrote == self._held.len and not self._desk.removed
         PyBuffer_Release(&self._held)
@@ -223,3 +232,6 @@ cdef class Pen:
         if self._busy and not self._runs:
             PyBuffer_Release(&self._held)
         _let_go(self._desk)
+
+
+include "_quick.pxi"

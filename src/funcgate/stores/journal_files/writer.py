@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
@@ -26,11 +26,15 @@ from .segment import Segment
 from .way import Way
 
 PROBE_BYTES = 64 << 10
-WEIGH_BYTES = 2 << 20
+WEIGH_BYTES = 2 << 20  # and in _quick.pxi
 WEIGH_S = 0.1
 FIRST_LOOK_S = 0.5
 LONGEST_LOOK_S = 2.0  # with the probe itself well under the five seconds in which the journal is back
 _native = half("funcgate.stores.journal_files._native")
+if TYPE_CHECKING or _native is None:
+    from .quick import Quick
+else:
+    Quick = _native.Quick
 
 
 class Recovered(Struct, frozen=True):
@@ -54,7 +58,7 @@ class Reports(Protocol):
     def on_stopped(self) -> None: ...
 
 
-class Writer:
+class Writer(Quick):
     """Owns the open segment. What comes before `_run` is called on the loop; everything else runs in Python's thread.
 
     Each system call in the thread gives up the interpreter's lock, and a busy loop gives it back late, after a dozen
@@ -75,6 +79,7 @@ class Writer:
         reports: Reports,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
+        super().__init__()
         self._folder = folder
         self._number = number
         self._segment = segment
@@ -84,12 +89,7 @@ class Writer:
         self._reports = reports
         self._loop = loop
         self._way = Way(loop)
-        self._pen: Any = None
-        self._ahead: Ahead | None = None
         self._deferred: Batch | None = None  # until the zeros under way are written
-        self._quick: Batch | None = None  # under way in C …
-        self._weighs = False  # … which then measures the free space
-        self._lent = 0
         self._given = 0  # jobs, counted on the loop
         self._taken = 0  # and in the thread
         self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
@@ -100,9 +100,6 @@ class Writer:
         self._low = False
         self._look_s: float | None = FIRST_LOOK_S
         self._make_at = 0.0
-        self._room = 0
-        self._unweighed = 0
-        self._weigh_at = 0.0
         self._thread = threading.Thread(target=self._run, name="funcgate-journal", daemon=True)
 
     def start(self) -> None:
@@ -113,19 +110,6 @@ class Writer:
                 self._pen = pen
                 self._ahead = Ahead(_native.Pen(), self._loop, self._zeroed)
         self._thread.start()
-
-    def put(self, batch: Batch) -> None:
-        """Have it written; `on_written` or `on_failed` follows. None before that."""
-        size = len(batch.lines)
-        segment = self._segment
-        if 0 < size <= self._lent and not batch.roll and segment is not None:
-            self._lent -= size
-            self._unweighed += size
-            self._quick = batch
-            self._weighs = self._unweighed > WEIGH_BYTES or monotonic() > self._weigh_at
-            self._pen.write(batch.lines, segment.descriptor, segment.length, self._weighs)
-        else:
-            self._hand_over(batch)
 
     def stop(self) -> None:
         """End after what was put; `on_stopped` follows."""
@@ -143,25 +127,6 @@ class Writer:
         self._given += 1
         self._jobs.put(batch)
         self._way.watch(batch)
-
-    def _come_back(self) -> None:
-        """The thread of C has something to tell."""
-        told, batch, segment = self._pen.take(), self._quick, self._segment
-        if told is None or batch is None or segment is None:
-            return
-        self._quick = None
-        size = len(batch.lines)
-        if told and not (self._weighs and self._is_short(self._pen.free_bytes)):
-            segment.length += size
-            if self._ahead is not None:
-                self._lent = segment.quick_bytes
-                self._ahead.keep_up(segment, self._room)
-            self._reports.on_written(batch, False)
-        elif not told and self._pen.wrote == size:
-            self._condemn(batch)
-        else:
-            batch.begun = max(self._pen.wrote, 0), self._pen.trouble
-            self._hand_over(batch)
 
     def _zeroed(self) -> None:
         """A piece of zeros is on the disk, or was not to be written: then there are none left at some time, and Python's
