@@ -347,8 +347,9 @@ def test_it_is_the_current_task_also_where_asyncio_does_not_show_what_that_is() 
 
 UNSEEN = """
 import asyncio
-asyncio.tasks._current_tasks = {}  # another one than asyncio's own, as where there is none
+kept, asyncio.tasks._current_tasks = asyncio.tasks._current_tasks, {}  # not asyncio's own, as where there is none
 from funcgate.protocols.postgres import _drive as native
+asyncio.tasks._current_tasks = kept
 from funcgate.core.turn import TURN
 async def run():
     probes, seen = [native.Probe(asyncio.get_running_loop()) for _ in range(2)], []
