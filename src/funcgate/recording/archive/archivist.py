@@ -5,16 +5,14 @@ At every moment one whole file holds each segment, whenever the power fails. It 
 
 import contextlib
 import errno
-import io
 import os
-from itertools import zip_longest
 from pathlib import Path
 
 from msgspec import Struct
 
 from funcgate.recording.folder import PACKED, first_seq, segments
 
-from .seekable import FRAME_BYTES, Packed, pack
+from .seekable import Packed, pack
 
 KEPT_PLAIN = 2  # which is what a start of the gateway may have to read
 
@@ -90,14 +88,13 @@ def _write(plain: Path, part: Path) -> None:
 
 def _reads_as(packed: Path, plain: Path) -> bool:
     try:
-        unpacked = io.BufferedReader(Packed(packed), FRAME_BYTES)
+        unpacked = Packed(packed)
     except OSError as error:
         if error.errno == errno.EBADMSG:
             return False
         raise
     with unpacked, plain.open("rb") as file:
-        pieces = zip_longest(iter(lambda: unpacked.read(FRAME_BYTES), b""), iter(lambda: file.read(FRAME_BYTES), b""))
-        return all(one == other for one, other in pieces)
+        return all(file.read(len(frame)) == frame for frame in unpacked.frames()) and not file.read(1)
 
 
 def _free_bytes(folder: Path) -> int:

@@ -76,6 +76,10 @@ class Packed(io.RawIOBase):
         """Uncompressed, in bytes."""
         return self._starts[-1]
 
+    def frames(self) -> Iterator[bytes]:
+        """All of it, each frame once."""
+        return map(self._decompressed, range(len(self._starts) - 1))
+
     def readable(self) -> bool:
         return True
 

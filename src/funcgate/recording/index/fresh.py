@@ -145,7 +145,7 @@ def rows(fresh: Iterable[Fresh]) -> Iterator[tuple[Any, ...]]:
 
 
 def said(fresh: Iterable[Fresh], words: Callable[[str], str] | None) -> Iterator[tuple[int, str]]:
-    """What the words' index is to hold, as `Keys.said` tells it: number and text, as `rows`. `words` hashes them; None: as they are."""
+    """What the words' index is to hold, as `Keys.said` tells it: number and text. `words` hashes them; None: as they are."""
     for one in fresh:
         if one.text:
             text = one.text.decode("utf-8", "ignore")

@@ -157,11 +157,15 @@ class Indexer:
         self.db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", said)
         self._texts.add([(one.n, one.text) for one in calls if one.text])
 
-    def _write_words(self, rows: Iterable[Row]) -> None:
-        altered = [row for row in rows if row.text != row.was_text or (row.text and row.keys != row.old)]
+    def _write_words(self, rows: Sequence[Row]) -> None:
         said = self.keys.said
-        taken = [(row.n, said(row.was_text, row.old)) for row in altered if row.was_text]
+        both = [
+            (row.n, said(row.was_text, row.old) if row.was_text else "", said(row.text, row.keys) if row.text else "")
+            for row in rows
+        ]
+        altered = [(n, was, now) for n, was, now in both if was != now]
+        taken = [(n, was) for n, was, _ in altered if was]
         self.db.executemany("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", taken)
-        added = [(row.n, said(row.text, row.keys)) for row in altered if row.text]
+        added = [(n, now) for n, _, now in altered if now]
         self.db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", added)
-        self._texts.change({row.n: row.text for row in altered if row.text != row.was_text})
+        self._texts.change({row.n: row.text for row in rows if row.text != row.was_text})

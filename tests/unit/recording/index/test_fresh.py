@@ -61,6 +61,24 @@ def test_whole_or_entry_by_entry(make_history: Make, tmp_path: Path, secret: byt
     assert indexed(history, tmp_path / "some.db", lambda: dice.randint(1, 60), secret) == whole
 
 
+def test_an_entry_that_changes_no_word_leaves_the_words_alone(make_history: Make, tmp_path: Path) -> None:
+    history = make_history()
+    of: dict[str, Any] = {"call": new_id(T0), "function": "shop.buy"}
+    history.write([Entry(kind=Kind.ARRIVED, args=Raw(b'{"n":"once"}'), **of), Entry(kind=Kind.ALLOWED, **of)], 0)
+    history.write([Entry(kind=Kind.ENDED, outcome="complete", **of), Entry(kind=Kind.ENDED, code="x.y", **of)], 1)
+    given = list(lines(history.journal))
+    with closing(Indexer(tmp_path / "index.db")) as indexer:
+        found = []
+        for some in (given[:-2], given[-2:-1], given[-1:]):
+            indexer.add(some)
+            words = indexer.db.execute("SELECT * FROM words_data").fetchall()
+            [(keys,)] = indexer.db.execute("SELECT keys FROM calls").fetchall()
+            found.append((words, len(keys)))
+    assert found[0][0] == found[1][0]  # the call has ended: a fact, and no word
+    assert found[0][1] < found[1][1]
+    assert found[1][0] != found[2][0]  # how it ended is one
+
+
 def test_a_call_that_arrives_twice_is_one_call(make_history: Make) -> None:
     history = make_history()
     who, call = Who("corp", "ada"), new_id(T0)

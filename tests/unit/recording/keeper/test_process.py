@@ -22,6 +22,7 @@ from funcgate.recording.keeper.messages import (
     encode,
     for_keeper,
 )
+from funcgate.recording.keeper.process import NICENESS
 from funcgate.recording.keeper.settings import IndexSettings, KeeperSettings, WebhookSettings
 
 Write = Callable[[int, int], None]
@@ -46,6 +47,21 @@ def test_every_durable_line_once_and_nothing_above(child: Child, write: Write) -
     again = child("noting", durable=30)
     again.reached("noting", 30)
     assert again.noted("noting")[len(MADE) + 26 :] == MADE + numbers(26, 30)
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="this system has no such thing")
+def test_it_gives_way_to_calls(child: Child, write: Write) -> None:
+    keeper = child("noting", durable=0)
+    assert isinstance(keeper.hear(), Begun)
+    write(1, 3)
+    keeper.say(Durable(3))
+    keeper.reached("noting", 3)
+    threads = [int(name) for name in os.listdir(f"/proc/{keeper.process.pid}/task")]
+    assert len(threads) > 2
+    assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_BATCH}
+    assert {os.getpriority(os.PRIO_PROCESS, thread) - os.getpriority(os.PRIO_PROCESS, 0) for thread in threads} == {
+        NICENESS
+    }
 
 
 @pytest.mark.parametrize(
