@@ -22,5 +22,3 @@ cdef class Guest:
     cdef _take_apart(self, Piece parcel)
     cpdef settled(self, Piece parcel)
     cpdef answer(self)
-    cdef _account(self, entries)
-    cdef _known(self, entries)
