@@ -110,8 +110,8 @@ def test_workers_that_are_killed_under_load(make_gate: Make, target: Target, tok
     assert gate.stop() == 0
     if sync == "always":
         compare(gate, target, set(load.answered))
-    else:  # what a worker made in its last 2.5 ms: at most three calls of each of the 8, when all of them were at that one
-        compare(gate, target, set(), may_lack=24)
+    else:  # what a worker made in its last 5 ms: at most five calls of each of the 8, when all of them were at that one
+        compare(gate, target, set(), may_lack=40)
     assert "unknown" in outcomes(gate)
     funcgate(gate, "audit", "verify")
 

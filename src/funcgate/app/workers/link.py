@@ -95,6 +95,10 @@ class Link(asyncio.Protocol):
             None  # a copy of the socket, to read what is left when a write found the end gone
         )
 
+    def hear(self, kind: Kind, take: Callable[[bytes], None]) -> None:
+        """Who takes what comes in frames of this kind from now on."""
+        self._on[kind.value] = take
+
     # -- what this end says
 
     def send(self, kind: Kind, payload: bytes | bytearray) -> None:

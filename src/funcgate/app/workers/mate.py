@@ -10,6 +10,7 @@ import sys
 import time
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable
+from typing import NoReturn
 
 import msgspec
 
@@ -224,7 +225,7 @@ class Mate:
             theirs.close()
             into.close()
         self._out = out
-        on = {Kind.LINES: self._on_lines, Kind.COUNTED: self._on_counted, Kind.CLOSED: self._on_closed}
+        on = {Kind.LINES: _too_early, Kind.COUNTED: self._on_counted, Kind.CLOSED: self._on_closed}
         link = Link(on, self._answer, self._lost.set)
         link.rest = ours.dup()
         try:
@@ -235,6 +236,7 @@ class Mate:
             raise
         self._link = link
         self._service = self._serve(self.number, link)
+        link.hear(Kind.LINES, self._service.lines)
         return link
 
     async def _begin(self) -> str:
@@ -285,9 +287,6 @@ class Mate:
 
     # -- what it says
 
-    def _on_lines(self, payload: bytes) -> None:
-        self._served().lines(payload)
-
     def _on_counted(self, payload: bytes) -> None:
         self._served().counted(payload)
 
@@ -304,5 +303,9 @@ class Mate:
 
     def _served(self) -> Service:
         if self._service is None:
-            raise ValueError("a worker that says something before it begins")
+            _too_early()
         return self._service
+
+
+def _too_early(payload: bytes = b"") -> NoReturn:
+    raise ValueError("a worker that says something before it begins")

@@ -49,10 +49,8 @@ class Service:
         written, state = partial(link.send, Kind.WRITTEN), partial(link.send, Kind.JOURNAL)
         inline = services.inline_bytes
         self._guest = services.journal.guest(written, state, share=services.workers, inline_bytes=inline)
+        self.lines = self._guest.take
         self._holds = Holds(services.desk, lambda call: call in self._guest.open)
-
-    def lines(self, payload: bytes) -> None:
-        self._guest.take(payload)
 
     def counted(self, payload: bytes) -> None:
         self._services.meters.take(self._number, payload)

@@ -1,5 +1,10 @@
 # Types for the text of guest.py: it is compiled as it is, and takes the place of the same name there.
 
+cimport cython
+
+from funcgate.stores.journal_files._parcel cimport Parcel as Piece
+
+
 cdef class Guest:
     cdef object __weakref__
     cdef object _house, _in, _written, _told, _later, _last
@@ -10,5 +15,10 @@ cdef class Guest:
     cdef list _news
     cdef public set open
     cdef public bint here
-    cpdef settled(self, parcel)
+    @cython.locals(parcel=Piece)
+    cpdef take(self, bytes payload)
+    cdef _begin(self, Piece parcel)
+    cdef _join(self, Piece parcel, batch, bint waits)
+    cdef _take_apart(self, Piece parcel)
+    cpdef settled(self, Piece parcel)
     cpdef answer(self)

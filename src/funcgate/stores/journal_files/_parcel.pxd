@@ -6,8 +6,11 @@ cdef class Parcel:
     cdef public bint prompt
     cdef public Py_ssize_t size, count, groups_left
     cdef public list left, refused
+    cpdef settle(self)
+    cpdef settle_one(self)
 
 
 cdef class Waits:
-    cdef object _parcel, _entries
+    cdef Parcel _parcel
+    cdef object _entries
     cdef Py_ssize_t _place

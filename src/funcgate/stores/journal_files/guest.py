@@ -21,7 +21,7 @@ from .parcel import Parcel, Waits
 from .state import Status
 
 MOST_OPEN = 500_000
-ANSWERS_S = 0.02  # between two of them, in `interval`
+ANSWERS_S = 0.05  # between two of them, in `interval`
 MOST = 1 << 60  # of any limit: so that nothing that is multiplied here grows too large
 _parcels = half("funcgate.stores._parcels")
 _stamp: Callable[[bytearray, bytes, str, int, str, set[str], set[str], list[int]], int] = (

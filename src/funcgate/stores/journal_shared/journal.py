@@ -24,7 +24,7 @@ from funcgate.stores.told import Written, told_of, written_of
 
 from .outbox import Outbox
 
-LAG_S = 0.0025
+LAG_S = 0.005
 _ARRIVED, _DENIED = Kind.ARRIVED, Kind.DENIED
 _native = half("funcgate.stores.journal_shared._outbox")
 _Outbox: type[Outbox] = Outbox if _native is None else _native.Outbox
