@@ -426,3 +426,69 @@ def sleeping(*, passed: bool) -> tuple[Any, Any, Any, list[Any]]:
     caller.waiter = channel.waiter = waiter
     quick.sleeps(waiter)
     return quick, caller, channel, asked
+
+
+class Slow(native.Way):
+    """A statement whose answer is not plain."""
+
+    ended = ""
+
+    def _unplain(self) -> None:
+        pass
+
+    async def _read(self, _: Any, *, strict: bool) -> str:
+        try:
+            await TURN
+            if self._asked:
+                await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            self.ended = "cancelled"
+            raise
+        return f"slowly, {strict}"
+
+    def unanswered(self, error: BaseException) -> Exception:
+        return LookupError(type(error).__name__)
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "stops", "told"),
+    [
+        (b"C\0\0", "", False, "slowly, False"),
+        (b"", "", False, LookupError),  # nothing in time
+        (b"", "", True, asyncio.CancelledError),
+        (b"C\0\0", "2", True, asyncio.CancelledError),
+    ],
+)
+def test_a_statement_that_was_sent_waits_and_ends_as_a_coroutine_does(
+    said: bytes, asked: str, stops: bool, told: Any
+) -> None:
+    async def run() -> None:
+        loop, got = asyncio.get_running_loop(), []
+        channel, session, way = native.Stream(loop, LIMITS), native.Standing(), Slow.__new__(Slow)
+        probe = native.Probe(loop)
+        channel.prompt = probe
+        channel.transport = SimpleNamespace(write=lambda _: None)
+        channel.data_received(said)
+        session.upstream, session.held = SimpleNamespace(channel=channel, state=b"I"), []
+        session.sites, session.origins = SimpleNamespace(draining=False, site=None), native.Knowledge()
+        session.origins.until = loop.time() + 60
+        way.session, way._plan, way._data, way._asked = session, native.Plan.__new__(native.Plan), b"B", asked
+        way.call = SimpleNamespace(digest="x")
+
+        async def work() -> None:
+            got.append(await way.send(SimpleNamespace(spend=lambda _: None), None))
+
+        probe.begin(work())
+        await asyncio.sleep(0)
+        if stops:
+            probe.cancel()
+        async with asyncio.timeout(10):
+            while not probe.told:  # noqa: ASYNC110 - what is tested is not built on events
+                await asyncio.sleep(0.001)
+        if isinstance(told, str):
+            assert (got, probe.told) == ([told], [None])
+        else:
+            assert isinstance(probe.told[0], told)
+            assert way.ended == ("cancelled" if asked else "")
+
+    asyncio.run(run())

@@ -81,6 +81,89 @@ cdef Py_ssize_t R_STATUS = REPLY.places["status"], R_HEADERS = REPLY.places["hea
 cdef Py_ssize_t R_MEDIA = REPLY.places["media"], R_BODY = REPLY.places["body"]
 cdef object OK = 200
 
+cdef class Way
+
+
+cdef class Sent:
+    """To be awaited, once: the answer to a statement that was sent."""
+
+    cdef Way _way
+    cdef Stream _channel
+    cdef object _upstream
+    cdef object _within  # what is awaited
+    cdef bint _slowly  # that reads the answer
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef PyObject* found = NULL
+        cdef PySendResult how = self.on(&found)
+        value = <object> found
+        Py_DECREF(value)
+        if how == PYGEN_RETURN:
+            raise StopIteration(value)
+        return value
+
+    def throw(self, *error):
+        if self._slowly:
+            return self._within.throw(*error)
+        raise error[0] if len(error) < 2 or error[1] is None else error[1]
+
+    def close(self):
+        if self._slowly:
+            self._within.close()
+
+    cdef PySendResult on(self, PyObject** found) except PYGEN_ERROR:
+        cdef Way way = self._way
+        cdef Plan plan = way._plan
+        cdef Stream channel = self._channel
+        cdef PySendResult how
+        if self._slowly:
+            return PyIter_Send(self._within, None, found)
+        try:
+            if self._within is None and channel.is_empty():
+                self._within = channel.coming(max(min(plan._timeout_s, plan._first_byte_s), LEAST_S)).__await__()
+            if self._within is not None:
+                how = PyIter_Send(self._within, None, found)
+                if how == PYGEN_NEXT:
+                    return how
+                Py_DECREF(<object> found[0])
+                found[0] = NULL
+        except (TimeoutError, _Ended) as error:
+            raise way.unanswered(error) from None
+        if way._read_plain(channel, self._upstream):
+            self._way = None
+            reply = way._reply()
+            Py_INCREF(reply)
+            found[0] = <PyObject*> reply
+            return PYGEN_RETURN
+        way._unplain()
+        self._within, self._slowly = way._read(plan.hiding, strict=plan.strict), True
+        return PyIter_Send(self._within, None, found)
+
+
+cdef PySendResult sent_on(object sent, object given, PyObject** found) except PYGEN_ERROR:
+    return (<Sent> sent).on(found)
+
+
+cdef extern from *:
+    """
+    static void goes_on_by(PyTypeObject *type, sendfunc step) { if (type->tp_as_async != NULL) type->tp_as_async->am_send = step; }
+    """
+    void goes_on_by(object type, PySendResult (*step)(object, object, PyObject**) except PYGEN_ERROR)
+
+goes_on_by(Sent, sent_on)  # where whoever awaits it can take that, it is over without an exception
+
+
+cdef Sent sent(Way way, Stream channel, upstream):
+    cdef Sent made = Sent.__new__(Sent)
+    made._way, made._channel, made._upstream = way, channel, upstream
+    return made
+
 
 cdef class Way:
     """`portal` is made when somebody asks for it, of the statement's `name` and what was bound."""
@@ -199,13 +282,13 @@ cdef class Way:
         self.call = call
         return True
 
-    async def send(self, permit, lease):
+    def send(self, permit, lease):
         cdef Stream channel
         cdef Standing session = self.session
         cdef Plan plan = self._plan
         upstream = session.upstream
         if self.call is None or upstream is None or session.held or plan._budgets or not plan.holds_now(session):
-            return await _slow.send(self, permit, lease)
+            return _slow.send(self, permit, lease)
         permit.spend(get(self.call, C_DIGEST) if type(self.call) is CALL.of else self.call.digest)
         channel = upstream.channel
         self._until = monotonic_s() + plan._timeout_s
@@ -215,15 +298,7 @@ cdef class Way:
             channel.put(self._data)
         except _Ended:
             raise _lost() from None
-        if channel.is_empty():
-            try:
-                await channel.coming(max(min(plan._timeout_s, plan._first_byte_s), LEAST_S))
-            except (TimeoutError, _Ended) as error:
-                raise self.unanswered(error) from None
-        if not self._read_plain(channel, upstream):
-            self._unplain()
-            return await self._read(plan.hiding, strict=plan.strict)
-        return self._reply()
+        return sent(self, channel, upstream)
 
     cdef object _reply(self):
         headers = []
