@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from funcgate.core.entry import Entry, Kind
@@ -160,6 +160,8 @@ def play(made: Any, steps: list[tuple[str, Any]], relaxed: bool) -> list[object]
 
 @settings(max_examples=examples(400), deadline=None)
 @given(STEPS, st.booleans())
+@example([("append", 1), ("fire", 1)] * 2 + [("land", 0.0)], True)  # overdue
+@example([("append", 1), ("turn", 1)] * 6, False)  # company comes turn by turn
 def test_the_same_whatever_comes(steps: Any, relaxed: bool) -> None:
     assert play(native, steps, relaxed) == play(PURE, steps, relaxed)
 
