@@ -55,7 +55,8 @@ static quick_entry *quick_learn(quick_entry *entry, PyTypeObject *type, PyObject
     entry->found = found;
     entry->kind = quick_kind_of(type, found, &entry->offset);
     entry->version = type->tp_version_tag;
-    if (entry->version == 0 || !PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG)) {
+    /* From Python 3.13 on no flag says that a version holds: there is one as long as it does. */
+    if (entry->version == 0 || (PY_VERSION_HEX < 0x030D0000 && !PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG))) {
         entry->type = NULL; /* asked again, each time */
         entry->kind = QUICK_NOT;
         entry->version = 0;
