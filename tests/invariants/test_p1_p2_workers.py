@@ -97,8 +97,10 @@ def test_calls_of_a_killed_worker_end_unknown_and_others_go_on(make_gate: Make, 
 @pytest.mark.parametrize("sync", ["always", "interval"])
 def test_workers_that_are_killed_under_load(make_gate: Make, target: Target, token: str, sync: str) -> None:
     gate = make_gate(listen=several(2), journal={"sync": sync, "segment": "256KiB"}).start()
-    load, chance = Load(gate, token, 8), random.Random(20261122)
-    for _ in range(4):
+    load, chance, kills = Load(gate, token, 8), random.Random(20261122), 0
+    while kills < 4 or "unknown" not in outcomes(gate):  # one that had no call at that moment leaves none open
+        assert kills < 20
+        kills += 1
         until(lambda: len(gate.workers()) == 2)
         before = len(load.answered)
         until(lambda before=before: len(load.answered) > before + 200)  # type: ignore[misc]
@@ -112,7 +114,6 @@ def test_workers_that_are_killed_under_load(make_gate: Make, target: Target, tok
         compare(gate, target, set(load.answered))
     else:  # what a worker made in its last 5 ms: at most five calls of each of the 8, when all of them were at that one
         compare(gate, target, set(), may_lack=40)
-    assert "unknown" in outcomes(gate)
     funcgate(gate, "audit", "verify")
 
 
