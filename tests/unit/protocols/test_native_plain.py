@@ -13,10 +13,12 @@ from msgspec import structs
 
 from funcgate.catalog.sql import own_text
 from funcgate.core.budget import Accounts
+from funcgate.core.call import Permit
 from funcgate.core.native import half
 from funcgate.core.principal import Principal
 from funcgate.core.refusal import Refused
 from funcgate.protocols.postgres import plain
+from funcgate.protocols.postgres.channel import Ended
 from funcgate.protocols.postgres.roles import Roles
 from funcgate.protocols.postgres.session import Session
 from funcgate.protocols.postgres.statement import Prepared
@@ -175,6 +177,31 @@ def test_both_judge_the_same(sql: str, run: bytes, types: tuple[int, ...], chang
 
     one, other = asyncio.run(both())
     assert one == other
+
+
+@pytest.mark.parametrize(("ends", "code"), [(TimeoutError(), "target.timeout"), (Ended(), "target.unreachable")])
+def test_a_task_is_told_what_became_of_the_answer(ends: Exception, code: str) -> None:
+    """A task throws what its future ended with, where a drive is given it."""
+    run = bind(b"s", (0,), [b"7"], (0,)) + frontend.EXECUTE_AND_SYNC
+
+    async def refused() -> Refused:
+        session = await session_of("SELECT note FROM people WHERE id = $1", run, (), (), set())
+        found: Any = session.extended.plain_ahead()
+        call = await found.resolve(CALLER)
+        sent = found.send(Permit(call.id, call.digest), cast(Any, None))
+
+        async def answered() -> Any:
+            return await sent
+
+        task = asyncio.create_task(answered())
+        await asyncio.sleep(0)
+        assert session.upstream is not None
+        cast(Any, session.upstream.channel).waiter.set_exception(ends)
+        with pytest.raises(Refused) as why:
+            await task
+        return why.value
+
+    assert asyncio.run(refused()).code == code
 
 
 @settings(deadline=None)

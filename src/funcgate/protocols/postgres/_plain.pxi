@@ -111,7 +111,10 @@ cdef class Sent:
     def throw(self, *error):
         if self._slowly:
             return self._within.throw(*error)
-        raise error[0] if len(error) < 2 or error[1] is None else error[1]
+        try:
+            raise error[0] if len(error) < 2 or error[1] is None else error[1]
+        except (TimeoutError, _Ended) as ended:  # a task throws what its future ended with; a drive is given it
+            raise self._way.unanswered(ended) from None
 
     def close(self):
         if self._slowly:
@@ -119,9 +122,12 @@ cdef class Sent:
 
     cdef PySendResult on(self, PyObject** found) except PYGEN_ERROR:
         cdef Way way = self._way
-        cdef Plan plan = way._plan
+        cdef Plan plan
         cdef Stream channel = self._channel
         cdef PySendResult how
+        if way is None:
+            raise RuntimeError("it was given")
+        plan = way._plan
         if self._slowly:
             return PyIter_Send(self._within, None, found)
         try:
