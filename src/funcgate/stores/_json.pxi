@@ -112,11 +112,13 @@ cdef extern from *:
     enum { LONGEST_SEEN = 2048, MARKS = 64 };
     typedef struct { int size, many; uint16_t marks[MARKS]; unsigned char bytes[LONGEST_SEEN]; } Seen;
 
-    /* Behind the value that begins at `begun`, NULL if there is none, or one that is nested deeper than DEEPEST. `p` is `begun`, or
-       where a member of it begins if all before was looked at; what begins behind is told to `seen`, if that is not NULL. */
-    static Text json_walk(Text p, Text end, Text limit, Text begun, Seen *seen) {
-        unsigned char braces[DEEPEST]; /* for each open bracket: whether it is a brace */
-        int depth = 0, brace = 0;
+    /* Behind the value that begins at `begun`, NULL if there is none, or one that is nested deeper than `deepest`. `p` is `begun`, or
+       where a member of it begins if all before was looked at; what begins behind is told to `seen`, if that is not NULL.
+       `braces`: for each open bracket, whether it is a brace. */
+    static inline __attribute__((always_inline)) Text json_walk_in(
+        Text p, Text end, Text limit, Text begun, Seen *seen, unsigned char *braces, Py_ssize_t deepest) {
+        Py_ssize_t depth = 0;
+        int brace = 0;
         if (p != begun) {
             depth = 1;
             braces[0] = brace = *begun == '{';
@@ -131,7 +133,7 @@ cdef extern from *:
             break;
         case '{':
         case '[':
-            if (depth == DEEPEST) return NULL;
+            if (depth == deepest) return NULL;
             braces[depth++] = brace = *p == '{';
             p = json_blank(p + 1, end);
             if (p >= end) return NULL;
@@ -176,6 +178,16 @@ cdef extern from *:
         goto value;
     }
 
+    static Text json_walk(Text p, Text end, Text limit, Text begun, Seen *seen) {
+        unsigned char braces[DEEPEST];
+        return json_walk_in(p, end, limit, begun, seen, braces, DEEPEST);
+    }
+
+    /* The same, with room for every bracket of it. */
+    static Text json_deep(Text p, Text end, unsigned char *braces) {
+        return json_walk_in(p, end, end, p, NULL, braces, end - p);
+    }
+
     static inline Text json_value(Text p, Text end, Text limit) { return json_walk(p, end, limit, p, NULL); }
 
     /* How many of the first bytes are the same. */
@@ -215,4 +227,6 @@ cdef extern from *:
     bint json_all_plain(Text p, int size) nogil
     Text json_value(Text p, Text end, Text limit) nogil
     Text json_again(Text p, Text end, Text limit, Seen* seen) nogil
+    Text json_deep(Text p, Text end, unsigned char* braces) nogil
+    Text json_string(Text p, Text end, Text limit) nogil
     Text json_blank(Text p, Text end) nogil

@@ -6,6 +6,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
 from cpython.object cimport PyObject
 from cpython.set cimport PySet_Add, PySet_Discard
 from cpython.unicode cimport PyUnicode_DecodeASCII
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
 from funcgate.core.ids import MARK_AT, MARK_LETTERS
@@ -206,6 +207,60 @@ cdef char* put_line(char* into, Text line, Py_ssize_t size, Py_ssize_t seq, cons
     p += size - 2
     put_crc(p, crc_of(None, into, p - into))
     return p + CRC
+
+
+def holds(bytes line not None):
+    """See `parcels._holds`: for what `stamp` left, however deep."""
+    # Attack: megabytes that are no JSON, or of nothing but brackets, over and over: the loop stands still while Python reads them.
+    cdef unsigned char* braces = <unsigned char*> malloc(len(line) + 1)
+    cdef int found
+    if braces is NULL:
+        raise MemoryError
+    found = held_members(line, <Text> line + len(line), braces)
+    free(braces)
+    if found < 0:
+        raise Forged("a line with a name that it may not have")
+    return found == 1
+
+
+cdef int held_members(Text p, Text end, unsigned char* braces) noexcept nogil:
+    """0: it is no object. -1: it is one with a name that may not be there."""
+    cdef Text name
+    cdef Py_ssize_t size
+    cdef int place = 0
+    if p >= end or p[0] != c"{":
+        return 0
+    p = json_blank(p + 1, end)
+    if p < end and p[0] == c"}":
+        return p + 1 == end
+    while True:
+        if p >= end or p[0] != c'"':
+            return 0
+        name = p + 1
+        p = json_string(name, end, end)
+        if p is NULL:
+            return 0
+        size = p - name - 1
+        while place < known and (names[place].size != size + 2 or memcmp(names[place].text, name, size) != 0):
+            place += 1
+        if place < known:
+            place += 1
+        else:
+            place = MANY  # and what follows may still show that it is no object
+        p = json_blank(p, end)
+        if p >= end or p[0] != c":":
+            return 0
+        p = json_deep(json_blank(p + 1, end), end, braces)
+        if p is NULL:
+            return 0
+        p = json_blank(p, end)
+        if p >= end:
+            return 0
+        if p[0] == c"}":
+            return 0 if p + 1 != end else -1 if place == MANY else 1
+        if p[0] != c",":
+            return 0
+        p = json_blank(p + 1, end)
 
 
 def head_of(bytes payload not None):

@@ -21,6 +21,7 @@ from funcgate.core.refusal import Code, Refused
 from funcgate.core.turn import TURN
 from funcgate.stores.journal_files import FileJournal, Forged, Guest, State
 from funcgate.stores.journal_files.folder import free_bytes
+from funcgate.stores.journal_files.guest import MOST_BARE
 from funcgate.stores.journal_shared import SharedJournal
 from funcgate.stores.parcels import MOST_BYTES, Group, Head, packed
 from funcgate.stores.told import Told, encode, told_of
@@ -531,6 +532,25 @@ def test_a_guest_that_sends_more_than_was_agreed_is_no_worker_of_ours(folder: Pa
             other.take(
                 packed(Head(2, False), [Group(False, [b'{"kind":"denied","call":"c","args":' + b"[" * MOST_BYTES])])
             )
+        await journal.close()
+
+    asyncio.run(play())
+
+
+def test_parcels_of_nothing_are_not_remembered_by_the_million(folder: Path, journal_in: Make) -> None:
+    async def play() -> None:
+        journal = journal_in(folder)
+        await journal.start()
+        guest = journal.guest(lambda payload: None, lambda payload: None, mark="")
+        journal.note(entry(D, "d"))
+        flushed = asyncio.create_task(journal.flush())
+        await asyncio.sleep(0)  # a batch is under way until the loop hears of it
+        for number in range(1, MOST_BARE + 2):
+            guest.take(packed(Head(number, False), []))
+        with pytest.raises(Forged):
+            guest.take(packed(Head(MOST_BARE + 2, False), []))
+        await flushed
+        guest.take(packed(Head(MOST_BARE + 2, False), []))  # what was answered counts no more
         await journal.close()
 
     asyncio.run(play())

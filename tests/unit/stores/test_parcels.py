@@ -263,6 +263,41 @@ def test_nothing_that_is_taken_forges(payload: bytes, mark: str) -> None:
     assert_sound(both(payload, mark), mark)
 
 
+def looked_at(line: bytes, *, compiled: bool) -> bool | None:
+    try:
+        return bool(native.holds(line) if compiled else parcels._holds(line))
+    except Forged:
+        return None
+
+
+NAMED = st.lists(
+    st.sampled_from([*parcels.NAMES, b"seq", b"crc", b"", b"x", b"kin", b"kinds", b"\\u006bind"]), max_size=4
+)
+
+
+@pytest.mark.skipif(native is None, reason="no compiled half here")
+@settings(max_examples=examples(1000), deadline=None)
+@given(
+    rewritten().map(lambda payload: parcels.groups_of(payload)[0].lines[0])
+    | NAMED.map(lambda names: b"{%b}" % b",".join(b'"%b":[{}, 1 ]' % name for name in names))
+)
+def test_what_is_left_to_python_is_looked_at_alike(line: bytes) -> None:
+    assert looked_at(line, compiled=True) is looked_at(line, compiled=False)
+
+
+@pytest.mark.skipif(native is None, reason="no compiled half here")
+@pytest.mark.parametrize(
+    "args", [b"[" * 500_000 + b"]" * 500_000, b"[" * 1_000_000, b"[" + b"1," * 500_000], ids=["deep", "open", "long"]
+)
+def test_megabytes_that_are_not_plain_are_not_read_in_python(args: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parcels, "_holds", None)
+    monkeypatch.setattr(parcels, "_json_end", None)
+    payload = parcel(body(rest=b',"args":' + args), body("arrived"))
+    assert (
+        parcels.stamp_judged(bytearray(), parcels.judged(payload, MARK, native.holds), 41, AT, set(), set(), []) == 43
+    )
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),

@@ -12,7 +12,7 @@ from funcgate.core.entry import Kind
 from funcgate.recording.folder import Line
 
 from .keys import Fact, Keys, fact_of
-from .seen import Seen, add_words, decode_decided, decode_who
+from .seen import Seen, add_words, keys_of_decided, keys_of_who
 
 _REMEMBERED = 20_000
 _DECISIONS = (
@@ -92,7 +92,7 @@ class Fold:
         keys.add(self._kinds.get(seen.kind) or self._keys.key(Fact.KIND, seen.kind))
         if seen.principal:
             if seen.kind == self._answered:
-                keys.update(self._keys.approver(decode_who(seen.principal)))
+                keys.update(keys_of_who(seen.principal, self._keys.approver))
             if Fact.WHO not in facts:
                 facts.add(Fact.WHO)
                 keys |= self._who(seen.principal)
@@ -132,12 +132,12 @@ class Fold:
 
     def _who(self, raw: Raw) -> frozenset[int]:
         spelled = bytes(raw)
-        return self._people.get(spelled) or _remember(self._people, spelled, self._keys.who(decode_who(spelled)))
+        return self._people.get(spelled) or _remember(self._people, spelled, keys_of_who(spelled, self._keys.who))
 
     def _decided(self, raw: Raw) -> frozenset[int]:
         spelled = bytes(raw)
         known = self._policies.get(spelled)
-        return known or _remember(self._policies, spelled, self._keys.policies(decode_decided(spelled)))
+        return known or _remember(self._policies, spelled, keys_of_decided(spelled, self._keys.policies))
 
     def _function(self, name: str) -> frozenset[int]:
         return self._functions.get(name) or _remember(self._functions, name, self._keys.function(name))

@@ -8,17 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from sys import byteorder
 from typing import TypeVar
 
-import msgspec
-
-from funcgate.core.entry import Decided, Kind, Who
+from funcgate.core.entry import Kind
 
 from .keys import Fact, Keys, fact_of, token
+from .seen import keys_of_decided, keys_of_who
 
 _REMEMBERED = 20_000
 _DECISIONS = ((Kind.ASKED, "ask"), (Kind.ALLOWED, "allow"), (Kind.DENIED, "deny"))  # as in fold.py
 _Value = TypeVar("_Value", str, bytes, tuple[str, ...])
-_decode_who = msgspec.json.Decoder(Who).decode
-_decode_decided = msgspec.json.Decoder(Decided).decode
 
 
 class Part:
@@ -45,12 +42,12 @@ class Parts:
         self._keys = keys
         key = keys.key
         self.names: dict[int, str] = {}  # of functions and codes; taken out by whoever has stored them
-        self.who = _Known[bytes](part, lambda raw: keys.who(_decode_who(raw)))
+        self.who = _Known[bytes](part, lambda raw: keys_of_who(raw, keys.who))
         self.function = _Known[str](part, self._function)
         self.target = _Known[str](part, lambda name: (key(Fact.TARGET, name),))
         self.decision = _Known[tuple[str, ...]](part, self._decided)
         self.code = _Known[str](part, self._code)
-        self.policy = _Known[bytes](part, lambda raw: keys.policies(_decode_decided(raw)))
+        self.policy = _Known[bytes](part, lambda raw: keys_of_decided(raw, keys.policies))
         self.session = _Known[str](part, lambda name: (key(Fact.SESSION, name),))
         self.client = _Known[str](part, keys.client)
         self.kinds = _Known[tuple[str, ...]](part, lambda kinds: [key(Fact.KIND, kind) for kind in kinds])
@@ -63,7 +60,7 @@ class Parts:
             self.code[code]
 
     def approver(self, raw: bytes) -> Iterable[int]:
-        return self._keys.approver(_decode_who(raw))
+        return keys_of_who(raw, self._keys.approver)
 
     def elsewhere(self, digests: Iterable[str], away: bool) -> Sequence[int]:
         """Objects beside the journal, and whether they are in another folder."""

@@ -1,5 +1,7 @@
 """What the index looks at in a line of the journal. Read without the rest, which most of the time goes into."""
 
+from collections.abc import Callable, Iterable
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -35,8 +37,27 @@ class Seen(Struct):
 
 
 decode = msgspec.json.Decoder(Seen).decode
-decode_who = msgspec.json.Decoder(Who).decode
-decode_decided = msgspec.json.Decoder(Decided).decode
+_decode_who = msgspec.json.Decoder(Who).decode
+_decode_decided = msgspec.json.Decoder(Decided).decode
+_UNREADABLE = msgspec.MsgspecError, UnicodeDecodeError, RecursionError
+
+
+def keys_of_who(raw: bytes | Raw, keys: Callable[[Who], Iterable[int]]) -> Iterable[int]:
+    """What `keys` gives of a principal; nothing of one that cannot be read."""
+    # Attack: a worker that was taken over writes of a call a principal that is none. Its line is whole, and would stop the index
+    # for good: made anew, it comes to the same line.
+    try:
+        return keys(_decode_who(raw))
+    except _UNREADABLE:
+        return ()
+
+
+def keys_of_decided(raw: bytes | Raw, keys: Callable[[Decided], Iterable[int]]) -> Iterable[int]:
+    """The same of what policies decided."""
+    try:
+        return keys(_decode_decided(raw))
+    except _UNREADABLE:
+        return ()
 
 
 def filled(seen: Seen, entry: Entry) -> Seen:

@@ -10,7 +10,7 @@ cdef class Guest:
     cdef object _house, _in, _written, _told, _later, _last
     cdef str _mark
     cdef bint _relaxed, _prompt
-    cdef Py_ssize_t _max_queue, _max_queue_bytes, _most_bytes, _unsaid, _unsaid_bytes
+    cdef Py_ssize_t _max_queue, _max_queue_bytes, _most_bytes, _unsaid, _unsaid_bytes, _bare
     cdef readonly Py_ssize_t _depth, _bytes
     cdef list _news
     cdef public set open

@@ -21,6 +21,7 @@ from .parcel import Parcel, Waits
 from .state import Status
 
 MOST_OPEN = 500_000
+MOST_BARE = 10_000  # parcels under way without a line that is kept: those of `flush`, and of ends that are left out
 ANSWERS_S = 0.05  # between two of them, in `interval`
 MOST = 1 << 60  # of any limit: so that nothing that is multiplied here grows too large
 _parcels = half("funcgate.stores._parcels")
@@ -28,6 +29,7 @@ _stamp: Callable[[bytearray, bytes, str, int, str, set[str], set[str], list[int]
     stamp if _parcels is None else _parcels.stamp
 )
 _head_of: Callable[[bytes], tuple[int, bool]] = head_of if _parcels is None else _parcels.head_of
+_holds: Callable[[bytes], bool] | None = None if _parcels is None else _parcels.holds
 _OPENS, _ENDED = frozenset({Kind.ARRIVED, Kind.ASKED}), Kind.ENDED
 
 
@@ -85,6 +87,7 @@ class Guest:
         self._last = 0  # the number of the last parcel
         self._depth = 0  # lines that it has not been answered for
         self._bytes = 0
+        self._bare = 0  # parcels among them that have no lines
         self._news: list[Written] = []
         self._unsaid = 0  # lines, and bytes, that these are about
         self._unsaid_bytes = 0
@@ -118,6 +121,9 @@ class Guest:
         # Attack: lines by the gigabyte, sent without a pause, until the memory of the one who keeps the record is gone.
         if self._depth > 2 * self._max_queue or self._bytes > 2 * self._max_queue_bytes:
             raise Forged("more than may be under way")
+        # Attack: parcels of nothing, each remembered here while the disk is busy, at thirty times its bytes.
+        if self._bare > MOST_BARE:
+            raise Forged("more parcels without lines than a worker sends")
         # Attack: lines at which the loop looks for minutes, while nobody else's are taken.
         if len(payload) > self._most_bytes:
             raise Forged("a parcel that is larger than any")
@@ -130,7 +136,7 @@ class Guest:
             at, lines = intake.stamp(), batch.lines
             seq = _stamp(lines, payload, self._mark, before, at, intake.open, self.open, parcel.left)
             if seq < 0:
-                parcel.payload = judged(payload, self._mark)
+                parcel.payload = judged(payload, self._mark, _holds)
                 seq = stamp_judged(lines, parcel.payload, before, at, intake.open, self.open, parcel.left)
             parcel.count = seq - before
             self._begin(parcel)
@@ -139,7 +145,7 @@ class Guest:
             batch.count += parcel.count
             self._join(parcel, batch, waits)
         else:
-            parcel.payload = judged(payload, self._mark)
+            parcel.payload = judged(payload, self._mark, _holds)
             self._take_apart(parcel)
 
     def gone(self) -> int:
@@ -158,6 +164,7 @@ class Guest:
 
     def _begin(self, parcel: Parcel) -> None:
         self._depth += parcel.count
+        self._bare += not parcel.count
         self._bytes += parcel.size
 
     def _join(self, parcel: Parcel, batch: Batch, waits: bool) -> None:
@@ -224,6 +231,7 @@ class Guest:
 
     def settled(self, parcel: Parcel) -> None:
         self._depth -= parcel.count
+        self._bare -= not parcel.count
         self._bytes -= parcel.size
         self._unsaid += parcel.count
         self._unsaid_bytes += parcel.size

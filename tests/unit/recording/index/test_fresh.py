@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from bench.history import Cast, entries_of
@@ -19,7 +20,7 @@ from funcgate.recording.index.bits import appended, changed, load
 from funcgate.recording.index.database import NAME
 from funcgate.recording.index.indexer import Indexer
 from funcgate.recording.index.texts import Texts
-from support.history import T0, History
+from support.history import T0, History, written_at
 
 Make = Callable[[], History]
 SECRET = b"s" * 32
@@ -144,3 +145,22 @@ def test_members_that_rise_are_appended(there: int, more: int) -> None:
     for first in (0, 2 * there + 1):
         new = list(range(first, first + 3 * more, 3))
         assert appended(held, new) == changed(held, new)
+
+
+@pytest.mark.parametrize("size", [1, 100])
+@pytest.mark.parametrize("told", [b'"principal":{}', b'"principal":{"issuer":1,"subject":[]}', b'"policy":{"names":1}'])
+def test_a_principal_or_a_decision_that_is_none_stops_nothing(
+    make_history: Make, tmp_path: Path, size: int, told: bytes
+) -> None:
+    """A worker that was taken over can say so of its calls: it is JSON."""
+    history, call = make_history(), new_id(T0)
+    history.write([Entry(kind=Kind.ARRIVED, call=new_id(T0 + 1), function="shop.buy")], 0)
+    for kind in (b"arrived", b"denied", b"answered"):
+        history.count += 1
+        body = b'{"seq":%d,"at":"%b","kind":"%b","call":"%b",%b' % (
+            history.count, written_at(0).encode(), kind, call.encode(), told,
+        )  # fmt: skip
+        with (history.journal / "00000001.jsonl").open("ab") as file:
+            file.write(b'%b,"crc":"%08x"}\n' % (body, crc32(body)))
+    history.write([Entry(kind=Kind.ARRIVED, call=new_id(T0 + 2), function="shop.buy")], 1)
+    assert len(indexed(history, tmp_path / "index.db", lambda: size)["calls"]) == 3
