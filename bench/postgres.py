@@ -35,6 +35,7 @@ REFERENCE = "pgbouncer"
 AT_LEAST = 0.5
 _WIDE = 29  # of a peer's name
 _BUSY_S = 0.05
+_SETTLED_WITHIN_S, _LOOK_S, _STILL = 60.0, 0.3, 0.1  # of one processor, all keepers together
 _FULL, _QUICK = (3, 3), (1, 2)  # rounds, seconds each
 _ALL = "token, statement, arguments, CEL, column rules and detectors, journal"
 _SCANS = {
@@ -83,7 +84,9 @@ def run(bed: Bed) -> None:
         for number in range(rounds):
             for protocol in PROTOCOLS:
                 for clients in bed.options.effort.connections if bed.options.asked else CLIENTS:
-                    turns += [_time(peer, protocol, clients, number, seconds) for peer in _turned(peers, number)]
+                    for peer in _turned(peers, number):
+                        _settle(peers)
+                        turns.append(_time(peer, protocol, clients, number, seconds))
         about = machine(bed.folder) | packages() | versions()
         bed.results["postgres"] = {"machine": about, "turns": msgspec.to_builtins(turns)}
         print(facts(about))
@@ -204,6 +207,18 @@ def _prove(peer: Peer, work: Workload) -> None:
 def _turned(peers: Sequence[Peer], number: int) -> list[Peer]:
     first = number % len(peers)
     return [*peers[first:], *peers[:first]]
+
+
+def _settle(peers: Sequence[Peer]) -> None:
+    """Wait until the keepers are through with what was carried before: that is no part of what the next peer does."""
+    servers = [peer.server.pid for peer in peers if peer.password]
+    until, spent = time.monotonic() + _SETTLED_WITHIN_S, children_cpu_s(servers)
+    while time.monotonic() < until:
+        time.sleep(_LOOK_S)
+        before, spent = spent, children_cpu_s(servers)
+        if spent - before < _LOOK_S * _STILL:
+            return
+    raise BenchError(f"the keepers are not through with their work after {_SETTLED_WITHIN_S:g} s")
 
 
 def _time(peer: Peer, protocol: str, clients: int, number: int, seconds: int) -> Turn:
