@@ -34,6 +34,7 @@ from funcgate.core.ports import (
 from funcgate.core.principal import Principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome, Reply
+from funcgate.core.taker import Taker, taker_of
 from funcgate.core.turn import TURN
 from funcgate.recording.entries import arrival, ended, step
 from funcgate.recording.tape import Tape, masked_args, tape_of
@@ -43,8 +44,6 @@ from funcgate.streamed import Streamed
 _ALLOWED, _ASKED, _DENIED = Kind.ALLOWED, Kind.ASKED, Kind.DENIED
 _FAILED: Outcome = Outcome.FAILED
 _IDENTIFY, _RESOLVE, _DECIDE, _HOLD, _RECORD, _LEASE, _SEND, _MASK, _DELIVER = range(len(STEPS))
-Append = Callable[..., Awaitable[None]]
-Note = Callable[..., None]
 _SMALL = 64 << 10  # bytes; a larger body is masked beside the loop
 
 
@@ -70,87 +69,80 @@ class Gateway:
         self, journal: Journal, desk: Desk, meter: Meter, unknowns: Unknowns, current: Callable[[], Snapshot]
     ) -> None:
         self._append = journal.append
-        self._note = journal.note
+        self._taker = taker_of(journal)
         self._desk = desk
         self._current = current
-        self._meter = meter
         self._tally = meter.tally
         self._unknowns = unknowns
 
     async def carry(self, exchange: Exchange, snapshot: Snapshot) -> None:
         """One call, from token to record. Returns when the caller has been answered and the end is written."""
-        passage = Passage(exchange, snapshot, self._append, self._note, self._tally)
-        why: Refused | None = None
-        self._meter.open_calls += 1
+        passage = Passage(exchange, snapshot, self._taker, self._tally)
+        marks = passage.marks
+        self._tally.open_calls += 1
         try:
-            try:
-                await self._through(passage)
-            except Refused as refused:
-                why = refused
-            except (CallerGone, asyncio.CancelledError) as gone:
-                passage.outcome = Outcome.CANCELLED
-                if isinstance(gone, asyncio.CancelledError):
-                    raise
-            except Exception as error:
-                # Attack: provoke an exception in the hope that a half-judged call goes on. It ends here, refused.
-                why = Refused(Code.GATEWAY_ERROR, private_detail=f"{type(error).__name__} in {_where(error)}")
-            if why is not None:
-                await self._refuse(passage, why)
+            token = exchange.token
+            known = None if token is None else snapshot.identity.recall(token)
+            passage.principal = principal = known or await snapshot.identity.identify(token)
+            marks.over(_IDENTIFY)
+
+            passage.call = call = await exchange.resolve(principal)
+            masker = snapshot.maskers(call.function)
+            arrived = passage.arrived(call, masker)
+            await TURN
+            marks.over(_RESOLVE)
+
+            decision = snapshot.policies.decide(call)
+            marks.over(_DECIDE)
+            if isinstance(decision, Allow):
+                passage.decision = decision
+                await passage.write(arrived, passage.entry(_ALLOWED))
+            elif isinstance(decision, RequireApproval):
+                passage.decision = decision
+                await self._hold(passage, arrived, decision)
+                snapshot = passage.snapshot
+                masker = snapshot.maskers(call.function)
+            else:
+                passage.unwritten = arrived
+                raise _denied(passage, decision)
+            permit = Permit(call.id, call.digest)  # P1: "allowed" is on the disk by now
+            marks.over(_RECORD)
+
+            lease = snapshot.broker.at_hand(call.target) or await snapshot.broker.lease(call.target)
+            marks.over(_LEASE)
+            reply = await exchange.send(permit, lease)
+            marks.over(_SEND)
+
+            if reply.stream is None and len(reply.body or b"") <= _SMALL:
+                masked = masker.mask_reply(reply, lease)
+            else:
+                masked = await _mask_large(masker, reply, lease)
+            marks.over(_MASK)
+            passage.tape = tape = tape_of(masked, passage.room, call, self._append)
+            if tape.worth:  # on the disk before it leaves; so is each piece of a stream, in `deliver`
+                shown = tape.chunk() if tape.size <= _SMALL else await asyncio.to_thread(tape.chunk)
+                await self._taker.take(shown, None)
+            await exchange.deliver(tape.reply)
+            passage.outcome = masked.reply.outcome
+            marks.over(_DELIVER)
+        except asyncio.CancelledError:
+            passage.outcome = Outcome.CANCELLED
+            raise
+        except Exception as error:
+            await self._stopped(passage, error)
         finally:
-            why = None  # it holds the frames that it came through, this one too
-            self._meter.open_calls -= 1
+            self._tally.open_calls -= 1
             passage.end()
 
-    async def _through(self, passage: "Passage") -> None:
-        exchange, snapshot, marks = passage.exchange, passage.snapshot, passage.marks
-
-        token = exchange.token
-        principal = None if token is None else snapshot.identity.recall(token)
-        if principal is None:
-            principal = await snapshot.identity.identify(token)
-        passage.principal = principal
-        marks.over(_IDENTIFY)
-
-        passage.call = call = await exchange.resolve(principal)
-        masker = snapshot.maskers(call.function)
-        arrived = passage.arrived(call, masker)
-        await TURN
-        marks.over(_RESOLVE)
-
-        decision = snapshot.policies.decide(call)
-        marks.over(_DECIDE)
-        if isinstance(decision, Allow):
-            passage.decision = decision
-            await passage.write(arrived, passage.entry(_ALLOWED))
-        elif isinstance(decision, RequireApproval):
-            passage.decision = decision
-            await self._hold(passage, arrived, decision)
-            snapshot = passage.snapshot
-            masker = snapshot.maskers(call.function)
+    async def _stopped(self, passage: "Passage", error: Exception) -> None:
+        """A call that did not get through: its caller is gone, or is told so."""
+        if isinstance(error, CallerGone):
+            passage.outcome = Outcome.CANCELLED
+        elif isinstance(error, Refused):
+            await self._refuse(passage, error)
         else:
-            passage.unwritten = arrived
-            raise _denied(passage, decision)
-        permit = Permit(call.id, call.digest)  # P1: "allowed" is on the disk by now
-        marks.over(_RECORD)
-
-        lease = snapshot.broker.at_hand(call.target)
-        if lease is None:
-            lease = await snapshot.broker.lease(call.target)
-        marks.over(_LEASE)
-        reply = await exchange.send(permit, lease)
-        marks.over(_SEND)
-
-        if reply.stream is None and len(reply.body or b"") <= _SMALL:
-            masked = masker.mask_reply(reply, lease)
-        else:
-            masked = await _mask_large(masker, reply, lease)
-        marks.over(_MASK)
-        passage.tape = tape = tape_of(masked, passage.room, call, passage.append)
-        if tape.worth:  # on the disk before it leaves; so is each piece of a stream, in `deliver`
-            await passage.append(tape.chunk() if tape.size <= _SMALL else await asyncio.to_thread(tape.chunk))
-        await exchange.deliver(tape.reply)
-        passage.outcome = masked.reply.outcome
-        marks.over(_DELIVER)
+            # Attack: provoke an exception in the hope that a half-judged call goes on. It ends here, refused.
+            await self._refuse(passage, _broken(error))
 
     async def _hold(self, passage: "Passage", arrived: Entry | Drawn, decision: RequireApproval) -> None:
         """Until humans have said yes, and the world has been looked at again. "allowed" is on the disk on return."""
@@ -178,7 +170,7 @@ class Gateway:
             raise _denied(passage, decided)
         await self._desk.use(held, decided)
         passage.decision = decided
-        await passage.write(passage.entry(_ALLOWED))
+        await passage.write(passage.entry(_ALLOWED), None)
 
     async def _refuse(self, passage: "Passage", refused: Refused) -> None:
         """Record the refusal, then say it. The entry comes first here too: a refusal announces itself."""
@@ -189,8 +181,10 @@ class Gateway:
                 await passage.refused(refused)
             except Refused as unrecorded:
                 refused = unrecorded  # 503: not even the refusal could be recorded
+                # Attack: large calls while nothing can be recorded, each held by the frames that it was refused in, this one too.
+                refused.__traceback__ = refused.__context__ = None
             except Exception as error:
-                refused = Refused(Code.GATEWAY_ERROR, private_detail=f"{type(error).__name__} in {_where(error)}")
+                refused = _broken(error)
         await passage.exchange.refuse(refused)
 
 
@@ -198,15 +192,14 @@ class Passage:
     """One call on its way: what is known of it so far, and its entries."""
 
     __slots__ = (
-        "_note", "_tally", "append", "approval", "call", "code", "decision", "exchange", "marks", "open", "outcome",
-        "principal", "room", "snapshot", "tape", "unwritten",
+        "_taker", "_tally", "approval", "call", "code", "decision", "exchange", "marks", "open", "outcome", "principal", "room",
+        "snapshot", "tape", "unwritten",
     )  # fmt: skip
 
-    def __init__(self, exchange: Exchange, snapshot: Snapshot, append: Append, note: Note, tally: Tally) -> None:
+    def __init__(self, exchange: Exchange, snapshot: Snapshot, taker: Taker, tally: Tally) -> None:
         self.exchange = exchange
         self.snapshot = snapshot
-        self.append = append
-        self._note = note
+        self._taker = taker
         self._tally = tally
         self.marks = Marks()
         self.principal: Principal | None = None
@@ -236,10 +229,10 @@ class Passage:
         """An entry of the decision (`allowed` or `asked`) or of the end."""
         return step(kind, self.exchange.call_id, self.call, self.approval, self.decision, self.snapshot.version)
 
-    def write(self, *what: Entry | Drawn) -> Awaitable[None]:
-        """Make the entries durable, to be awaited. From the first of them on, this call owes the journal an `ended`."""
+    def write(self, first: Entry | Drawn, second: Entry | Drawn | None) -> Awaitable[None]:
+        """Make one entry or two durable, to be awaited. From the first of them on, this call owes the journal an `ended`."""
         was_open = self.open
-        waiting = self.append(*what)
+        waiting = self._taker.take(first, second)
         self.open = True  # even if this task is cancelled while it waits: the entries may be on the disk by then
         return waiting if waiting is TURN else self._written(waiting, was_open)
 
@@ -262,7 +255,7 @@ class Passage:
         if self.unwritten is not None:
             await self.write(self.unwritten, entry)
         else:
-            await self.append(entry)
+            await self._taker.take(entry, None)
 
     def _masked(self, detail: str) -> str:
         """A detail may quote what the caller sent (a path, say), so it is masked as arguments are."""
@@ -283,7 +276,7 @@ class Passage:
         times = self._tally.over(self.exchange.target, decision, known_as, self.marks, counts)
         if self.open:
             call_id, version = self.exchange.call_id, self.snapshot.version
-            self._note(ended(
+            self._taker.put_down(ended(
                 call_id, self.call, self.approval, self.decision, version, self.outcome, code, times, status, counts, recorded,
             ))  # fmt: skip
 
@@ -340,6 +333,10 @@ async def _mask_large(masker: Masker, reply: Reply, lease: Lease) -> Masked:
         if len(reply.body) <= _SMALL:
             return masker.mask_reply(reply, lease)
     return await asyncio.to_thread(masker.mask_reply, reply, lease)
+
+
+def _broken(error: Exception) -> Refused:
+    return Refused(Code.GATEWAY_ERROR, private_detail=f"{type(error).__name__} in {_where(error)}")
 
 
 def _where(error: BaseException) -> str:

@@ -1,13 +1,15 @@
 """Compiled and pure: a passage writes the same entries, and hands what is out of the ordinary to the Python code."""
 
 import asyncio
+import gc
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from weakref import ref
 
 import pytest
-from msgspec import structs
+from msgspec import Raw, structs
 
 from funcgate import gateway
 from funcgate.core import native
@@ -20,10 +22,13 @@ from funcgate.core.native import half
 from funcgate.core.principal import make_principal
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.reply import Outcome, Reply
+from funcgate.core.taker import taker_of
 from funcgate.core.turn import TURN
 from funcgate.masking import RuleSpec, compile_rules
 from funcgate.masking.masker import Masked
+from funcgate.recording.contents import Contents
 from funcgate.recording.tape import tape_of
+from funcgate.stores.memory import MemoryJournal
 
 pytestmark = pytest.mark.skipif(half("funcgate._gateway") is None, reason="not built, or FUNCGATE_PURE is set")
 MASKER = compile_rules([RuleSpec(functions=["t.f"], detect="all")], ["t.f"], hash_key=b"k" * 32).masker("t.f")
@@ -66,11 +71,49 @@ def call_of(args: dict[str, Any], reason: str = "", shared: dict[str, Any] | Non
     )  # fmt: skip
 
 
+SNAPSHOT: Any = SimpleNamespace(version="v1", record_bytes=1000, maskers=lambda name: MASKER)
+WAY: Any = SimpleNamespace(call_id="c", target="t", client="::1")
+
+
 def made(journal: Journal, room: int = 1000, meter: Meter | None = None) -> list[Any]:
     snapshot: Any = SimpleNamespace(version="v1", record_bytes=room, maskers=lambda name: MASKER)
     exchange: Any = SimpleNamespace(call_id="c", target="t", client="::1")
     tally = (meter or Meter()).tally
-    return [kind(exchange, snapshot, journal.append, journal.note, tally) for kind in (gateway.Passage, PURE.Passage)]
+    compiled: Any = half("funcgate.core._drawn")
+    kinds: Any = ((gateway.Passage, compiled.taker_of), (PURE.Passage, taker_of))
+    return [kind(exchange, snapshot, taker(journal), tally) for kind, taker in kinds]
+
+
+def test_whoever_wraps_a_journal_sees_what_it_is_given(tmp_path: Path) -> None:
+    """Compiled code calls compiled code only where nothing stands in between."""
+    taker_now: Any = half("funcgate.core._drawn").taker_of
+    inner = MemoryJournal()
+    contents = Contents(inner, tmp_path)
+    assert type(taker_now(contents)).__name__ == "Inline"
+    seen = Journal()
+    wrapped: list[Any] = [SimpleNamespace(append=seen.append, note=contents.note), Contents(inner, tmp_path), seen]
+    wrapped[1].append = seen.append  # type: ignore[method-assign]
+    for journal in wrapped:
+        assert type(taker_now(journal)).__name__ == "Through"
+        for passage in (gateway.Passage(WAY, SNAPSHOT, taker_now(journal), Meter().tally),):
+            assert passage.write(Entry(kind=Kind.ARRIVED, call="c"), None) is TURN
+    assert [line.call for line in seen.lines] == ["c"] * 3
+    asyncio.run(contents.close())
+    asyncio.run(wrapped[1].close())
+
+
+def test_content_that_stays_in_its_line_goes_on_at_once(tmp_path: Path) -> None:
+    async def go() -> list[str]:
+        inner = MemoryJournal()
+        contents = Contents(inner, tmp_path, inline_bytes=4)
+        passage = gateway.Passage(WAY, SNAPSHOT, half("funcgate.core._drawn").taker_of(contents), Meter().tally)
+        for body in (b"1234", b"12345"):
+            small = Entry(kind=Kind.ARRIVED, call="c", args=Raw(body))
+            await passage.write(small, Entry(kind=Kind.ALLOWED, call="c", body=Raw(body)))
+        await contents.close()
+        return [entry.args_object[:7] + entry.object[:7] for entry in inner.entries]
+
+    assert asyncio.run(go()) == ["", "", "sha256:", "sha256:"]
 
 
 def test_a_refusal_is_recorded_whatever_class_its_text_is_of() -> None:
@@ -144,7 +187,7 @@ def test_a_write_that_is_refused_leaves_the_call_as_it_was() -> None:
         found = []
         for passage in made(Journal(waits=True)):
             passage.open = was_open
-            waiting = passage.write(Entry(kind=Kind.ARRIVED, call="c"))
+            waiting = passage.write(Entry(kind=Kind.ARRIVED, call="c"), None)
             assert passage.open  # the entry may be on the disk by now
             with pytest.raises(Refused):
                 await waiting
@@ -302,3 +345,41 @@ def test_a_stranger_without_an_entry_is_counted_once_by_what_refused_it() -> Non
     for kind in (gateway.Gateway, PURE.Gateway):
         for admits in (True, False):
             assert asyncio.run(counted(kind, admits)) == {("t", "none", Code.IDENTITY_MISSING): 1}
+
+
+class Content:
+    """What a call carried."""
+
+
+@pytest.mark.parametrize("error", [ValueError, lambda: Refused(Code.TARGET_TIMEOUT)], ids=["broken", "refused"])
+@pytest.mark.parametrize("kind", [gateway.Gateway, PURE.Gateway], ids=["compiled", "pure"])
+def test_what_could_not_be_recorded_is_not_held_by_its_refusal(kind: Any, error: Any) -> None:
+    held: list[ref[Content]] = []
+
+    class Broken(MemoryJournal):
+        def append(self, *entries: Entry | Drawn) -> Any:
+            raise Refused(Code.JOURNAL_UNAVAILABLE)
+
+    async def resolve(principal: Any) -> Call:
+        content = Content()
+        held.append(ref(content))
+        raise error()
+
+    async def refuse(refused: Refused) -> None:
+        assert refused.code == Code.JOURNAL_UNAVAILABLE
+
+    async def carry() -> None:
+        identity: Any = SimpleNamespace(recall=lambda token: ANN)
+        snapshot: Any = SimpleNamespace(identity=identity, maskers=lambda name: MASKER, version="v", record_bytes=1)
+        exchange: Any = SimpleNamespace(
+            token="t", call_id="c", target="t", client="::1", resolve=resolve, refuse=refuse
+        )
+        unused: Any = None
+        await kind(Broken(), unused, Meter(), unused, unused).carry(exchange, snapshot)
+
+    gc.disable()
+    try:
+        asyncio.run(carry())
+        assert [one() for one in held] == [None]
+    finally:
+        gc.enable()

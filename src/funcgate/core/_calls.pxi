@@ -38,6 +38,7 @@ cdef enum:
     MOST_READERS = 64
 
 
+@cython.freelist(16)
 cdef class Marks:
     """See marks.py."""
 
@@ -104,14 +105,17 @@ cdef class Shared:
         self._one, self._ones = reader, value
 
 
+@cython.freelist(16)
 cdef class Permit:
     """See `call.Permit`."""
 
-    def __init__(self, call_id, str digest not None):
+    def __init__(self, str call_id not None, str digest not None):
         self.call_id = call_id
         self.digest = digest
 
-    def spend(self, str digest not None):
+    cpdef spend(self, str digest):
+        if digest is None:
+            raise TypeError("no digest")
         # Attack: approve one request, send another; or send the approved one twice.
         if self._spent or PyUnicode_Compare(digest, self.digest) != 0:
             from funcgate.core.call import PermitError
@@ -122,8 +126,8 @@ cdef class Permit:
 cdef Permit new_permit(call_id, digest):
     """`Permit`."""
     cdef Permit made = Permit.__new__(Permit)
-    if type(digest) is not str:
-        raise TypeError("no digest")
+    if type(call_id) is not str or type(digest) is not str:
+        raise TypeError("no call, or no digest")
     made.call_id, made.digest = call_id, digest
     return made
 

@@ -8,3 +8,4 @@ cdef class Begun:
     cdef State _state
 
     cpdef over(self, bytes rest)
+    cdef str over_all(self, const char* rest, Py_ssize_t size)

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
 """The compiled half of digest.py: SHA-256 of the very library that hashlib uses, without an object for each digest.
 
-Its functions are looked up where hashlib's module has them. Where they are not, or give another digest than hashlib does,
-importing this fails, and hashlib is used.
+Its functions are looked up where hashlib's module has them. Where they are not, or give another digest than hashlib does
+(`FOUND`), hashlib is used.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -31,27 +31,52 @@ ctypedef int (*End)(unsigned char* into, void* state) noexcept nogil
 cdef Begin begin = NULL
 cdef More more = NULL
 cdef End end = NULL
-cdef unsigned char hexadecimal[512]  # two digits for each byte
+
+cdef extern from *:
+    """
+    #ifdef __SSE2__
+    #include <emmintrin.h>
+
+    static __m128i digits_of(__m128i halves) {
+        __m128i letters = _mm_and_si128(_mm_cmpgt_epi8(halves, _mm_set1_epi8(9)), _mm_set1_epi8('a' - '0' - 10));
+        return _mm_add_epi8(halves, _mm_add_epi8(letters, _mm_set1_epi8('0')));
+    }
+
+    /* Two digits for each of 32 bytes. */
+    static void in_digits(char *into, const unsigned char *raw) {
+        for (int at = 0; at < 32; at += 16) {
+            __m128i both = _mm_loadu_si128((const __m128i *)(raw + at)), low = _mm_set1_epi8(15);
+            __m128i first = _mm_and_si128(_mm_srli_epi16(both, 4), low), second = _mm_and_si128(both, low);
+            _mm_storeu_si128((__m128i *)(into + 2 * at), digits_of(_mm_unpacklo_epi8(first, second)));
+            _mm_storeu_si128((__m128i *)(into + 2 * at + 16), digits_of(_mm_unpackhi_epi8(first, second)));
+        }
+    }
+    #else
+    static void in_digits(char *into, const unsigned char *raw) {
+        for (int at = 0; at < 32; at++) {
+            into[2 * at] = "0123456789abcdef"[raw[at] >> 4];
+            into[2 * at + 1] = "0123456789abcdef"[raw[at] & 15];
+        }
+    }
+    #endif
+    """
+    void in_digits(char* into, const unsigned char* raw)
 
 
 cdef str told(State* state):
     """``sha256:HEX``; the state is used up."""
     cdef unsigned char raw[32]
     cdef char* into
-    cdef int at
     if end(raw, state) != 1:
         raise ValueError("no digest")
     text = PyUnicode_New(71, 127)
     into = PyUnicode_1BYTE_DATA(text)
     memcpy(into, b"sha256:", 7)
-    for at in range(32):
-        memcpy(into + 7 + 2 * at, &hexadecimal[2 * raw[at]], 2)
+    in_digits(into + 7, raw)
     return text
 
 
-cdef int add(State* state, bytes data) except -1:
-    cdef const char* text = PyBytes_AS_STRING(data)
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+cdef int add(State* state, const char* text, Py_ssize_t size) except -1:
     cdef int done
     if size > LARGE:
         with nogil:
@@ -66,9 +91,9 @@ cdef int add(State* state, bytes data) except -1:
 def digest_of(bytes content not None):
     """See digest.py."""
     cdef State state
-    if begin(&state) != 1:
+    if begin is NULL or begin(&state) != 1:
         raise ValueError("no digest")
-    add(&state, content)
+    add(&state, PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content))
     return told(&state)
 
 
@@ -77,17 +102,24 @@ cdef class Begun:
 
     def __init__(self, bytes head not None):
         cdef State state
-        if begin(&state) != 1:
+        if begin is NULL or begin(&state) != 1:
             raise ValueError("no digest")
-        add(&state, head)
+        add(&state, PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
         self._state = state
 
     cpdef over(self, bytes rest):
         """See digest.py."""
-        cdef State state = self._state
         if rest is None:
             raise TypeError("no bytes")
-        add(&state, rest)
+        return self.over_all(PyBytes_AS_STRING(rest), PyBytes_GET_SIZE(rest))
+
+    cdef str over_all(self, const char* rest, Py_ssize_t size):
+        """Of bytes that stay as they are meanwhile."""
+        cdef State state
+        if begin is NULL:
+            raise ValueError("no digest")
+        memcpy(&state, &self._state, STATE)
+        add(&state, rest, size)
         return told(&state)
 
 
@@ -125,21 +157,18 @@ cdef bint is_right():
     return True
 
 
-cdef int look_up() except -1:
-    """Raises `ImportError`."""
+cdef bint look_up() except -1:
+    """Whether hashlib's library has it."""
     global begin, more, end
-    cdef int at
-    for at in range(512):
-        hexadecimal[at] = b"0123456789abcdef"[at >> 1 & 15 if at & 1 else at >> 5]
     import _hashlib
     cdef bytes file = getattr(_hashlib, "__file__", "").encode()
     cdef void* library = dlopen(PyBytes_AS_STRING(file) if file else NULL, RTLD_LAZY)
     if library is NULL:
-        raise ImportError("hashlib's library is not to be had")
+        return False
     begin, more, end = <Begin> dlsym(library, "SHA256_Init"), <More> dlsym(library, "SHA256_Update"), <End> dlsym(library, "SHA256_Final")
     if begin is NULL or more is NULL or end is NULL or not stays_inside() or not is_right():
-        raise ImportError("hashlib's library does not have it")
-    return 0
+        begin = NULL
+    return begin is not NULL
 
 
-look_up()
+FOUND = look_up()  # else nothing here may be used

@@ -1,4 +1,4 @@
-# For whoever uses them without a call of Python's: see marks.py, meter.py and call.py.
+# For whoever uses them without a call of Python's: see marks.py, meter.py, call.py and ids.py.
 
 cdef enum:
     STEPS = 9  # as meter.STEPS
@@ -14,6 +14,7 @@ cdef class Marks:
 
 
 cdef class Tally:
+    cdef public Py_ssize_t open_calls
     cdef dict _calls, _masked
     cdef tuple _held
     cdef list _kinds  # that came by: the same three objects are the same key
@@ -35,9 +36,21 @@ cdef class Shared:
 
 
 cdef class Permit:
-    cdef readonly object call_id
-    cdef readonly str digest
+    cdef readonly str call_id, digest
     cdef bint _spent
+
+    cpdef spend(self, str digest)
+
+
+cdef class Names:
+    cdef long long _second
+    cdef unsigned long long _count
+    cdef char _name[26]
+    cdef bint _marked
+
+    cpdef str next(self, long long millisecond)
+    cdef str new(self)
+    cdef int _begin(self, long long second) except -1
 
 
 cdef Marks new_marks()

@@ -1,11 +1,13 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
 """The compiled halves of meter.py (what a call was and took, counted), marks.py, ids.py (names), turn.py and call.py."""
 
+cimport cython
 from cpython.array cimport array
 from cpython.dict cimport PyDict_GetItem, PyDict_SetItem
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from libc.string cimport memcpy
 from os import urandom
 
 cdef extern from "Python.h":
@@ -105,11 +107,6 @@ cdef class Tally:
 cdef class Names:
     """`ids._Names`, and what it counts on from."""
 
-    cdef long long _second
-    cdef unsigned long long _count
-    cdef char _name[26]
-    cdef bint _marked
-
     def __cinit__(self):
         self._second = -1
 
@@ -127,6 +124,10 @@ cdef class Names:
         """See `ids.new_id`."""
         return self.next(unix_ms() if at is None else <long long> (at * 1000))
 
+    cdef str new(self):
+        """As `new_id` of now."""
+        return self.next(unix_ms())
+
     cpdef str next(self, long long millisecond):
         """See `ids._Names.next`."""
         cdef int place
@@ -141,9 +142,7 @@ cdef class Names:
             self._name[place] = ALPHABET[left & 31]
             left >>= 5
         name = PyUnicode_New(26, 127)
-        cdef char* into = PyUnicode_1BYTE_DATA(name)
-        for place in range(26):
-            into[place] = self._name[place]
+        memcpy(PyUnicode_1BYTE_DATA(name), self._name, 26)
         return <str> name
 
     cdef int _begin(self, long long second) except -1:

@@ -61,6 +61,25 @@ cdef class Shape:
                 (<PyObject**> (base + self.offsets[place]))[0] = value
         return made
 
+    cdef int renew(self, object made) except -1:
+        """Give back to one of these its defaults; what has none stays."""
+        cdef char* base = <char*> <PyObject*> made
+        cdef PyObject** at
+        cdef PyObject* before
+        cdef int place
+        if type(made) is not self.of:
+            raise TypeError("a value of another type")
+        for place in range(self.count):
+            at = <PyObject**> (base + self.offsets[place])
+            before = at[0]
+            if self.plain[place] is NULL or self.plain[place] is before:
+                continue
+            Py_INCREF(<object> self.plain[place])
+            at[0] = self.plain[place]
+            if before is not NULL:
+                Py_DECREF(<object> before)
+        return 0
+
 
 cdef inline object get(object of, Py_ssize_t offset):
     cdef PyObject* value = (<PyObject**> (<char*> <PyObject*> of + offset))[0]

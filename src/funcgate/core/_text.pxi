@@ -81,6 +81,10 @@ cdef char* put_number(char* at, char* end, long long number) noexcept:
     cdef unsigned long long left = number
     if end - at < 21:
         return NULL
+    if 0 <= number < 100:  # as most are
+        at[0] = c"0" + number // 10
+        at[number >= 10] = c"0" + number % 10
+        return at + 1 + (number >= 10)
     if number < 0:
         at[0] = c"-"
         at += 1

@@ -8,6 +8,8 @@ from hashlib import sha256
 from funcgate.core.native import half
 
 _native = half("funcgate.core._digest")
+if _native is not None and not _native.FOUND:
+    _native = None
 
 
 def _digest_of(content: bytes) -> str:

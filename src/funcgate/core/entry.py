@@ -132,11 +132,13 @@ def decode_line(line: bytes) -> Entry:
     """The entry on a line, with or without its newline. Raises `msgspec.MsgspecError` for anything else."""
     try:
         read = _DECODER.decode(line)
+        # Attack: an answer that is no text. It was passed over as it is; read now, it would end whoever lists the record.
+        body = msgspec.json.decode(read.body, type=str) if bytes(read.body).startswith(b'"') else None
     except UnicodeDecodeError as error:
         raise msgspec.DecodeError("not UTF-8") from error
     fields = {name: value for name in _FIELDS if (value := getattr(read, name)) is not _ABSENT}
-    if bytes(read.body).startswith(b'"'):
-        fields["body"] = msgspec.json.decode(read.body, type=str)
+    if body is not None:
+        fields["body"] = body
     return Entry(**fields)
 
 

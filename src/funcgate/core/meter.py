@@ -47,7 +47,9 @@ class Taken(Protocol):
 
 
 class Tally(Protocol):
-    """What takes all of a call that is over."""
+    """What takes all of a call that is over. `open_calls` are under way."""
+
+    open_calls: int
 
     def over(self, target: str, decision: str, code: str, marks: Taken, masked: Mapping[str, int]) -> Mapping[str, int]:
         """One more of its kind, what was masked in it, and the times of its steps (microseconds), which it returns; compiled,
@@ -81,15 +83,14 @@ class Meter:
     judged), code is "" for a call that was carried out. `steps` holds one `Durations` for each step of the way through.
     """
 
-    __slots__ = ("_calls", "_counts", "masked", "open_calls", "open_connections", "steps", "tally")
+    __slots__ = ("_calls", "_counts", "masked", "open_connections", "steps", "tally")
 
     def __init__(self) -> None:
         self._calls: dict[tuple[str, str, str], int] = {}
         self.steps: dict[str, Durations] = {step: Durations() for step in STEPS}
         self._counts = tuple(self.steps[step].counts for step in STEPS)
         self.masked: dict[str, int] = {}
-        self.tally: Tally = self if _native is None else _native.Tally(self._calls, self.masked, self._counts)
-        self.open_calls = 0
+        self.tally: Tally = _Plain(self) if _native is None else _native.Tally(self._calls, self.masked, self._counts)
         self.open_connections = 0
 
     @property
@@ -97,8 +98,13 @@ class Meter:
         self.tally.settle()
         return self._calls
 
-    def settle(self) -> None:
-        """See `Tally`."""
+    @property
+    def open_calls(self) -> int:
+        return self.tally.open_calls
+
+    @open_calls.setter
+    def open_calls(self, many: int) -> None:
+        self.tally.open_calls = many
 
     def over(self, target: str, decision: str, code: str, marks: Taken, masked: Mapping[str, int]) -> Mapping[str, int]:
         """See `Tally`."""
@@ -128,3 +134,18 @@ class Meter:
         masked = self.masked
         for name, count in counts.items():
             masked[name] = masked.get(name, 0) + count
+
+
+class _Plain:
+    __slots__ = ("_meter", "open_calls")
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self.open_calls = 0
+
+    def settle(self) -> None:
+        """See `Tally`."""
+
+    def over(self, target: str, decision: str, code: str, marks: Taken, masked: Mapping[str, int]) -> Mapping[str, int]:
+        """See `Tally`."""
+        return self._meter.over(target, decision, code, marks, masked)

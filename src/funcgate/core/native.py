@@ -26,6 +26,7 @@ HALVES = (
     "funcgate.recording._native",
     "funcgate.recording._reading",
     "funcgate.recording.index._native",
+    "funcgate.recording.index._words",
     "funcgate.recording.proof._native",
     "funcgate.stores._native",
     "funcgate.stores._parcels",

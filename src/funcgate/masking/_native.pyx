@@ -4,6 +4,7 @@ A string or number that it is not sure of it gives to the Python code, one at a 
 halves of characters, for nesting too deep. It takes less than the walk does, never more; tests hold the two side by side.
 """
 
+cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 

@@ -9,6 +9,7 @@ cdef Py_ssize_t R_STATUS, R_HEADERS, R_MEDIA, R_CHARSET, R_ENCODING, R_BODY, R_S
 ]
 
 
+@cython.freelist(16)
 cdef class Masked:
     """See `masker.Masked`."""
 

@@ -3,8 +3,8 @@
 
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
-from funcgate.core._drawn cimport Drawn, make_drawn
-from funcgate.core._native cimport Marks
+from funcgate.core._drawn cimport Drawn, Taker, make_drawn, taker_of
+from funcgate.core._native cimport Marks, Shared
 from funcgate.core.decision import Allow
 from funcgate.core.meter import STEPS
 from funcgate.core.refusal import Code
@@ -47,33 +47,34 @@ cdef extern from *:
         static const char digits[] = "0123456789abcdef", shorter[] = "btn-fr"; /* of 8 to 13 */
         const uint64_t ones = 0x0101010101010101u;
         uint64_t x;
-        Py_ssize_t at = 0, stop;
+        Py_ssize_t at = 0, plain;
+        unsigned char one;
         while (at < size) {
-            if (end - to < 48) return NULL;
-            if (size - at >= 8) {
+            if (end - to < 16) return NULL;
+    #if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+            if (size - at >= 8) { /* up to the first that has to be escaped: what is found behind that may be none */
                 memcpy(&x, from + at, 8);
                 memcpy(to, &x, 8);
-                if (!((LOOK(x)) & 0x80 * ones)) {
-                    to += 8;
-                    at += 8;
-                    continue;
-                }
+                x = (LOOK(x)) & 0x80 * ones;
+                plain = x ? __builtin_ctzll(x) >> 3 : 8;
+                to += plain;
+                at += plain;
+                if (!x) continue;
             }
-            for (stop = size - at < 8 ? size : at + 8; at < stop; at++) {
-                unsigned char one = (unsigned char)from[at];
-                if (one >= 0x20 && one != 0x22 && one != 0x5c) {
-                    *to++ = (char)one;
-                    continue;
-                }
-                *to++ = 0x5c;
-                if (one >= 0x20) *to++ = (char)one;
-                else if (one >= 8 && one <= 13 && one != 11) *to++ = shorter[one - 8];
-                else {
-                    memcpy(to, "u00", 3);
-                    to[3] = digits[one >> 4];
-                    to[4] = digits[one & 15];
-                    to += 5;
-                }
+    #endif
+            one = (unsigned char)from[at++];
+            if (one >= 0x20) {
+                if (one == 0x22 || one == 0x5c) *to++ = 0x5c;
+                *to++ = (char)one;
+                continue;
+            }
+            *to++ = 0x5c;
+            if (one >= 8 && one <= 13 && one != 11) *to++ = shorter[one - 8];
+            else {
+                memcpy(to, "u00", 3);
+                to[3] = digits[one >> 4];
+                to[4] = digits[one & 15];
+                to += 5;
             }
         }
         return to;
@@ -258,11 +259,13 @@ cdef inline char* put_escaped(char* at, const char* name, bytes text) noexcept:
     return put_bytes(copy_escaped(at, page + PAGE, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text)), b'"', 1)
 
 
-cdef inline char* put_call(char* at, call) except? NULL:
+include "_pieces.pxi"
+
+
+cdef inline char* put_decided(char* at, call, names, version) except? NULL:
     if call is None:
-        return at
-    at = put_word(at, b',"session":', get(call, C_SESSION))
-    return put_word(at, b',"function":', get(call, C_FUNCTION))
+        return put_policy(at, names, version)
+    return put_ruled(put_word(at, b',"session":', get(call, C_SESSION)), get(call, C_FUNCTION), names, version)
 
 
 cdef inline object policies_of(decision):
@@ -291,9 +294,7 @@ cdef Drawn drawn_arrival(call, bytes args):
     call_id = get(call, C_ID)
     at = put_quoted(put_name(page, b'"kind":"arrived","call":'), call_id)
     at = put_word(at, b',"session":', get(call, C_SESSION))
-    at = put_bytes(put_name(at, b',"principal":'), PyBytes_AS_STRING(shown), PyBytes_GET_SIZE(shown))
-    at = put_word(at, b',"function":', get(call, C_FUNCTION))
-    at = put_word(at, b',"target":', get(call, C_TARGET))
+    at = put_who(at, shown, get(call, C_FUNCTION), get(call, C_TARGET))
     if args is not None:
         at = put_spliced(at, b',"args":', args)
         args_end = at - page
@@ -308,7 +309,7 @@ cdef Drawn drawn_allowed(call_id, call, approval, decision, version):
     cdef char* at
     names = policies_of(decision)
     at = put_quoted(put_name(page, b'"kind":"allowed","call":'), call_id)
-    at = put_policy(put_call(at, call), names, version)
+    at = put_decided(at, call, names, version)
     at = put_word(at, b',"approval":', approval)
     return drawn(ALLOWED, call_id, at, 0, 0, 0)
 
@@ -318,7 +319,8 @@ cdef Drawn drawn_answer(call, reply, tuple fields, counts, body, bint is_json, m
     cdef char* at
     cdef Py_ssize_t size = 0
     call_id = get(call, C_ID)
-    at = put_call(put_quoted(put_name(page, b'"kind":"chunk","call":'), call_id), call)
+    at = put_quoted(put_name(page, b'"kind":"chunk","call":'), call_id)
+    at = put_word(put_word(at, b',"session":', get(call, C_SESSION)), b',"function":', get(call, C_FUNCTION))
     at = put_count(at, b',"status":', get(reply, R_STATUS))
     if PyBytes_CheckExact(body):
         size = PyBytes_GET_SIZE(body)
@@ -340,7 +342,7 @@ cdef Drawn drawn_end(call_id, call, approval, decision, version, outcome, code, 
     cdef char* at
     names = policies_of(decision)
     at = put_quoted(put_name(page, b'"kind":"ended","call":'), call_id)
-    at = put_policy(put_call(at, call), names, version)
+    at = put_decided(at, call, names, version)
     at = put_word(at, b',"code":', code)
     at = put_word(at, b',"outcome":', outcome)
     at = put_count(at, b',"status":', status)

@@ -5,9 +5,8 @@ It stops at the first line that is anything but plain: what that one is, is judg
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp
-
-from funcgate.recording.folder import Line
 
 include "../stores/_crc.pxi"
 
@@ -30,51 +29,66 @@ cdef bint is_crc(const char* at, unsigned int crc) noexcept nogil:
     return True
 
 
-def whole_lines(bytes block not None, str segment not None, long long offset, long long last, long long up_to, Py_ssize_t most, Py_ssize_t room, list found not None):
-    """Append the lines that the block begins with, the number of each above `last` and at most `up_to`, to `found`: at most
-    so many, of so many bytes in all. How many bytes of the block they take with their newlines, and whether more may follow
-    in the next block; -1 if a number does not rise. `offset` is that of the block in its segment.
+def whole_lines(bytes block not None, long long last, long long up_to, Py_ssize_t most, Py_ssize_t room):
+    """The lines that the block begins with, the number of each above `last` and at most `up_to`: at most so many, of so many
+    bytes in all. Their table as `Run` wants it, and how many bytes they are; None if a number does not rise.
     """
     cdef const char* begin = PyBytes_AS_STRING(block)
-    cdef const char* end = begin + PyBytes_GET_SIZE(block)
+    cdef Py_ssize_t whole = PyBytes_GET_SIZE(block), used = 0
+    cdef const char* end = begin + whole
     cdef const char* p = begin
     cdef const char* q
-    cdef const char* at
-    cdef const char* time
     cdef long long seq
-    cdef Py_ssize_t size
-    cdef bytes line, moment = b""  # the same for all lines that were written at once
-    while most > 0 and p < end:
-        q = <const char*> memchr(p, c'\n', end - p)
-        if q is NULL:
-            return p - begin, True
-        size = q - p
-        if size < TAIL + 16 or size > room or memcmp(p, b'{"seq":', 7) != 0 or memcmp(q - TAIL, b',"crc":"', 8) != 0:
-            break
-        at = p + 7
-        seq = 0
-        while at - p < 7 + DIGITS and c'0' <= at[0] <= c'9':
-            seq = 10 * seq + (at[0] - c'0')
-            at += 1
-        if at == p + 7 or memcmp(at, b',"at":"', 7) != 0 or seq > up_to:
-            break
-        if seq <= last:
-            return -1, False
-        at += 7
-        time = at
-        while at < q and at - time < LONGEST_TIME and timely(at[0]):
-            at += 1
-        if at >= q or at[0] != c'"' or memcmp(q - 2, b'"}', 2) != 0:
-            break
-        line = PyBytes_FromStringAndSize(p, size)
-        # Attack: a line that a crash or a disk spoilt, taken for one that was written.
-        if not is_crc(q - 10, crc_of(None, PyBytes_AS_STRING(line), size - TAIL)):
-            break
-        if PyBytes_GET_SIZE(moment) != at - time or memcmp(PyBytes_AS_STRING(moment), time, at - time) != 0:
-            moment = PyBytes_FromStringAndSize(time, at - time)
-        found.append(Line(seq, moment, line, segment, offset + (p - begin)))
-        last = seq
-        most -= 1
-        room -= size
-        p = q + 1
-    return p - begin, most > 0 and p == end
+    cdef Py_ssize_t size, left = room
+    cdef long long* row
+    cdef long long* rows
+    most = min(most, whole // (TAIL + 17) + 1)  # no line is shorter
+    if most <= 0:
+        return b"", 0
+    rows = <long long*> malloc(3 * sizeof(long long) * most)
+    if rows is NULL:
+        raise MemoryError
+    try:
+        while used < most and p < end:
+            q = <const char*> memchr(p, c'\n', end - p)
+            if q is NULL:
+                break
+            size = q - p
+            seq = number_of(p, q) if size <= left else -1
+            if seq < 0 or seq > up_to:
+                break
+            if seq <= last:
+                return None
+            # Attack: a line that a crash or a disk spoilt, taken for one that was written.
+            if not is_crc(q - 10, crc_of(None, p, size - TAIL)):
+                break
+            row = rows + 3 * used
+            row[0], row[1], row[2] = seq, p - begin, size
+            used += 1
+            last = seq
+            left -= size
+            p = q + 1
+        return PyBytes_FromStringAndSize(<char*> rows, 3 * sizeof(long long) * used), room - left
+    finally:
+        free(rows)
+
+
+cdef long long number_of(const char* p, const char* q) noexcept nogil:
+    """The number of a line, which ends before `q`; -1 for one that is anything but plain."""
+    cdef const char* at = p + 7
+    cdef const char* time
+    cdef long long seq = 0
+    if q - p < TAIL + 16 or memcmp(p, b'{"seq":', 7) != 0 or memcmp(q - TAIL, b',"crc":"', 8) != 0:
+        return -1
+    while at - p < 7 + DIGITS and c'0' <= at[0] <= c'9':
+        seq = 10 * seq + (at[0] - c'0')
+        at += 1
+    if at == p + 7 or memcmp(at, b',"at":"', 7) != 0:
+        return -1
+    at += 7
+    time = at
+    while at < q and at - time < LONGEST_TIME and timely(at[0]):
+        at += 1
+    if at >= q or at[0] != c'"' or memcmp(q - 2, b'"}', 2) != 0:
+        return -1
+    return seq

@@ -20,6 +20,8 @@ def args_are(slow_args, encode, sure, slowly):
     _SLOW_ARGS, _ENCODE, _SURE, _ENCODE_SLOWLY = slow_args, encode, sure, slowly
 
 
+@cython.final
+@cython.freelist(16)
 cdef class Whole:
     """`tape.Tape` of an answer that is no stream."""
 
@@ -78,7 +80,7 @@ cdef tuple fields_of(pairs):
     return <tuple?> (_SLOW_FIELDS(pairs) if found is None else found)
 
 
-cpdef tape_of(masked, limit, call, append):
+cpdef tape_of(masked, Py_ssize_t limit, call, append):
     """See `tape.tape_of`."""
     cdef Whole made
     reply = masked.reply
@@ -121,7 +123,7 @@ cpdef bytes masked_args(masker, call):
     shared = get(call, C_SHARED)
     if shared is None:
         return masker.mask_args(encoded_args(get(call, C_ARGS)))
-    fixed = shared.recall(masker)
+    fixed = (<Shared> shared).recall(masker) if type(shared) is Shared else shared.recall(masker)
     if fixed is None:
         return _SLOW_ARGS(masker, call)
     own = masker.mask_args(encoded_args(get(call, C_OWN)))

@@ -281,23 +281,36 @@ cdef int add(bytearray buffer, const char* line, Py_ssize_t size, unsigned int c
     return 0
 
 
-cdef int add_drawn(bytearray buffer, Drawn drawn, Py_ssize_t number, const char* at, Py_ssize_t at_size) except -1:
-    """Number and time before what is drawn, which has no newline in it, and the crc after it."""
-    cdef char head[MOST_HEAD]
-    cdef char* p
-    cdef Py_ssize_t size, before = len(buffer)
-    cdef unsigned int crc
+cdef char* put_drawn(char* into, Drawn drawn, Py_ssize_t number, const char* at, Py_ssize_t at_size) except NULL:
+    """Number and time before what is drawn, which has no newline in it, and the crc after it: the place behind."""
+    cdef Py_ssize_t size = drawn.size - 1
+    cdef char* p = put_head(into, number, at, at_size)
+    memcpy(p, drawn.line, size)
+    p += size
+    put_crc(p, crc_of(None, into, p - into))
+    return p + CRC
+
+
+cdef int add_drawn(
+    bytearray buffer, Drawn first, Drawn second, Py_ssize_t number, const char* at, Py_ssize_t at_size
+) except -1:
+    """One line or two, numbered from `number` on. What raises leaves the buffer longer than its lines."""
+    cdef Py_ssize_t before = len(buffer), size
     cdef char* into
-    if drawn.text is None or number <= 0 or not 0 < at_size <= MOST_HEAD - LINE_HEAD:
+    cdef char* p
+    if first.line is NULL or number <= 0 or not 0 < at_size <= MOST_HEAD - LINE_HEAD:
         raise ValueError("no line")
-    p = put_head(head, number, at, at_size)
-    size = PyBytes_GET_SIZE(drawn.text) - 1
-    into = more(buffer, p - head + size + CRC)
-    memcpy(into, head, p - head)
-    memcpy(into + (p - head), PyBytes_AS_STRING(drawn.text), size)
-    size += p - head
-    crc = crc_of(None, into, size)
-    put_crc(PyByteArray_AS_STRING(buffer) + before + size, crc)  # asked again: zlib lets other threads go on
+    size = first.size + LINE_HEAD + at_size + CRC
+    if second is not None:
+        if second.line is NULL:
+            raise ValueError("no line")
+        size += second.size + LINE_HEAD + at_size + CRC
+    into = more(buffer, size)  # the most that it can be
+    p = put_drawn(into, first, number, at, at_size)
+    if second is not None:
+        p = put_drawn(p, second, number + 1, at, at_size)
+    p[0] = 0
+    Py_SET_SIZE(buffer, before + (p - into))
     return 0
 
 
@@ -311,7 +324,7 @@ cdef Py_ssize_t add_plain(bytearray buffer, tuple entries, Py_ssize_t number, co
     for entry in entries:
         number += 1
         if type(entry) is Drawn:
-            add_drawn(buffer, <Drawn> entry, number, at, at_size)
+            add_drawn(buffer, <Drawn> entry, None, number, at, at_size)
             continue
         if told is None:
             told = at[:at_size].decode("ascii")
@@ -361,52 +374,17 @@ cdef class Lines:
         PyByteArray_Resize(buffer, start)
         return self._mend(buffer, entries, seq, at[:at_size].decode())
 
-
-cdef class Packing:
-    """`lines.pack_lines`: `mend` adds an entry that is not plain."""
-
-    def __init__(self, mend):
-        self._mend = mend
-
-    def pack(self, bytearray buffer not None, tuple entries not None, bint waits, /):
-        """See `lines.pack_lines`."""
-        self.pack_in(buffer, entries, waits)
-
-    cdef int pack_in(self, bytearray buffer, tuple entries, bint waits) except -1:
-        cdef Py_ssize_t before = len(buffer)
+    cdef bint draw_in(
+        self, bytearray buffer, Drawn first, Drawn second, Py_ssize_t seq, const char* at, Py_ssize_t at_size
+    ) except -1:
+        """One or two, with the numbers after `seq`. False: nothing was added, `add_in` will."""
+        cdef Py_ssize_t start = len(buffer)
         try:
-            return self._pack(buffer, entries, waits)
-        except BaseException:
-            # Attack: entries for which there is no memory: a parcel with half of them in it ends this worker, and all its calls.
-            PyByteArray_Resize(buffer, before)
-            raise
-
-    cdef int _pack(self, bytearray buffer, tuple entries, bint waits) except -1:
-        cdef Py_ssize_t size
-        cdef char* done
-        cdef char* into = more(buffer, 5)
-        into[0] = waits
-        put_size(into + 1, PyTuple_GET_SIZE(<PyObject*> entries))
-        for entry in entries:
-            if type(entry) is Drawn and (<Drawn> entry).text is not None:
-                size = PyBytes_GET_SIZE((<Drawn> entry).text)
-                into = more(buffer, size + 5)
-                put_size(into, size + 1)
-                into[4] = c"{"
-                memcpy(into + 5, PyBytes_AS_STRING((<Drawn> entry).text), size)
-                continue
-            done = NULL
-            if Py_TYPE(<PyObject*> entry) == ENTRY:
-                set_field(<PyObject*> entry, seq_at, 0)
-                set_field(<PyObject*> entry, at_at, "")
-                done = put_struct(page, page + PAGE, <PyObject*> entry, &shapes[0], 0)
-            if done is NULL or memchr(page, c"\n", done - page) is not NULL:
-                self._mend(buffer, entry)
-                continue
-            into = more(buffer, done - page + 4)
-            put_size(into, done - page)
-            memcpy(into + 4, page, done - page)
-        return 0
+            add_drawn(buffer, first, second, seq + 1, at, at_size)
+        except Exception:
+            PyByteArray_Resize(buffer, start)
+            return False
+        return True
 
 
 cdef char* more(bytearray buffer, Py_ssize_t size) except NULL:
@@ -423,12 +401,9 @@ cdef char* more(bytearray buffer, Py_ssize_t size) except NULL:
     return into
 
 
-cdef void put_size(char* at, Py_ssize_t size) noexcept:
-    cdef int place
-    for place in range(4):
-        at[place] = size >> 8 * place & 255
-
-
 def crc_32(bytes data not None):
     """As zlib's, for tests."""
     return crc_of(data, data, len(data))
+
+
+include "_packing.pxi"

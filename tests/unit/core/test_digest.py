@@ -12,7 +12,7 @@ from funcgate.core.native import half
 
 native: Any = half("funcgate.core._digest")
 pytestmark = pytest.mark.skipif(
-    native is None, reason="not built, or its library is not as expected, or FUNCGATE_PURE is set"
+    native is None or not native.FOUND, reason="not built, or its library is not as expected, or FUNCGATE_PURE is set"
 )
 TEXTS = st.binary(max_size=300) | st.integers(0, 10_000).map(b"x".__mul__)
 

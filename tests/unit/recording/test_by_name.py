@@ -170,3 +170,21 @@ def test_a_method_may_take_itself_away_while_it_runs() -> None:
             return b"done"
 
     assert called(Gone()) == b"done"
+
+
+def test_what_an_object_has_of_its_own_comes_before_the_method_of_its_class() -> None:
+    """Its dict may be none, empty, or have something under that name."""
+
+    class Owning(Exception):
+        def mask_args(self, _: bytes) -> bytes:
+            return b'{"of": "the class"}'
+
+    one: Any = Owning()
+    assert called(one) == b'{"of": "the class"}'
+    one.mask_args = lambda _: b'{"of": "the object"}'
+    assert called(one) == b'{"of": "the object"}'
+    del one.mask_args
+    assert one.__dict__ == {}
+    assert called(one) == b'{"of": "the class"}'
+    one.other = 1
+    assert called(one) == b'{"of": "the class"}'

@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import pickle
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,35 @@ def test_what_is_plain_is_drawn() -> None:
     for kind in Kind:
         if kind is not Kind.ALLOWED:
             assert isinstance(entries.step(kind, "c", PLAIN_CALL, "", decision, "v"), Entry)
+
+
+def test_pieces_that_are_kept_are_of_the_call_that_they_stand_in() -> None:
+    """By the very objects, of which there are more than are kept; and equal ones that are others."""
+    half("funcgate.recording._native").draws(True)
+    decisions: list[Any] = [Allow((f"p{place}",) * (place % 3), "v") for place in range(7)]
+    principals: list[Any] = [make_principal("corp", f"who{place}", frozenset(), {}, "t", 0.0) for place in range(11)]
+    texts = [f"{place}.select" + "x" * (place % 4 * 200) for place in range(13)]
+    chance = random.Random(5)
+    for turn in range(1500):
+        some = [chance.choice(texts[:5]) for _ in range(3)] if turn % 2 else [chance.choice(texts) for _ in range(3)]
+        function, target, version = (str(text.encode(), "ascii") if chance.random() < 0.1 else text for text in some)
+        principal, decision = (chance.choice(many[:2] if turn % 2 else many) for many in (principals, decisions))
+        call = msgspec.structs.replace(PLAIN_CALL, function=function, target=target, principal=principal)
+        rest = (
+            Outcome.COMPLETE,
+            "",
+            {"send": turn % 120, "mask": 9, "lease": 10, "hold": 99, "record": 100},
+            200,
+            {},
+            0,
+        )
+        for name, args in (
+            ("arrival", (call, None)), ("step", (Kind.ALLOWED, "c", call, "", decision, version)),
+            ("ended", ("c", call, "", decision, version, *rest)),
+        ):  # fmt: skip
+            drawn, entry = made(name, args)
+            assert not isinstance(drawn, Entry)
+            assert b"{" + drawn.text == msgspec.json.encode(entry).replace(b'"seq":0,"at":"",', b"")
 
 
 def is_json(body: bytes) -> bool:

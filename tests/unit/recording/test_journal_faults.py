@@ -16,8 +16,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from funcgate.core.entry import Entry, Kind
+from funcgate.core.decision import Allow
+from funcgate.core.entry import Decided, Entry, Kind
 from funcgate.core.refusal import Code, Refused
+from funcgate.recording.entries import ended, step
 from funcgate.recording.reader import read_entries
 from funcgate.stores.journal_files import FileJournal, State
 from funcgate.stores.journal_files.folder import free_bytes
@@ -361,3 +363,34 @@ def test_notes_kept_through_an_outage_are_bounded(folder: Path, journal_in: Make
     ends = [(one["call"], "body" in one, one.get("body_cut", False)) for one in entries if one["kind"] == "ended"]
     assert ends == [("c0", True, False), *((f"c{number}", False, True) for number in range(1, 5))]
     assert [one["change"]["outage"]["notes_lost"] for one in entries if "outage" in one.get("change", {})] == [3]
+
+
+def test_what_was_drawn_comes_back_whole_after_an_outage(folder: Path, journal_in: Make, entries_of: Read) -> None:
+    """Only the lines of the batch that failed hold it by then."""
+    decided = Allow(("small",), "v1")
+
+    async def play() -> None:
+        journal = journal_in(folder, sync="interval", every_s=0.001)
+        await journal.start()
+        shutil.rmtree(folder)
+        for call in ("c1", "c2"):
+            journal.append(entry(A, call), step(W, call, None, "", decided, "v1"))
+            journal.append(step(W, call, None, "", decided, "v2"), step(W, call, None, "", decided, "v3"))
+            journal.note(ended(call, None, "", decided, "v1", "complete", "", {"send": 3}, 200, {"card": 1}, 60))
+            journal.note(entry(Kind.CHUNK, call))
+        await until(lambda: journal.status.state is State.FAILED)
+        os.mkdir(folder)
+        await until(lambda: journal.status.healthy)
+        await journal.close()
+
+    asyncio.run(play())
+    told = [one for one in entries_of(folder) if one.call]
+    policy = [Decided(("small",), version) for version in ("v1", "v2", "v3", "v1")]
+    kinds = [(A, None), (W, policy[0]), (W, policy[1]), (W, policy[2]), (E, policy[3]), (Kind.CHUNK, None)]
+    assert [(one.call, one.kind, one.policy) for one in told] == [
+        (call, kind, decided_by) for call in ("c1", "c2") for kind, decided_by in kinds
+    ]
+    assert [(one.timing_us, one.masked, one.status) for one in told if one.kind is E] == 2 * [
+        ({"send": 3}, {"card": 1}, 200)
+    ]
+    assert [one.seq for one in told] == sorted({one.seq for one in told})

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from funcgate.core.entry import Entry, Kind
+from funcgate.core.decision import Allow
+from funcgate.core.entry import Drawn, Entry, Kind, whole
 from funcgate.core.native import half
 from funcgate.core.refusal import Code, Refused
 from funcgate.core.turn import TURN
+from funcgate.recording import entries as making
 from funcgate.stores.journal_files.batch import Batch
 from funcgate.stores.journal_files.clock import Clock
 from funcgate.stores.journal_files.intake import Intake
@@ -23,9 +25,20 @@ from support.quick import examples
 native = half("funcgate.stores.journal_files._intake")
 pytestmark = pytest.mark.skipif(native is None, reason="not built, or FUNCGATE_PURE is set")
 CALLS = st.sampled_from(["a", "b", "c", "\ud800"])
+DECIDED = Allow(("small",), "v1")
+
+
+def drawn(kind: Kind, call: str) -> Entry | Drawn:
+    """An entry as it comes from the call's plain way: drawn, where its name is plain text."""
+    if kind is Kind.ENDED:
+        return making.ended(call, None, "", DECIDED, "v1", "complete", "", {"send": 3}, 200, {}, 60)
+    return making.step(Kind.ALLOWED, call, None, "", DECIDED, "v1")
+
+
 ENTRIES = st.lists(
     st.builds(lambda kind, call, body: Entry(kind=kind, call=call, body=body), st.sampled_from(Kind), CALLS,
-              st.none() | st.just(Raw(b'{"a":1}')) | st.just(Raw(b"no json"))),
+              st.none() | st.just(Raw(b'{"a":1}')) | st.just(Raw(b"no json")))
+    | st.builds(drawn, st.sampled_from([Kind.ENDED, Kind.ALLOWED]), CALLS),
     max_size=3,
 )  # fmt: skip
 FLAGS = st.sampled_from(["healthy", "takes_notes", "armed", "lingering"])
@@ -71,7 +84,7 @@ class Asked:
 
 def content(batch: Any) -> tuple[object, ...]:
     appended = [[(one.call, one.kind) for one in entries] for entries in batch.appended]
-    noted = [(one.call, one.kind) for one in batch.noted]
+    noted = [(one.call, one.kind, whole(one).policy, whole(one).timing_us) for one in batch.noted]
     return (
         bytes(batch.lines),
         batch.count,
@@ -94,10 +107,13 @@ def play(intake_of: Callable[..., Any], batch_of: Callable[..., Any], steps: Any
     for name, what in steps:
         try:
             if name in ("append", "note"):
-                entries = [Entry(kind=one.kind, call=one.call, body=one.body) for one in what]
+                entries = [
+                    Entry(kind=one.kind, call=one.call, body=one.body) if isinstance(one, Entry) else one
+                    for one in what
+                ]
                 given = getattr(intake, name)(*entries)
                 found.append("turn" if given is TURN else "wait")
-                found.append([(one.seq, one.at) for one in entries])
+                found.append([(one.seq, one.at) for one in entries if isinstance(one, Entry)])
             elif name == "crowd":
                 found += ["turn" if given is TURN else "wait" for given in [intake.append() for _ in range(what)]]
             elif name == "fly":

@@ -31,6 +31,7 @@ CANCEL_LIMIT_S = 5.0
 MOST_CANCELLING = 100
 HURRY_LIMIT_S = 5.0
 FLUSH_LIMIT_S = 10.0  # beyond a drain's own limit: to record what was cut
+KEPT_BYTES = 16 << 20  # of the process' own memory, where parcels come and go
 
 
 class Crew:
@@ -73,6 +74,7 @@ class Crew:
 
         Raises `StartFailed`."""
         parts = self._parts
+        bytearray(KEPT_BYTES)  # given back once, malloc keeps as much from then on: else each parcel was new pages
         self._open("calls", HTTP, parts.calls)
         if parts.postgres is not None:
             self._open("postgres", POSTGRES, parts.postgres)

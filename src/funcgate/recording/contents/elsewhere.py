@@ -34,6 +34,8 @@ _Announce = Callable[[Entry], Awaitable[None]]
 class Elsewhere:
     """By target: where its content goes. Empty until `use`; then, and only then, does it cost anything."""
 
+    __slots__ = ("_announce", "_depots", "_limit_s", "_max_waiting", "_places", "by_target")
+
     def __init__(
         self,
         data_dir: Path,

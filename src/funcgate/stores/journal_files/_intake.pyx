@@ -11,8 +11,8 @@ from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
 import time
 
-from funcgate.core._drawn cimport Drawn
-from funcgate.core.entry import Kind
+from funcgate.core._drawn cimport Drawn, Taker
+from funcgate.core.entry import Kind, decode_line
 from funcgate.core.turn import TURN
 from funcgate.stores._native cimport Lines
 from funcgate.stores.lines import adding
@@ -32,66 +32,13 @@ cdef enum:
     PREFIX = 20  # of `2026-11-21T09:30:00.`
     SPARE = 2
     MOST_SPARE = 1 << 20  # bytes of each
-
-cdef extern from *:
-    """
-    /* Makes a bytearray empty that keeps its memory: 1, or 0 where somebody else has it or that is more than `most`. */
-    static int emptied(PyObject *buffer, Py_ssize_t most) {
-        PyByteArrayObject *b = (PyByteArrayObject *)buffer;
-        if (Py_REFCNT(buffer) != 1 || b->ob_exports || !b->ob_bytes || b->ob_alloc > most) return 0;
-        b->ob_start = b->ob_bytes;
-        b->ob_start[0] = 0;
-        Py_SET_SIZE(b, 0);
-        return 1;
-    }
-    """
-    bint emptied(object buffer, Py_ssize_t most)
-
-cdef list _spare = []  # buffers of batches that are written, for the next: one flies, one is filled, one lies here
+    NEXT = 1280  # bytes of lines, as many as come together
 
 include "_durable.pxi"
+include "_batch.pxi"
 
 
-cdef class Batch:
-    """See batch.py."""
-
-    cdef public Py_ssize_t first_seq
-    cdef public Py_ssize_t roll
-    cdef public bytearray lines
-    cdef public object begun
-    cdef public Py_ssize_t count
-    cdef public list waiters
-    cdef public list appended
-    cdef public list noted
-    cdef public list parcels
-
-    def __init__(self, Py_ssize_t first_seq, Py_ssize_t roll=0):
-        self.first_seq = first_seq
-        self.roll = roll
-        self.lines = _spare.pop() if _spare else bytearray()
-        self.begun = None
-        self.count = 0
-        self.waiters = []
-        self.appended = []
-        self.noted = []
-        self.parcels = []
-
-    def wake(self):
-        cdef Durable waiting
-        cdef bytearray lines = self.lines
-        self.lines = bytearray()
-        if PyList_GET_SIZE(_spare) < SPARE and emptied(lines, MOST_SPARE):
-            _spare.append(lines)
-        for waiter in self.waiters:
-            if type(waiter) is Durable:
-                waiting = <Durable> waiter
-                if not waiting._done:
-                    waiting._settle(None)
-            elif not waiter.done():
-                waiter.set_result(None)
-
-
-cdef class Intake:
+cdef class Intake(Taker):
     """See intake.py."""
 
     cdef object _journal
@@ -170,17 +117,28 @@ cdef class Intake:
         return at
 
     def append(self, *entries):
+        cdef Py_ssize_t many = PyTuple_GET_SIZE(entries)
+        if 0 < many < 3:
+            return self.take(entries[0], entries[1] if many > 1 else None)
+        return self._append(entries)
+
+    cdef object take(self, first, second):
+        """`append`, of one entry or two."""
+        if self._relaxed and self.healthy and self._has_room(1 if second is None else 2) and self._draw(first, second):
+            if not self.armed:
+                self._journal.arm()
+            return _TURN
+        return self._append((first,) if second is None else (first, second))
+
+    cdef object _append(self, tuple entries):
         cdef Batch batch = self.next
         if not self.healthy:
             self._journal.judge(entries)
-        if (
-            self.depth + PyTuple_GET_SIZE(entries) > self._max_queue
-            or self.flying_bytes + PyByteArray_GET_SIZE(batch.lines) > self._max_queue_bytes
-        ):
+        if not self._has_room(PyTuple_GET_SIZE(entries)):
             self._journal.overloaded()
         self.add(entries)
         if self._relaxed:
-            batch.noted.extend(entries)
+            batch.note(entries)
             if not self.armed:
                 self._journal.arm()
             return _TURN
@@ -192,17 +150,73 @@ cdef class Intake:
         return waiter
 
     def note(self, *entries):
+        if PyTuple_GET_SIZE(entries) == 1:
+            self.put_down(entries[0])
+        else:
+            self._note(entries)
+
+    cdef int put_down(self, entry) except -1:
+        """`note`, of one entry."""
+        if not (self.takes_notes and self._has_room(0) and self._draw(entry, None)):
+            self._note((entry,))
+        elif not self.armed and self.flying is None and not self.next.waiters:
+            self._journal.arm()
+        return 0
+
+    cdef int _note(self, tuple entries) except -1:
         cdef Batch batch = self.next
         cdef tuple given = entries
         if not self.takes_notes:
             self._journal.keep(given)
-            return
-        if self.depth > self._max_queue or self.flying_bytes + PyByteArray_GET_SIZE(batch.lines) > self._max_queue_bytes:
+            return 0
+        if not self._has_room(0):
             given = self._journal.thinned(given)
         self.add(given)
-        batch.noted.extend(given)
+        batch.note(given)
         if not self.armed and self.flying is None and not batch.waiters:
             self._journal.arm()
+        return 0
+
+    cdef inline bint _has_room(self, Py_ssize_t many) noexcept:
+        return (
+            self.depth + many <= self._max_queue
+            and self.flying_bytes + PyByteArray_GET_SIZE(self.next.lines) <= self._max_queue_bytes
+        )
+
+    cdef bint _draw(self, first, second) except -1:
+        """Add what is drawn, one or two, and note it. False: it is not, or cannot be, and nothing was done."""
+        cdef Batch batch = self.next
+        cdef Py_ssize_t before = PyByteArray_GET_SIZE(batch.lines), many = 1 if second is None else 2
+        cdef bytes careful
+        cdef bint added
+        if type(first) is not Drawn or (second is not None and type(second) is not Drawn):
+            return False
+        if self._stamps():
+            added = _adding.draw_in(batch.lines, <Drawn> first, <Drawn> second, self.seq, self._text, PREFIX + 7)
+        else:
+            careful = self._careful_stamp().encode()
+            added = _adding.draw_in(batch.lines, <Drawn> first, <Drawn> second, self.seq, careful, len(careful))
+        if not added:
+            return False
+        self.seq += many
+        batch.count += many
+        self.depth += many
+        batch._note_span(before, PyByteArray_GET_SIZE(batch.lines))
+        ask_for(batch.lines, NEXT)
+        self._turned((<Drawn> first).kind, (<Drawn> first).call)
+        if second is not None:
+            self._turned((<Drawn> second).kind, (<Drawn> second).call)
+        return True
+
+    cdef inline int _turned(self, kind, call) except -1:
+        """Which calls are open."""
+        if kind is _CHUNK or kind is _ALLOWED:
+            return 0
+        if kind is _ARRIVED or kind is _ASKED:
+            PySet_Add(self.open, call)
+        elif kind is _ENDED:
+            PySet_Discard(self.open, call)
+        return 0
 
     cpdef add(self, tuple entries):
         cdef Batch batch = self.next
@@ -216,14 +230,10 @@ cdef class Intake:
         batch.count += many
         self.depth += many
         for entry in entries:
-            kind = (<Drawn> entry).kind if type(entry) is Drawn else entry.kind
-            if kind is _CHUNK or kind is _ALLOWED:
-                continue
-            call = (<Drawn> entry).call if type(entry) is Drawn else entry.call
-            if kind is _ARRIVED or kind is _ASKED:
-                PySet_Add(self.open, call)
-            elif kind is _ENDED:
-                PySet_Discard(self.open, call)
+            if type(entry) is Drawn:
+                self._turned((<Drawn> entry).kind, (<Drawn> entry).call)
+            else:
+                self._turned(entry.kind, entry.call)
 
 
 include "_course.pxi"

@@ -1,5 +1,6 @@
 """What goes to the disk in one piece, and who waits for it."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from funcgate.core.entry import Drawn, Entry
@@ -36,6 +37,10 @@ class Batch:
         self.appended: list[tuple[Entry | Drawn, ...]] = []
         self.noted: list[Entry | Drawn] = []
         self.parcels: list[Parcel] = []
+
+    def note(self, entries: Iterable[Entry | Drawn]) -> None:
+        """Nobody waits for them."""
+        self.noted += entries
 
     def wake(self) -> None:
         """All of it is written: tell who waits."""

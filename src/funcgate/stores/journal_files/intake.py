@@ -86,7 +86,7 @@ class Intake:
             self._journal.overloaded()
         self.add(entries)
         if self._relaxed:
-            batch.noted += entries
+            batch.note(entries)
             if not self.armed:
                 self._journal.arm()
             return TURN
@@ -105,7 +105,7 @@ class Intake:
         if self.depth > self._max_queue or self.flying_bytes + len(batch.lines) > self._max_queue_bytes:
             entries = self._journal.thinned(entries)
         self.add(entries)
-        batch.noted += entries
+        batch.note(entries)
         if not self.armed and self.flying is None and not batch.waiters:
             self._journal.arm()
 

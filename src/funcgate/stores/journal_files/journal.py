@@ -286,7 +286,7 @@ class FileJournal:
         self._in.next = self.new_segment()
         kept = (Entry(kind=Kind.ADMIN, call="", change={"outage": outage}), *self._kept.take())
         self._in.add(kept)
-        self._in.next.noted += kept
+        self._in.next.note(kept)
         for entries, waiter in owed:
             self._in.add(entries)
             self._in.next.appended.append(entries)

@@ -4,6 +4,7 @@
 from cpython.bytearray cimport PyByteArray_GET_SIZE
 from cpython.tuple cimport PyTuple_GET_SIZE
 
+from funcgate.core._drawn cimport Taker
 from funcgate.stores._native cimport Packing
 
 from funcgate.core.turn import TURN
@@ -22,7 +23,7 @@ cdef object _Durable = Durable
 cdef Packing _packing = packing
 
 
-cdef class Outbox:
+cdef class Outbox(Taker):
     """See outbox.py."""
 
     cdef object _journal
@@ -54,6 +55,13 @@ cdef class Outbox:
         self.waiters = {}
 
     def append(self, *entries):
+        return self._append(entries)
+
+    cdef object take(self, first, second):
+        """`append`, of one entry or two."""
+        return self._append((first,) if second is None else (first, second))
+
+    cdef object _append(self, tuple entries):
         cdef Py_ssize_t many = PyTuple_GET_SIZE(entries)
         if not self.healthy:
             self._journal.judge(entries)
@@ -67,15 +75,21 @@ cdef class Outbox:
         return waiter
 
     def note(self, *entries):
-        cdef tuple given = entries
+        self._note(entries)
+
+    cdef int put_down(self, entry) except -1:
+        """`note`, of one entry."""
+        return self._note((entry,))
+
+    cdef int _note(self, tuple given) except -1:
         cdef Py_ssize_t at
         if self.depth > self._max_queue or self.bytes > self._max_queue_bytes:
             given = self._journal.thinned(given)
         if 0 < PyTuple_GET_SIZE(given) <= _MOST_AT_ONCE:
-            self._add(given, None)
-            return
+            return self._add(given, None)
         for at in range(0, PyTuple_GET_SIZE(given), _MOST_AT_ONCE):
             self._add(given[at : at + _MOST_AT_ONCE], None)
+        return 0
 
     def add(self, tuple entries not None, waiter):
         self._add(entries, waiter)
