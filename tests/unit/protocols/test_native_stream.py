@@ -399,6 +399,20 @@ def test_no_statement_begins_beside_a_session_that_is_awake() -> None:
     asyncio.run(run())
 
 
+class Extended(native.Gathering):
+    """What a session's extended protocol shows."""
+
+    names: Any
+    plain_ahead: Any
+
+
+def linked(channel: Any, state: bytes) -> Any:
+    """A session's connection to its database."""
+    found = native.Linked()
+    found.channel, found.state = channel, state
+    return found
+
+
 def sleeping(*, passed: bool) -> tuple[Any, Any, Any, list[Any]]:
     """A session's statements, its two channels, and what was begun; its task sleeps."""
     loop = asyncio.get_running_loop()
@@ -415,12 +429,13 @@ def sleeping(*, passed: bool) -> tuple[Any, Any, Any, list[Any]]:
         await asyncio.sleep(0)
 
     session = native.Standing()
-    session.caller, session.upstream = caller, SimpleNamespace(channel=channel, state=b"T")
+    session.caller, session.upstream = caller, linked(channel, b"T")
     session.held, session.alarm = [], native.Alarm(loop)
     session.sites = SimpleNamespace(draining=False, site=SimpleNamespace(snapshot=None))
     session.gateway = SimpleNamespace(carry=carry)
-    names = SimpleNamespace(statements={}, portals={})
-    session.extended = SimpleNamespace(plain_ahead=plain_ahead, names=names, _failed=False, _waiting=[])
+    session.extended = extended = Extended()
+    extended.plain_ahead, extended.names = plain_ahead, SimpleNamespace(statements={}, portals={})
+    extended._failed, extended._waiting = False, []
     quick = native.Quick(session, loop)
     waiter = loop.create_future()
     caller.waiter = channel.waiter = waiter
@@ -469,7 +484,7 @@ def test_a_statement_that_was_sent_waits_and_ends_as_a_coroutine_does(
         channel.prompt = probe
         channel.transport = SimpleNamespace(write=lambda _: None)
         channel.data_received(said)
-        session.upstream, session.held = SimpleNamespace(channel=channel, state=b"I"), []
+        session.upstream, session.held = linked(channel, b"I"), []
         session.sites, session.origins = SimpleNamespace(draining=False, site=None), native.Knowledge()
         session.origins.until = loop.time() + 60
         way.session, way._plan, way._data, way._asked = session, native.Plan.__new__(native.Plan), b"B", asked

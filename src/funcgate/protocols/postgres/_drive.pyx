@@ -3,12 +3,15 @@
 
 Drive runs one coroutine after the other, from the loop's callbacks as a task does, with less around it. Without it the session's task carries every call."""
 
+cimport cython
+
 from asyncio import CancelledError, current_task, tasks as _tasks
 from asyncio.tasks import _enter_task, _leave_task
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_Contains, PyDict_DelItem, PyDict_SetItem
+from cpython.dict cimport PyDict_Contains, PyDict_DelItem, PyDict_SetItem, PyDict_Size
+from cpython.list cimport PyList_GET_SIZE
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
@@ -18,16 +21,21 @@ cdef extern from "Python.h":
         PYGEN_ERROR
         PYGEN_NEXT
     PySendResult PyIter_Send(object coroutine, object given, PyObject **result) except? PYGEN_ERROR
+    PySendResult sent_quietly "PyIter_Send"(PyObject* coroutine, PyObject* given, PyObject** result) noexcept
     str PyUnicode_Substring(object text, Py_ssize_t start, Py_ssize_t end)
+    Py_ssize_t Py_REFCNT(PyObject* of)
+    object PyObject_GenericGetDict(object of, void* unused)
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeASCII, PyUnicode_DecodeUTF8
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
+from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 import msgspec
 
+from funcgate.core._digest cimport Begun
+from funcgate.core._native cimport Names, Permit
 from funcgate.catalog.sql import own_text as _own_text
 from funcgate.core.call import Call as _Call
 from funcgate.core.digest import Begun as _Begun
@@ -50,9 +58,16 @@ cdef extern from *:
         clock_gettime(CLOCK_REALTIME, &now);
         return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
     }
+    static int failed(void) { return -1; } /* with what is raised already */
     """
+    int failed() except -1
     double monotonic_s()
     double now_s()
+
+cdef Names _names = None
+if type(getattr(_new_id, "__self__", None)) is not Names:
+    raise ImportError("names of another kind")
+_names = _new_id.__self__
 
 cdef enum:
     QUERY = 81  # Q
@@ -66,6 +81,7 @@ cdef class Drive
 
 include "../../core/_shape.pxi"
 include "../../wire/postgres/_messages.pxi"
+include "../../wire/postgres/_asking.pxi"
 include "_stream.pxi"
 
 
@@ -246,13 +262,19 @@ cdef class Drive:
         return self
 
     def __next__(self):
-        if not self._fired:
+        if not self.is_over():
             return self
+        raise StopIteration
+
+    cdef bint is_over(self) except -1:
+        """Whether the wait is over; raises what it ended with."""
+        if not self._fired:
+            return False
         self._fired = False
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
-        raise StopIteration
+        return True
 
     # What a task can.
 
@@ -299,10 +321,35 @@ cdef class Drive:
         return 0
 
     cdef int resume(self) except -1:
+        """On to the next wait, as the current task; here as far as that is a turn of the loop, or a wait with this drive."""
+        cdef PyObject* found = NULL
+        cdef PySendResult how = PYGEN_NEXT
+        coroutine = self._coroutine
         self._turning = False
-        if self._coroutine is not None and self._waits is None:
-            self._run()
-        return 0
+        if coroutine is None or self._waits is not None:
+            return 0
+        while self._to_throw is None:
+            self._running = True
+            how = sent_quietly(<PyObject*> coroutine, <PyObject*> None, &found)
+            self._running = False
+            if how == PYGEN_RETURN:
+                Py_DECREF(<object> found)
+                self._coroutine = coroutine = None  # what it was made of is there for the next one
+                return self.over(None)
+            if how == PYGEN_ERROR or self._to_throw is not None:
+                break
+            if found is <PyObject*> None:
+                Py_DECREF(None)
+                found = NULL
+                if self._round.goes_on():
+                    continue
+                return self._later()
+            if found is not <PyObject*> self or self._fired:
+                break
+            Py_DECREF(self)
+            self._waits = self
+            return 0
+        return self._run(how, found)
 
     def prompted(self, future):
         """What it waits for is done; this may be said from within anything."""
@@ -323,20 +370,20 @@ cdef class Drive:
     cdef int _step(self) except -1:
         _enter_task(self._loop, self)
         try:
-            return self._run()
+            return self._run(PYGEN_NEXT, NULL)
         finally:
             _leave_task(self._loop, self)
 
-    cdef int _run(self) except -1:
-        """On to the next wait, as the current task."""
+    cdef int _run(self, PySendResult how, PyObject* given) except -1:
+        """As `resume`, whatever comes; from a step on that was taken and gave this (a reference), or NULL: none was taken."""
         cdef bint over = False
         coroutine = self._coroutine
         outcome = None
         self._waits = None
         self._running = True
         try:
-            while not self._advance(coroutine):
-                pass
+            while not self._advance(coroutine, how, given):
+                how, given = PYGEN_NEXT, NULL
         except StopIteration:
             over = True
         except BaseException as error:
@@ -348,15 +395,18 @@ cdef class Drive:
             self.over(outcome)
         return 0
 
-    cdef bint _advance(self, coroutine) except -1:
-        """One step; whether it waits now, or is over (then there is no coroutine any more)."""
-        cdef PyObject* result = NULL
-        cdef PySendResult how
-        to_throw, self._to_throw = self._to_throw, None
+    cdef bint _advance(self, coroutine, PySendResult how, PyObject* result) except -1:
+        """One step, or what is to be done after it; whether it waits now, or is over (then there is no coroutine any more)."""
+        if how == PYGEN_ERROR:
+            failed()
+        to_throw = None
+        if result is NULL:
+            to_throw, self._to_throw = self._to_throw, None
         if to_throw is not None:
             found = coroutine.throw(to_throw)
         else:
-            how = PyIter_Send(coroutine, None, &result)
+            if result is NULL:
+                how = PyIter_Send(coroutine, None, &result)
             found = <object> result
             Py_DECREF(found)
             if how == PYGEN_RETURN:
@@ -388,53 +438,7 @@ cdef class Drive:
         return False
 
 
-cdef class Probe(Drive):
-    """For tests: a drive alone, that keeps what it was told."""
-
-    cdef public list told
-
-    def __init__(self, loop):
-        self._loop = loop
-        self._round = round_of(loop)
-        self.told = []
-
-    def begin(self, coroutine):
-        self.start(coroutine)
-
-    cdef int over(self, error) except -1:
-        self.told.append(error)
-        return 0
-
-
 include "_standing.pxi"
 include "_plain.pxi"
 include "_quick.pxi"
-
-# Classes and functions that are made where this half is not the first to be there.
-cdef type _Plain
-cdef object _Ended, _slow, _EMPTY, _MEDIA, _TAGS, _encode, _lost, _Portal, _Bind, _formatted
-cdef object _new_tuple = tuple.__new__
-cdef bytes _DESCRIBE
-cdef Py_ssize_t _WHOLE = 0
-cdef Shape PREPARED = None
-cdef Py_ssize_t P_PLAN = 0, P_TYPES = 0, P_SQL = 0, P_COLUMNS = 0
-
-
-def ended_is(ended):
-    """The exception of stream.py."""
-    global _Ended
-    _Ended = ended
-
-
-def plain_is(slow, plain, empty, media, tags, encode, whole, lost):
-    """What plain.py has: `slow` is the Python class, `plain` what is made of it and `Way`."""
-    global _slow, _Plain, _EMPTY, _MEDIA, _TAGS, _encode, _WHOLE, _lost
-    _slow, _Plain, _EMPTY, _MEDIA, _TAGS, _encode, _WHOLE, _lost = slow, plain, empty, media, tags, encode, whole, lost
-
-
-def runs_are(portal, prepared, bind, formatted, bytes describe not None):
-    """What runs.py has: the classes of portals, prepared statements and Binds, `formats.formatted`, and what asks for the unnamed
-    portal's columns."""
-    global _Portal, _Bind, _formatted, _DESCRIBE, PREPARED, P_PLAN, P_TYPES, P_SQL, P_COLUMNS
-    _Portal, _Bind, _formatted, _DESCRIBE, PREPARED = portal, bind, formatted, describe, Shape(prepared)
-    P_PLAN, P_TYPES, P_SQL, P_COLUMNS = [PREPARED.places[name] for name in ("plan", "types", "sql", "columns")]
+include "_parts.pxi"

@@ -8,6 +8,8 @@ cdef extern from *:
     /* To be awaited: gives what it holds, once. */
     typedef struct { PyObject_HEAD PyObject *value; } Given;
 
+    static PyObject *given_before; /* the last one, for the next */
+
     static PyObject *given_itself(PyObject *self) { return Py_NewRef(self); }
 
     static PyObject *given_next(PyObject *self) {
@@ -19,8 +21,9 @@ cdef extern from *:
     }
 
     static void given_gone(PyObject *self) {
-        Py_XDECREF(((Given *)self)->value);
-        Py_TYPE(self)->tp_free(self);
+        Py_CLEAR(((Given *)self)->value);
+        if (given_before == NULL) given_before = self;
+        else Py_TYPE(self)->tp_free(self);
     }
 
     static PySendResult given_send(PyObject *self, PyObject *unused, PyObject **result) {
@@ -41,7 +44,12 @@ cdef extern from *:
     static int ready_given(void) { return PyType_Ready(&given_type); }
 
     static PyObject *given(PyObject *value) {
-        Given *made = PyObject_New(Given, &given_type);
+        Given *made = (Given *)given_before;
+        if (made == NULL) made = PyObject_New(Given, &given_type);
+        else {
+            given_before = NULL;
+            _Py_NewReference((PyObject *)made);
+        }
         if (made != NULL) made->value = Py_NewRef(value);
         return (PyObject *)made;
     }
@@ -52,45 +60,56 @@ cdef extern from *:
 ready_given()
 
 
-cdef list _texts(tuple values, tuple formats, tuple types):
-    """`StatementExchange.values` of values that are sent as text and read as they are; None for others."""
-    cdef list shown = []
-    cdef Py_ssize_t place = 0
+cdef bint _texts(list into, tuple values, tuple formats, tuple types) except -1:
+    """`StatementExchange.values`, of values that are sent as text and read as they are, into a list; False for others."""
+    cdef Py_ssize_t place = 0, known = PyList_GET_SIZE(into)
+    if known > PyTuple_GET_SIZE(values):
+        into.clear()
+        known = 0
     for value in values:
         if value is None:
-            shown.append(None)
-        elif formats[place] != 0 or (place < len(types) and types[place] in _SPELLED):
-            return None
+            shown = None
+        elif <object> PyTuple_GET_ITEM(formats, place) != 0 or (place < len(types) and types[place] in _SPELLED):
+            return False
         else:
             try:
-                shown.append(PyUnicode_DecodeUTF8(PyBytes_AS_STRING(<bytes?> value), PyBytes_GET_SIZE(value), NULL))
+                shown = text_of(PyBytes_AS_STRING(<bytes?> value), PyBytes_GET_SIZE(value))
             except UnicodeDecodeError:
-                return None
+                return False
+        if place < known:
+            into[place] = shown
+        else:
+            into.append(shown)
         place += 1
-    return shown
+    return True
 
 
 cdef Shape CALL = Shape(_Call), REPLY = Shape(_Reply)
-cdef Py_ssize_t C_ID, C_TARGET, C_FUNCTION, C_ARGS, C_PRINCIPAL, C_SESSION, C_DIGEST, C_AT, C_SHARED, C_OWN, C_CLIENT
-(C_ID, C_TARGET, C_FUNCTION, C_ARGS, C_PRINCIPAL, C_SESSION, C_DIGEST, C_AT, C_SHARED, C_OWN, C_CLIENT) = [
+cdef Py_ssize_t C_ID, C_TARGET, C_FUNCTION, C_ARGS, C_PRINCIPAL, C_SESSION, C_DIGEST, C_AT, C_SHARED, C_OWN, C_CLIENT, C_TRACE, C_REASON
+(C_ID, C_TARGET, C_FUNCTION, C_ARGS, C_PRINCIPAL, C_SESSION, C_DIGEST, C_AT, C_SHARED, C_OWN, C_CLIENT, C_TRACE, C_REASON) = [
     CALL.places[name] for name in (
-        "id", "target", "function", "args", "principal", "session", "digest", "received_at", "shared", "own", "client",
+        "id", "target", "function", "args", "principal", "session", "digest", "received_at", "shared", "own", "client", "trace",
+        "reason",
     )
 ]
 cdef Py_ssize_t R_STATUS = REPLY.places["status"], R_HEADERS = REPLY.places["headers"]
 cdef Py_ssize_t R_MEDIA = REPLY.places["media"], R_BODY = REPLY.places["body"]
-cdef object OK = 200
+cdef object OK = 200, NO_TEXT = ""
 
 cdef class Way
 
+include "_left.pxi"
 
+
+@cython.freelist(64)
 cdef class Sent:
     """To be awaited, once: the answer to a statement that was sent."""
 
     cdef Way _way
     cdef Stream _channel
-    cdef object _upstream
-    cdef object _within  # what is awaited
+    cdef Linked _upstream
+    cdef object _within  # what is awaited, if that is no drive
+    cdef Drive _drive
     cdef bint _slowly  # that reads the answer
 
     def __await__(self):
@@ -131,9 +150,18 @@ cdef class Sent:
         if self._slowly:
             return PyIter_Send(self._within, None, found)
         try:
-            if self._within is None and channel.is_empty():
-                self._within = channel.coming(max(min(plan._timeout_s, plan._first_byte_s), LEAST_S)).__await__()
-            if self._within is not None:
+            if self._within is None and self._drive is None and channel.is_empty():
+                waiter = channel.coming(max(min(plan._timeout_s, plan._first_byte_s), LEAST_S))
+                if isinstance(waiter, Drive):
+                    self._drive = waiter
+                else:
+                    self._within = waiter.__await__()
+            if self._drive is not None:
+                if not self._drive.is_over():
+                    Py_INCREF(self._drive)
+                    found[0] = <PyObject*> self._drive
+                    return PYGEN_NEXT
+            elif self._within is not None:
                 how = PyIter_Send(self._within, None, found)
                 if how == PYGEN_NEXT:
                     return how
@@ -165,7 +193,7 @@ cdef extern from *:
 goes_on_by(Sent, sent_on)  # where whoever awaits it can take that, it is over without an exception
 
 
-cdef Sent sent(Way way, Stream channel, upstream):
+cdef Sent sent(Way way, Stream channel, Linked upstream):
     cdef Sent made = Sent.__new__(Sent)
     made._way, made._channel, made._upstream = way, channel, upstream
     return made
@@ -173,6 +201,8 @@ cdef Sent sent(Way way, Stream channel, upstream):
 
 cdef class Way:
     """`portal` is made when somebody asks for it, of the statement's `name` and what was bound."""
+
+    cdef dict __dict__  # of what a statement needs that is not plain
 
     cdef public Standing session
     cdef public object call_id
@@ -193,12 +223,14 @@ cdef class Way:
     cdef public double _until
     cdef public bint passed
     cdef bint _idle  # the database was, behind what came
+    cdef bint _plainly  # what came was read here
     cdef object _portal
     cdef object _name
     cdef object _columns
     cdef tuple _formats
     cdef tuple _values  # None: nothing is bound
     cdef tuple _results
+    cdef Left _left
 
     def __init__(
         self, Standing session not None, Plan plan not None, str sql not None, bytes data not None, str asked not None="",
@@ -211,7 +243,7 @@ cdef class Way:
 
     cdef int begin(self, Standing session, Plan plan, str sql, bytes data, str asked) except -1:
         self.session = session
-        self.call_id = _new_id()
+        self.call_id = _names.new()
         self.client = session.client
         self.target = plan._name
         self.shape = _EMPTY
@@ -238,6 +270,7 @@ cdef class Way:
             self._portal = _Portal(self.prepared, bind, self._columns)
         return self._portal
 
+    @cython.always_allow_keywords(False)
     def resolve(self, principal):
         if not self._resolve(principal):
             return _slow.resolve(self, principal)
@@ -246,44 +279,47 @@ cdef class Way:
     cdef bint _resolve(self, principal) except -1:
         cdef Standing session = self.session
         cdef Plan plan = self._plan
-        cdef bytes rest
+        cdef char told[MOST_TOLD + 16]
+        cdef Py_ssize_t size
         cdef tuple named
-        cdef dict args, own
+        cdef Left left
         if not plan.holds_now(session) or plan._roles or session.role:
             return False
         if self._values is None:
             if self._portal is not None:
                 return False
-            values = []
-            rest = _told_text(self._sql)
-            if rest is None:
-                rest = f"{self._sql!r}, (), ())".encode()
+        elif self._formats is None or self._results is None or PyTuple_GET_SIZE(self._values) < plan._parameters:
+            return False
+        left = self._left
+        if left is None or left.plan is not plan:
+            left = self._left = new_left(plan)
+        call = left.taken()
+        if self._values is None:
+            left.values.clear()
+            size = _told_text(told, self._sql)
+        elif not _texts(left.values, self._values, self._formats, self.prepared.types):
+            self._left = None
+            return False
         else:
-            if self._formats is None or self._results is None or PyTuple_GET_SIZE(self._values) < plan._parameters:
-                return False
-            values = _texts(self._values, self._formats, self.prepared.types)
-            if values is None:
-                return False
-            rest = _told_values(self._formats, self._values, self._results)
-            if rest is None:
-                rest = f"{(self._formats, self._values, self._results)!r})".encode()
-        args, own = plan._args.copy(), {}
+            size = _told_values(told, self._formats, self._values, self._results)
+        if size:
+            digest = (
+                plan._begun.over(PyBytes_FromStringAndSize(told, size)) if plan._begun_here is None
+                else plan._begun_here.over_all(told, size)
+            )
+        elif self._values is None:
+            digest = plan._begun.over(f"{self._sql!r}, (), ())".encode())
+        else:
+            digest = plan._begun.over(f"{(self._formats, self._values, self._results)!r})".encode())
         if plan._template:
-            args["sql"] = own["sql"] = _own(self._sql)
-        args["parameters"] = own["parameters"] = values
+            left.args["sql"] = left.own["sql"] = _own(self._sql)
         named = session._named
         session_name = named[1] if named is not None and named[0] is principal else session.session_of(principal)
-        call = CALL.new()
         put(call, C_ID, self.call_id)
-        put(call, C_TARGET, self.target)
-        put(call, C_FUNCTION, plan.function)
-        put(call, C_ARGS, args)
         put(call, C_PRINCIPAL, principal)
         put(call, C_SESSION, session_name)
-        put(call, C_DIGEST, plan._begun.over(rest))
+        put(call, C_DIGEST, digest)
         put(call, C_AT, now_s())
-        put(call, C_SHARED, plan.shared)
-        put(call, C_OWN, own)
         put(call, C_CLIENT, self.client)
         self.call = call
         return True
@@ -292,10 +328,14 @@ cdef class Way:
         cdef Stream channel
         cdef Standing session = self.session
         cdef Plan plan = self._plan
-        upstream = session.upstream
+        cdef Linked upstream = session.upstream
         if self.call is None or upstream is None or session.held or plan._budgets or not plan.holds_now(session):
             return _slow.send(self, permit, lease)
-        permit.spend(get(self.call, C_DIGEST) if type(self.call) is CALL.of else self.call.digest)
+        digest = get(self.call, C_DIGEST) if type(self.call) is CALL.of else self.call.digest
+        if type(permit) is Permit:
+            (<Permit> permit).spend(digest)
+        else:
+            permit.spend(digest)
         channel = upstream.channel
         self._until = monotonic_s() + plan._timeout_s
         session.dirty = session.awaiting_ready = True
@@ -307,15 +347,22 @@ cdef class Way:
         return sent(self, channel, upstream)
 
     cdef object _reply(self):
-        headers = []
-        reply = REPLY.new()
-        put(reply, R_STATUS, OK)
-        put(reply, R_HEADERS, headers)
+        cdef Left left = self._left
+        reply = None if left is None else left.reply
+        if reply is None:
+            headers = []
+            reply = REPLY.new()
+            put(reply, R_STATUS, OK)
+            put(reply, R_HEADERS, headers)
+            if left is not None:
+                left.reply = reply
+        else:
+            REPLY.renew(reply)
         put(reply, R_MEDIA, _MEDIA)
         put(reply, R_BODY, self._lines)
         return reply
 
-    cdef bint _read_plain(self, Stream channel, upstream) except -1:
+    cdef bint _read_plain(self, Stream channel, Linked upstream) except -1:
         cdef bytes data = channel.all_of(_WHOLE)
         cdef Standing session = self.session
         cdef Plan plan = self._plan
@@ -340,10 +387,12 @@ cdef class Way:
         self._lines, self._hidden = lines, found.hidden
         self.shape = plan._memo.shape if found.described else shape
         self._came = data
+        self._plainly = True
         if PyBytes_GET_SIZE(lines) > plan._max_response or found.rows > plan._max_rows:
             self._spend(found.rows, PyBytes_GET_SIZE(lines))
         return True
 
+    @cython.always_allow_keywords(False)
     def deliver(self, reply):
         cdef bytes data = self._came
         cdef Standing session = self.session
@@ -355,3 +404,16 @@ cdef class Way:
         caller.put(data[:5] + data[self._hidden:] if self._hidden else data)
         self.passed = True
         return given(None)
+
+    cdef bint rests(self) except -1:
+        """Whether nobody has this but who asks, and all of it went the plain way: then the next statement may have it."""
+        if Py_REFCNT(<PyObject*> self) != 1 or not self._plainly or not self.passed or PyDict_Size(PyObject_GenericGetDict(self, NULL)):
+            return False
+        self.call = self._portal = self._columns = self.prepared = self._name = self._lines = None
+        # Attack: read from the memory of a session that is idle what it sent, or was sent, last.
+        self._values = self._formats = self._results = self._data = self._came = self._sql = None
+        self._plainly = self.passed = self._idle = False
+        self._hidden, self._until = 0, 0.0
+        if self._left is not None and not self._left.rests():
+            self._left = None
+        return True

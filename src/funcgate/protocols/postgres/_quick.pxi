@@ -8,13 +8,18 @@ cdef class Quick(Drive):
     cdef object _waiter  # the session's task sleeps with it
     cdef object _free
     cdef Way _plain
+    cdef Way _rested  # the one before, that nobody else has
     cdef Bound _bound
     cdef object _site  # what was looked up last for a simple query: of this site, and the target of before
     cdef object _now
     cdef object _target
     cdef object _recall
-    cdef object _upstream  # the last one, and its channel
+    cdef Linked _upstream  # the last one, and its channel
     cdef Stream _channel
+    cdef dict _limits  # the caller's, and what a Bind and a Query may have by these
+    cdef Py_ssize_t _most_bound
+    cdef Py_ssize_t _most_asked
+    cdef Plan _last  # of a simple query
     cdef public bint busy
     cdef public object left
 
@@ -37,7 +42,7 @@ cdef class Quick(Drive):
 
     def end(self):
         self.stop()
-        self._plain = self.left = self._session = self._statements = self._portals = None
+        self._plain = self._rested = self._last = self.left = self._session = self._statements = self._portals = None
         self._site = self._now = self._target = self._recall = self._upstream = self._channel = None
 
     def __call__(self):
@@ -46,6 +51,7 @@ cdef class Quick(Drive):
     cdef bint asked(self) except -1:
         cdef Standing session = self._session
         cdef Stream caller, channel
+        cdef Linked upstream
         cdef Way plain
         cdef int kind
         if self.busy:
@@ -82,7 +88,7 @@ cdef class Quick(Drive):
         self.start(session.gateway.carry(plain, session.site_now().snapshot))
         return True
 
-    cdef Stream _channel_of(self, upstream):
+    cdef Stream _channel_of(self, Linked upstream):
         if upstream is not self._upstream:
             self._upstream, self._channel = upstream, upstream.channel
         return self._channel
@@ -90,7 +96,9 @@ cdef class Quick(Drive):
     cdef Way _query(self, Standing session, Stream caller):
         """A plain simple query, taken."""
         cdef Plan plan
-        found = caller.text()
+        if caller._limits is not self._limits:
+            self._limit(caller._limits)
+        found = asked_query(caller._buffer, caller._at, self._most_asked)
         if found is None:
             return None
         now, site = session.target, session.site_now()
@@ -105,12 +113,20 @@ cdef class Quick(Drive):
         if known is None or len(<tuple?> known) != 1:
             return None
         statement = (<tuple> known)[0]
-        plan = session.plans.get(id(statement))
+        plan = self._last
+        if plan is None or plan.statement is not statement:
+            self._last = plan = session.plans.get(id(statement))
         if plan is None or plan.statement is not statement or not plan.holds_now(session):
+            self._last = None
             return None
         session.target = target
         caller.drop(len(<bytes?> found[1]))
-        return begun(session, plan, found[0], found[1], "")
+        return self._begun(session, plan, found[0], found[1], "")
+
+    cdef int _limit(self, dict limits) except -1:
+        self._limits = limits
+        self._most_bound, self._most_asked = min(limits.get(BIND, 0), UNLIMITED), min(limits.get(QUERY, 0), UNLIMITED)
+        return 0
 
     def ahead(self):
         """For tests: `Runs.plain_ahead`, as this has it."""
@@ -127,11 +143,13 @@ cdef class Quick(Drive):
         cdef bytes raw
         cdef bint described
         cdef Way plain
-        extended = session.extended
+        cdef Gathering extended = session.extended
         if extended._failed or extended._waiting or session.unsynced:
             return None
-        if not asked_run(caller._buffer, caller._at, caller._limits.get(BIND, 0), bound):
-            return extended.plain_ahead()
+        if caller._limits is not self._limits:
+            self._limit(caller._limits)
+        if not asked_run(caller._buffer, caller._at, self._most_bound, bound):
+            return (<object> extended).plain_ahead()
         name, formats, values, results, described, raw = (
             bound.name, bound.formats, bound.values, bound.results, bound.described, bound.raw
         )
@@ -152,14 +170,23 @@ cdef class Quick(Drive):
         columns = _columns(session, plan, prepared, results)
         caller.drop(PyBytes_GET_SIZE(raw))
         if described:
-            plain = begun(session, plan, get(prepared, P_SQL), raw, "2T")
+            plain = self._begun(session, plan, get(prepared, P_SQL), raw, "2T")
         elif columns is not None:
-            plain = begun(session, plan, get(prepared, P_SQL), raw, "2")
+            plain = self._begun(session, plan, get(prepared, P_SQL), raw, "2")
         else:  # the rows cannot be read without their columns
-            plain = begun(session, plan, get(prepared, P_SQL), raw[:-EXECUTE_SIZE] + _DESCRIBE + raw[-EXECUTE_SIZE:], "2-")
+            plain = self._begun(session, plan, get(prepared, P_SQL), raw[:-EXECUTE_SIZE] + _DESCRIBE + raw[-EXECUTE_SIZE:], "2-")
         plain.prepared, plain._columns = prepared, columns
         plain._name, plain._formats, plain._values, plain._results = name, formats, values, results
         return plain
+
+    cdef Way _begun(self, Standing session, Plan plan, str sql, bytes data, str asked):
+        """A `Plain`."""
+        cdef Way made = self._rested
+        self._rested = None
+        if made is None:
+            made = <Way?> _Plain.__new__(_Plain)
+        made.begin(session, plan, sql, data, asked)
+        return made
 
     cdef int _keep(self, Way plain) except -1:
         """The unnamed portal, as whoever comes after this statement is to find it."""
@@ -188,9 +215,9 @@ cdef class Quick(Drive):
         """Whether the session's task may sleep on."""
         cdef Stream channel
         cdef Standing session = self._session
+        cdef Linked upstream = session.upstream
         cdef bint idle
         waiter = self._waiter
-        upstream = session.upstream
         if upstream is None or error is not None or not plain.passed:
             self._keep(plain)
         if upstream is None:
@@ -210,7 +237,7 @@ cdef class Quick(Drive):
                 plain.bound().columns = plain.shape.columns
         if idle:  # the transaction ended, and its portals with it: `Session.passed`
             if session.handles._cursors:
-                session.handles.transaction_ended()
+                (<object> session.handles).transaction_ended()
             elif self._portals:
                 self._portals.clear()
         if session.caller._drained is not None or session.held:
@@ -220,17 +247,12 @@ cdef class Quick(Drive):
         if waiter is None or waiter.done() or not channel.is_quiet():
             return False
         channel.waiter = waiter
+        if plain.rests():
+            self._rested = plain
         if session.caller.is_quiet() and not session.is_draining():
             session.alarm.watch(waiter, session.limits.idle_timeout_s)
             return True
         return self.asked()
-
-
-cdef Way begun(Standing session, Plan plan, str sql, bytes data, str asked):
-    """A `Plain`."""
-    cdef Way made = <Way?> _Plain.__new__(_Plain)
-    made.begin(session, plan, sql, data, asked)
-    return made
 
 
 cdef object _columns(Standing session, Plan plan, prepared, results):

@@ -18,10 +18,24 @@ cdef class Sites:
     cdef public bint draining
 
 
+cdef class Linked:
+    cdef public Stream channel
+    cdef public bytes state
+
+
+cdef class Gathering:
+    cdef public bint _failed
+    cdef public list _waiting
+
+
+cdef class Naming:
+    cdef public dict _cursors
+
+
 cdef class Standing:
     cdef public object client
     cdef public Stream caller
-    cdef public object upstream
+    cdef public Linked upstream
     cdef public object limits
     cdef public object token
     cdef public object target
@@ -30,8 +44,8 @@ cdef class Standing:
     cdef object _sites
     cdef Sites _here  # the same, if it is one of these
     cdef public Knowledge origins
-    cdef public object extended
-    cdef public object handles
+    cdef public Gathering extended
+    cdef public Naming handles
     cdef public list held
     cdef public Alarm alarm
     cdef public dict plans
@@ -71,6 +85,7 @@ cdef class Plan:
     cdef object _name
     cdef object _kind
     cdef object _begun  # a digest's beginning
+    cdef Begun _begun_here  # the same, if it is one of these
     cdef dict _args
     cdef dict _known
     cdef Memo _memo
@@ -91,6 +106,7 @@ cdef class Plan:
         self.strict, self.version = strict, version
         limits = target.limits
         self._name, self._kind, self._begun = target.name, statement.function, _Begun(head.encode())
+        self._begun_here = self._begun if type(self._begun) is Begun else None
         self._template = statement.template
         self._args = {**shared.args, "sql": None, "parameters": None} if self._template else {**shared.args, "parameters": None}
         self._known, self._memo = hiding.known, Memo.__new__(Memo)
@@ -189,20 +205,20 @@ cdef str _own(str sql):
 cdef const char* AROUND = b" \t\r\n\f\v;"
 
 
-cdef bytes _told_values(tuple formats, tuple values, tuple results):
-    """``repr((formats, values, results))`` and a bracket, as bytes; None for values that are long, or not plain."""
-    cdef char into[MOST_TOLD + 16]
+cdef Py_ssize_t _told_values(char* into, tuple formats, tuple values, tuple results) except -1:
+    """``repr((formats, values, results))`` and a bracket, as bytes; how many, 0 for values that are long, or not plain. There is
+    room for `MOST_TOLD` and 16."""
     cdef Py_ssize_t at, place, count = PyTuple_GET_SIZE(values)
     into[0] = c"("
     at = _codes(into, 1, formats)
     if not at:
-        return None
+        return 0
     memcpy(into + at, b", (", 3)
     at += 3
     for place in range(count):
         value = <object> PyTuple_GET_ITEM(values, place)
         if at + 8 > MOST_TOLD:
-            return None
+            return 0
         if place:
             into[at] = c","
             into[at + 1] = c" "
@@ -214,36 +230,37 @@ cdef bytes _told_values(tuple formats, tuple values, tuple results):
         into[at] = c"b"
         at = _quoted(into, at + 1, PyBytes_AS_STRING(<bytes?> value), PyBytes_GET_SIZE(value))
         if not at:
-            return None
+            return 0
     if count == 1:
         into[at] = c","
         at += 1
     memcpy(into + at, b"), ", 3)
     at = _codes(into, at + 3, results)
     if not at:
-        return None
+        return 0
     memcpy(into + at, b"))", 2)
-    return PyBytes_FromStringAndSize(into, at + 2)
+    return at + 2
 
 
-cdef bytes _told_text(str sql):
-    """``f"{sql!r}, (), ())"`` as bytes; None for a text that is long, or not plain."""
-    cdef char into[MOST_TOLD + 16]
+cdef Py_ssize_t _told_text(char* into, str sql) except -1:
+    """``f"{sql!r}, (), ())"`` as bytes; how many, 0 for a text that is long, or not plain. The room is as above."""
     cdef Py_ssize_t size, at
     cdef const char* raw
     if not sql.isascii():
-        return None
+        return 0
     raw = PyUnicode_AsUTF8AndSize(sql, &size)
     at = _quoted(into, 0, raw, size)
     if not at:
-        return None
+        return 0
     memcpy(into + at, b", (), ())", 9)
-    return PyBytes_FromStringAndSize(into, at + 9)
+    return at + 9
 
 
 def told(sql, formats, values, results):
     """For tests: what `_told_values` gives, that of `_told_text` with a text."""
-    return _told_values(formats, values, results) if sql is None else _told_text(sql)
+    cdef char into[MOST_TOLD + 16]
+    cdef Py_ssize_t size = _told_values(into, formats, values, results) if sql is None else _told_text(into, sql)
+    return PyBytes_FromStringAndSize(into, size) if size else None
 
 
 def owned(str sql not None):

@@ -19,6 +19,7 @@ from .formats import describe, formatted
 from .handles import Handles
 from .labels import labelled
 from .names import Names
+from .standing import Gathering
 from .statement import Portal, Prepared, Sending, StatementExchange
 from .target import PostgresTarget
 from .upstream import Upstream
@@ -51,7 +52,7 @@ class Carrier(Speaker, Protocol):
     def target_now(self) -> PostgresTarget: ...
 
 
-class Extended:
+class Extended(Gathering):
     """The state of one session's extended protocol. After an error everything is skipped up to the next Sync."""
 
     def __init__(self, session: Carrier) -> None:

@@ -12,6 +12,8 @@ from msgspec import structs
 from funcgate.catalog.sql import Handle, Statement, shakes, standing_for
 from funcgate.core.refusal import Code, Refused
 
+from .standing import Naming
+
 _MOST = 1000  # cursors of one session
 _WORDS = {"cursor": "cursor", "prepared": "prepared statement"}
 
@@ -32,7 +34,7 @@ class Named(Protocol):
     def portals_shaken(self) -> None: ...
 
 
-class Handles:
+class Handles(Naming):
     def __init__(self, named: Named) -> None:
         self._named = named
         self._cursors: dict[str, tuple[Statement, Handle]] = {}

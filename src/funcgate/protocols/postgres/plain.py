@@ -5,6 +5,7 @@ way of statement.py from the step where that was seen; nothing is refused here t
 """
 
 from collections.abc import Mapping, Sequence
+from sys import intern
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,9 @@ def plan_of(session: Speaker, target: PostgresTarget, sql: str, prepared: Prepar
         shared = origins.placed(statement, statement.shared, certain=True)
     except Refused:
         return None
-    function = f"{target.name}.{statement.function}"
+    function = intern(
+        f"{target.name}.{statement.function}"
+    )  # one object for all sessions: what is kept by it is kept once
     head = f"{target.url}\n{statement.function}\n("
     if sql:
         head += f"{sql!r}, {prepared.types!r}, "

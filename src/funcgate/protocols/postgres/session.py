@@ -104,26 +104,31 @@ class Session(Standing):
             await self.carry(connecting)
             if connecting.refused is not None or self.upstream is None:
                 return
-            caller = self.caller
-            while True:
-                kind = caller.kind()
-                if kind == _QUERY and (query := caller.query()) is not None:
-                    await self._query(*query)
-                    continue
-                if kind == _BIND and (run := self.extended.run()) is not None:
-                    await self.extended.carry_run(*run)
-                    continue
-                found = (caller.poll() if kind >= 0 else None) or await self._next()
-                if found is None:
-                    if (left := self._quick.left) is not None:
-                        self._quick.left = None
-                        await self._settle(*left)
-                    continue
-                if found.kind == frontend.TERMINATE:
-                    return
-                await self._take(found)
+            while await self._one(self.caller):
+                pass
         finally:
             self._end()
+
+    async def _one(self, caller: Channel) -> bool:
+        """What comes next, carried; False when the caller says goodbye. Raises as `run` does."""
+        # Attack: read from the memory of a session that is idle what it sent last. It waits in here, before anything has come.
+        kind = caller.kind()
+        if kind == _QUERY and (query := caller.query()) is not None:
+            await self._query(*query)
+            return True
+        if kind == _BIND and (run := self.extended.run()) is not None:
+            await self.extended.carry_run(*run)
+            return True
+        found = (caller.poll() if kind >= 0 else None) or await self._next()
+        if found is None:
+            if (left := self._quick.left) is not None:
+                self._quick.left = None
+                await self._settle(*left)
+            return True
+        if found.kind == frontend.TERMINATE:
+            return False
+        await self._take(found)
+        return True
 
     async def carry(self, exchange: PostgresExchange) -> bool:
         """One call through the gateway. False when it was refused, or cancelled by its caller."""

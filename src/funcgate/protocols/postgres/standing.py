@@ -21,5 +21,18 @@ class Knowledge:
     until: float
 
 
+class Linked:
+    """A session's connection to its database: `channel`, and `state`, which is what the last ReadyForQuery said."""
+
+
+class Gathering:
+    """Whether messages of the extended protocol have `_failed`, and those that are `_waiting`."""
+
+
+class Naming:
+    """The `_cursors` that a session has open."""
+
+
 if not TYPE_CHECKING and _native is not None:
     Standing, Knowledge = _native.Standing, _native.Knowledge
+    Linked, Gathering, Naming = _native.Linked, _native.Gathering, _native.Naming

@@ -13,13 +13,14 @@ from funcgate.wire.postgres.frames import Frame, Malformed
 from funcgate.wire.postgres.scram import MECHANISM, Scram
 
 from .channel import Channel, Ended
+from .standing import Linked
 from .target import Place
 
 _CANCEL_S = 5.0
 _MAX_LOGIN = 200  # messages; a server sends a dozen
 
 
-class Upstream:
+class Upstream(Linked):
     """An authenticated connection. `greeting` are the parameters and notices that came before the first ReadyForQuery."""
 
     def __init__(self, place: Place, channel: Channel) -> None:

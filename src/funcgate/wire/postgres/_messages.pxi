@@ -9,6 +9,7 @@ cdef enum:
     INTEGER = 4
     LONG = 5
     NULL_VALUE = 0xFFFFFFFF
+    KEPT_ROOM = 4 << 10
 
 cdef unsigned char unescaped[256]
 
@@ -199,8 +200,28 @@ cdef inline bint _is(bytes known, const unsigned char* at, Py_ssize_t size):
     return known is not None and PyBytes_GET_SIZE(known) == size and memcmp(PyBytes_AS_STRING(known), at, size) == 0
 
 
+cdef Lines _kept = None  # the last answer's, for the next one
+
+
 cdef bytes answered(bytes data, str asked, shape, dict known, dict tags, encode, Memo memo, Found* found):
     """See `_native.answer`: the lines."""
+    global _kept
+    cdef Lines out = _kept
+    cdef bytes lines
+    _kept = None  # whoever comes in between has others
+    if out is None:
+        out = Lines.__new__(Lines)
+    lines = lines_of(out, data, asked, shape, known, tags, encode, memo, found)
+    if out.room <= KEPT_ROOM:
+        # Attack: read from memory that is not in use what somebody else was answered.
+        if out.size:
+            memset(out.into, 0, out.size)
+        out.size = 0
+        _kept = out
+    return lines
+
+
+cdef bytes lines_of(Lines out, bytes data, str asked, shape, dict known, dict tags, encode, Memo memo, Found* found):
     cdef const unsigned char* begin = <const unsigned char*> PyBytes_AS_STRING(data)
     cdef const unsigned char* at = begin
     cdef const unsigned char* end = begin + PyBytes_GET_SIZE(data) - 6
@@ -208,7 +229,6 @@ cdef bytes answered(bytes data, str asked, shape, dict known, dict tags, encode,
     cdef unsigned int size
     cdef bytes kinds, payload
     cdef tuple columns
-    cdef Lines out = Lines.__new__(Lines)
     found.described, found.rows, found.hidden = False, 0, 0
     if end < begin or memcmp(end, b"Z\0\0\0\5", 5) or not (end[5] == c"I" or end[5] == c"T" or end[5] == c"E"):
         return None
@@ -269,130 +289,3 @@ cdef bytes answered(bytes data, str asked, shape, dict known, dict tags, encode,
         memo.tag, memo.line = payload, line
     out.add(memo.line)
     return out.all()
-
-
-cdef tuple asked_query(bytearray data, Py_ssize_t at, Py_ssize_t most):
-    """The text of the Query at `at`, if all of it is there, and all of its bytes. None for anything else, or of more than `most`."""
-    cdef Py_ssize_t there = PyByteArray_GET_SIZE(data) - at
-    cdef const unsigned char* raw
-    cdef unsigned int size
-    if at < 0 or there < 6:
-        return None
-    raw = <const unsigned char*> PyByteArray_AS_STRING(data) + at
-    if raw[0] != c"Q":
-        return None
-    size = _long(raw + 1)
-    if size < 5 or size >= there or size - 4 > most:
-        return None
-    # Attack: bytes after the end of a message that one reader skips and another one takes for more of it.
-    if raw[size] != 0 or memchr(raw + 5, 0, size - 4) != raw + size:
-        return None
-    try:
-        return PyUnicode_DecodeUTF8(<char*> raw + 5, size - 5, NULL), PyBytes_FromStringAndSize(<char*> raw, size + 1)
-    except UnicodeDecodeError:
-        return None
-
-
-cdef class Bound:
-    """What was bound: the statement's name, the formats of the values, the values, the formats of the results, whether the portal is
-    described; and all bytes."""
-
-    cdef str name
-    cdef tuple formats, values, results
-    cdef bint described
-    cdef bytes raw
-
-
-cdef tuple _NONE = (), _TEXTS = (0,)
-
-
-cdef tuple _codes_at(const unsigned char* at, Py_ssize_t count):
-    """So many format codes; None for what is none."""
-    cdef Py_ssize_t place
-    cdef list codes
-    if not count:
-        return _NONE
-    codes = []
-    for place in range(count):
-        if _short(at + 2 * place) > 1:
-            return None
-        codes.append(_short(at + 2 * place))
-    return tuple(codes)
-
-
-cdef bint asked_run(bytearray data, Py_ssize_t at, Py_ssize_t most, Bound into) except -1:
-    """See `_native.run`: whether there is one. `into` may have the last one's name."""
-    cdef Py_ssize_t there = PyByteArray_GET_SIZE(data) - at
-    cdef const unsigned char* begin
-    cdef const unsigned char* raw
-    cdef const unsigned char* end
-    cdef const unsigned char* found
-    cdef unsigned int size, count, formats, number
-    cdef list values
-    cdef tuple codes
-    if at < 0 or there < 20:
-        return False
-    begin = <const unsigned char*> PyByteArray_AS_STRING(data) + at
-    if begin[0] != c"B":
-        return False
-    size = _long(begin + 1)
-    if size >= there or size < 12 or size - 4 > most or begin[5] != 0:
-        return False
-    raw = begin + 6
-    end = begin + 1 + size
-    found = <const unsigned char*> memchr(raw, 0, end - raw)
-    if found is NULL or end - found < 3:
-        return False
-    if into.name is None or not _is_text(into.name, raw, found - raw):
-        for number in range(<unsigned int> (found - raw)):
-            if raw[number] > 0x7F:
-                return False
-        into.name = PyUnicode_DecodeASCII(<const char*> raw, found - raw, NULL)
-    raw = found + 1
-    formats = _short(raw)
-    raw += 2
-    if end - raw < 2 * <Py_ssize_t> formats + 2:
-        return False
-    codes = _codes_at(raw, formats)
-    if codes is None:
-        return False
-    raw += 2 * formats
-    count = _short(raw)
-    raw += 2
-    if formats > 1 and formats != count or formats == 1 and count == 0:
-        return False
-    values = []
-    for number in range(count):
-        if end - raw < 4:
-            return False
-        size = _long(raw)
-        raw += 4
-        if size == NULL_VALUE:
-            values.append(None)
-            continue
-        if size > end - raw:
-            return False
-        values.append(PyBytes_FromStringAndSize(<const char*> raw, size))
-        raw += size
-    if formats != count:
-        codes = _TEXTS if count == 1 else (codes if formats else _TEXTS) * <Py_ssize_t> count
-    if end - raw < 2:
-        return False
-    formats = _short(raw)
-    raw += 2
-    # Attack: bytes after the end of a message that one reader skips and another one takes for more of it.
-    if end - raw != 2 * <Py_ssize_t> formats:
-        return False
-    into.results = _codes_at(raw, formats)
-    if into.results is None:
-        return False
-    there -= end - begin
-    into.described = there >= 7 and memcmp(end, b"D\0\0\0\6P\0", 7) == 0
-    if into.described:
-        end += 7
-        there -= 7
-    if there < 15 or memcmp(end, b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\4", 15):
-        return False
-    into.formats, into.values = codes, tuple(values)
-    into.raw = PyBytes_FromStringAndSize(<const char*> begin, end + 15 - begin)
-    return True
