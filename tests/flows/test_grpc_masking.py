@@ -111,10 +111,10 @@ def test_what_the_description_marks(client: Ledger, gate: GrpcGate, answers: Cal
 
 
 def test_what_the_description_marks_in_a_request(client: Ledger, gate: GrpcGate, ledger: LedgerTarget) -> None:
-    request = new("TransferRequest", amount=1, pin="8264")
+    request = new("TransferRequest", amount=1, pin="pin-of-hers")
     client.transfer(request, metadata=gate.metadata(), timeout=TIMEOUT_S)
     assert ledger.ledger[0].requests == [request]  # the target gets it
-    assert "8264" not in "".join(map(str, gate.of("Transfer")))
+    assert "pin-of-hers" not in "".join(map(str, gate.of("Transfer")))
 
 
 def test_unknown_fields_in_an_answer_are_refused(client: Ledger, gate: GrpcGate, ledger: LedgerTarget) -> None:

@@ -6,6 +6,7 @@ It knows no line above the one it is told of: what comes after the last durable 
 import threading
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ MAX_LINES = 4096
 MAX_BYTES = 4 << 20
 MAX_KEPT_BYTES = 8 << 20
 MAX_KEPT = 16
-_WORTH_BYTES = 64 << 10  # with less room than that, nothing more is looked for
+_FEW_BYTES = 64 << 10
 _seq = attrgetter("seq")
 
 
@@ -25,7 +26,7 @@ class _Block(NamedTuple):
     """Lines that follow the one numbered `after`, none left out that the journal has."""
 
     after: int
-    lines: list[Line]
+    lines: Sequence[Line]
     size: int
 
 
@@ -37,7 +38,7 @@ class Recent:
         self._blocks: deque[_Block] = deque()
         self._size = 0
 
-    def after(self, seq: int, up_to: int, max_lines: int) -> list[Line]:
+    def after(self, seq: int, up_to: int, max_lines: int) -> Sequence[Line]:
         """The lines that follow that number, as far as they are here."""
         for block in self._blocks:
             if block.after <= seq < block.lines[-1].seq:
@@ -47,7 +48,7 @@ class Recent:
                 return found[:max_lines]
         return []
 
-    def keep(self, after: int, lines: list[Line], size: int) -> None:
+    def keep(self, after: int, lines: Sequence[Line], size: int) -> None:
         self._blocks.append(_Block(after, lines, size))
         self._size += size
         while len(self._blocks) > MAX_KEPT or self._size > MAX_KEPT_BYTES:
@@ -79,7 +80,7 @@ class Follow:
         """The number of the last line that was given, or that it began after."""
         return self._last if isinstance(self._last, int) else self._last.seq
 
-    def read(self, up_to: int, *, max_lines: int = MAX_LINES, max_bytes: int = MAX_BYTES) -> list[Line]:
+    def read(self, up_to: int, *, max_lines: int = MAX_LINES, max_bytes: int = MAX_BYTES) -> Sequence[Line]:
         """The next lines, up to that number, at least one if there is any. Raises `OSError`; the place stays the same.
 
         Lines that have expired or are damaged are left out: the numbers tell.
@@ -100,25 +101,25 @@ class Follow:
             self._last = found[-1]
         return found
 
-    def _read(self, up_to: int, max_lines: int, max_bytes: int) -> tuple[list[Line], int]:
-        """The lines, and how many bytes they are."""
+    def _read(self, up_to: int, max_lines: int, max_bytes: int) -> tuple[Sequence[Line], int]:
+        """The lines, and how many bytes they are. Many that were read at once stay as they are; a few are put together."""
         found, size = self._piece(self._last, up_to, max_lines, max_bytes)
-        while found and found[-1].seq < up_to and len(found) < max_lines and max_bytes - size >= _WORTH_BYTES:
+        while found and size < _FEW_BYTES and found[-1].seq < up_to and len(found) < max_lines and size < max_bytes:
             more, more_bytes = self._piece(found[-1], up_to, max_lines - len(found), max_bytes - size)
             if not more or more_bytes > max_bytes - size:
                 break
-            found += more
+            found = [*found, *more]
             size += more_bytes
         return found, size
 
-    def _piece(self, last: int | Line, up_to: int, max_lines: int, max_bytes: int) -> tuple[list[Line], int]:
+    def _piece(self, last: int | Line, up_to: int, max_lines: int, max_bytes: int) -> tuple[Sequence[Line], int]:
         """As `_read`, but of one segment at most where that is quicker."""
+        if isinstance(last, Line):
+            run, size = lines_behind(self._folder, last, up_to, max_lines, max_bytes)
+            if run is not None:
+                return run, size
         found: list[Line] = []
         size = 0
-        if isinstance(last, Line):
-            found, size = lines_behind(self._folder, last, up_to, max_lines, max_bytes)
-            if found:
-                return found, size
         for line in lines(self._folder, after=last, damaged=self._damaged):
             more = size + len(line.line)
             if line.seq > up_to or (found and more > max_bytes):
@@ -128,7 +129,7 @@ class Follow:
             if line.seq == up_to or len(found) == max_lines:
                 break
             if len(found) == 1:  # the first of a segment, or one that is not plain: those behind it may be
-                behind, more = lines_behind(self._folder, line, up_to, max_lines - 1, max_bytes - size)
-                if behind:
-                    return [line, *behind], size + more
+                run, more = lines_behind(self._folder, line, up_to, max_lines - 1, max_bytes - size)
+                if run is not None:
+                    return [line, *run], size + more
         return found, size

@@ -10,19 +10,19 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdlib cimport calloc, free, malloc, qsort
 from libc.string cimport memchr, memcmp, memcpy, memset
 
-import msgspec
-
 from funcgate.core.entry import Kind
-from funcgate.recording.words import MAX_BYTES, add_part, from_json, from_text
+from funcgate.recording.run import Run
+from funcgate.recording.words import MAX_BYTES, add_part, from_json
 
 from .bits import CHUNK, changed
 from .fold import microseconds, pack
 from .keys import _BITS, Fact
-from .seen import add_words
+from .seen import add_words, words_of_string
 
 include "_seen.pxi"
 
 include "../_line.pxi"
+include "../_rows_of.pxi"
 
 cdef extern from *:
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 most)
@@ -42,7 +42,6 @@ cdef enum:  # places in KINDS, as kind_number gives them
     OF_ANSWERED = 5
     OF_ADMIN = 7
 cdef tuple KINDS = (Kind.ARRIVED.value, Kind.ALLOWED.value, Kind.ENDED.value, Kind.CHUNK.value, Kind.ASKED.value, Kind.ANSWERED.value, Kind.DENIED.value, Kind.ADMIN.value)
-decode_text = msgspec.json.Decoder(str).decode
 
 for number in range(128):
     plain_of[number] = ord(chr(number).lower()) if chr(number).isalnum() else 32
@@ -138,8 +137,7 @@ cdef class Shared:
 cdef class Fresh:
     """As in fresh.py. `at` is a number here: microseconds of Unix time."""
 
-    cdef readonly long long n, at
-    cdef readonly object seq
+    cdef readonly long long n, at, seq
     cdef readonly str call, function, target, session, client, code
     cdef readonly bytes principal, policy, text
     cdef Shared shared
@@ -188,7 +186,7 @@ cdef class Fresh:
         cdef int place
         return [self.near[place] for place in range(self.count)] + (self.more or [])
 
-    cdef int put_place(self, object segment, object offset) except -1:
+    cdef int put_place(self, long long segment, long long offset) except -1:
         if self.count < PLACES:
             self.near[self.count], self.near[self.count + 1] = segment, offset
             self.count += 2
@@ -226,7 +224,7 @@ cdef class Fresh:
             self.principal = principal
         return 0
 
-    cdef int take(self, Plain* line, int kind, object segment, object offset, Alike alike, bint text) except -1:
+    cdef int take(self, Plain* line, int kind, long long segment, long long offset, Alike alike, bint text) except -1:
         """One entry that was read here."""
         self.put_place(segment, offset)
         self.put_kind(kind, None if kind >= 0 else text_of(line.of[KIND]))
@@ -269,7 +267,7 @@ cdef class Fresh:
         if said.size >= 5 and memcmp(said.at, b"data:", 5) == 0 or (
             line.body_odd and not self.add_escaped(said, line.body_odd, joined, False)
         ):
-            text = from_text(decode_text(bytes_of(line.of[BODY])), text_of(line.of[MEDIA]))
+            text = words_of_string(bytes_of(line.of[BODY]), text_of(line.of[MEDIA]))
             self.text = add_part(self.text, text, joined=joined)
         elif not line.body_odd:
             self.add_plain(said, joined)
@@ -309,48 +307,69 @@ cdef class Fresh:
 
 def gather(lines not None, slow not None, bint doubting, bint text, dict fresh not None, set doubted not None, list later not None):
     """The loop of `Gathering.gather`. `slow` gives what msgspec reads in a line, None for what is of no call."""
-    cdef Plain plain
     cdef Alike alike = Alike()
-    cdef Fresh found
-    cdef bytes raw
-    cdef str call, name = None
-    cdef object segment = 0, other
-    cdef int kind
+    cdef Py_ssize_t count = len(lines), at
+    cdef long long segment = 0, begun_at
+    cdef bytes raw, table
+    cdef const char* block
+    cdef const long long* rows
+    cdef str name = None
+    if type(lines) is Run:
+        raw, table = lines.block, lines.table
+        block, rows = PyBytes_AS_STRING(raw), rows_of(raw, table, count)
+        segment, begun_at = int(lines.segment[:8]), lines.offset
+        for at in range(count):
+            if not take_line(block + rows[3 * at + 1], rows[3 * at + 2], rows[3 * at], segment, begun_at + rows[3 * at + 1], alike, doubting, text, fresh, doubted):
+                put_slow(lines[at], slow, segment, doubting, text, fresh, doubted, later)
+        return
     for line in lines:
         raw = got(line, raw_at, "line")
         other = got(line, segment_at, "segment")
         if other is not name:
             name, segment = other, int(other[:8])
-        kind = OF_ADMIN
-        if read_plain(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), &plain):
-            kind = kind_number(plain.of[KIND])
-        if kind == OF_ADMIN:
-            seen = slow(line)
-            if seen is None:
-                continue
-            found = fresh.get(seen.call)
-            if found is None:
-                if seen.kind != ARRIVED or doubting or seen.call in doubted:
-                    doubted.add(seen.call)
-                    later.append((seen, line))
-                    continue
-                found = fresh[seen.call] = Fresh(seen, line.seq)
-            found.add(seen, segment, line.offset, text)
-            continue
-        call = alike.text(plain.of[CALL])
-        found = fresh.get(call)
-        if found is None:
-            if doubting or kind != OF_ARRIVED or call in doubted:
-                doubted.add(call)
-                seen = slow(line)
-                if seen is not None:
-                    later.append((seen, line))
-                continue
-            found = fresh[call] = begun(call, &plain, got(line, seq_at, "seq"))
-        found.take(&plain, kind, segment, got(line, offset_at, "offset"), alike, text)
+        if not take_line(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), got(line, seq_at, "seq"), segment, got(line, offset_at, "offset"), alike, doubting, text, fresh, doubted):
+            put_slow(line, slow, segment, doubting, text, fresh, doubted, later)
 
 
-cdef Fresh begun(str call, Plain* plain, object seq):
+cdef bint take_line(const char* at, Py_ssize_t size, long long seq, long long segment, long long offset, Alike alike, bint doubting, bint text, dict fresh, set doubted) except -1:
+    """Whether the line was read and put into its call."""
+    cdef Plain plain
+    cdef Fresh found
+    cdef str call
+    cdef int kind
+    if not read_plain(at, size, &plain):
+        return False
+    kind = kind_number(plain.of[KIND])
+    if kind == OF_ADMIN:
+        return False
+    call = alike.text(plain.of[CALL])
+    found = fresh.get(call)
+    if found is None:
+        if doubting or kind != OF_ARRIVED or call in doubted:
+            return False
+        found = fresh[call] = begun(call, &plain, seq)
+    found.take(&plain, kind, segment, offset, alike, text)
+    return True
+
+
+cdef int put_slow(object line, object slow, long long segment, bint doubting, bint text, dict fresh, set doubted, list later) except -1:
+    """A line that msgspec reads, or one of a call that is not begun here."""
+    cdef Fresh found
+    seen = slow(line)
+    if seen is None:
+        return 0
+    found = fresh.get(seen.call)
+    if found is None:
+        if seen.kind != ARRIVED or doubting or seen.call in doubted:
+            doubted.add(seen.call)
+            later.append((seen, line))
+            return 0
+        found = fresh[seen.call] = Fresh(seen, line.seq)
+    found.add(seen, segment, line.offset, text)
+    return 0
+
+
+cdef Fresh begun(str call, Plain* plain, long long seq):
     cdef Fresh one = Fresh.__new__(Fresh)
     cdef Span at = plain.of[AT]
     one.call, one.seq, one.at = call, seq, micros_of(at.at, at.size)

@@ -9,7 +9,8 @@ def finished(dict fresh not None, long long n, parts):
     cdef Shared shared
     cdef list ordered = list(fresh.values())
     cdef dict known = {}
-    cdef object last = 0, alike
+    cdef long long last = 0
+    cdef object alike
     for one in ordered:
         if one.seq < last:
             ordered.sort(key=seq_of)

@@ -43,7 +43,8 @@ class IndexChore:
         self._held = contextlib.ExitStack()
         self._indexer: Indexer | None = None
         self._forgetting: Forgetting | None = None
-        self._waiting: list[Line] = []
+        self._waiting: list[Sequence[Line]] = []
+        self._waiting_lines = 0
         self._waiting_bytes = 0
         self._position = 0
         self._closed = False
@@ -58,9 +59,10 @@ class IndexChore:
     def take(self, lines: Sequence[Line]) -> None:
         """As the chore says; a few lines wait for more, until the next `tick` at the latest, so that a call whose entries
         come one by one is indexed once. They are not in `position` before they are in the file."""
-        self._waiting += lines
+        self._waiting.append(lines)
+        self._waiting_lines += len(lines)
         self._waiting_bytes += _bytes_of(lines)
-        if len(self._waiting) >= _ENOUGH or self._waiting_bytes >= _ENOUGH_BYTES:
+        if self._waiting_lines >= _ENOUGH or self._waiting_bytes >= _ENOUGH_BYTES:
             self._flush()
 
     def tick(self) -> None:
@@ -89,17 +91,18 @@ class IndexChore:
     def _flush(self) -> None:
         """What lies between the index and the first line is read from the journal: an index that was made anew needs no
         other start."""
-        lines, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        if not lines:
+        waiting, self._waiting, self._waiting_lines, self._waiting_bytes = self._waiting, [], 0, 0
+        if not waiting:
             return
+        first = waiting[0][0].seq
         # Attack: fill the disk, and have a mere view take what is kept free for refusals.
         if _free_bytes(self._data_dir) < self._min_free_bytes:
             raise ChoreFailed(f"the index {self._data_dir / NAME} waits: less space is free than is reserved")
         with self._failing():
             indexer = self._ready()
-            if lines[0].seq > indexer.position + 1:
-                catch_up(self._data_dir / "journal", indexer, below=lines[0].seq)
-            indexer.add(lines)
+            if first > indexer.position + 1:
+                catch_up(self._data_dir / "journal", indexer, below=first)
+            indexer.add(*waiting)
             self._position = indexer.position
 
     def _ready(self) -> Indexer:

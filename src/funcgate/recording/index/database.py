@@ -23,8 +23,16 @@ _PAGE_BYTES = 16384  # of a new index; one that is there keeps its own
 _CHECKPOINT_BYTES = 16 << 20
 
 
-_TABLES = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+WORDS = """
+CREATE VIRTUAL TABLE words USING fts5 (text, content = '', columnsize = 0, tokenize = 'ascii');
+INSERT INTO words (words, rank) VALUES ('usermerge', 2);
+INSERT INTO words (words, rank) VALUES ('automerge', 8);
+INSERT INTO words (words, rank) VALUES ('pgsz', 16000);  -- bytes of a leaf, so that it fits into a page
+INSERT INTO words (words, rank) VALUES ('hashsize', 16777216);  -- bytes of memory, so that a batch is written once
+"""
+
+_TABLES = f"""
+{WORDS}CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE calls (
     n INTEGER PRIMARY KEY,        -- in the order of arrival: the number that sets, texts and words go by
     call TEXT NOT NULL UNIQUE,
@@ -39,11 +47,6 @@ CREATE TABLE admin (
     seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, what TEXT NOT NULL, who TEXT NOT NULL, change BLOB NOT NULL, place BLOB NOT NULL
 );
 CREATE TABLE texts (n INTEGER PRIMARY KEY, text BLOB NOT NULL);  -- of some calls from n on; to take words back out
-CREATE VIRTUAL TABLE words USING fts5 (text, content = '', columnsize = 0, tokenize = 'ascii');
-INSERT INTO words (words, rank) VALUES ('usermerge', 2);
-INSERT INTO words (words, rank) VALUES ('automerge', 8);
-INSERT INTO words (words, rank) VALUES ('pgsz', 16000);  -- bytes of a leaf, so that it fits into a page
-INSERT INTO words (words, rank) VALUES ('hashsize', 16777216);  -- bytes of memory, so that a batch is written once
 CREATE TABLE due (seq INTEGER PRIMARY KEY, change BLOB NOT NULL);  -- expiry that the journal announced, not seen done yet
 """
 

@@ -137,12 +137,13 @@ class Forgetting:
 
         The first step, with a negative number, puts all of them on one level; those after it go on with that.
         """
-        before = self._db.total_changes
-        with transaction(self._db):
+        db = self._indexer.words.fts5
+        before = db.total_changes
+        with transaction(db):
             pages = -_PAGES if step == _BEGIN else _PAGES
-            self._db.execute("INSERT INTO words (words, rank) VALUES ('merge', ?)", (pages,))
-            done = self._db.total_changes - before < 2
-            self._db.execute(_SET_MERGING, (_DONE if done else _GO_ON,))
+            db.execute("INSERT INTO words (words, rank) VALUES ('merge', ?)", (pages,))
+            done = db.total_changes - before < 2
+            db.execute(_SET_MERGING, (_DONE if done else _GO_ON,))
         if done:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -41,14 +41,15 @@ class Gathering:
         self._opened = opened
         self._text = text
 
-    def gather(self, lines: Sequence[Line], number: int, *, doubting: bool) -> Gathered:
-        """The calls of the lines; the first new one gets the number. `doubting`: look for all of them in the index, also for
-        those that arrive."""
+    def gather(self, pieces: Sequence[Sequence[Line]], number: int, *, doubting: bool) -> Gathered:
+        """The calls of the lines, which come in some pieces; the first new one gets the number. `doubting`: look for all of
+        them in the index, also for those that arrive."""
         calls: dict[str, Fresh] = {}
         doubted: set[str] = set()
         later: list[tuple[Seen, Line]] = []
         admin: list[tuple[Any, ...]] = []
-        self.half.gather(lines, partial(self._seen, admin), doubting, self._text, calls, doubted, later)
+        for lines in pieces:
+            self.half.gather(lines, partial(self._seen, admin), doubting, self._text, calls, doubted, later)
         rows = self._stored(doubted) if doubted else {}
         self._take(later, rows, calls)
         return Gathered(self.half.finished(calls, number, self.parts), list(rows.values()), admin)

@@ -6,6 +6,7 @@ It holds nothing in memory that is not in the file too, so that it may die at an
 import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ from .fold import Row
 from .fresh import Fresh
 from .gathering import Gathering
 from .keys import Keys
+from .segments import Words
 from .sets import change_sets, held_sets, marks, portions, put_sets
 from .texts import Texts
 
@@ -41,6 +43,7 @@ class Indexer:
             self.db = create(path, self.keys.check(), text=text is not False)
         self._text = bool(meta(self.db, "text"))
         self._texts = Texts(self.db, secret)
+        self.words = Words(self.db, path)
         self._gathering = Gathering(self.keys, self._stored, opened, text=self._text)
         self._half = self._gathering.half
         if meta(self.db, "check") != self.keys.check() or text not in (None, self._text):
@@ -60,38 +63,43 @@ class Indexer:
         return int(self.db.execute("SELECT count(*) FROM calls").fetchone()[0])
 
     def close(self) -> None:
+        self.words.close()
         self.db.close()
 
-    def add(self, lines: Sequence[Line]) -> None:
-        """The next lines; those that the index has already are passed over."""
-        lines = [line for line in lines if line.seq > self.position] if lines[0].seq <= self.position else lines
-        if not lines:
+    def add(self, *pieces: Sequence[Line]) -> None:
+        """The next lines, as they were read together; those that the index has already are passed over."""
+        new = [
+            lines if lines[0].seq > self.position else [line for line in lines if line.seq > self.position]
+            for lines in pieces
+        ]
+        new = [lines for lines in new if lines]
+        if not new:
             return
         try:
-            last, calls = self._add(lines, doubting=False)
+            last, calls = self._add(new, doubting=False)
         except sqlite3.IntegrityError:
             # Attack: a second arrival of a call, that makes the index fail on it for ever.
-            last, calls = self._add(lines, doubting=True)
+            last, calls = self._add(new, doubting=True)
         self._gathering.parts.names.clear()
         self.last = last
         self._next += calls
+        self.words.merge()
 
-    def _add(self, lines: Sequence[Line], *, doubting: bool) -> tuple[Mark, int]:
+    def _add(self, pieces: Sequence[Sequence[Line]], *, doubting: bool) -> tuple[Mark, int]:
         """The last line, and how many calls are new. `doubting`: look for all calls, also for those that arrive."""
         with transaction(self.db):
-            calls, rows, admin = self._gathering.gather(lines, self._next, doubting=doubting)
+            calls, rows, admin = self._gathering.gather(pieces, self._next, doubting=doubting)
             self.db.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", self._gathering.parts.names.items())
             self._write_fresh(calls)
             self._write_rows(rows)
             self._write_sets(rows)
             self._write_fresh_sets(calls)
-            self._write_words(rows)
-            self._write_fresh_words(calls)
+            self._write_words(rows, calls)
             self.db.executemany("INSERT OR REPLACE INTO admin VALUES (?, ?, ?, ?, ?, ?)", [row[:6] for row in admin])
             self.db.executemany(
                 "INSERT OR REPLACE INTO due VALUES (?, ?)", [(row[0], row[4]) for row in admin if row[6]]
             )
-            last = mark_of(lines[-1])
+            last = mark_of(pieces[-1][-1])
             self.db.execute("UPDATE meta SET value = ? WHERE name = 'last'", (msgspec.msgpack.encode(last),))
         return last, len(calls)
 
@@ -152,20 +160,13 @@ class Indexer:
             made = self._half.extended(some, held)
             put_sets(self.db, chunk, fresh.extended(some, held) or () if made is None else made)
 
-    def _write_fresh_words(self, calls: Sequence[Fresh]) -> None:
-        said = self._half.said(calls, self.keys.words if self.keys.hashes else None)
-        self.db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", said)
-        self._texts.add([(one.n, one.text) for one in calls if one.text])
-
-    def _write_words(self, rows: Sequence[Row]) -> None:
+    def _write_words(self, rows: Sequence[Row], calls: Sequence[Fresh] = ()) -> None:
         said = self.keys.said
         both = [
             (row.n, said(row.was_text, row.old) if row.was_text else "", said(row.text, row.keys) if row.text else "")
-            for row in rows
+            for row in sorted(rows, key=attrgetter("n"))
         ]
-        altered = [(n, was, now) for n, was, now in both if was != now]
-        taken = [(n, was) for n, was, _ in altered if was]
-        self.db.executemany("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", taken)
-        added = [(n, now) for n, _, now in altered if now]
-        self.db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", added)
+        fresh_words = self._half.said(calls or [], self.keys.words if self.keys.hashes else None)
+        self.words.put([(n, was, now) for n, was, now in both if was != now], fresh_words)
         self._texts.change({row.n: row.text for row in rows if row.text != row.was_text})
+        self._texts.add([(one.n, one.text) for one in calls if one.text])

@@ -78,9 +78,18 @@ def add_words(text: bytes, seen: Seen) -> bytes:
         text = add_part(text, from_json(bytes(seen.args)))
     if seen.body:
         raw = bytes(seen.body)
-        said = from_text(msgspec.json.decode(raw, type=str), seen.media) if raw.startswith(b'"') else from_json(raw)
+        said = words_of_string(raw, seen.media) if raw.startswith(b'"') else from_json(raw)
         text = add_part(text, said, joined=seen.piece > 1)
     return text
+
+
+def words_of_string(raw: bytes, media: str) -> bytes:
+    """The words of an answer that is a JSON string; of one that cannot be read none."""
+    # Attack: as above, an answer that is no text.
+    try:
+        return from_text(msgspec.json.decode(raw, type=str), media)
+    except _UNREADABLE:
+        return b""
 
 
 def whole_entry(line: Line) -> Entry:

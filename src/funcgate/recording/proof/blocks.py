@@ -6,7 +6,7 @@ Only a cache: it may be deleted, and a proof that it leads astray is made anew w
 from pathlib import Path
 
 from .leaves import Leaves
-from .merkle import BLOCK, HASH_BYTES, root_of, split
+from .merkle import BLOCK, HASH_BYTES, root_of
 
 BLOCKS = "blocks"
 _MOST = 1 << 12  # in one go: a million leaves, under a second
@@ -26,4 +26,4 @@ def add_blocks(proof: Path, leaves: Leaves, size: int) -> None:
         begin = file.tell() // HASH_BYTES
         file.truncate(begin * HASH_BYTES)
         for at in range(begin, min(size // BLOCK, begin + _MOST)):
-            file.write(root_of(split(leaves.read(at * BLOCK, (at + 1) * BLOCK))))
+            file.write(root_of(leaves.read(at * BLOCK, (at + 1) * BLOCK)))

@@ -119,23 +119,23 @@ class Growth:
                 # Attack: a line taken out, put in or given another's number before it was hashed.
                 if line.seq != expected:
                     raise ProofTrouble(f"{line.segment} has entry {line.seq} where entry {expected} belongs; {_SEE}")
-            hashes = leaf_hashes([line.line for line in new])
+            hashes = b"".join(leaf_hashes([line.line for line in new]))
         begin, end = self.size, self.size + len(new)
         if begin < self._known:
             self._match(hashes, begin, min(end, self._known), new)
-        self._leaves.write(begin, b"".join(hashes))
-        self._tree.extend(hashes)
+        self._leaves.write(begin, hashes)
+        self._tree.extend_with(hashes)
 
     def _compare(self, old: Sequence[Line]) -> None:
         begin = old[0].seq - 1
-        self._match(leaf_hashes([line.line for line in old]), begin, begin + len(old), old)
+        self._match(b"".join(leaf_hashes([line.line for line in old])), begin, begin + len(old), old)
 
-    def _match(self, hashes: list[bytes], begin: int, end: int, given: Sequence[Line]) -> None:
+    def _match(self, hashes: bytes, begin: int, end: int, given: Sequence[Line]) -> None:
         """Attack: change a line after it was hashed, and let a restart hash it anew."""
         known = self._leaves.read(begin, end)
-        if known == b"".join(hashes[: end - begin]):
+        if known == hashes[: len(known)]:
             return
-        for leaf, new, line in zip(split(known), hashes, given, strict=False):
+        for leaf, new, line in zip(split(known), split(hashes), given, strict=False):
             if leaf != new and not (line.seq > self.signed_size and is_blank(leaf)):
                 raise ProofTrouble(f"entry {line.seq} in {line.segment} is not the one that was hashed before; {_SEE}")
 
@@ -155,7 +155,7 @@ class Growth:
         for tree in (self._saved(), Range()):
             if tree is not None and tree.end <= size:
                 for begin in range(tree.end, size, _PIECE):
-                    tree.extend(split(self._leaves.read(begin, min(begin + _PIECE, size))))
+                    tree.extend_with(self._leaves.read(begin, min(begin + _PIECE, size)))
                 if self.signed is None or tree.root() == self.signed.checkpoint.root:
                     return tree
         raise ProofTrouble(f"{self._leaves.path} does not give the root of the checkpoint of {size}; {_SEE}")

@@ -39,14 +39,14 @@ def split(hashes: bytes) -> list[bytes]:
     return [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
 
 
-def root_of(hashes: Sequence[bytes]) -> bytes:
+def root_of(hashes: Sequence[bytes] | bytes) -> bytes:
     """The root over these leaf hashes. A level at a time: an odd last one goes up as it is."""
-    level = list(hashes)
-    if not level:
+    if not hashes:
         return EMPTY_ROOT
     if _quick:
-        root: bytes = _native.root_of(level)
+        root: bytes = _native.root_of(hashes)
         return root
+    level = split(hashes) if isinstance(hashes, bytes) else list(hashes)
     while len(level) > 1:
         above = [sha256(b"\1" + level[at] + level[at + 1]).digest() for at in range(0, len(level) - 1, 2)]
         if len(level) & 1:
@@ -87,12 +87,17 @@ class Range:
 
     def extend(self, hashes: Sequence[bytes]) -> None:
         """Take the next leaf hashes: as many at once as make a whole subtree, which is quicker than one by one."""
-        at, count = 0, len(hashes)
+        self.extend_with(b"".join(hashes))
+
+    def extend_with(self, hashes: bytes) -> None:
+        """The same, of hashes one behind the other."""
+        at, count = 0, len(hashes) // HASH_BYTES
         while at < count:
             width = min(self.end & -self.end or BLOCK, BLOCK)
             while width > count - at:
                 width >>= 1
-            self._push(width.bit_length() - 1, root_of(hashes[at : at + width]) if width > 1 else hashes[at])
+            some = hashes[at * HASH_BYTES : (at + width) * HASH_BYTES]
+            self._push(width.bit_length() - 1, root_of(some) if width > 1 else some)
             at += width
 
     def join(self, other: "Range") -> None:
@@ -192,14 +197,14 @@ class Tree:
         """The root over some leaves; where they are more than one, `begin` is a multiple of the left part's width."""
         width = end - begin
         if width < BLOCK:
-            return root_of(split(self._read(begin, end)))
+            return root_of(self._read(begin, end))
         node = self._nodes.get((begin, end))
         if node is None:
             if width == BLOCK:
                 at = begin // BLOCK * HASH_BYTES
                 node = self._blocks[at : at + HASH_BYTES]
                 if len(node) < HASH_BYTES:
-                    node = root_of(split(self._read(begin, end)))
+                    node = root_of(self._read(begin, end))
             else:
                 middle = begin + _left_width(width)
                 node = node_hash(self._hash(begin, middle), self._hash(middle, end))

@@ -12,7 +12,7 @@ from funcgate.recording.retention.orders import without
 
 from .heads import Head, Heads
 from .leaves import LEAVES, Leaves
-from .merkle import Range, Tree, split
+from .merkle import Range, Tree
 from .named import Wrong, digest_of, is_object
 from .note import VerifierKey
 from .oath import SIGNATURE, is_signed
@@ -157,7 +157,7 @@ class Weighing:
         for size in [*(size for size in self._sizes if begin < size < last), last]:
             for at in range(begin, size, _PIECE):
                 if self._tree is not None:
-                    self._tree.extend(split(self._leaves.read(at, min(at + _PIECE, size))))
+                    self._tree.extend_with(self._leaves.read(at, min(at + _PIECE, size)))
             begin = size
             if self._tree is not None:
                 self._roots[size] = self._tree.root()

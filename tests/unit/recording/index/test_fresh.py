@@ -33,7 +33,7 @@ def indexed(history: History, path: Path, size: Callable[[], int], secret: bytes
         while given:
             some, given = given[: (at := size())], given[at:]
             indexer.add(some)
-        db = indexer.db
+        db = indexer.words.fts5
         db.execute("CREATE VIRTUAL TABLE temp.said USING fts5vocab('main', 'words', 'instance')")
         calls = db.execute("SELECT n, call, seq, at, keys, places FROM calls").fetchall()
         texts = {row.call: row.text for row in indexer.numbered([call[0] for call in calls])}
