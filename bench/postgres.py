@@ -103,7 +103,7 @@ def _peers(stack: contextlib.ExitStack, bed: Bed, database: Server) -> list[Peer
     peers.append(
         Peer(REFERENCE, "session pooling, judges nothing", stack.enter_context(pgbouncer(database, bed.folder)))
     )
-    for workers in (1, *(bed.options.workers or _several())):
+    for workers in dict.fromkeys((1, *(bed.options.workers or _several()))):
         for mode, journal in (("always", ALWAYS), ("interval", INTERVAL)):
             folder = bed.folder / f"pg-{mode}-{workers}"
             server = stack.enter_context(_funcgate(bed.work, database, folder, journal, workers))
@@ -121,8 +121,8 @@ def _peers(stack: contextlib.ExitStack, bed: Bed, database: Server) -> list[Peer
 
 
 def _several() -> tuple[int, ...]:
-    """What a machine has room for, beside pgbench and the database."""
-    return (2, 3) if (os.cpu_count() or 1) >= 4 else (2,)
+    """What there is room for on the processors that it may run on, beside pgbench and the database."""
+    return (2, 3) if len(os.sched_getaffinity(0)) >= 4 else (2,)
 
 
 @contextlib.contextmanager

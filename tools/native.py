@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,9 +23,17 @@ _CIMPORTED = re.compile(r"^from (funcgate\.[\w.]+) cimport", re.MULTILINE)
 _CIMPORT = re.compile(r"^from funcgate\.[\w.]+ cimport (.+)$", re.MULTILINE)
 _IMPORT = re.compile(r"^from (funcgate\.[\w.]+) import (\w.*)$", re.MULTILINE)
 _BY_NAME = re.compile(r"^( *__pyx_t_\d+ = )__Pyx_PyObject_(GetAttrStr|FastCallMethod)\(", re.MULTILINE)
+_FAILS = re.compile(
+    r"^static (void|int|CYTHON_INLINE void|CYTHON_INLINE int) (__Pyx_(?:AddTraceback|Raise\w*|WriteUnraisable)\()",
+    re.MULTILINE,
+)
 _QUICK = {"GetAttrStr": "quick_attr(", "FastCallMethod": "quick_method("}
 QUICK = Path(__file__).with_name("quick.h")
 _PLAIN = ("-X", "binding=False")  # functions are builtins: nobody asks them for their signature, and calls cost less
+_COMPACT = (
+    "-fno-plt",
+    "-fno-semantic-interposition",
+)  # calls without a table between: the code of a call fits no cache
 _AWAITED = "    *retval = __Pyx_PyIter_Next_Plain(source_gen);\n"
 _SENT = """    if (Py_TYPE(source_gen)->tp_as_async && Py_TYPE(source_gen)->tp_as_async->am_send) {
         result = Py_TYPE(source_gen)->tp_as_async->am_send(source_gen, Py_None, retval);
@@ -104,6 +113,13 @@ def _compiler() -> list[str]:
     return [*shlex.split(found or ""), *linker[1:]] if found else [""]
 
 
+@cache
+def _compact() -> tuple[str, ...]:
+    """`_COMPACT`, where the compiler knows that."""
+    known = [_compiler()[0], *_COMPACT, "-E", "-x", "c", os.devnull]
+    return () if subprocess.run(known, capture_output=True, check=False).returncode else _COMPACT  # noqa: S603
+
+
 def _why_not() -> str:
     if find_spec("Cython") is None:
         return "Cython is not installed"
@@ -123,7 +139,7 @@ def _build(source: Path, root: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     made = folder / f"{module}.c"
     include = sysconfig.get_paths()["include"]
-    flags = ["-O2", "-g0", "-fPIC", "-fwrapv", "-DNDEBUG", "-w", "-I", include]
+    flags = ["-O2", *_compact(), "-g0", "-fPIC", "-fwrapv", "-DNDEBUG", "-w", "-I", include]
     unfinished = built.with_suffix(".part")
     cython = [sys.executable, "-m", "cython", "-3", *_PLAIN, "-I", str(root / "src"), "--module-name", module]
     for command in (
@@ -148,6 +164,7 @@ def _mend(made: Path) -> None:
     its traceback. Attack: crash the gateway with an exception whose `__traceback__` is None by then, as those of refusals are."""
     text = made.read_text()
     text = text.replace(_AWAITED, _SENT + _AWAITED)
+    text = _FAILS.sub(r"static QUICK_RARE \1 \2", text)
     text = _BY_NAME.sub(lambda found: found[1] + _QUICK[found[2]], text)
     text = text.replace('#include "Python.h"\n', '#include "Python.h"\n' + QUICK.read_text(), 1)
     for line in ("if (exc_tb) {", "if (likely(exc_tb)) {"):

@@ -6,6 +6,15 @@
  * Python's, as are all errors. */
 #include <structmember.h>
 
+#ifdef __GNUC__
+/* What only errors lead to is put apart from the rest by the compiler: it takes no room in the processor's cache. */
+#define QUICK_RARE __attribute__((cold))
+PyAPI_FUNC(void) PyErr_SetString(PyObject *, const char *) QUICK_RARE;
+PyAPI_FUNC(PyObject *) PyErr_Format(PyObject *, const char *, ...) QUICK_RARE;
+#else
+#define QUICK_RARE
+#endif
+
 #if defined(Py_GIL_DISABLED) || defined(PYPY_VERSION) || defined(Py_LIMITED_API)
 #define quick_attr(of, name) PyObject_GetAttr(of, name)
 #define quick_method(name, args, nargsf) PyObject_VectorcallMethod(name, args, nargsf, NULL)
@@ -73,7 +82,8 @@ static inline quick_entry *quick_find(PyTypeObject *type, PyObject *name) {
 
 /* Whether the object may have something of its own under the name of a method. */
 static inline int quick_own(PyTypeObject *type, PyObject *of) {
-    return type->tp_dictoffset != 0 && *(PyObject **)((char *)of + type->tp_dictoffset) != NULL;
+    PyObject *own = type->tp_dictoffset == 0 ? NULL : *(PyObject **)((char *)of + type->tp_dictoffset);
+    return own != NULL && (!PyDict_CheckExact(own) || PyDict_GET_SIZE(own) != 0);
 }
 
 static inline PyObject *quick_field(PyObject *of, quick_entry *entry) {
