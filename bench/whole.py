@@ -194,6 +194,7 @@ async def _carry(folder: Path, calls: int, form: Form) -> None:
     gc.freeze()
     if calls:
         await callers.carry(calls)
+        await journal.close()  # a call is done when its lines are written
         os._exit(0)  # what ending takes is the same in both runs, and not a call's
     took = []
     for _ in range(BATCHES):
