@@ -16,6 +16,7 @@ from support.gate import Gate, settings, until
 from support.h2target import H2Request, H2Target
 from support.raw import connect
 from support.target import Received, Target, answer
+from support.workers import one_process
 
 EVENTS, LINES, JSON = "text/event-stream", "application/x-ndjson", "application/json"
 PLACES = ["shop", pytest.param("mall", marks=pytest.mark.slow)]  # over HTTP/1.1, over HTTP/2
@@ -274,6 +275,7 @@ def test_events_that_are_collected_keep_the_limits_of_a_call(places: Places, str
     assert (reply.status_code, reply.json()["code"]) == (504, "target.timeout")
 
 
+@one_process("a kept connection is one worker's")
 def test_a_connection_that_carried_a_stream_has_the_limits_of_a_call_again(places: Places) -> None:
     places.script(one_and_another, LINES)
     with places.listen("shop") as reply:

@@ -13,7 +13,7 @@ import pytest
 from support.gate import Gate, until
 from support.raw import connect, read_all, statuses
 from support.target import Received, Target, answer, chunked
-from support.workers import WORKERS
+from support.workers import WORKERS, one_process
 
 
 def call(gate: Gate, token: str, path: str = "/shop/read", method: str = "GET", **arguments: Any) -> httpx.Response:
@@ -135,6 +135,7 @@ def test_a_closed_connection_is_an_unreachable_target(gate: Gate, target: Target
     assert len(target.seen("/orders")) == 1, "a POST must never be sent twice"
 
 
+@one_process("a kept connection is one worker's")
 def test_a_read_is_sent_again_when_a_kept_connection_died(gate: Gate, target: Target, token: str) -> None:
     def dying(first: list[int]) -> Callable[[Received, asyncio.StreamWriter], Any]:
         async def behave(received: Received, writer: asyncio.StreamWriter) -> None:

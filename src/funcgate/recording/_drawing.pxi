@@ -243,10 +243,16 @@ cdef char* put_fields(char* at, tuple fields) noexcept:
 
 
 cdef inline char* put_spliced(char* at, const char* name, bytes json) noexcept:
-    """Spliced in as it is. Attack: a raw newline in it forges a line of the journal."""
+    """Spliced in as it is. Attack: a raw newline in it forges a line of the journal.
+
+    Blanks around it are not drawn: who reads the line has them no more, and what is drawn has to be what is read.
+    """
     cdef Py_ssize_t size = PyBytes_GET_SIZE(json)
+    cdef const char* text = PyBytes_AS_STRING(json)
     at = put_name(at, name)
-    if at is NULL or not size or page + PAGE - at < size or not copy_json(at, PyBytes_AS_STRING(json), size):
+    if at is NULL or not size or text[0] == c" " or text[size - 1] == c" ":
+        return NULL
+    if page + PAGE - at < size or not copy_json(at, text, size):
         return NULL
     return at + size
 

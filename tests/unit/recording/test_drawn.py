@@ -143,6 +143,8 @@ def packed(pack: Callable[..., None], entries: tuple[Entry | Drawn, ...]) -> byt
 @settings(max_examples=examples(1500), deadline=None)
 @given(st.lists(MAKING, min_size=1, max_size=4))
 @example([("step", (Kind.ALLOWED, "c", None, "", Allow(None, "v"), ""))])  # type: ignore[arg-type]
+@example([("arrival", (PLAIN_CALL, Raw(b" {}")))])
+@example([("arrival", (PLAIN_CALL, Raw(b"{} "))), ("step", (Kind.ALLOWED, "\ud800", None, "", None, ""))])
 def test_the_same_lines(makings: list[tuple[str, tuple[Any, ...]]]) -> None:
     pairs = [made(*making) for making in makings]
     assert all(isinstance(ours, type) is isinstance(theirs, type) for ours, theirs in pairs), pairs
