@@ -49,7 +49,9 @@ class Listening:
             )
             self._postgres = PostgresListener(gateway, meter, session, built.postgres)
 
-    def among(self, number: int, of: int, accounts: Spending, elsewhere: Callable[[int, bytes], None]) -> None:
+    def among(
+        self, number: int, of: int, accounts: Spending, elsewhere: Callable[[int, bytes], Awaitable[None]]
+    ) -> None:
         """This is worker `number` of several: connections come by `take`, budgets are counted by `accounts`, and `elsewhere` gets
         PostgreSQL's cancel requests for sessions of the others."""
         if self._postgres is not None:
@@ -78,10 +80,10 @@ class Listening:
         if self._postgres is not None:
             self._postgres.on_closed = call
 
-    def cancel(self, pid: int, secret: bytes) -> None:
+    async def cancel(self, pid: int, secret: bytes) -> None:
         """A PostgreSQL cancel request that came elsewhere."""
         if self._postgres is not None:
-            self._postgres.cancel(pid, secret)
+            await self._postgres.cancel(pid, secret)
 
     async def start(self) -> None:
         """Begin to accept. Raises `StartFailed`."""

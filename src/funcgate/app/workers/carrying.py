@@ -94,8 +94,8 @@ class Carrying:
         gc.set_threshold(*GC_THRESHOLDS)
         return ""
 
-    def cancel(self, pid: int, secret: bytes) -> None:
-        self._listening.cancel(pid, secret)
+    async def cancel(self, pid: int, secret: bytes) -> None:
+        await self._listening.cancel(pid, secret)
 
     # -- a new version
 
@@ -152,8 +152,9 @@ class Carrying:
     def _tell_closed(self, closed: Mapping[bytes, int]) -> None:
         self._link.send(Kind.CLOSED, write_closed(closed))
 
-    def _cancel_elsewhere(self, pid: int, secret: bytes) -> None:
-        self._tasks.begin(self._ask_to_cancel(pid, secret), "a cancel request")
+    async def _cancel_elsewhere(self, pid: int, secret: bytes) -> None:
+        # Whoever asks may hang up at once: it is passed on all the same.
+        await asyncio.shield(self._tasks.begin(self._ask_to_cancel(pid, secret), "a cancel request"))
 
     async def _ask_to_cancel(self, pid: int, secret: bytes) -> None:
         with contextlib.suppress(Lost, Refused):

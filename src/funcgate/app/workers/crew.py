@@ -27,7 +27,7 @@ from .orders import Orders, Serve, Service
 from .telling import Telling
 
 TOGETHER_S = 5.0
-CANCEL_LIMIT_S = 5.0
+CANCEL_LIMIT_S = 7.0  # the database is given five
 MOST_CANCELLING = 100
 HURRY_LIMIT_S = 5.0
 FLUSH_LIMIT_S = 10.0  # beyond a drain's own limit: to record what was cut

@@ -87,7 +87,7 @@ class Worker:
         if isinstance(message, Revoke):
             carrying.standing.take(message)
         elif isinstance(message, Cancel):
-            carrying.cancel(message.pid, message.secret)
+            await carrying.cancel(message.pid, message.secret)
         elif isinstance(message, Ready):
             carrying.ready = message.ready
         elif isinstance(message, Hurry):

@@ -5,7 +5,7 @@ import hmac
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from funcgate.core.budget import Accounts, Spending
@@ -39,7 +39,7 @@ class PostgresListener(Sites):
         self.accounts: Spending = Accounts()
         self.port = 0
         self.share = (0, 1)
-        self.elsewhere: Callable[[int, bytes], None] = lambda pid, secret: None
+        self.elsewhere: Callable[[int, bytes], Awaitable[None]] = self.cancel
         self.on_closed: Callable[[], None] = lambda: None
         self._gateway = gateway
         self._meter = meter
@@ -148,10 +148,7 @@ class PostgresListener(Sites):
             code = frames.packet_code(packet)
             if code == frames.CANCEL_REQUEST:
                 pid, secret = frames.read_cancel(packet)
-                if self._is_mine(pid):
-                    self.cancel(pid, secret)
-                else:
-                    self.elsewhere(pid, secret)
+                await (self.cancel if self._is_mine(pid) else self.elsewhere)(pid, secret)
                 return None
             if code == frames.GSSENC_REQUEST:
                 caller.write(b"N")
@@ -227,12 +224,12 @@ class PostgresListener(Sites):
         number, of = self.share
         return pid % of == number
 
-    def cancel(self, pid: int, secret: bytes) -> None:
-        """Cancel what runs in the session with this key, if there is one."""
+    async def cancel(self, pid: int, secret: bytes) -> None:
+        """Cancel what runs in the session with this key, if there is one. Returns once the database was asked."""
         # Attack: guess the key of somebody else's session and cancel its statements.
         session = self._sessions.get(pid)
         if session is not None and hmac.compare_digest(session.key[1], secret):
-            session.cancel()
+            await session.cancel()
 
 
 async def _response(caller: Channel) -> bytes:

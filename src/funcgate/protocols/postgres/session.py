@@ -210,12 +210,14 @@ class Session(Standing):
             self._named = principal, session_of(principal, self.name)
         return self._named[1]
 
-    def cancel(self) -> None:
-        """What a cancel request with this session's key asks for: the statement that runs, or waits for an approval."""
+    async def cancel(self) -> None:
+        """What a cancel request with this session's key asks for: the statement that runs, or waits for an approval. Returns
+        once the database was asked, too: a request that gets there later cancels the caller's next statement."""
         if (self.dirty or self.awaiting_ready) and self.upstream is not None:
             task = asyncio.ensure_future(self.upstream.cancel())
             self._cancelling.add(task)
             task.add_done_callback(self._cancelling.discard)
+            await asyncio.shield(task)  # also for a caller that does not wait until it is told
         elif self._quick.busy:
             self._cancelled = self._quick.cancel() or self._cancelled
         elif not self._cancelled:
