@@ -35,8 +35,8 @@ def test_what_is_wrong_with_the_statement_itself_is_told() -> None:
 def test_the_fields_of_a_rule_are_columns_where_answers_are_rows() -> None:
     rule = RuleSpec(functions=["shop.*"], fields=["people.ssn", "items[*].card", "a.b.c.d"])
     plan = compile_rules([rule], ["shop.select", "shop.show", "api.get"], hash_key=b"k" * 32)
-    assert plan.columns("shop.select").label(["public.people.ssn"]) == LABEL
-    assert plan.columns("shop.select").label(["public.items.card"]) is None
+    assert plan.columns("shop.select").label([("public", "people", "ssn")]) == LABEL
+    assert plan.columns("shop.select").label([("public", "items", "card")]) is None
     assert plan.columns("shop.show")
     assert not plan.columns("api.get")
 

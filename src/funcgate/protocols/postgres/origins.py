@@ -17,7 +17,7 @@ from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Malformed
 
-from .shape import Hiding
+from .shape import Hiding, Origin
 from .standing import Knowledge
 from .upstream import Upstream
 
@@ -122,6 +122,8 @@ class Origins(Knowledge):
             "relations_read": places.full(statement.read_names, certain=certain, making=False),
             "relations_written": places.full(statement.written_names, certain=certain, making=making),
         }
+        if statement.filters and (behind := self._last.behind(statement.filters)):
+            full["filter_columns"] = [*shared.args["filter_columns"], *behind]
         if len(self._placed) >= _MOST_KNOWN:
             self._placed.clear()
         self._placed[id(statement), certain] = statement, (made := Shared({**shared.args, **full}))
@@ -153,7 +155,7 @@ class Origins(Knowledge):
             self._last.hidden_calls(statement) if self._last is not None else frozenset({"tables that are not known"})
         )
 
-    def of(self, statement: Statement | None, columns: Sequence[Column]) -> Sequence[Sequence[str] | None]:
+    def of(self, statement: Statement | None, columns: Sequence[Column]) -> Origin:
         """For each column, those that its values depend on; None when nobody can tell."""
         if statement is None:
             return [None] * len(columns)
