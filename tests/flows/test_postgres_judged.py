@@ -109,7 +109,7 @@ SELECT to_tsquery(ssn || ' & | (') FROM people
 SELECT ('x"' || ssn || '"y')::int FROM people
 COPY (SELECT ssn::regclass FROM people) TO STDOUT
 COPY (UPDATE orders SET note = ssn FROM people p WHERE p.id = orders.id RETURNING orders) TO STDOUT
-DO $$ BEGIN RAISE EXCEPTION '%', (SELECT ssn FROM people LIMIT 1) USING ERRCODE = '23514', COLUMN = (SELECT max(ssn) FROM people); END $$
+DO $$ BEGIN RAISE '%', (SELECT max(ssn) FROM people) USING ERRCODE = '23514', COLUMN = (SELECT max(ssn) FROM people); END $$
 INSERT INTO people SELECT 1, '', ssn FROM people
 INSERT INTO others SELECT ssn::int FROM people
 COPY people TO STDOUT

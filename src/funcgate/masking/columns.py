@@ -69,7 +69,7 @@ class ColumnRules:
             return dict(fields)
         # Class 42 with a place in the statement: it was never run; what is quoted are the words of its author.
         kind = fields.get("C", "")[:2]
-        # Attack: ssn::regclass, to_tsquery(ssn), ssn::regtype: a row is read as a name, or parsed, and told in an error of this class.
+        # Attack: ssn::regclass, to_tsquery(ssn): a value is read as a name, or parsed, and told in an error of this class.
         if kind == "42" and "P" in fields and not _INSIDE & fields.keys():
             return dict(fields)
         raised = fields.get("F") in _LANGUAGES

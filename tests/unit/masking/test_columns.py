@@ -18,6 +18,13 @@ RULES = ColumnRules(["people.ssn"])
         ({"C": "00000", "M": "NOTICE of 'somebody'"}, "somebody"),
         ({"C": "00000", "M": "NOTICE of somebody"}, "somebody"),
         ({"C": "P0001", "M": "it is somebody"}, "somebody"),
+        ({"C": "22P02", "M": 'invalid input syntax for type integer: "x"somebody"y"'}, "somebody"),
+        ({"C": "22023", "M": "Kodierung \u201esomebody\u201c gibt es nicht"}, "somebody"),
+        ({"C": "42P01", "M": 'relation "somebody" does not exist'}, "somebody"),
+        ({"C": "42883", "M": "operator does not exist: somebody(int,int)"}, "somebody"),
+        ({"C": "42601", "M": 'syntax error at or near "-"', "W": 'invalid type name "somebody"', "P": "7"}, "somebody"),
+        ({"C": "42601", "M": "syntax error", "q": "SELECT somebody", "p": "7"}, "somebody"),
+        ({"C": "23514", "M": "it is somebody", "c": "somebody", "W": "at RAISE", "F": "pl_exec.c"}, "somebody"),
     ],
 )
 def test_an_error_does_not_tell_a_hidden_value(fields: dict[str, str], hidden: str) -> None:

@@ -34,6 +34,9 @@ union all
 select 'path', '0', u.s::text, '', u.o::text, ''
   from pg_catalog.unnest(pg_catalog.current_schemas(true)) with ordinality u(s, o)
 union all
+select 'idle', '0', i.name, '', extract(epoch from pg_catalog.current_setting(i.name, true)::interval)::text, ''
+  from pg_catalog.unnest(array['idle_session_timeout', 'idle_in_transaction_session_timeout']) i(name)
+union all
 select 'view', c.oid::text, n.nspname::text, c.relname::text, '0', pg_catalog.pg_get_viewdef(c.oid)
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')
@@ -102,6 +105,7 @@ class Relations:
         self._views: dict[int, Statement | None] = {}
         self._volatile: dict[tuple[str, str], bool] = {}  # by schema and name, and by ("", name) for any schema
         self._writing: dict[str, list[_Writing]] = {}
+        self.idle_s: dict[str, float] = {}  # how long the server lets a session be idle, by its setting; 0: for ever
         path: dict[int, str] = {}
         made: list[tuple[Relation, int, str]] = []
         for row in rows:
@@ -115,6 +119,9 @@ class Relations:
                 continue
             if what == "path":
                 path[int(number)] = schema
+                continue
+            if what == "idle":
+                self.idle_s[schema] = float(number or 0)  # older servers do not know both
                 continue
             relation = self._by_oid.setdefault(int(number_of), Relation(schema, name))
             if what == "part":

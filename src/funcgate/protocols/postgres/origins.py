@@ -27,6 +27,7 @@ _SEEN = frozenset(STATEMENTS) - {"call", "mixed", "ddl", "do"}
 _MOST_ROWS = 500_000
 _MOST_KNOWN = 1000
 _UNDOING = ("rollback", "rollback_to")
+_IDLE = frozenset({"idle_session_timeout", "idle_in_transaction_session_timeout"})
 # What changes which tables bare names mean. Without a name: RESET ALL. "all" and "temp" are DISCARD's.
 _MOVING = frozenset({"search_path", "role", "session_authorization", "all", "temp", ""})
 
@@ -65,7 +66,7 @@ class Origins(Knowledge):
     def took_effect(self, statement: Statement) -> None:
         """After a statement: tables, or what their names mean, may be others."""
         control = statement.control
-        moves = moves_path(statement)
+        moves = moves_path(statement) or (statement.function == "set" and statement.args["setting"] in _IDLE)
         if moves or statement.relations_change or control in _UNDOING or (control == "commit" and self._moved):
             self.changed()
         self._moved = moves or (self._moved and control not in ("commit", "rollback"))
@@ -103,6 +104,11 @@ class Origins(Knowledge):
             return
         self._last = self._relations = await _read(upstream)
         self.until, self._stale = monotonic() + _FRESH_S, False
+
+    def idle_s(self, *, within: bool) -> float:
+        """How long the database lets the session be idle, `within` a transaction or out of it; 0 for ever."""
+        name = "idle_in_transaction_session_timeout" if within else "idle_session_timeout"
+        return self._last.idle_s.get(name, 0.0) if self._last is not None else 0.0
 
     def placed(self, statement: Statement, shared: Shared, *, certain: bool) -> Shared:
         """The arguments with the tables' full names, as the session has them now. Raises `Refused` when nobody knows them."""
