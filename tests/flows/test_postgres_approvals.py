@@ -11,7 +11,7 @@ import pytest
 
 from support import forked
 from support.gate import until
-from support.postgres import Database, SqlGate
+from support.postgres import OWNER, Database, SqlGate
 
 POLICIES = [
     {"name": "reads", "effect": "allow", "functions": ["shop.select", "shop.transaction"], "principals": ["group:agents"]},
@@ -87,6 +87,28 @@ def test_a_statement_that_waits_can_be_cancelled(gate: SqlGate, database: Databa
         with pytest.raises(psycopg.errors.QueryCanceled):
             waiting.result(20)
         assert connection.execute("SELECT amount FROM money").fetchone() == (10,)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_the_database_does_not_end_a_session_that_waits(gate: SqlGate, database: Database, autocommit: bool) -> None:
+    """It would, after six seconds: the caller is told before that, and goes on in the same session."""
+    setting = "idle_session_timeout" if autocommit else "idle_in_transaction_session_timeout"
+    database.fill(f"ALTER ROLE {OWNER} IN DATABASE shop SET {setting} = '6s'")
+    try:
+        with gate.connect(autocommit=autocommit) as connection:
+            connection.execute("SELECT amount FROM money")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="This call waits for an approval"):
+                connection.execute(UPDATE, (25, 1))
+            connection.rollback()
+            assert connection.execute("SELECT amount FROM money").fetchone() == (10,)
+            connection.rollback()
+            cli(gate, "approve", pending(gate)["id"])
+            assert connection.execute(UPDATE, (25, 1)).rowcount == 1
+            connection.commit()
+    finally:
+        database.fill(f"ALTER ROLE {OWNER} IN DATABASE shop RESET {setting}")
+    assert amount(database) == 25
 
 
 @pytest.mark.slow

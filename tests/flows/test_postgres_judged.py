@@ -76,7 +76,7 @@ def people(database: Database) -> None:
 
 @pytest.mark.usefixtures("people")
 def test_a_hidden_column_is_hidden_in_every_format(make_sql_gate: Make) -> None:
-    masking = [{"functions": ["shop.*"], "fields": ["people.ssn", "people.figure", "logs.ssn"]}]
+    masking = [{"functions": ["shop.*"], "fields": ["people.ssn", "people.figure", "logs.ssn", "t.x.ssn", "made.ssn"]}]
     gate = as_admin(make_sql_gate, policies=policy(["shop.*"]), masking=masking)
     with gate.connect() as connection:
         for sql in LEAKS:
@@ -101,6 +101,15 @@ SELECT CAST(ssn AS int) FROM people
 SELECT (ssn || 'x')::date FROM people
 SELECT xmlparse(document '<' || ssn) FROM people
 SELECT ssn::jsonb FROM people
+SELECT ssn::regclass FROM people
+SELECT ssn::regtype FROM people
+SELECT (ssn || '(int,int)')::regoperator FROM people
+SELECT has_table_privilege(ssn, 'select') FROM people
+SELECT to_tsquery(ssn || ' & | (') FROM people
+SELECT ('x"' || ssn || '"y')::int FROM people
+COPY (SELECT ssn::regclass FROM people) TO STDOUT
+COPY (UPDATE orders SET note = ssn FROM people p WHERE p.id = orders.id RETURNING orders) TO STDOUT
+DO $$ BEGIN RAISE '%', (SELECT max(ssn) FROM people) USING ERRCODE = '23514', COLUMN = (SELECT max(ssn) FROM people); END $$
 INSERT INTO people SELECT 1, '', ssn FROM people
 INSERT INTO others SELECT ssn::int FROM people
 COPY people TO STDOUT
@@ -140,7 +149,9 @@ def all_that_is_told(connection: psycopg.Connection, sql: str) -> list[str]:
         else:
             connection.execute(sql)
     except psycopg.Error as error:
-        told.append(f"{error} {error.diag.message_detail} {error.diag.context} {error.diag.internal_query}")
+        told.append(
+            f"{error} {error.diag.message_detail} {error.diag.context} {error.diag.internal_query} {error.diag.column_name}"
+        )
     connection.remove_notice_handler(notice)
     return told
 

@@ -18,6 +18,10 @@ CREATE FUNCTION peek(n int) RETURNS text LANGUAGE sql STABLE AS 'SELECT ssn FROM
 CREATE FUNCTION wipe() RETURNS int LANGUAGE sql AS 'DELETE FROM people; SELECT 1';
 CREATE FUNCTION wipe_of(p people) RETURNS int LANGUAGE sql AS 'DELETE FROM people; SELECT 1';
 CREATE VIEW trap AS SELECT wipe() AS a, 1 AS one; CREATE VIEW hr.behind AS SELECT one FROM trap;
+CREATE VIEW "a.trap" AS SELECT wipe() AS a;
+CREATE TABLE "t.x" (id int, ssn text); INSERT INTO "t.x" VALUES (1, 'canary-t');
+CREATE SCHEMA "s.x"; CREATE TABLE "s.x".logs (id int, ssn text); INSERT INTO "s.x".logs VALUES (1, 'canary-s');
+CREATE TABLE made (a int, ssn text, upper text GENERATED ALWAYS AS (upper(ssn)) STORED); INSERT INTO made VALUES (1, 'canary-m');
 CREATE VIEW peeking AS SELECT peek(1) AS seen, 1 AS one;
 """
 # Every one of them would show a hidden value.
@@ -112,6 +116,14 @@ SELECT ssn_of(p) FROM people p
 SELECT peek(1)
 SELECT * FROM peek(1)
 SELECT seen FROM peeking
+SELECT ssn FROM "s.x".logs
+SELECT max(ssn) FROM "s.x".logs
+SELECT ssn FROM "t.x"
+SELECT upper(ssn) FROM "t.x"
+SELECT upper FROM made
+SELECT lower(upper) FROM made
+SELECT * FROM made
+WITH w AS (UPDATE orders SET note = ssn FROM people p WHERE p.id = orders.id RETURNING orders) SELECT (w.orders).note FROM w
 UPDATE orders SET note = ssn FROM people p WHERE p.id = orders.id RETURNING note
 UPDATE orders SET note = ssn FROM people p WHERE p.id = orders.id RETURNING *
 UPDATE people SET name = ssn RETURNING name
@@ -157,4 +169,5 @@ SHOWN = {
     "VALUES (1, 2)": [0, 1],
     "SELECT * FROM generate_series(1, 2) g": [0],
     "SELECT id FROM logs_1": [0],
+    "SELECT a FROM made": [0],
 }

@@ -8,12 +8,21 @@ from collections.abc import Mapping, Sequence
 
 from .fields import parse_path
 
+Name = tuple[str, str, str]  # schema, table, column; "" where it is not known
 LABEL = "[REDACTED:field]"
 _ANY = ("*", "**")
 # PostgreSQL's letters of a message's fields: those that tell of values. Names of tables and columns, codes and places stay.
 _TELLING = frozenset("DHWq")
+_INSIDE = frozenset("Wpq")  # it was found wrong while something was run: the place may be one in a value
 _RAISED = frozenset({"", "00", "01", "P0", "XX"})
-_QUOTED = re.compile(r'"[^"]*"|\'[^\']*\'|\([^()]*\)|\d[\d.:-]*\d|\d')
+_LANGUAGES = frozenset(
+    {"pl_exec.c", "plperl.c", "plpy_elog.c", "pltcl.c"}
+)  # where the server says what a function raises
+_WORDS = frozenset("stcdn")  # a function may say these, too: USING COLUMN = ssn
+# Attack: ('x"' || ssn || '"y')::int, with quotes inside of those of the message, or a server that speaks German: „…“. So all
+# from the first quote to the last, and all behind a colon: "operator does not exist: …" has no quotes.
+_MARK = "[\"'\u2018\u2019\u201a\u201c-\u201e\u2039\u203a\u00ab\u00bb\u300c-\u300f]"
+_QUOTED = re.compile(rf"(?<=: ).+|{_MARK}.*{_MARK}|\(.*\)|\d[\d.:-]*\d|\d", re.DOTALL)
 
 
 class ColumnRules:
@@ -25,7 +34,7 @@ class ColumnRules:
         """`paths` are ``column``, ``table.column`` or ``schema.table.column``; ``*`` is any name. Others name no column."""
         steps = [parse_path(path) for path in paths]
         self._rules = [_three(path) for path in steps if len(_three(path)) == 3]
-        self._known: dict[tuple[str, ...], bool] = {}
+        self._known: dict[tuple[Name, ...], bool] = {}
 
     def __bool__(self) -> bool:
         return bool(self._rules)
@@ -38,8 +47,8 @@ class ColumnRules:
         except ValueError:
             return True
 
-    def label(self, of: Sequence[str] | None) -> str | None:
-        """What to show in place of a value that comes from these columns (``schema.table.column``), None for the value itself.
+    def label(self, of: Sequence[Name] | None) -> str | None:
+        """What to show in place of a value that comes from these columns, None for the value itself.
 
         `of` None: nobody knows where it comes from.
         """
@@ -58,22 +67,30 @@ class ColumnRules:
         """An error or a notice without values. Attack: CAST(ssn AS integer), and read it off the error."""
         if not self._rules:
             return dict(fields)
-        # Class 42: the statement itself is wrong; what is quoted then are the words of its author.
+        # Class 42 with a place in the statement: it was never run; what is quoted are the words of its author.
         kind = fields.get("C", "")[:2]
-        if kind == "42":
+        # Attack: ssn::regclass, to_tsquery(ssn): a value is read as a name, or parsed, and told in an error of this class.
+        if kind == "42" and "P" in fields and not _INSIDE & fields.keys():
             return dict(fields)
-        shown = {letter: LABEL if letter in _TELLING else text for letter, text in fields.items()}
+        raised = fields.get("F") in _LANGUAGES
+        telling = _TELLING | _WORDS if raised else _TELLING
+        shown = {letter: LABEL if letter in telling else text for letter, text in fields.items()}
         if "M" in shown:
-            # What RAISE says is anybody's text, without quotes to know values by.
-            shown["M"] = LABEL if kind in _RAISED else _QUOTED.sub(LABEL, shown["M"])
+            # What RAISE says is anybody's text, without quotes to know values by, under whatever code it says.
+            raised = raised or kind in _RAISED
+            shown["M"] = LABEL if raised else _QUOTED.sub(LABEL, shown["M"])
         return shown
 
-    def _covers(self, name: str) -> bool:
-        parts = name.split(".")
-        schema, table, column = (["", *parts] if len(parts) == 2 else parts[:3]) if len(parts) > 1 else ["", "", name]
-        return any(
-            _is(wanted[0], schema) and _is(wanted[1], table) and _is(wanted[2], column) for wanted in self._rules
-        )
+    def _covers(self, name: Name) -> bool:
+        if any(all(map(_is, wanted, name)) for wanted in self._rules):
+            return True
+        # A path cannot say which of its dots are in a name: "address.street" of people is people.address.street.
+        parts = ".".join(name).split(".")
+        return len(parts) > 3 and any(_ends_with(parts, wanted) for wanted in self._rules)
+
+
+def _ends_with(parts: Sequence[str], wanted: Sequence[str]) -> bool:
+    return all(_is(one, part) for one, part in zip(reversed(wanted), reversed(parts), strict=False))
 
 
 def _is(wanted: str, name: str) -> bool:

@@ -18,6 +18,13 @@ RULES = ColumnRules(["people.ssn"])
         ({"C": "00000", "M": "NOTICE of 'somebody'"}, "somebody"),
         ({"C": "00000", "M": "NOTICE of somebody"}, "somebody"),
         ({"C": "P0001", "M": "it is somebody"}, "somebody"),
+        ({"C": "22P02", "M": 'invalid input syntax for type integer: "x"somebody"y"'}, "somebody"),
+        ({"C": "22023", "M": "Kodierung \u201esomebody\u201c gibt es nicht"}, "somebody"),
+        ({"C": "42P01", "M": 'relation "somebody" does not exist'}, "somebody"),
+        ({"C": "42883", "M": "operator does not exist: somebody(int,int)"}, "somebody"),
+        ({"C": "42601", "M": 'syntax error at or near "-"', "W": 'invalid type name "somebody"', "P": "7"}, "somebody"),
+        ({"C": "42601", "M": "syntax error", "q": "SELECT somebody", "p": "7"}, "somebody"),
+        ({"C": "23514", "M": "it is somebody", "c": "somebody", "W": "at RAISE", "F": "pl_exec.c"}, "somebody"),
     ],
 )
 def test_an_error_does_not_tell_a_hidden_value(fields: dict[str, str], hidden: str) -> None:
@@ -35,8 +42,8 @@ def test_what_is_wrong_with_the_statement_itself_is_told() -> None:
 def test_the_fields_of_a_rule_are_columns_where_answers_are_rows() -> None:
     rule = RuleSpec(functions=["shop.*"], fields=["people.ssn", "items[*].card", "a.b.c.d"])
     plan = compile_rules([rule], ["shop.select", "shop.show", "api.get"], hash_key=b"k" * 32)
-    assert plan.columns("shop.select").label(["public.people.ssn"]) == LABEL
-    assert plan.columns("shop.select").label(["public.items.card"]) is None
+    assert plan.columns("shop.select").label([("public", "people", "ssn")]) == LABEL
+    assert plan.columns("shop.select").label([("public", "items", "card")]) is None
     assert plan.columns("shop.show")
     assert not plan.columns("api.get")
 

@@ -65,6 +65,7 @@ class Analysis:
             relations_change=function in CHANGING,
             fields=frozenset(self.facts.fields),
             handle=self._handle,
+            filters=frozenset(self.facts.filter_columns()),
             read_names=frozenset(self.facts.read_names),
             written_names=frozenset(self.facts.written_names),
             bare_calls=frozenset(self.facts.bare_calls),

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from .facts import NOTHING, Facts, Sources, known, together
+from .functions import is_set
 from .scope import Scope
 from .statement import Output
 from .tree import Node, children, node_of, refused, strings
@@ -85,7 +86,9 @@ class Expressions:
         # Attack: set_config('a.b', ssn, false), and ask for the setting in the next statement.
         given = len(fields.get("args", ())) + len(fields.get("agg_order", ())) * bool(fields.get("agg_within_group"))
         harmless = self._facts.called(name, given) and name[-1] != "current_setting"
-        sources = self._inside({name: value for name, value in fields.items() if name != "funcname"}, scope, filtering)
+        # Attack: SELECT id, regexp_matches(ssn, '^1') FROM people: as many rows as there are matches. count(DISTINCT ssn) groups.
+        filtering = filtering or is_set(name) or bool(fields.get("agg_distinct"))
+        sources = self._inside({part: value for part, value in fields.items() if part != "funcname"}, scope, filtering)
         return sources if harmless else None
 
     def _sublink(self, fields: Node, scope: Scope, filtering: bool) -> Sources:

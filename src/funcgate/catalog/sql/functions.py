@@ -29,6 +29,23 @@ _DANGEROUS_STARTS = (
 _OWN = ("", "pg_catalog")
 
 
+# Functions of PostgreSQL's own that return rows. One that is not known to be harmless may as well.
+_SETS = frozenset(
+    """
+    aclexplode generate_series generate_subscripts json_array_elements json_array_elements_text json_each json_each_text
+    json_object_keys json_populate_recordset json_to_recordset jsonb_array_elements jsonb_array_elements_text jsonb_each
+    jsonb_each_text jsonb_object_keys jsonb_path_query jsonb_path_query_tz jsonb_populate_recordset jsonb_to_recordset
+    pg_options_to_table pg_snapshot_xip regexp_matches regexp_split_to_table string_to_table ts_debug ts_parse ts_token_type
+    unnest
+    """.split()  # noqa: SIM905 - names without quotes are read more easily
+)
+
+
+def is_set(name: Sequence[str]) -> bool:
+    """Whether what the function is given may decide how many rows there are."""
+    return name[-1] in _SETS or not is_harmless(name)
+
+
 def is_harmless(name: Sequence[str]) -> bool:
     """Whether the function of this (qualified) name is one of PostgreSQL's own that writes nothing."""
     schema = name[-2] if len(name) > 1 else ""

@@ -76,6 +76,10 @@ class Queries:
             outputs = _merged(
                 self.rows("SelectStmt", fields["larg"], scope), self.rows("SelectStmt", fields["rarg"], scope)
             )
+            if not (fields["op"] == "SETOP_UNION" and fields.get("all")):
+                # Attack: SELECT count(*) FROM (SELECT ssn FROM people INTERSECT VALUES ('…')) q: a condition without a WHERE.
+                for output in outputs:
+                    self._facts.saw(output.sources, filtering=True)
         elif "valuesLists" in fields:
             outputs = self._values(fields["valuesLists"], scope)
         else:
@@ -125,7 +129,7 @@ class Queries:
                 out += [structs.replace(output, also=also) for output in scope.star(path[:-1])]
                 continue
             sources = self.expression(fields.get("val"), scope)
-            also = self._also(path, written)
+            also = self._also(path, written, scope)
             # (row).* are as many columns as the row has
             spread = kind == "A_Indirection" and any(
                 node_of(step)[0] == "A_Star" for step in value.get("indirection", ())
@@ -134,11 +138,12 @@ class Queries:
             out.append(Output(name, together([sources, also]), star=spread, plain=bool(path), also=also))
         return out
 
-    def _also(self, path: tuple[str, ...], written: Written | None) -> Sources:
+    def _also(self, path: tuple[str, ...], written: Written | None, scope: Scope) -> Sources:
         # Attack: copy a masked column into another one and read that in the same breath: UPDATE … SET note = ssn RETURNING note.
         if not written:
             return NOTHING
-        if not path:
+        # Attack: RETURNING people, the row as a whole, by the name of its table.
+        if not path or any(rel.name == path[-1] for around in scope.around() for rel in around.rels):
             return together(written.values())
         return together([written.get(path[-1], NOTHING), written.get("*", NOTHING)])
 
@@ -170,7 +175,8 @@ class Queries:
             if kind in ("RangeTableFuncCol", "JsonTableColumn", "ColumnDef", "List", "") and name != "alias":
                 out.append(self._deep(inner, scope))
             elif kind:
-                out.append(self._expressions.node(kind, inner, scope, False))
+                # Attack: FROM people, regexp_matches(ssn, '^1'): there are rows only where it matches.
+                out.append(self._expressions.node(kind, inner, scope, True))
         return together(out)
 
     def relation(self, fields: Node, scope: Scope) -> Rel:

@@ -13,6 +13,7 @@ from .facts import NOTHING, Sources, together
 from .functions import is_telling
 from .places import Places
 from .statement import Described, Output, Source, Statement
+from .tree import Node, children, parse, strings
 
 RELATIONS_SQL = """
 select 'column', c.oid::text, n.nspname::text, c.relname::text, a.attnum::text, a.attname::text
@@ -33,9 +34,19 @@ union all
 select 'path', '0', u.s::text, '', u.o::text, ''
   from pg_catalog.unnest(pg_catalog.current_schemas(true)) with ordinality u(s, o)
 union all
+select 'idle', '0', i.name, '', extract(epoch from pg_catalog.current_setting(i.name, true)::interval)::text, ''
+  from pg_catalog.unnest(array['idle_session_timeout', 'idle_in_transaction_session_timeout']) i(name)
+union all
 select 'view', c.oid::text, n.nspname::text, c.relname::text, '0', pg_catalog.pg_get_viewdef(c.oid)
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')
+union all
+select 'made', c.oid::text, n.nspname::text, c.relname::text, a.attnum::text, pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and a.atthasdef and not a.attisdropped
+  join pg_catalog.pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+ where c.relkind in ('r', 'p', 'f') and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+   and pg_catalog.to_jsonb(a) operator(pg_catalog.->>) 'attgenerated' operator(pg_catalog.<>) ''
 union all
 select 'function', (p.pronargs - p.pronargdefaults)::text, n.nspname::text, p.proname::text,
   case when p.provariadic = 0 then p.pronargs else 9999 end::text,
@@ -52,6 +63,7 @@ _NO_ROWS_OF_TABLES = frozenset(
 )
 
 
+Column = tuple[str, str, str]  # schema, table, name
 _NO_FUNCTIONS = frozenset({"*", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 
 
@@ -65,15 +77,17 @@ class _Writing(Struct, frozen=True):
 
 
 class Relation:
-    """One table or view. `definition` is the text of a view, "" for a table; `parents` are what it is a part of."""
+    """One table or view. `definition` is the text of a view, "" for a table; `parents` are what it is a part of; `made` are the
+    expressions of generated columns, by name."""
 
-    __slots__ = ("columns", "definition", "name", "parents", "schema")
+    __slots__ = ("columns", "definition", "made", "name", "parents", "schema")
 
     def __init__(self, schema: str, name: str) -> None:
         self.schema, self.name = schema, name
         self.columns: dict[int, str] = {}
         self.definition = ""
         self.parents: list[int] = []
+        self.made: dict[str, str] = {}
 
 
 def _may_hold_values(relation: Relation) -> bool:
@@ -91,7 +105,9 @@ class Relations:
         self._views: dict[int, Statement | None] = {}
         self._volatile: dict[tuple[str, str], bool] = {}  # by schema and name, and by ("", name) for any schema
         self._writing: dict[str, list[_Writing]] = {}
+        self.idle_s: dict[str, float] = {}  # how long the server lets a session be idle, by its setting; 0: for ever
         path: dict[int, str] = {}
+        made: list[tuple[Relation, int, str]] = []
         for row in rows:
             what, number_of, schema, name, number, text = ["" if value is None else value for value in row]
             if what == "function":
@@ -104,6 +120,9 @@ class Relations:
             if what == "path":
                 path[int(number)] = schema
                 continue
+            if what == "idle":
+                self.idle_s[schema] = float(number or 0)  # older servers do not know both
+                continue
             relation = self._by_oid.setdefault(int(number_of), Relation(schema, name))
             if what == "part":
                 relation.parents.append(int(number))
@@ -113,6 +132,10 @@ class Relations:
                 relation.columns[int(number)] = text
             elif what == "view":
                 relation.definition = text
+            elif what == "made":
+                made.append((relation, int(number), text))
+        for relation, at, text in made:
+            relation.made[relation.columns.get(at, "")] = text
         for oid, relation in self._by_oid.items():
             self._by_name.setdefault(relation.name, []).append(oid)
         schemas = {name: [self._by_oid[oid].schema for oid in oids] for name, oids in self._by_name.items()}
@@ -131,6 +154,24 @@ class Relations:
     def expanded(self, sources: Sources) -> Sources:
         """Written sources as columns of tables: views undone, parts with what they are parts of."""
         return None if sources is None else together([self._source(source, frozenset()) for source in sources])
+
+    def behind(self, sources: Iterable[Source]) -> list[str]:
+        """What is behind these columns under other names (``schema.table.column``), sorted: that of whole rows and of views.
+
+        Attack: WHERE number = '…' on a view of people, or NATURAL JOIN, where a policy looks for people.ssn.
+        """
+        found: set[Source] = set()
+        for source in sources:
+            names = self._names_of(source) if source.column == "*" else [source.column]
+            for name in names:
+                seen = self._source(Source(source.schema, source.table, name), frozenset()) or NOTHING
+                found |= {one for one in seen if (one.table, one.column) != (source.table, source.column)}
+        return sorted(map(str, found))
+
+    def _names_of(self, source: Source) -> set[str]:
+        """Of the columns of all tables that the words may mean."""
+        meant = [self._by_oid[oid] for oid in self._by_name.get(source.table, ())]
+        return {name for one in meant if source.schema in ("", one.schema) for name in one.columns.values()}
 
     def calls(self, fields: Iterable[Source]) -> bool:
         """Whether one of these, written as ``name.field``, is no column of it.
@@ -172,7 +213,7 @@ class Relations:
         own = frozenset({Source(relation.schema, relation.name, column)})
         parents = [self._column(parent, column, seen | {oid}) for parent in relation.parents if parent in self._by_oid]
         if not relation.definition:
-            return together([own, *parents])
+            return together([own, *parents, *self._made(oid, column, seen)])
         view = self._view(oid)
         outputs = view.outputs if view is not None else ()
         names = list(relation.columns.values())
@@ -183,12 +224,22 @@ class Relations:
             return None
         return together([own, *(self._source(source, seen | {oid}) for source in behind)])
 
+    def _made(self, oid: int, column: str, seen: frozenset[int]) -> list[Sources]:
+        """What a generated column is made of: all columns that its expression names, whatever functions look at them."""
+        if column not in (made := self._by_oid[oid].made):
+            return []
+        try:
+            ((_, tree, _),) = parse(f"SELECT {made[column]}")
+        except (Refused, ValueError):
+            return [None]
+        return [NOTHING if name == column else self._column(oid, name, seen) for name in _named(tree)]
+
     def hidden_calls(self, statement: Statement) -> frozenset[str]:
         """What the statement calls without a word of it and may write: functions in views, and functions written as columns.
 
         Attack: SELECT * FROM a_view, which deletes.
         """
-        reads = list(statement.args["reads"])
+        reads = list(statement.read_names)
         found = {
             f"{source.column} as a column"
             for source in statement.fields
@@ -196,10 +247,10 @@ class Relations:
         } | {name for called, given in statement.bare_calls for name in self._in_its_place(called, given)}
         done: set[int] = set()
         while reads:
-            *schema, name = reads.pop().split(".")
+            schema, name = reads.pop()
             for oid in self._by_name.get(name, ()):
                 relation = self._by_oid[oid]
-                if oid in done or not relation.definition or (schema and schema[-1] != relation.schema):
+                if oid in done or not relation.definition or schema not in ("", relation.schema):
                     continue
                 done.add(oid)
                 view = self._view(oid)
@@ -207,7 +258,7 @@ class Relations:
                     found.add(f"view {name}")
                     continue
                 found |= {called for called in view.args["volatile_functions"] if self._writes(called)}
-                reads += view.args["reads"]
+                reads += view.read_names
         return frozenset(found)
 
     def _in_its_place(self, called: str, given: int) -> list[str]:
@@ -244,10 +295,10 @@ class Relations:
 
 def origins(
     statement: Statement, described: Sequence[Described], relations: Relations | None
-) -> list[tuple[str, ...] | None]:
-    """For each result column, the columns that its value depends on (``schema.table.column``); None when that cannot be told."""
+) -> list[tuple[Column, ...] | None]:
+    """For each result column, the columns that its value depends on; None when that cannot be told."""
     if not statement.outputs:
-        nothing: tuple[str, ...] | None = () if statement.function in _NO_ROWS_OF_TABLES else None
+        nothing: tuple[Column, ...] | None = () if statement.function in _NO_ROWS_OF_TABLES else None
         return [nothing for _ in described]
     if relations is not None and relations.calls(statement.fields):
         relations = None
@@ -285,5 +336,14 @@ def _aligned(outputs: Sequence[Output], count: int) -> list[Sequence[Output]]:
     return [*([one] for one in head), *([middle] * between), *([one] for one in tail)]
 
 
-def _names(sources: Sources) -> tuple[str, ...] | None:
-    return None if sources is None else tuple(sorted(map(str, sources)))
+def _named(fields: Node) -> set[str]:
+    """The last names of all columns in a tree."""
+    found: set[str] = set()
+    for _, kind, inner in children(fields):
+        found |= {strings(inner.get("fields"))[-1]} if kind == "ColumnRef" else _named(inner)
+    return found
+
+
+def _names(sources: Sources) -> tuple[Column, ...] | None:
+    # Attack: "my.table".ssn, which is another column once its names are one text.
+    return None if sources is None else tuple(sorted((one.schema, one.table, one.column) for one in sources))

@@ -70,7 +70,8 @@ class Statement(Struct, frozen=True, kw_only=True):
     the columns that it names together with a table. `handle` is a name that it makes or uses. `shared` holds the arguments
     that do not depend on the text's own numbers. Of a `template`, `sql` is the text of the first that came, and nobody's to send.
     `read_names` and `written_names` are the tables and views, as they are written; `bare_calls` functions that
-    are called without a schema and taken for PostgreSQL's own, with their number of arguments, -1 if it is not known.
+    are called without a schema and taken for PostgreSQL's own, with their number of arguments, -1 if it is not known; `filters`
+    are the columns of `filter_columns`.
     """
 
     function: str
@@ -87,6 +88,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     handle: Handle | None = None
     shared: Shared | None = None
     template: bool = False
+    filters: frozenset[Source] = frozenset()
     read_names: frozenset[Name] = frozenset()
     written_names: frozenset[Name] = frozenset()
     bare_calls: frozenset[tuple[str, int]] = frozenset()

@@ -65,6 +65,11 @@ class Writes:
                 written[name] = together([written.get(name, NOTHING), sources])
             self._queries.expression(conflict.get("whereClause"), inner, filtering=True)
             self._queries.expression({"InferClause": conflict.get("infer", {})}, inner, filtering=True)
+            for item in conflict.get("infer", {}).get("indexElems", ()):
+                # Attack: ON CONFLICT (ssn) DO NOTHING, and see whether a row was written.
+                name = node_of(item)[1].get("name", "")
+                if name:
+                    self._facts.saw(frozenset({Source(target.schema, target.table, name)}), filtering=True)
         return self._returning(fields, scope, written)
 
     def _update(self, fields: Node, scope: Scope) -> list[Output]:

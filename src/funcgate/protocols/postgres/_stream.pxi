@@ -13,6 +13,7 @@ cdef class Alarm:
     cdef object _waiter
     cdef double _at
     cdef double _until
+    cdef readonly double since
 
     def __init__(self, loop):
         self._loop = loop
@@ -20,7 +21,8 @@ cdef class Alarm:
 
     cpdef watch(self, waiter, double within_s):
         self._waiter = waiter
-        self._until = monotonic_s() + within_s
+        self.since = monotonic_s()
+        self._until = self.since + within_s
         if self._timer is None or self._at > self._until:
             self.off()
             self._set(self._until, within_s)

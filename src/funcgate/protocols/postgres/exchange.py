@@ -4,7 +4,7 @@ What was judged and what is sent are the same text and the same bound values (P9
 """
 
 from collections.abc import Mapping
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from funcgate.core.budget import Spending
@@ -21,10 +21,12 @@ from funcgate.wire.postgres import backend
 
 from .channel import Channel, Ended
 from .origins import Origins
+from .stream import Alarm
 from .target import PostgresSite, PostgresTarget, SessionLimits
 from .upstream import Upstream
 
 _drive = half("funcgate.protocols.postgres._drive")
+_MOST_SPARE_S = 5.0  # before the database ends an idle session; a quarter of its limit, if that is less
 _OF_THE_SESSION = frozenset({"connect", "describe", "notification"})  # see catalog/sql/session.py
 
 
@@ -62,6 +64,7 @@ class Speaker(Protocol):
     unsynced: bool
     dirty: bool
     origins: Origins
+    alarm: Alarm
     subject: str
     role: str
 
@@ -103,9 +106,15 @@ class PostgresExchange:
 
     @property
     def patience(self) -> Patience:
-        """See `core.ports.Exchange`. A statement is held as long as the target's `max_wait`."""
+        """See `core.ports.Exchange`. A statement is held as long as the target's `max_wait`, and no longer than the database lets
+        a session be idle: it would end this one, and its transaction, before anybody answers."""
+        session = self.session
+        wait_s, upstream = session.target.limits.max_wait_s, session.upstream
+        if upstream is not None and (idle_s := session.origins.idle_s(within=upstream.state != b"I")):
+            left_s = idle_s - min(_MOST_SPARE_S, idle_s / 4) - (monotonic() - session.alarm.since)
+            wait_s = max(0.0, min(wait_s, left_s))
         # Attack: get a statement approved, and send it again where its names mean something else (SET search_path).
-        return Patience(self.session.target.limits.max_wait_s, also=self.session.settings)
+        return Patience(wait_s, also=session.settings)
 
     def renew(self) -> bool:
         """See `core.ports.Exchange`. The connection is what it was; the place must be, too."""

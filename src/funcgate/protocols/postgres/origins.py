@@ -17,7 +17,7 @@ from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Malformed
 
-from .shape import Hiding
+from .shape import Hiding, Origin
 from .standing import Knowledge
 from .upstream import Upstream
 
@@ -27,6 +27,7 @@ _SEEN = frozenset(STATEMENTS) - {"call", "mixed", "ddl", "do"}
 _MOST_ROWS = 500_000
 _MOST_KNOWN = 1000
 _UNDOING = ("rollback", "rollback_to")
+_IDLE = frozenset({"idle_session_timeout", "idle_in_transaction_session_timeout"})
 # What changes which tables bare names mean. Without a name: RESET ALL. "all" and "temp" are DISCARD's.
 _MOVING = frozenset({"search_path", "role", "session_authorization", "all", "temp", ""})
 
@@ -65,7 +66,7 @@ class Origins(Knowledge):
     def took_effect(self, statement: Statement) -> None:
         """After a statement: tables, or what their names mean, may be others."""
         control = statement.control
-        moves = moves_path(statement)
+        moves = moves_path(statement) or (statement.function == "set" and statement.args["setting"] in _IDLE)
         if moves or statement.relations_change or control in _UNDOING or (control == "commit" and self._moved):
             self.changed()
         self._moved = moves or (self._moved and control not in ("commit", "rollback"))
@@ -104,6 +105,11 @@ class Origins(Knowledge):
         self._last = self._relations = await _read(upstream)
         self.until, self._stale = monotonic() + _FRESH_S, False
 
+    def idle_s(self, *, within: bool) -> float:
+        """How long the database lets the session be idle, `within` a transaction or out of it; 0 for ever."""
+        name = "idle_in_transaction_session_timeout" if within else "idle_session_timeout"
+        return self._last.idle_s.get(name, 0.0) if self._last is not None else 0.0
+
     def placed(self, statement: Statement, shared: Shared, *, certain: bool) -> Shared:
         """The arguments with the tables' full names, as the session has them now. Raises `Refused` when nobody knows them."""
         certain = certain and not self._stale
@@ -122,6 +128,8 @@ class Origins(Knowledge):
             "relations_read": places.full(statement.read_names, certain=certain, making=False),
             "relations_written": places.full(statement.written_names, certain=certain, making=making),
         }
+        if statement.filters and (behind := self._last.behind(statement.filters)):
+            full["filter_columns"] = [*shared.args["filter_columns"], *behind]
         if len(self._placed) >= _MOST_KNOWN:
             self._placed.clear()
         self._placed[id(statement), certain] = statement, (made := Shared({**shared.args, **full}))
@@ -153,7 +161,7 @@ class Origins(Knowledge):
             self._last.hidden_calls(statement) if self._last is not None else frozenset({"tables that are not known"})
         )
 
-    def of(self, statement: Statement | None, columns: Sequence[Column]) -> Sequence[Sequence[str] | None]:
+    def of(self, statement: Statement | None, columns: Sequence[Column]) -> Origin:
         """For each column, those that its values depend on; None when nobody can tell."""
         if statement is None:
             return [None] * len(columns)

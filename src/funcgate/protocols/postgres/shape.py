@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from funcgate.masking.columns import ColumnRules
+from funcgate.masking.columns import ColumnRules, Name
 from funcgate.wire.postgres import backend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.values import TEXT_LIKE, Opaque, compiled_kind, reader
 
 UNREADABLE = "[UNMASKABLE]"
-Origin = Sequence[Sequence[str] | None]  # for each column, those that it depends on
+Origin = Sequence[Sequence[Name] | None]  # for each column, those that it depends on
 _encode = msgspec.json.Encoder().encode
 _long = struct.Struct("!I").unpack_from
 _NULL = 0xFFFFFFFF

@@ -42,18 +42,19 @@ class Prompt(Protocol):
 class Alarm:
     """Ends waits that take too long with `TimeoutError`. The loop's timer outlives the waits: one for many of them."""
 
-    __slots__ = ("_at", "_loop", "_timer", "_until", "_waiter")
+    __slots__ = ("_at", "_loop", "_timer", "_until", "_waiter", "since")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
-        self._at = self._until = 0.0
+        self._at = self._until = self.since = 0.0  # `since`: when the last wait began, of the monotonic clock
         self._waiter: Waiter | None = None
 
     def watch(self, waiter: Waiter, within_s: float) -> None:
         """Let this be the wait from here on, and the only one."""
         self._waiter = waiter
-        self._until = until = self._loop.time() + within_s
+        self.since = self._loop.time()
+        self._until = until = self.since + within_s
         if self._timer is None or self._at > until:
             self.off()
             self._set(until)

@@ -12,7 +12,7 @@ from support.leaks import LEAKS, PEOPLE, SHOWN
 from support.postgres import Database
 
 SECRET = "canary"  # in every SSN; every figure is 12345
-RULES = ColumnRules(["people.ssn", "people.figure", "logs.ssn"])
+RULES = ColumnRules(["people.ssn", "people.figure", "logs.ssn", "t.x.ssn", "made.ssn"])
 
 
 @pytest.fixture(scope="module")
@@ -113,13 +113,49 @@ def test_a_setting_may_hold_a_hidden_value(server: psycopg.Connection, relations
 
 
 def test_rules_speak_of_any_schema_unless_they_name_one() -> None:
-    assert ColumnRules(["people.ssn"]).label(["hr.people.ssn"]) == LABEL
-    assert ColumnRules(["hr.people.ssn"]).label(["public.people.ssn"]) is None
-    assert ColumnRules(["ssn"]).label(["public.people.ssn"]) == LABEL
-    assert ColumnRules(["**.ssn"]).label(["public.people.ssn"]) == LABEL
-    assert ColumnRules(["people.*"]).label(["public.people.ssn"]) == LABEL
-    assert ColumnRules(["people.ssn"]).label(["public.people.*"]) == LABEL
-    assert ColumnRules(["people.ssn"]).label(["public.people.ssn2", "public.orders.ssn"]) is None
+    assert ColumnRules(["people.ssn"]).label([("hr", "people", "ssn")]) == LABEL
+    assert ColumnRules(["hr.people.ssn"]).label([("public", "people", "ssn")]) is None
+    assert ColumnRules(["ssn"]).label([("public", "people", "ssn")]) == LABEL
+    assert ColumnRules(["**.ssn"]).label([("public", "people", "ssn")]) == LABEL
+    assert ColumnRules(["people.*"]).label([("public", "people", "ssn")]) == LABEL
+    assert ColumnRules(["people.ssn"]).label([("public", "people", "*")]) == LABEL
+    assert ColumnRules(["people.ssn"]).label([("public", "people", "ssn2"), ("public", "orders", "ssn")]) is None
     assert ColumnRules(["people.ssn"]).label([]) is None
     assert ColumnRules(["people.ssn"]).label(None) == LABEL
     assert ColumnRules().label(None) is None
+
+
+def test_a_dot_in_a_name_hides_nothing_from_a_rule() -> None:
+    for column in (("public", "my.table", "ssn"), ("my.schema", "people", "ssn")):
+        assert ColumnRules(["ssn"]).label([column]) == LABEL
+    assert ColumnRules(["people.ssn"]).label([("my.schema", "people", "ssn")]) == LABEL
+    assert ColumnRules(["my.table.ssn"]).label([("public", "my.table", "ssn")]) == LABEL
+    assert ColumnRules(["people.address.street"]).label([("public", "people", "address.street")]) == LABEL
+    assert ColumnRules(["people.address.street"]).label([("public", "people", "address.city")]) is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "behind"),
+    [
+        ("SELECT id FROM people NATURAL JOIN (VALUES ('x')) v(ssn)", "public.people.ssn"),
+        ("SELECT id FROM people p WHERE p::text LIKE '%x%'", "public.people.ssn"),
+        ("SELECT id FROM people p WHERE (p).ssn = 'x'", "public.people.ssn"),
+        ("SELECT id FROM people p(a, b, c) WHERE c = 'x'", "public.people.ssn"),
+        ("SELECT id FROM staff2 WHERE up = 'x'", "public.people.ssn"),
+        ("SELECT id FROM hr.staff ORDER BY number", "public.people.ssn"),
+        ("SELECT a FROM made WHERE upper = 'x'", "public.made.ssn"),
+    ],
+)
+def test_what_is_behind_a_condition(relations: Relations, sql: str, behind: str) -> None:
+    (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
+    assert behind in relations.behind(statement.filters)
+
+
+def test_a_column_under_its_own_name_has_nothing_behind_it(relations: Relations) -> None:
+    (statement,) = load_sql("shop", None, Path(), ()).analyse("SELECT id FROM people WHERE ssn = 'x' ORDER BY name")
+    assert relations.behind(statement.filters) == []
+
+
+def test_a_view_with_a_dot_in_its_name_hides_no_write(relations: Relations) -> None:
+    (statement,) = load_sql("shop", None, Path(), ()).analyse('SELECT * FROM "a.trap"')
+    assert relations.hidden_calls(statement) == {"wipe"}
