@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import io
 import os
 import subprocess
 from collections.abc import Iterator
@@ -122,6 +123,22 @@ def test_asyncpg(sql_gate: SqlGate) -> None:
     asyncio.run(run())
 
 
+def test_asyncpg_asks_simply_between_preparing_and_running(sql_gate: SqlGate) -> None:
+    """It prepares with a Flush and no Sync, and may send a simple query next."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(**_other(sql_gate, "database"))
+        prepared = await connection.prepare("SELECT $1::int")
+        await connection.execute("SET statement_timeout = '10s'")
+        assert await prepared.fetchval(5) == 5
+        await connection.execute("DEALLOCATE ALL")
+        with pytest.raises(asyncpg.InvalidSQLStatementNameError):
+            await prepared.fetchval(5)
+        await connection.close()
+
+    asyncio.run(run())
+
+
 def test_pg8000(sql_gate: SqlGate) -> None:
     connection = pg8000.dbapi.connect(**_other(sql_gate, "database"))
     cursor = connection.cursor()
@@ -132,6 +149,17 @@ def test_pg8000(sql_gate: SqlGate) -> None:
     connection.rollback()
     cursor.execute("SELECT count(*) FROM kinds")
     assert cursor.fetchone() == [1]
+    connection.close()
+
+
+def test_pg8000_copies_in_and_out(sql_gate: SqlGate) -> None:
+    """It parses, describes and runs a COPY in batches of their own: each is answered."""
+    connection = pg8000.dbapi.connect(**_other(sql_gate, "database"))
+    cursor, found = connection.cursor(), io.BytesIO()
+    cursor.execute("CREATE TEMP TABLE copied_by_8000 (a int, b text)")
+    cursor.execute("COPY copied_by_8000 FROM STDIN (FORMAT csv)", stream=io.BytesIO(b"1,one\n2,two\n"))
+    cursor.execute("COPY copied_by_8000 TO STDOUT (FORMAT csv)", stream=found)
+    assert found.getvalue() == b"1,one\n2,two\n"
     connection.close()
 
 

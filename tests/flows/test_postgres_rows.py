@@ -154,7 +154,7 @@ def test_a_run_about_a_statement_that_is_not_there(sql_gate: SqlGate) -> None:
         raw.socket.sendall(b"B\0\0\0\x0d\0s\0\0\0\0\0\0\0" + b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\4")
         heard = raw.until(b"Z")
         assert kinds(heard) == "EZ"
-        assert errors(heard)[0]["C"] == "42601"
+        assert errors(heard)[0]["C"] == "26000"
 
 
 def test_a_statement_that_waits_for_a_lock_is_cancelled_and_the_session_goes_on(

@@ -21,7 +21,10 @@ CREATE PROCEDURE pr() LANGUAGE sql AS 'DELETE FROM t';
 CREATE ROLE bob; SELECT lo_create(4711);
 """
 # Functions of the database's own in the place of PostgreSQL's: no text shows them, its catalogue does.
-IN_THE_PLACE = ["SELECT lower(1)", "SELECT count('x'::text)", "SELECT x FROM t WHERE lower(id) = 'x'"]
+IN_THE_PLACE = [
+    "SELECT lower(1)", "SELECT count('x'::text)", "SELECT x FROM t WHERE lower(id) = 'x'", "SELECT ('s'::regclass).nextval",
+    "SELECT s.nextval FROM to_regclass('s') s", "SELECT (4711::oid).lo_unlink", "SELECT ('x'::text).count",
+]  # fmt: skip
 WRITES = """
 INSERT INTO t VALUES (10, 'a')
 INSERT INTO v VALUES (10, 'a')

@@ -64,6 +64,7 @@ class Analysis:
             parameters=self.facts.parameters,
             relations_change=function in CHANGING,
             fields=frozenset(self.facts.fields),
+            steps=frozenset(self.facts.steps),
             handle=self._handle,
             filters=frozenset(self.facts.filter_columns()),
             read_names=frozenset(self.facts.read_names),

@@ -50,6 +50,9 @@ class Expressions:
             sources, told = together(candidates), known(candidates)
             if len(path) > 1:
                 self._facts.fields |= told
+                if path[-1] != "*" and not scope.has(path):
+                    # Attack: SELECT s.nextval FROM to_regclass('s') s, which is nextval(s).
+                    self._facts.stepped(path[-1], shown=False)
             self._facts.saw(sources, filtering=filtering, told=told)
             return sources
         if kind == "ParamRef":
@@ -70,6 +73,11 @@ class Expressions:
         elif kind and kind not in _PLAIN and kind != "A_Expr":
             # P8: a kind of expression that nobody has looked at may call anything.
             raise refused(f"an expression that is not known ({kind})")
+        if kind == "A_Indirection":
+            # Attack: SELECT ('/etc/passwd'::text).pg_read_file, which is pg_read_file('/etc/passwd').
+            for step in strings(fields.get("indirection")):
+                if step not in ("", "*"):
+                    self._facts.stepped(step, shown=True)
         if kind == "SortBy" and fields.get("useOp"):
             harmless = self._facts.operated(strings(fields["useOp"]))
         sources = self._inside(fields, scope, filtering)

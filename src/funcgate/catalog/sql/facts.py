@@ -51,6 +51,7 @@ class Facts:
         self.dangers: set[str] = set()
         self.copied: Sources = NOTHING
         self.fields: set[Source] = set()
+        self.steps: set[str] = set()
         self.parameters = 0
         self.unfiltered = False
         self.filtered_unknown = False
@@ -75,6 +76,13 @@ class Facts:
         if is_dangerous(name):
             self.dangers.add(f"function {written}")
         return harmless
+
+    def stepped(self, name: str, *, shown: bool) -> None:
+        """Note ``value.name``: a field of the value, or a function of one argument called with it; only the database can tell.
+        `shown`: it is told policies among the functions, whatever it may be."""
+        self.steps.add(name)
+        if shown or is_harmless((name,)) or is_dangerous((name,)):
+            self.functions.add(name)
 
     def operated(self, name: tuple[str, ...]) -> bool:
         """Note an operator, which is a function by another name; whether it is harmless."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 from funcgate.core.refusal import Refused
 
 from .facts import NOTHING, Sources, together
-from .functions import is_telling
+from .functions import is_harmless, is_telling
 from .places import Places
 from .statement import Described, Output, Source, Statement
 from .tree import Node, children, parse, strings
@@ -54,6 +54,11 @@ select 'function', (p.pronargs - p.pronargdefaults)::text, n.nspname::text, p.pr
     and o.proname = p.proname and o.proargtypes = p.proargtypes) then '=' else '' end
   from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
  where n.nspname not in ('pg_catalog', 'information_schema')
+union all
+select distinct 'own', '0', '', p.proname::text, '0', '' from pg_catalog.pg_proc p
+ where p.pronamespace = 'pg_catalog'::regnamespace and p.pronargs - p.pronargdefaults <= 1
+   and (p.pronargs >= 1 or p.provariadic <> 0)
+   and (p.provolatile = 'v' or p.proname in ('pg_stat_get_activity', 'pg_stat_get_backend_activity'))
 union all
 select 'part', i.inhrelid::text, '', '', i.inhparent::text, '' from pg_catalog.pg_inherits i
 """
@@ -106,6 +111,7 @@ class Relations:
         self._volatile: dict[tuple[str, str], bool] = {}  # by schema and name, and by ("", name) for any schema
         self._writing: dict[str, list[_Writing]] = {}
         self.idle_s: dict[str, float] = {}  # how long the server lets a session be idle, by its setting; 0: for ever
+        self._own: set[str] = set()  # PostgreSQL's own of one argument that may write
         path: dict[int, str] = {}
         made: list[tuple[Relation, int, str]] = []
         for row in rows:
@@ -116,6 +122,9 @@ class Relations:
                 if text[:1] == "v":
                     found = _Writing(schema, int(number_of), int(number), text[1:] == "=")
                     self._writing.setdefault(name, []).append(found)
+                continue
+            if what == "own":
+                self._own.add(name)
                 continue
             if what == "path":
                 path[int(number)] = schema
@@ -240,11 +249,8 @@ class Relations:
         Attack: SELECT * FROM a_view, which deletes.
         """
         reads = list(statement.read_names)
-        found = {
-            f"{source.column} as a column"
-            for source in statement.fields
-            if self.calls([source]) and self._writes(source.column)
-        } | {name for called, given in statement.bare_calls for name in self._in_its_place(called, given)}
+        found = set(self.disguised(statement))
+        found |= {name for called, given in statement.bare_calls for name in self._in_its_place(called, given)}
         done: set[int] = set()
         while reads:
             schema, name = reads.pop()
@@ -260,6 +266,39 @@ class Relations:
                 found |= {called for called in view.args["volatile_functions"] if self._writes(called)}
                 reads += view.read_names
         return frozenset(found)
+
+    def _unsure(self, fields: Iterable[Source]) -> frozenset[str]:
+        """Names behind a table whose columns are not known: one of the system's, or one that was made since.
+
+        Attack: SELECT c.wipe FROM pg_class c, where wipe takes anything.
+        """
+        out: set[str] = set()
+        for source in fields:
+            found = [self._by_oid[oid].schema for oid in self._by_name.get(source.table, ())]
+            meant = [schema for schema in found if source.schema in ("", schema)]
+            if source.column not in _NO_FUNCTIONS and (not meant or not SYSTEM.isdisjoint(meant)):
+                out.add(source.column)
+        return frozenset(out)
+
+    def disguised(self, statement: Statement) -> frozenset[str]:
+        """Functions that may write and are written as columns of a table, or as fields of a value."""
+        columns = (one.column for one in statement.fields if self.calls([one]) and self._writes(one.column))
+        steps = (step for step in statement.steps | self._unsure(statement.fields) if self._may_write(step))
+        return frozenset([*(f"{name} as a column" for name in columns), *(f"{name} as a field" for name in steps)])
+
+    def _may_write(self, step: str) -> bool:
+        """Whether ``(value).step`` may be a call that writes: of PostgreSQL's own functions, or of one that the path finds."""
+        return (step in self._own and not is_harmless((step,))) or bool(self._in_its_place(step, 1))
+
+    def tells(self, statement: Statement) -> bool:
+        """Whether a name in it, as a field of something, may be a function whose result comes from anywhere.
+
+        Attack: SELECT (1).ssn_of_id.
+        """
+        return any(
+            step == "current_setting" or step in self._own or ("", step) in self._volatile
+            for step in statement.steps | self._unsure(statement.fields)
+        )
 
     def _in_its_place(self, called: str, given: int) -> list[str]:
         """Functions that may write, and may run where one of PostgreSQL's own is called without its schema.
@@ -300,6 +339,8 @@ def origins(
     if not statement.outputs:
         nothing: tuple[Column, ...] | None = () if statement.function in _NO_ROWS_OF_TABLES else None
         return [nothing for _ in described]
+    if (relations is None and statement.steps) or (relations is not None and relations.tells(statement)):
+        return [None for _ in described]
     if relations is not None and relations.calls(statement.fields):
         relations = None
     return [

@@ -45,6 +45,12 @@ class Rel:
             return [frozenset({Source(self.schema, self.table, name)})]
         return [self.rest, *(_of(output, name) for output in self.outputs if output.name in (name, "") or output.star)]
 
+    def has(self, name: str) -> bool:
+        """Whether it has a column of this name for certain. What a table has the database tells: see `Relations.calls`."""
+        return (
+            bool(self.table) or name in self.renamed or any(one.name == name and not one.star for one in self.outputs)
+        )
+
     def parts(self) -> list[Sources]:
         """What the row as a whole comes from."""
         if self.table:
@@ -103,6 +109,12 @@ class Scope:
             # a.b may be a field of the column a as well; whatever it is, it is in one of these
             return [*self.candidates(qualifier[:1]), frozenset({_written(qualifier, name)})]
         return [one for rel in found for one in (rel.parts() if name == "*" else rel.candidates(name))]
+
+    def has(self, path: Sequence[str]) -> bool:
+        """Whether a qualified name is that of a column, whichever of the relations around it means."""
+        *qualifier, name = path
+        found = [rel for scope in self.around() for rel in scope.rels if _means(rel, qualifier)]
+        return bool(found) and all(rel.has(name) for rel in found)
 
     def star(self, qualifier: Sequence[str]) -> list[Output]:
         """The columns that ``*`` or ``name.*`` stands for."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from .facts import Facts
+from .functions import is_dangerous
 from .queries import Queries
 from .scope import Scope
 from .tree import Node, node_of, refused, strings
@@ -67,6 +68,12 @@ class _Sweep:
             return ""
         if kind == "FuncCall":
             self._facts.called(strings(fields.get("funcname")))
+        elif kind == "A_Indirection":
+            # Attack: DEFAULT ('/etc/passwd'::text).pg_read_file.
+            for step in strings(fields.get("indirection")):
+                self._facts.stepped(step, shown=True)
+                if is_dangerous((step,)):
+                    self._facts.dangers.add(f"function {step}")
         elif kind == "A_Expr":
             self._facts.operated(strings(fields.get("name")))
         command = self._definition(kind, fields)

@@ -17,8 +17,9 @@ _IGNORED = frozenset({frontend.SYNC, frontend.FLUSH})  # as the server does whil
 _ENDS = frozenset({frontend.COPY_DONE, frontend.COPY_FAIL})
 
 
-async def copied_in(session: Speaker, upstream: Channel, answer: Answer) -> AsyncIterator[bytes]:
-    """Yields lines; what they hold is sent on when the next ones are asked for. Raises `Ended`, `Refused`."""
+async def copied_in(session: Speaker, upstream: Channel, answer: Answer, *, synced: bool) -> AsyncIterator[bytes]:
+    """Yields lines; what they hold is sent on when the next ones are asked for. `synced`: the database says by itself that it is
+    done. Raises `Ended`, `Refused`."""
     left, end, rows = session.target.limits.max_request, b"", Rows(answer.copy.layout or TEXT)
     while not end:
         data: list[bytes] = []
@@ -35,7 +36,8 @@ async def copied_in(session: Speaker, upstream: Channel, answer: Answer) -> Asyn
                 data.append(message.payload)
                 size += len(message.payload)
             elif message.kind in _ENDS:
-                end = message.raw
+                # In a batch of the extended protocol the database keeps the end to itself until it is asked.
+                end = message.raw if synced else message.raw + frontend.FLUSH_FRAME
             elif message.kind not in _IGNORED:
                 raise Refused(Code.REQUEST_INVALID, "Only COPY data may come here.")
         left -= size

@@ -61,6 +61,7 @@ class Extended(Gathering):
         self._statements = names.statements
         self._portals = names.portals
         self._failed = False
+        self._ran = False  # a statement, since the last Sync
         self._held = 0  # bytes of named statements and portals, at most: none is taken off
         self._clear()
 
@@ -125,7 +126,7 @@ class Extended(Gathering):
         self._check_room(len(found.raw) if name else 0)
         # Attack: parse one statement, then another one by its name. The server keeps the first one; the second is judged.
         if name and name in self._statements:
-            raise Refused(Code.REQUEST_INVALID, "There is a prepared statement of that name already.")
+            raise _named_wrongly("42P05", "There is a prepared statement of that name already.")
         statement = labelled(statements[0], self._session.subject) if statements else None
         if statement is not None and statement.function == "set" and statement.sql != sql:
             sql = statement.sql
@@ -138,7 +139,7 @@ class Extended(Gathering):
         bind = frontend.read_bind(found.payload)
         prepared = self._statements.get(bind.statement)
         if prepared is None:
-            raise Refused(Code.REQUEST_INVALID, "There is no such prepared statement.")
+            raise _named_wrongly("26000", "There is no such prepared statement.")
         # Attack: bind what no policy would allow, then other values in its place, which are judged: both would be sent.
         if not await self._part_from(prepared if self._bound is None else None):
             return
@@ -147,7 +148,7 @@ class Extended(Gathering):
         handles = self._session.handles
         # Attack: a portal under the name of a cursor, so that FETCH is judged as the one and brings the rows of the other.
         if bind.portal and (bind.portal in self._portals or handles.cursor(bind.portal) is not None):
-            raise Refused(Code.REQUEST_INVALID, "There is a portal of that name already.")
+            raise _named_wrongly("42P03", "There is a portal of that name already.")
         self._new.append(("P", bind.portal))
         # Attack: describe FETCH or EXECUTE, then give its name to a statement with other columns.
         named = prepared.statement is not None and prepared.statement.handle is not None
@@ -161,7 +162,7 @@ class Extended(Gathering):
         what, name = frontend.read_named(found.payload)
         about: Prepared | Portal | None = self._statements.get(name) if what == "S" else self._portal(name)
         if about is None:
-            raise Refused(Code.REQUEST_INVALID, "There is nothing of that name to describe.")
+            raise _named_wrongly("26000" if what == "S" else "34000", "There is nothing of that name to describe.")
         prepared = about if isinstance(about, Prepared) else about.prepared
         if not await self._part_from(prepared, about if isinstance(about, Portal) else None):
             return
@@ -195,7 +196,7 @@ class Extended(Gathering):
     async def _execute(self, found: Frame) -> None:
         portal = self._portals.get(frontend.read_execute(found.payload).portal)
         if portal is None:
-            raise Refused(Code.REQUEST_INVALID, "There is no such portal.")
+            raise _named_wrongly("34000", "There is no such portal.")
         if not await self._part_from(portal.prepared, portal):
             return
         data, expected, asked = self._waiting, self._expected, self._asked
@@ -204,6 +205,7 @@ class Extended(Gathering):
             expected.append("-T")
             asked.append(portal)
         statement = portal.prepared.statement
+        self._ran = True
         joined = (statement is None or statement.copy != "in") and self._session.caller.follows(frontend.SYNC_FRAME)
         data += (found.raw, frontend.SYNC_FRAME if joined else frontend.FLUSH_FRAME)
         sending = Sending(b"".join(data), expected, ready=joined)
@@ -213,6 +215,16 @@ class Extended(Gathering):
 
     async def _flush(self) -> None:
         await self._part_from(None)
+
+    async def ended_unsaid(self) -> bool:
+        """End a batch that nothing ran in and that the caller has flushed, as asyncpg leaves it after it prepared a statement;
+        False for any other: what ran in it would be committed apart from the simple query that comes now."""
+        upstream = self._session.upstream
+        if self._ran or self._failed or self._waiting or upstream is None:
+            return False
+        upstream.channel.write(frontend.SYNC_FRAME)
+        await self._until(upstream, backend.READY)
+        return True
 
     async def _sync(self) -> None:
         session = self._session
@@ -227,7 +239,7 @@ class Extended(Gathering):
             upstream.channel.write(frontend.SYNC_FRAME)
             await self._until(upstream, backend.READY)
         self._clear()
-        self._failed = False
+        self._failed = self._ran = False
         await session.ready()
 
     # Calls.
@@ -376,6 +388,11 @@ class Extended(Gathering):
         for each in unasked:
             await self._session.unasked(each)
         return found
+
+
+def _named_wrongly(sqlstate: str, detail: str) -> Refused:
+    """Drivers that keep statements prepare one anew when they are told that it is gone, as the database would tell them."""
+    return Refused(Code.REQUEST_INVALID, detail, public={"sqlstate": sqlstate})
 
 
 def _check_name(name: str) -> None:

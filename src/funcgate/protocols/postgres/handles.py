@@ -56,12 +56,14 @@ class Handles(Naming):
         if handle.makes:
             # Attack: declare a harmless cursor under the name of one that is open; the server keeps the old one, we the new one.
             if found is not None or (handle.what == "cursor" and self._named.has_portal(handle.name)):
-                raise _refused(f"there is a {_WORDS[handle.what]} {handle.name!r} already")
+                sqlstate = "42P05" if handle.what == "prepared" else "42P03"
+                raise _refused(f"there is a {_WORDS[handle.what]} {handle.name!r} already", sqlstate)
             if handle.what == "cursor" and len(self._cursors) >= _MOST:
                 raise Refused(Code.REQUEST_TOO_LARGE, "The session holds too many cursors; close some.")
             return statement
         if found is None or found.handle is not None:
-            raise _refused(f"there is no {_WORDS[handle.what]} {handle.name!r} in this session")
+            sqlstate = "26000" if handle.what == "prepared" else "34000"
+            raise _refused(f"there is no {_WORDS[handle.what]} {handle.name!r} in this session", sqlstate)
         return standing_for(self._with_values(statement, handle), found)
 
     def behind(self, statement: Statement | None) -> Statement | None:
@@ -163,5 +165,5 @@ class _Ahead:
         """They keep their names."""
 
 
-def _refused(detail: str) -> Refused:
-    return Refused(Code.REQUEST_INVALID, f"SQL: {detail}")
+def _refused(detail: str, sqlstate: str) -> Refused:
+    return Refused(Code.REQUEST_INVALID, f"SQL: {detail}", public={"sqlstate": sqlstate})

@@ -294,7 +294,7 @@ class Session(Standing):
     # Simple queries.
 
     async def _query(self, sql: str, raw: bytes) -> None:
-        if self.unsynced:
+        if self.unsynced and not await self.extended.ended_unsaid():
             raise Malformed("a simple query inside a batch of the extended protocol")
         try:
             target = self.target_now()

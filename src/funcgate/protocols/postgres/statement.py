@@ -194,7 +194,7 @@ class StatementExchange(PostgresExchange):
         if self.sending.ready and (body := await self._whole()) is not None:
             return Reply(status=200, headers=[], media=MEDIA, body=body)
         lines = self.lines()
-        if statement is not None and statement.copy == "in":
+        if statement is not None and statement.copy == "in" and self.sending.executes:
             # What is copied is recorded before it is sent.
             return Reply(status=200, headers=[], media=MEDIA, stream=lines, lines=True)
         pieces: list[bytes] = []
@@ -398,7 +398,7 @@ class StatementExchange(PostgresExchange):
         if upstream is None:
             raise lost()
         try:
-            async for lines in copied_in(self.session, upstream.channel, answer):
+            async for lines in copied_in(self.session, upstream.channel, answer, synced=self.sending.ready):
                 yield lines
         except Ended:
             raise (CallerGone() if self.session.caller.ended else lost()) from None

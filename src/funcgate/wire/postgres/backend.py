@@ -137,6 +137,7 @@ def error(severity: str, sqlstate: str, message: str, detail: str = "", hint: st
 def refusal(refused: Refused, call_id: str, *, fatal: bool = False) -> bytes:
     """A refusal as an error: its title, and in DETAIL its code and the call."""
     sqlstate = "42501" if refused.code is Code.POLICY_DENIED else _SQLSTATES[refused.code.split(".")[0]]
+    sqlstate = refused.public.get("sqlstate", sqlstate)  # of those that the database itself has for it
     title = refused.public_detail or MEANINGS[refused.code].title
     return error("FATAL" if fatal else "ERROR", sqlstate, title, f"{refused.code} call {call_id}", _hint(refused))
 
