@@ -14,11 +14,11 @@ from bench.forms import FORMS
 from bench.load import Job, Load
 from bench.peers import Peer, preflight
 from bench.plain import direct
-from bench.processes import BenchError, carriers, children_cpu_s, cpu_s, free_port, talker
+from bench.processes import BenchError, carriers, children_cpu_s, cpu_s, talker
 from bench.whole import WARM
 from bench.workload import PATH, TARGET_KEY, make_body, make_request, make_workload, sensitive_answer
 
-from support.gate import until
+from support.gate import free_port, until
 
 FRAMING = b"\r\nContent-Length: %d\r\n" % len(sensitive_answer().body)
 
