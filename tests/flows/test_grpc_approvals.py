@@ -66,13 +66,13 @@ def cli(gate: GrpcGate, *command: str) -> str:
 
 def test_a_call_is_held_and_runs_once_approved(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
     with ThreadPoolExecutor(1) as callers:
-        request = new("TransferRequest", amount=9000, note="big", pin="1234")
+        request = new("TransferRequest", amount=9000, note="big", pin="pin-of-hers")
         call = callers.submit(client.transfer, request, metadata=gate.metadata(("x-why", "rent")), timeout=30)
         approval = gate.pending()
         assert not ledger.ledger
         shown = cli(gate, "show", approval["id"])
         assert "9000" in shown
-        assert "1234" not in shown  # what the description marks
+        assert "pin-of-hers" not in shown  # what the description marks
         assert "x-why: rent" in shown
         gate.decide(approval["id"])
         assert call.result(30).id == "t-9000"
