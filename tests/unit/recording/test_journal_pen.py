@@ -31,7 +31,7 @@ def entry(kind: Kind, call: str, size: int = 0) -> Entry:
     return Entry(kind=kind, call=call, detail="x" * size)
 
 
-def wait_until(true: Callable[[], bool], deadline_s: float = 10) -> None:
+def wait_until(true: Callable[[], bool], deadline_s: float = 30) -> None:
     deadline = time.monotonic() + deadline_s
     while not true():
         assert time.monotonic() < deadline, "it never came"
@@ -139,7 +139,7 @@ def test_after_its_end_nothing_is_taken(file: int) -> None:
 
 
 async def until_lent(journal: FileJournal) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while journal._writer._lent <= 0:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.001)
@@ -229,7 +229,7 @@ def test_little_space_is_noticed_by_the_batch_that_finds_it(folder: Path, journa
             await journal.append(entry(A, "c2"))
         await journal.append(entry(E, "c1"))
         journal._writer._min_free_bytes = 0
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not journal.status.healthy:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
