@@ -38,14 +38,16 @@ def wait_until(true: Callable[[], bool], deadline_s: float = 30) -> None:
         time.sleep(0.001)
 
 
-def threads() -> int:
-    names = []
+def threads() -> set[str]:
+    """Which ones there are: one of a test before may end only now."""
+    found = set()
     for task in Path("/proc/self/task").iterdir():
         try:
-            names.append((task / "comm").read_text().strip())
+            if (task / "comm").read_text().strip() == THREAD:
+                found.add(task.name)
         except OSError:  # it ended
             continue
-    return names.count(THREAD)
+    return found
 
 
 def told(pen: Any) -> bool:
@@ -65,7 +67,7 @@ def pen() -> Iterator[Any]:
     pen = native.Pen()
     yield pen
     pen.end()
-    wait_until(lambda: threads() == before)
+    wait_until(lambda: threads() <= before)
 
 
 @pytest.fixture
@@ -124,7 +126,7 @@ def test_one_that_is_dropped_under_way_ends_by_itself(file: int) -> None:
         dropped = native.Pen()
         dropped.write(bytearray(b"x" * 4096), file, 0, False)
         del dropped
-    wait_until(lambda: threads() == before)
+    wait_until(lambda: threads() <= before)
     assert os.pread(file, 1, 0) == b"x"
 
 
@@ -160,7 +162,7 @@ def test_plain_batches_go_that_way_and_no_thread_is_left(
         await journal.append(entry(A, "first"))
         await journal.flush()
         await until_lent(journal)
-        assert threads() == before + 2
+        assert len(threads() - before) == 2
         hand_over = journal._writer._hand_over
 
         def counting(batch: Any) -> None:
@@ -179,7 +181,7 @@ def test_plain_batches_go_that_way_and_no_thread_is_left(
     run(play())
     assert by_python == 0
     assert [one.call for one in entries_of(folder) if one.kind is W] == [f"c{number}" for number in range(200)]
-    wait_until(lambda: threads() == before)
+    wait_until(lambda: threads() <= before)
 
 
 def test_a_removed_segment_is_noticed_before_anybody_is_told(folder: Path, journal_in: Make) -> None:
@@ -196,7 +198,7 @@ def test_a_removed_segment_is_noticed_before_anybody_is_told(folder: Path, journ
         await journal.close()
 
     asyncio.run(play())
-    assert b"c2" not in b"".join(path.read_bytes() for path in folder.glob("*.jsonl"))
+    assert b'"c2"' not in b"".join(path.read_bytes() for path in folder.glob("*.jsonl"))
 
 
 def test_a_batch_that_ends_the_zeros_or_is_huge_is_the_other_threads(
