@@ -10,6 +10,8 @@ from typing import Any
 import httpx._transports.default
 import pytest
 from httpx import create_ssl_context
+from hypothesis import HealthCheck
+from hypothesis import settings as property_settings
 
 import support.no_forks  # noqa: F401
 from support.authority import Authority
@@ -20,6 +22,10 @@ from support.postgres import Database, SqlGate
 from support.target import Target
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # many gateways are started: each would compile all modules anew
+
+# An example that takes 200 ms, or a slow second in which examples are made, tells of the machine and not of what is tested.
+property_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+property_settings.load_profile("untimed")
 
 
 @functools.cache
