@@ -387,7 +387,7 @@ def test_a_closed_pool_ends_what_it_has_and_still_serves_who_holds_it() -> None:
 def test_the_deadline_ends_a_stream_whatever_it_does() -> None:
     async def work() -> None:
         async with place(mute) as (_, pool):
-            soon = asyncio.get_running_loop().time() + 0.1
+            soon = asyncio.get_running_loop().time() + 0.5
             stream = await pool.open(HEAD, end=True, deadline=soon)
             gone: list[int] = []
             stream.on_gone = lambda: gone.append(stream.number)
@@ -395,7 +395,8 @@ def test_the_deadline_ends_a_stream_whatever_it_does() -> None:
                 await stream.answer()
             assert (caught.value.why, gone, stream.number) == (Why.LATE, [1], 1)
             assert pool._connections[0].streams == {}
-            forgotten = await pool.open(HEAD, end=True, deadline=soon + 0.2)  # nobody waits on it, nobody closes it
+            soon = asyncio.get_running_loop().time() + 0.5
+            forgotten = await pool.open(HEAD, end=True, deadline=soon)  # nobody waits on it, nobody closes it
             await until(lambda: not pool._connections[0].streams)
             assert forgotten.error is not None
 

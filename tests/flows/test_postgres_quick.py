@@ -123,7 +123,7 @@ def test_a_database_that_goes_away_is_told(sql_gate: SqlGate, slow: Database, pr
 def test_a_database_that_is_silent_for_too_long_is_cancelled(
     make_sql_gate: Callable[..., SqlGate], slow: Database, prepare: bool
 ) -> None:
-    gate = make_sql_gate(target={"limits": {"first_byte_timeout": "500ms"}}).start()
+    gate = make_sql_gate(target={"limits": {"first_byte_timeout": "2s"}}).start()
     with gate.connect() as connection:
         warmed(connection, prepare=prepare)
         with locked(slow):
