@@ -83,7 +83,7 @@ def gate(authority: Authority, shared_target: Target, tmp_path_factory: pytest.T
         "listen": {
             "calls": "127.0.0.1:0",
             "console": "127.0.0.1:0",
-            "limits": {"header_timeout": "1s", "body_timeout": "1s", "idle_timeout": "2s", "header_bytes": "4KiB"},
+            "limits": {"header_timeout": "1s", "body_timeout": "1s", "idle_timeout": "5s", "header_bytes": "4KiB"},
         },
         "masking": [{"functions": ["shop.*"], "detect": "all"}],
         "target": {
