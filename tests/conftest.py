@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx._config
 import httpx._transports.default
 import pytest
 from httpx import create_ssl_context
@@ -41,6 +42,10 @@ def _quick_ssl_context(
 
 
 httpx._transports.default.create_ssl_context = _quick_ssl_context
+
+# Five seconds, unless told otherwise: a busy machine needs as much now and then.
+for _part in ("connect", "read", "write", "pool"):
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, _part, 30.0)
 
 FUNCTIONS: list[dict[str, Any]] = [
     {"name": "read", "http": "GET /read"},

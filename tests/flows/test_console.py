@@ -134,7 +134,7 @@ def test_the_end_waits_for_open_calls(make_gate: Make, target: Target, token: st
     answers: list[httpx.Response] = []
     calling = threading.Thread(target=lambda: answers.append(get(gate, token)))
     calling.start()
-    assert arrived.wait(10)
+    assert arrived.wait(30)
     assert gate.process is not None
     gate.process.send_signal(signal.SIGTERM)
     until(lambda: gate.get_console("/readyz")[0] == 503)
@@ -169,7 +169,7 @@ def test_a_second_signal_does_not_wait(make_gate: Make, target: Target, token: s
 
     calling = threading.Thread(target=call)
     calling.start()
-    assert arrived.wait(10)
+    assert arrived.wait(30)
     assert gate.process is not None
     gate.process.send_signal(signal.SIGTERM)
     until(lambda: gate.get_console("/readyz")[0] == 503)

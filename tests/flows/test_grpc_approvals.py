@@ -94,7 +94,7 @@ def test_the_deadline_comes_first(gate: GrpcGate, client: Ledger, ledger: Ledger
     assert info.metadata["approval_url"] == f"https://gate.example/a/{approval['id']}"
     assert "group:finance" in text
     gate.decide(approval["id"])
-    assert client.transfer(request, metadata=gate.metadata(), timeout=10).id == "t-9001"
+    assert client.transfer(request, metadata=gate.metadata(), timeout=30).id == "t-9001"
     # It is told a third of the time, at most a second, before the deadline: of a short one a busy machine leaves nothing.
     code, _, info, _ = refused(client.transfer, request, metadata=gate.metadata(), timeout=3)
     assert (code, info.reason) == (
@@ -122,10 +122,10 @@ def test_a_rejected_call(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -
 def test_metadata_are_part_of_what_was_approved(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
     """Attack: have a call approved, and send it with a field more that changes what the target does."""
     request = new("TransferRequest", amount=9003)
-    refused(client.transfer, request, metadata=gate.metadata(("prefer", "wait=0")), timeout=10)
+    refused(client.transfer, request, metadata=gate.metadata(("prefer", "wait=0")), timeout=30)
     gate.decide(gate.pending()["id"])
     other = gate.metadata(("prefer", "wait=0"), ("x-tenant", "other"))
-    *_, info, _ = refused(client.transfer, request, metadata=other, timeout=10)
+    *_, info, _ = refused(client.transfer, request, metadata=other, timeout=30)
     assert info.reason == "approval.pending"
     assert not ledger.ledger
 

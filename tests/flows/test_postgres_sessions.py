@@ -360,7 +360,7 @@ def test_notifications_come_unasked_masked_and_recorded(make_sql_gate: Callable[
     with gate.connect() as listening, gate.connect() as telling:
         listening.execute("LISTEN things")
         telling.execute("NOTIFY things, 'from ann@example.com'")
-        (heard,) = listening.notifies(timeout=10, stop_after=1)
+        (heard,) = listening.notifies(timeout=60, stop_after=1)
     assert (heard.channel, heard.payload) == ("things", "from [REDACTED:email]")
     (entries,) = gate.calls_of("shop:notification")
     assert [entry["kind"] for entry in entries][:3] == ["arrived", "allowed", "chunk"]

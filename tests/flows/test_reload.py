@@ -220,7 +220,7 @@ def test_an_open_call_ends_under_the_version_it_began_with(gate: Gate, target: T
     answers: list[httpx.Response] = []
     calling = threading.Thread(target=lambda: answers.append(get(gate, token)))
     calling.start()
-    assert arrived.wait(10)
+    assert arrived.wait(30)
 
     def edit(file: dict[str, Any]) -> None:
         file["policies"].append(DENY)
