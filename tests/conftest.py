@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx._config
 import httpx._transports.default
 import pytest
 from httpx import create_ssl_context
+from hypothesis import HealthCheck
+from hypothesis import settings as property_settings
 
 import support.no_forks  # noqa: F401
 from support.authority import Authority
@@ -20,6 +23,10 @@ from support.postgres import Database, SqlGate
 from support.target import Target
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # many gateways are started: each would compile all modules anew
+
+# An example that takes 200 ms, or a slow second in which examples are made, tells of the machine and not of what is tested.
+property_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+property_settings.load_profile("untimed")
 
 
 @functools.cache
@@ -35,6 +42,10 @@ def _quick_ssl_context(
 
 
 httpx._transports.default.create_ssl_context = _quick_ssl_context
+
+# Five seconds, unless told otherwise: a busy machine needs as much now and then.
+for _part in ("connect", "read", "write", "pool"):
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, _part, 30.0)
 
 FUNCTIONS: list[dict[str, Any]] = [
     {"name": "read", "http": "GET /read"},
@@ -77,7 +88,7 @@ def gate(authority: Authority, shared_target: Target, tmp_path_factory: pytest.T
         "listen": {
             "calls": "127.0.0.1:0",
             "console": "127.0.0.1:0",
-            "limits": {"header_timeout": "1s", "body_timeout": "1s", "idle_timeout": "2s", "header_bytes": "4KiB"},
+            "limits": {"header_timeout": "1s", "body_timeout": "1s", "idle_timeout": "5s", "header_bytes": "4KiB"},
         },
         "masking": [{"functions": ["shop.*"], "detect": "all"}],
         "target": {

@@ -187,12 +187,14 @@ def test_a_flood_of_forged_answers_is_counted(room: Room, slack: Slack) -> None:
     def recorded() -> tuple[int, int]:
         return len(room.refusals()), sum(each.get("count", 0) for each in room.gate.entries())
 
-    alone, counted = recorded()
+    (alone, counted), sent = recorded(), 0
     with httpx.Client() as client:
-        for _ in range(60):
-            assert client.post(room.channel("ops"), content=b"x").status_code == 401
-    until(lambda: sum(recorded()) == alone + counted + 60)
-    assert recorded()[1] > counted
+        while recorded()[1] == counted:
+            assert sent < 1200, "none was counted"  # a busy machine does not send more than ten in each second
+            for _ in range(60):
+                assert client.post(room.channel("ops"), content=b"x").status_code == 401
+            sent += 60
+            until(lambda: sum(recorded()) == alone + counted + sent)  # noqa: B023
     time.sleep(1.0)  # the next second has room again
 
 

@@ -82,8 +82,7 @@ def test_every_call_reaches_every_destination_that_lives(
     assert (event["principal"]["subject"], event["function"], event["outcome"]) == ("agent-1", "shop.order", "complete")
     assert b"canary" not in b"".join(body for _, body in hook.requests + collector.requests)
     assert not any(b"canary" in message.text for message in syslog.messages)
-    metrics = gate.get_console("/metrics")[1]
-    assert 'funcgate_keeper_lag_entries{chore="forward-dead"}' in metrics
+    until(lambda: 'funcgate_keeper_lag_entries{chore="forward-dead"}' in gate.get_console("/metrics")[1])
 
     exported = export(gate, tmp_path)
     assert exported == made

@@ -66,13 +66,13 @@ def cli(gate: GrpcGate, *command: str) -> str:
 
 def test_a_call_is_held_and_runs_once_approved(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
     with ThreadPoolExecutor(1) as callers:
-        request = new("TransferRequest", amount=9000, note="big", pin="1234")
+        request = new("TransferRequest", amount=9000, note="big", pin="pin-of-hers")
         call = callers.submit(client.transfer, request, metadata=gate.metadata(("x-why", "rent")), timeout=30)
         approval = gate.pending()
         assert not ledger.ledger
         shown = cli(gate, "show", approval["id"])
         assert "9000" in shown
-        assert "1234" not in shown  # what the description marks
+        assert "pin-of-hers" not in shown  # what the description marks
         assert "x-why: rent" in shown
         gate.decide(approval["id"])
         assert call.result(30).id == "t-9000"
@@ -94,7 +94,7 @@ def test_the_deadline_comes_first(gate: GrpcGate, client: Ledger, ledger: Ledger
     assert info.metadata["approval_url"] == f"https://gate.example/a/{approval['id']}"
     assert "group:finance" in text
     gate.decide(approval["id"])
-    assert client.transfer(request, metadata=gate.metadata(), timeout=10).id == "t-9001"
+    assert client.transfer(request, metadata=gate.metadata(), timeout=30).id == "t-9001"
     # It is told a third of the time, at most a second, before the deadline: of a short one a busy machine leaves nothing.
     code, _, info, _ = refused(client.transfer, request, metadata=gate.metadata(), timeout=3)
     assert (code, info.reason) == (
@@ -122,10 +122,10 @@ def test_a_rejected_call(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -
 def test_metadata_are_part_of_what_was_approved(gate: GrpcGate, client: Ledger, ledger: LedgerTarget) -> None:
     """Attack: have a call approved, and send it with a field more that changes what the target does."""
     request = new("TransferRequest", amount=9003)
-    refused(client.transfer, request, metadata=gate.metadata(("prefer", "wait=0")), timeout=10)
+    refused(client.transfer, request, metadata=gate.metadata(("prefer", "wait=0")), timeout=30)
     gate.decide(gate.pending()["id"])
     other = gate.metadata(("prefer", "wait=0"), ("x-tenant", "other"))
-    *_, info, _ = refused(client.transfer, request, metadata=other, timeout=10)
+    *_, info, _ = refused(client.transfer, request, metadata=other, timeout=30)
     assert info.reason == "approval.pending"
     assert not ledger.ledger
 

@@ -174,7 +174,7 @@ def test_a_deadline_passes(client: Ledger, grpc_gate: GrpcGate, ledger: LedgerTa
         return new("TransferReply")
 
     ledger.behave["Transfer"] = behave
-    code, *_ = refused(client.transfer, new("TransferRequest"), metadata=grpc_gate.metadata(), timeout=0.6)
+    code, *_ = refused(client.transfer, new("TransferRequest"), metadata=grpc_gate.metadata(), timeout=2)
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert until(lambda: ledger.ledger and ledger.ledger[0].over)  # at the target, too
 
@@ -185,7 +185,7 @@ def test_a_caller_cancels(client: Ledger, grpc_gate: GrpcGate, ledger: LedgerTar
     events.cancel()
     assert until(lambda: ledger.ledger[0].over)
     assert not ledger.ledger[0].answered
-    call = grpc_gate.of("History")[-1]["call"]
+    call = [entry["call"] for entry in grpc_gate.of("History") if entry["kind"] == "arrived"][-1]
     ended = until(lambda: [e for e in grpc_gate.entries() if e["call"] == call and e["kind"] == "ended"])
     assert ended[0]["outcome"] == "cancelled"
 

@@ -207,12 +207,12 @@ def test_a_peer_that_answers_pings_is_waited_for() -> None:
             if head[3] == PING:
                 pings += 1
                 writer.write(frame(PING, 1, 0, payload))
-        await asyncio.sleep(0.3)  # longer than a second ping would be waited for
+        await asyncio.sleep(1.2)  # longer than a second ping would be waited for
         writer.write(frame(HEADERS, 5, stream, OK))
         await reader.read()
 
     async def work() -> None:
-        async with place(slow, ping_after_s=0.05, ping_s=0.1) as (_, pool):
+        async with place(slow, ping_after_s=0.05, ping_s=1.0) as (_, pool):
             assert await ask(pool) == b""
             assert pings == 1  # silence alone is no reason for a second one so soon
 
@@ -387,7 +387,7 @@ def test_a_closed_pool_ends_what_it_has_and_still_serves_who_holds_it() -> None:
 def test_the_deadline_ends_a_stream_whatever_it_does() -> None:
     async def work() -> None:
         async with place(mute) as (_, pool):
-            soon = asyncio.get_running_loop().time() + 0.1
+            soon = asyncio.get_running_loop().time() + 0.5
             stream = await pool.open(HEAD, end=True, deadline=soon)
             gone: list[int] = []
             stream.on_gone = lambda: gone.append(stream.number)
@@ -395,7 +395,8 @@ def test_the_deadline_ends_a_stream_whatever_it_does() -> None:
                 await stream.answer()
             assert (caught.value.why, gone, stream.number) == (Why.LATE, [1], 1)
             assert pool._connections[0].streams == {}
-            forgotten = await pool.open(HEAD, end=True, deadline=soon + 0.2)  # nobody waits on it, nobody closes it
+            soon = asyncio.get_running_loop().time() + 0.5
+            forgotten = await pool.open(HEAD, end=True, deadline=soon)  # nobody waits on it, nobody closes it
             await until(lambda: not pool._connections[0].streams)
             assert forgotten.error is not None
 
@@ -504,17 +505,16 @@ def test_mutated_answers_end_in_an_answer_or_a_refusal(count: int) -> None:
     async def work() -> None:
         nonlocal said, early, read
         limits = Limits(connect_timeout_s=5.0, first_byte_timeout_s=0.3, idle_timeout_s=0.3)
-        async with asyncio.timeout(count / 10):
-            for number in range(count):
-                said, early = _mutant(rng), number % 4 == 0  # now and then all of it before anything was asked
-                async with place(script, limits, settle_s=0.3) as (_, pool):
-                    try:
-                        body = await ask(pool)
-                    except (Refused, Gone):
-                        continue
-                    assert body is not None
-                    read += 1
-                    assert all(not connection.streams for connection in pool._connections)
+        for number in range(count):
+            said, early = _mutant(rng), number % 4 == 0  # now and then all of it before anything was asked
+            async with place(script, limits, settle_s=0.3) as (_, pool):  # which bounds each of them
+                try:
+                    body = await ask(pool)
+                except (Refused, Gone):
+                    continue
+                assert body is not None
+                read += 1
+                assert all(not connection.streams for connection in pool._connections)
 
     run(work)
     assert 0 < read < count

@@ -53,7 +53,7 @@ def test_pipelined_requests_are_answered_in_order(gate: Gate, target: Target, to
     for number in range(6):
         target.answers[f"/items/{number}"] = answer(b'{"n":%d}' % number)
     data = b"".join(get(token, path=f"/shop/items/{number}") for number in range(6))
-    received = exchange(gate.calls, data)
+    received = exchange(gate.calls, data, finals=6)
     assert statuses(received) == [200] * 6
     assert [received.index(b'{"n":%d}' % number) for number in range(6)] == sorted(
         received.index(b'{"n":%d}' % number) for number in range(6)
@@ -61,7 +61,7 @@ def test_pipelined_requests_are_answered_in_order(gate: Gate, target: Target, to
 
 
 def test_more_pipelined_requests_than_the_queue_holds_are_all_answered(gate: Gate, target: Target, token: str) -> None:
-    received = exchange(gate.calls, get(token) * 60, timeout_s=20)
+    received = exchange(gate.calls, get(token) * 60, timeout_s=20, finals=60)
     assert statuses(received) == [200] * 60
 
 
@@ -112,7 +112,7 @@ def test_another_expectation_is_refused(gate: Gate, token: str) -> None:
 
 
 def test_head_has_no_body(gate: Gate, target: Target, token: str) -> None:
-    received = exchange(gate.calls, get(token).replace(b"GET", b"HEAD", 1) + get(token))
+    received = exchange(gate.calls, get(token).replace(b"GET", b"HEAD", 1) + get(token), finals=2)
     assert statuses(received) == [200, 200]
     assert received.count(b'{"ok":true}') == 1
     assert target.ledger[0].method == "HEAD"
@@ -156,7 +156,7 @@ def test_a_caller_that_goes_away_cancels_the_call_and_is_recorded(gate: Gate, ta
     sock.sendall(get(token))
     (received,) = until(lambda: target.seen("/read"))
     sock.close()
-    until(lambda: received.cancelled, 2)
+    until(lambda: received.cancelled)
     call_id = received.header("funcgate-call-id")
     assert call_id is not None
     assert gate.ended(call_id)["outcome"] == "cancelled"
@@ -174,7 +174,7 @@ def test_a_reset_cancels_the_call(gate: Gate, target: Target, token: str) -> Non
     (received,) = until(lambda: target.seen("/read"))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
     sock.close()
-    until(lambda: received.cancelled, 2)
+    until(lambda: received.cancelled)
 
 
 SMUGGLED = b"GET /shop/items/smuggled HTTP/1.1\r\nHost: gate\r\n\r\n"

@@ -93,7 +93,7 @@ def make(
 @pytest.fixture(scope="module")
 def places(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     target, mall = Target().start(), H2Target().start()
-    limits = {"stream_timeout": "1h", "stream_idle_timeout": "2s"}
+    limits = {"stream_timeout": "1h", "stream_idle_timeout": "3s"}
     gate = make(tmp_path_factory.mktemp("gate"), authority, target, mall, limits)
     yield Places(gate, target, mall, authority)
     assert gate.stop() == 0
@@ -125,7 +125,9 @@ def test_events_outlive_the_limits_of_a_call(places: Places, place: str) -> None
     with places.listen(place) as reply:
         for piece in reply.iter_raw():
             got += piece
-            if time.monotonic() > began + 1.8:  # longer than `timeout`, and what a sweep may add
+            if time.monotonic() > began + 1.8 and len(got) >= 5 * len(
+                TICK
+            ):  # longer than `timeout` and what a sweep may add
                 break
     assert got.startswith(TICK * 5)
     assert places.last(reply.headers["funcgate-call-id"])["outcome"] == "cancelled"
@@ -179,7 +181,7 @@ def test_any_other_answer_keeps_the_limits_of_a_call(places: Places, place: str,
 def test_a_stream_ends_with_the_token_of_its_caller(places: Places, place: str) -> None:
     """Attack: a token of a few seconds, and a stream of days."""
     places.script(ticks, EVENTS)
-    expires_at = int(time.time()) + 2
+    expires_at = int(time.time()) + 4  # by which it has begun, on a busy machine too
     with places.listen(place, exp=expires_at) as reply, pytest.raises(httpx.RemoteProtocolError):
         for _ in reply.iter_raw():
             pass

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from support.gate import Gate, until
+from support.gate import Gate, free_port, until
 from support.raw import connect, read_all, statuses
 from support.target import Received, Target, answer, chunked
 from support.workers import WORKERS, one_process
@@ -175,10 +174,7 @@ def test_an_answer_that_drips_is_cut_at_the_total_timeout(gate: Gate, target: Ta
 
 
 def test_a_target_that_is_not_there(make_gate: Callable[..., Gate], token: str) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    gate = make_gate(target={"url": f"http://127.0.0.1:{port}"}).start()
+    gate = make_gate(target={"url": f"http://127.0.0.1:{free_port()}"}).start()
     for _ in range(5):
         reply = call(gate, token)
         assert (reply.status_code, code(reply)) == (502, "target.unreachable")
@@ -315,7 +311,7 @@ def test_trailers_come_through(make_gate: Callable[..., Gate], target: Target, t
     gate = make_gate().start()
     with connect(gate.calls) as sock:
         sock.sendall(f"GET /shop/read HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
-        received = read_all(sock)
+        received = read_all(sock, last=b"x-sum: ")
     assert b"x-sum: 900150983cd2\r\n" in received
 
 

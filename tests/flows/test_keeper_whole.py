@@ -64,7 +64,7 @@ def test_all_chores_at_once(
     ).start()
     get(gate, token, 60)
     chores = {"proof", "archive", "index", "retention", "forward-siem"}
-    until(lambda: set(lag(gate)) == chores and not any(lag(gate).values()))
+    until(lambda: set(lag(gate)) == chores and not any(lag(gate).values()), 120)
     assert gate.logged("the keeper has trouble") == []
     assert gate.stop() == 0
     last = gate.entries()[-1]

@@ -61,7 +61,7 @@ def test_an_approved_statement_runs_within_its_transaction(gate: SqlGate, databa
         assert "25" in card
         assert "UPDATE money SET amount = $1 WHERE id = $2" in card
         cli(gate, "approve", one["id"])
-        assert waiting.result(20).rowcount == 1
+        assert waiting.result(60).rowcount == 1
         assert connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
         connection.commit()
     assert amount(database) == 25
@@ -74,7 +74,7 @@ def test_a_rejected_statement_leaves_the_session_usable(gate: SqlGate, database:
         waiting = callers.submit(connection.execute, UPDATE, (25, 1))
         cli(gate, "reject", pending(gate)["id"], "--reason", "no")
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match=r"approval\.rejected call"):
-            waiting.result(20)
+            waiting.result(60)
         assert connection.execute("SELECT amount FROM money").fetchone() == (10,)
 
 
@@ -85,7 +85,7 @@ def test_a_statement_that_waits_can_be_cancelled(gate: SqlGate, database: Databa
         pending(gate)
         threading.Thread(target=connection.cancel).start()
         with pytest.raises(psycopg.errors.QueryCanceled):
-            waiting.result(20)
+            waiting.result(60)
         assert connection.execute("SELECT amount FROM money").fetchone() == (10,)
 
 

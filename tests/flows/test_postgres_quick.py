@@ -93,7 +93,7 @@ def test_a_caller_that_goes_away_ends_it(sql_gate: SqlGate, slow: Database, prep
         with socket.socket(fileno=os.dup(connection.fileno())) as same:
             same.shutdown(socket.SHUT_RDWR)
         with pytest.raises(psycopg.OperationalError):
-            running.result(20)
+            running.result(60)
         until(lambda: not waiting(slow))
         assert last_of(sql_gate)["outcome"] == "cancelled"
 
@@ -106,7 +106,7 @@ def test_a_database_that_goes_away_is_told(sql_gate: SqlGate, slow: Database, pr
         with slow.connect(user="root", dbname="postgres") as direct:
             direct.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
         with pytest.raises(psycopg.errors.QueryCanceled):
-            running.result(20)
+            running.result(60)
     with sql_gate.connect() as connection, ThreadPoolExecutor(1) as callers:
         warmed(connection, prepare=prepare)
         with locked(slow):
@@ -115,7 +115,7 @@ def test_a_database_that_goes_away_is_told(sql_gate: SqlGate, slow: Database, pr
             with slow.connect(user="root", dbname="postgres") as direct:
                 direct.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
             with pytest.raises(psycopg.Error):
-                running.result(20)
+                running.result(60)
     assert last_of(sql_gate)
 
 
@@ -123,7 +123,7 @@ def test_a_database_that_goes_away_is_told(sql_gate: SqlGate, slow: Database, pr
 def test_a_database_that_is_silent_for_too_long_is_cancelled(
     make_sql_gate: Callable[..., SqlGate], slow: Database, prepare: bool
 ) -> None:
-    gate = make_sql_gate(target={"limits": {"first_byte_timeout": "500ms"}}).start()
+    gate = make_sql_gate(target={"limits": {"first_byte_timeout": "2s"}}).start()
     with gate.connect() as connection:
         warmed(connection, prepare=prepare)
         with locked(slow):
@@ -251,7 +251,7 @@ def test_what_is_said_unasked_comes_with_the_next(sql_gate: SqlGate, database: D
             connection.execute(f"SELECT {number} + 0")  # type: ignore[call-overload]
         with database.connect() as direct:
             direct.execute("NOTIFY quick, 'hello'")
-        assert next(connection.notifies(timeout=10, stop_after=1)).channel == "quick"
+        assert next(connection.notifies(timeout=60, stop_after=1)).channel == "quick"
         assert connection.execute("SELECT 8 + 0").fetchone() == (8,)
 
 
@@ -265,7 +265,7 @@ def test_a_drain_lets_it_end(make_sql_gate: Callable[..., SqlGate], slow: Databa
             until(lambda: waiting(slow))
             stopped = callers.submit(gate.stop)
             until(lambda: gate.logged("draining") or refuses(gate))
-        assert running.result(20) == 1
+        assert running.result(60) == 1
         assert stopped.result(30) == 0
 
 

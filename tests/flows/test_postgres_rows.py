@@ -64,8 +64,14 @@ def test_a_statement_has_so_many_rows_and_no_more(make_sql_gate: Callable[..., S
             assert refused.value.diag.message_detail is not None
             assert refused.value.diag.message_detail.startswith("budget.exceeded call ")
         assert connection.execute("SELECT 1 + 1").fetchone() == (2,)
-    ends = [entry.get("code") for call in gate.calls_of("shop.select") for entry in call if entry["kind"] == "ended"]
-    assert ends.count("budget.exceeded") == 2
+
+    def ends() -> list[str | None]:
+        return [
+            entry.get("code") for call in gate.calls_of("shop.select") for entry in call if entry["kind"] == "ended"
+        ]
+
+    until(lambda: len(ends()) == 4)
+    assert ends().count("budget.exceeded") == 2
 
 
 def test_a_statement_has_so_many_bytes_and_no_more(make_sql_gate: Callable[..., SqlGate]) -> None:

@@ -257,7 +257,7 @@ def test_a_reload_hides_columns_of_statements_that_were_prepared_before(
 # What belongs to whom.
 
 
-def test_nobody_cancels_the_statement_of_another(sql_gate: SqlGate) -> None:
+def test_nobody_cancels_the_statement_of_another(sql_gate: SqlGate, database: Database) -> None:
     with sql_gate.connect() as connection, Raw(sql_gate.port) as other:
         heard = other.log_in(sql_gate.authority.token())
         key = next(message.payload for message in heard if message.kind == b"K")
@@ -269,13 +269,25 @@ def test_nobody_cancels_the_statement_of_another(sql_gate: SqlGate) -> None:
                 raw.sendall(struct.pack("!III", 16, 1234 << 16 | 5678, number) + secret)
                 assert raw.recv(1) == b""
 
-        threading.Timer(0.2, cancel, (pid, key[4:])).start()
-        found = connection.execute("SELECT pg_sleep(0.6), 1").fetchone()
+        def once_it_runs(sql: str, do: Callable[..., object], *args: object) -> threading.Thread:
+            def wait() -> None:
+                with database.connect() as direct:
+                    running = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query = %s"
+                    until(lambda: direct.execute(running, (sql,)).fetchone())
+                do(*args)
+
+            waiting = threading.Thread(target=wait)
+            waiting.start()
+            return waiting
+
+        theirs = once_it_runs("SELECT pg_sleep(1), 1", cancel, pid, key[4:])
+        found = connection.execute("SELECT pg_sleep(1), 1").fetchone()
         assert found is not None
         assert found[1] == 1
-        threading.Timer(0.2, connection.cancel).start()
+        theirs.join()
+        once_it_runs("SELECT pg_sleep(46)", connection.cancel)
         with pytest.raises(psycopg.errors.QueryCanceled):
-            connection.execute("SELECT pg_sleep(20)")
+            connection.execute("SELECT pg_sleep(46)")
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
@@ -348,7 +360,7 @@ def test_notifications_come_unasked_masked_and_recorded(make_sql_gate: Callable[
     with gate.connect() as listening, gate.connect() as telling:
         listening.execute("LISTEN things")
         telling.execute("NOTIFY things, 'from ann@example.com'")
-        (heard,) = listening.notifies(timeout=10, stop_after=1)
+        (heard,) = listening.notifies(timeout=60, stop_after=1)
     assert (heard.channel, heard.payload) == ("things", "from [REDACTED:email]")
     (entries,) = gate.calls_of("shop:notification")
     assert [entry["kind"] for entry in entries][:3] == ["arrived", "allowed", "chunk"]

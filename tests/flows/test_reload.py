@@ -136,6 +136,7 @@ def test_a_new_policy_takes_effect_under_traffic(gate: Gate, token: str) -> None
     assert set(seen) == {200, 403}
     after = version(gate)
     assert after != before
+    until(lambda: metric(gate, "funcgate_config_reloads_total") == done + len(changes(gate, start)))
     entry, *again = changes(gate, start)  # whoever watches the file may have been quicker than the signal
     assert (entry["outcome"], entry["old"], entry["new"]) == ("complete", before, after)
     assert all((one["outcome"], one["old"], one["new"]) == ("complete", after, after) for one in again)
@@ -143,7 +144,6 @@ def test_a_new_policy_takes_effect_under_traffic(gate: Gate, token: str) -> None
     assert {one["policy"]["version"] for one in decided if one["kind"] == "allowed"} == {before}
     assert {one["policy"]["version"] for one in decided if one["kind"] == "denied"} == {after}
     assert entry["seq"] < min(one["seq"] for one in decided if one["kind"] == "denied")
-    assert metric(gate, "funcgate_config_reloads_total") == done + 1 + len(again)
 
 
 def test_a_bad_file_keeps_the_old_one_and_says_so(gate: Gate, token: str) -> None:
@@ -220,7 +220,7 @@ def test_an_open_call_ends_under_the_version_it_began_with(gate: Gate, target: T
     answers: list[httpx.Response] = []
     calling = threading.Thread(target=lambda: answers.append(get(gate, token)))
     calling.start()
-    assert arrived.wait(10)
+    assert arrived.wait(30)
 
     def edit(file: dict[str, Any]) -> None:
         file["policies"].append(DENY)
@@ -290,7 +290,7 @@ def test_the_issuer_s_new_terms_hold_for_tokens_that_were_verified_before(
 
     change(gate, edit)
     hang_up(gate)
-    until(lambda: metric(gate, "funcgate_config_reloads_total") == done + 1)
+    until(lambda: metric(gate, "funcgate_config_reloads_total") > done)  # twice, if the watcher comes before the signal
     assert get(gate, token).status_code == 401
     assert get(gate, authority.token(aud="someone-else")).status_code == 200
 

@@ -66,17 +66,16 @@ def test_a_reload_takes_effect_at_all_workers_or_at_none(make_gate: Make, token:
     hang_up(good.replace("effect: allow", "effect: alow"))
     until(lambda: gate.logged(REFUSED))
     assert [line.code() for line in lines] == ["", "", ""]
-    assert len(gate.logged(REFUSED)) == 1
     denied = good.replace("shop.read", "shop.item")
     hang_up(denied)
     until(lambda: gate.logged("configuration reloaded"))
     assert [line.code() for line in lines] == ["policy.denied"] * 3
     hang_up(denied.replace("workers: 3", "workers: 2"))
-    until(lambda: len(gate.logged(REFUSED)) == 2)
-    assert "a change of listen.workers needs a restart" in str(gate.logged(REFUSED)[-1]["problems"])
+    until(lambda: "a change of listen.workers needs a restart" in str(gate.logged(REFUSED)[-1]["problems"]))
     assert [line.code() for line in lines] == ["policy.denied"] * 3
+    reloaded = len(gate.logged("configuration reloaded"))  # twice, if the watcher came before the signal
     hang_up(good)
-    until(lambda: len(gate.logged("configuration reloaded")) >= 2)
+    until(lambda: len(gate.logged("configuration reloaded")) > reloaded)
     assert [line.code() for line in lines] == ["", "", ""]
     changes = [entry for entry in gate.entries() if entry["kind"] == "admin" and entry.get("outcome") == "complete"]
     versions = [entry["change"]["new"] for entry in changes if entry["change"]["what"] == "configuration"]

@@ -120,7 +120,7 @@ def test_every_end_is_written_whatever_the_end(make_gate: Callable[..., Gate], t
             "approval": {"approvers": ["group:finance"]},
         },
     ]
-    gate = make_gate(policies=policies, target={"limits": {"timeout": "500ms", "max_wait": "100ms"}}).start()
+    gate = make_gate(policies=policies, target={"limits": {"timeout": "2s", "max_wait": "100ms"}}).start()
     headers = {"Authorization": f"Bearer {token}"}
     target.answers["/items/broken"] = answer(b"{", media="application/json", extra=b"Content-Encoding: br\r\n")
     target.answers["/items/slow"] = never

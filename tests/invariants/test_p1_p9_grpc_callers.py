@@ -110,17 +110,17 @@ def test_streams_cut_anywhere(gate: GrpcGate, ledger: LedgerTarget) -> None:
                 caller.send(frame(DATA, END_STREAM, 1, b"\x07\xff\xff\xff\xff" * 3))
                 status(caller, 1)
         sent |= {text: at for at, text in enumerate(texts)}
+    until(lambda: _open(gate) == set())
     assert until(lambda: all(seen.over for seen in ledger.ledger))
+    reached = [[request.text for request in seen.requests] for seen in ledger.ledger]
     entries = gate.entries()
     allowed = {entry["call"] for entry in entries if entry["kind"] == "allowed"}
     texts_allowed = {
         entry["args"].get("text") for entry in entries if entry["kind"] == "arrived" and entry["call"] in allowed
     }
-    for seen in ledger.ledger:
-        got = [request.text for request in seen.requests]
+    for got in reached:
         assert set(got) <= texts_allowed
         assert [sent[text] for text in got] == list(range(len(got)))
-    until(lambda: _open(gate) == set())
 
 
 def _open(gate: GrpcGate) -> set[str]:

@@ -1,7 +1,9 @@
 """A real `funcgate serve` process with a configuration of the test's own."""
 
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,6 +23,7 @@ from support.workers import with_workers, workers_of
 
 T = TypeVar("T")
 CANARY = "canary-7f3a9c51e2b84d06"
+_DICE = random.SystemRandom()
 
 
 def until(condition: Callable[[], T], timeout_s: float = 30.0) -> T:
@@ -36,9 +39,13 @@ def until(condition: Callable[[], T], timeout_s: float = 30.0) -> T:
 
 
 def free_port() -> int:
-    """A port that is free now, for an address that has to be in the configuration."""
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return int(held.getsockname()[1])
+    """A port that is free now, for an address that has to be in the configuration. It is none of those that the system gives
+    to sockets by itself, if there are others: one of these may be another's before the address is listened at."""
+    first_given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = _DICE.randrange(10_000, first_given) if first_given > 20_000 else 0
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)) as held:
+            return int(held.getsockname()[1])
 
 
 def settings(authority: Authority, target_url: str, functions: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
@@ -103,8 +110,9 @@ class Gate:
         return status == 200 and "workers cannot take calls" not in text
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """The structured log lines of one kind."""
-        lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
+        """The structured log lines of one kind; the last may not be whole yet."""
+        whole, _, _ = self.log.read_bytes().rpartition(b"\n")
+        lines = [line for line in whole.splitlines() if line.startswith(b"{")]
         return [entry for entry in map(json.loads, lines) if entry.get("event") == event]
 
     def _read_ports(self) -> bool:

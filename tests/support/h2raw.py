@@ -59,7 +59,7 @@ class H2Caller:
         if body is not None:
             self.send(frame(DATA, END_STREAM if end else 0, stream, body))
 
-    def read(self, timeout_s: float = 10.0) -> bool:
+    def read(self, timeout_s: float = 30.0) -> bool:
         """Take in what comes next. False when nothing comes any more, or nothing came in time."""
         self.sock.settimeout(timeout_s)
         try:
@@ -82,7 +82,7 @@ class H2Caller:
                 self.bodies[one.stream] = self.bodies.get(one.stream, b"") + one.payload
         return True
 
-    def until(self, kind: int, stream: int | None = None, *, timeout_s: float = 10.0) -> Frame:
+    def until(self, kind: int, stream: int | None = None, *, timeout_s: float = 30.0) -> Frame:
         """The first such frame, also one that came before."""
         end = time.monotonic() + timeout_s
         while True:
@@ -94,14 +94,14 @@ class H2Caller:
 
     def answer(self, stream: int) -> tuple[int, Fields, bytes]:
         """Status, fields and body of the final answer, once it is whole. Raises `AssertionError` when it never is."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while not any(one.stream == stream and one.kind in (DATA, HEADERS) and one.flags & 1 for one in self.seen):
             assert not any(one.kind == RST_STREAM and one.stream == stream for one in self.seen), "the stream was reset"
             assert self.read(max(0.01, end - time.monotonic())), f"no answer: {self.told()}"
         head = next(fields for fields in self.heads[stream] if not fields[0][1].startswith(b"1"))
         return int(head[0][1]), head, self.bodies.get(stream, b"")
 
-    def read_all(self, timeout_s: float = 10.0) -> list[Frame]:
+    def read_all(self, timeout_s: float = 30.0) -> list[Frame]:
         """Everything until the gateway closes; fails when it does not."""
         end = time.monotonic() + timeout_s
         while self.read(max(0.01, end - time.monotonic())):

@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,7 +12,7 @@ from typing import Any
 import psycopg
 
 from support.authority import ISSUER, Authority
-from support.gate import Gate
+from support.gate import Gate, free_port
 
 OWNER, PASSWORD = "owner", "owner-9c41d7aa0be2"
 
@@ -36,7 +35,7 @@ class Database:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-        self.port = _free_port()
+        self.port = free_port()
         self._bin = binaries()
         self._process: subprocess.Popen[bytes] | None = None
         self.tls = False
@@ -125,12 +124,6 @@ def _as_postgres() -> list[str]:
         return []
     pwd.getpwnam("postgres")
     return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 FUNCTIONS_ALLOWED = [{"name": "agents", "effect": "allow", "functions": ["shop.*"], "principals": ["group:agents"]}]

@@ -9,16 +9,20 @@ def connect(port: int, timeout_s: float = 10.0, context: ssl.SSLContext | None =
     return context.wrap_socket(plain, server_hostname="localhost") if context else plain
 
 
-def exchange(port: int, data: bytes, *, half_close: bool = False, timeout_s: float = 10.0) -> bytes:
-    """Send the bytes and read until the gateway closes, or until it has been silent for a moment after an answer."""
+def exchange(
+    port: int, data: bytes, *, half_close: bool = False, timeout_s: float = 10.0, finals: int = 1, last: bytes = b""
+) -> bytes:
+    """Send the bytes and read until the gateway closes, or until it has been silent for a moment after what is waited for."""
     with connect(port, timeout_s) as sock:
         sock.sendall(data)
         if half_close:
             sock.shutdown(socket.SHUT_WR)
-        return read_all(sock)
+        return read_all(sock, finals=finals, last=last)
 
 
-def read_all(sock: socket.socket, quiet_s: float = 0.5) -> bytes:
+def read_all(sock: socket.socket, quiet_s: float = 0.5, *, finals: int = 1, last: bytes = b"") -> bytes:
+    """Read until the end. A moment of silence is one only after so many answers, interim ones not counted, and these bytes: a
+    busy machine may be silent for longer in between."""
     received = b""
     try:
         while True:
@@ -26,7 +30,8 @@ def read_all(sock: socket.socket, quiet_s: float = 0.5) -> bytes:
             if not piece:
                 return received
             received += piece
-            sock.settimeout(quiet_s)
+            if sum(status >= 200 for status in statuses(received)) >= finals and last in received:
+                sock.settimeout(quiet_s)
     except (TimeoutError, ConnectionResetError):
         return received
 

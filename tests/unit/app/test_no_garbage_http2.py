@@ -81,7 +81,8 @@ def test_nothing_of_an_rpc_is_left_to_the_collector(tmp_path: Path, monkeypatch:
         listener.grpc = GrpcService(gateway, ListenerLimits(), built.grpc, lambda: True)
         await listener.start("127.0.0.1", 0)
         url, token = f"http://127.0.0.1:{listener.port}", authority.token()
-        async with httpx.AsyncClient(base_url=url, http2=True, http1=False, timeout=20) as client:
+        kept = httpx.Limits(keepalive_expiry=None)  # a slow collection is no reason for another connection
+        async with httpx.AsyncClient(base_url=url, http2=True, http1=False, timeout=60, limits=kept) as client:
             left = await left_by(lambda rounds: play(client, token, rounds), journal)
         await listener.drain(5)
         await parts.issuers.close()

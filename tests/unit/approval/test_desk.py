@@ -28,7 +28,7 @@ from support.linked import Mate
 
 ARGS = msgspec.Raw(b'{"amount":25000}')
 BOB, CAROL = Person("corp", "bob", frozenset({"finance"})), Person("corp", "carol", frozenset({"finance"}))
-SOON, LATER = Patience(0.02), Patience(5.0)
+SOON, LATER = Patience(0.02), Patience(30.0)
 
 
 class Place:
@@ -62,6 +62,12 @@ class Place:
         """Until the approvers are told of a call."""
         while not self.told:  # noqa: ASYNC110  # the desk calls a plain function
             await asyncio.sleep(0)
+
+    async def waiting(self, count: int) -> None:
+        """Until so many callers wait for the first one."""
+        await self.asked()
+        while len(self.desk._waiting._waiters.get(self.told[0].id, ())) < count:  # noqa: ASYNC110  # a plain set
+            await asyncio.sleep(0.005)
 
     async def changed(self, name: str) -> None:
         """Until the approval is another than at first."""
@@ -120,7 +126,7 @@ def test_a_call_that_waits_in_vain_is_pending_and_the_same_call_joins_it(run: Ca
 
 def test_nobody_waits_beyond_the_time_at_which_the_caller_is_gone(run: Callable[[Test], None]) -> None:
     async def test(place: Place) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             await place.pending(patience=Patience(60.0, until=time.monotonic() + 0.02))
             await place.pending(call(args={"amount": 1}), Patience(60.0, until=time.monotonic() - 1))
 
@@ -157,8 +163,7 @@ def test_approved_while_nobody_waits_it_is_there_for_the_retry(run: Callable[[Te
 def test_64_copies_run_once(run: Callable[[Test], None]) -> None:
     async def test(place: Place) -> None:
         copies = [asyncio.create_task(place.hold(call(), LATER)) for _ in range(64)]
-        await place.asked()
-        await asyncio.sleep(0.2)
+        await place.waiting(64)
         await place.answers.give(place.told[0].id, BOB, True, "test")
         ended = await asyncio.gather(*copies, return_exceptions=True)
         assert sum(isinstance(one, str) for one in ended) == 1
@@ -315,6 +320,9 @@ def test_a_caller_that_goes_away_leaves_it_open_unless_the_policy_cancels(run: C
             waiting.cancel()
             await asyncio.wait([waiting])
             await asyncio.sleep(0.1)
+            async with asyncio.timeout(15):
+                while state is State.CANCELLED and place.told[-1].state is not state:  # noqa: ASYNC110  # a plain list
+                    await asyncio.sleep(0.005)
             assert (await place.store.get(place.told[0].id)).state is state
         assert place.told[-1].state is State.CANCELLED  # approvers' messages follow
 
@@ -432,8 +440,7 @@ def test_nobody_but_the_caller_withdraws(run: Callable[[Test], None]) -> None:
 def test_closing_lets_everybody_go(run: Callable[[Test], None]) -> None:
     async def test(place: Place) -> None:
         waiting = asyncio.create_task(place.hold(patience=LATER))
-        await place.asked()
-        await asyncio.sleep(0.05)
+        await place.waiting(1)
         place.desk.close()
         with refused(Code.APPROVAL_PENDING):
             await waiting

@@ -14,11 +14,11 @@ from bench.forms import FORMS
 from bench.load import Job, Load
 from bench.peers import Peer, preflight
 from bench.plain import direct
-from bench.processes import BenchError, carriers, children_cpu_s, cpu_s, free_port, talker
+from bench.processes import BenchError, carriers, children_cpu_s, cpu_s, talker
 from bench.whole import WARM
 from bench.workload import PATH, TARGET_KEY, make_body, make_request, make_workload, sensitive_answer
 
-from support.gate import until
+from support.gate import free_port, until
 
 FRAMING = b"\r\nContent-Length: %d\r\n" % len(sensitive_answer().body)
 
@@ -30,10 +30,10 @@ def upstream() -> Iterator[int]:
         yield int(process.stdout.readline())
 
 
-def _load(port: int, framing: bytes = FRAMING, extra_bytes: int = 0) -> Load:
+def _load(port: int, framing: bytes = FRAMING, extra_bytes: int = 0, run_s: float = 0.1) -> Load:
     job = Job(
         port=port, request=make_request(PATH, "token", make_body(), "upstream"), framing=framing,
-        answer_bytes=len(sensitive_answer().body) + extra_bytes, connections=3, warm_s=0.02, run_s=0.1, pids=[],
+        answer_bytes=len(sensitive_answer().body) + extra_bytes, connections=3, warm_s=0.02, run_s=run_s, pids=[],
     )  # fmt: skip
     with talker("bench.load") as loader:
         said, _ = loader.communicate(msgspec.json.encode(job).decode() + "\n", timeout=30)
@@ -41,7 +41,7 @@ def _load(port: int, framing: bytes = FRAMING, extra_bytes: int = 0) -> Load:
 
 
 def test_the_load_generator_counts_right_answers(upstream: int) -> None:
-    load = _load(upstream)
+    load = _load(upstream, run_s=2.0)  # none may come within a moment: others may have the processor
     assert load.fault == ""
     assert load.calls > 0
     assert 0 < load.p50_s <= load.p99_s < load.took_s
@@ -154,7 +154,7 @@ def test_a_run_that_is_stopped_takes_its_children_with_it(tmp_path: Path) -> Non
         assert _running_with(tmp_path)
         run.send_signal(signal.SIGTERM)
         run.stderr.read()
-        assert run.wait(20) == 143
+        assert run.wait(60) == 143
     assert _running_with(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 

@@ -150,7 +150,7 @@ class Provider:
         return await answer if asyncio.iscoroutine(answer) else answer
 
 
-async def until(condition: Callable[[], object], within_s: float = 5.0) -> None:
+async def until(condition: Callable[[], object], within_s: float = 30.0) -> None:
     """Wait until `condition` holds; fail if it does not in time."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110  # what is waited for is another server's doing

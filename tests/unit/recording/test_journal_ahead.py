@@ -29,7 +29,7 @@ def entry(call: str, size: int = SIZE) -> Entry:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not true():
         assert time.monotonic() < deadline, "it never came"
         await asyncio.sleep(0.001)

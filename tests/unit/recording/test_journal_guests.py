@@ -39,7 +39,7 @@ def content_of(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(folder.glob("*.jsonl")))
 
 
-async def until(true: Callable[[], bool], deadline_s: float = 10) -> None:
+async def until(true: Callable[[], bool], deadline_s: float = 30) -> None:
     deadline = time.monotonic() + deadline_s
     while not true():
         assert time.monotonic() < deadline, "it never came"
@@ -336,7 +336,7 @@ def test_low_space_on_the_way(small_disk: Path, journal_in: Make, entries_of: Re
         await journal.start()
         async with joined(journal) as wire:
             filler.write_bytes(bytes(free_bytes(small_disk) - (300 << 10)))
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 30
             while wire.shared.status.state is State.HEALTHY:
                 assert time.monotonic() < deadline
                 await wire.shared.append(entry(D, "tick"))

@@ -31,21 +31,23 @@ def entry(kind: Kind, call: str, size: int = 0) -> Entry:
     return Entry(kind=kind, call=call, detail="x" * size)
 
 
-def wait_until(true: Callable[[], bool], deadline_s: float = 10) -> None:
+def wait_until(true: Callable[[], bool], deadline_s: float = 30) -> None:
     deadline = time.monotonic() + deadline_s
     while not true():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.001)
 
 
-def threads() -> int:
-    names = []
+def threads() -> set[str]:
+    """Which ones there are: one of a test before may end only now."""
+    found = set()
     for task in Path("/proc/self/task").iterdir():
         try:
-            names.append((task / "comm").read_text().strip())
+            if (task / "comm").read_text().strip() == THREAD:
+                found.add(task.name)
         except OSError:  # it ended
             continue
-    return names.count(THREAD)
+    return found
 
 
 def told(pen: Any) -> bool:
@@ -65,7 +67,7 @@ def pen() -> Iterator[Any]:
     pen = native.Pen()
     yield pen
     pen.end()
-    wait_until(lambda: threads() == before)
+    wait_until(lambda: threads() <= before)
 
 
 @pytest.fixture
@@ -124,7 +126,7 @@ def test_one_that_is_dropped_under_way_ends_by_itself(file: int) -> None:
         dropped = native.Pen()
         dropped.write(bytearray(b"x" * 4096), file, 0, False)
         del dropped
-    wait_until(lambda: threads() == before)
+    wait_until(lambda: threads() <= before)
     assert os.pread(file, 1, 0) == b"x"
 
 
@@ -139,7 +141,7 @@ def test_after_its_end_nothing_is_taken(file: int) -> None:
 
 
 async def until_lent(journal: FileJournal) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while journal._writer._lent <= 0:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.001)
@@ -160,7 +162,7 @@ def test_plain_batches_go_that_way_and_no_thread_is_left(
         await journal.append(entry(A, "first"))
         await journal.flush()
         await until_lent(journal)
-        assert threads() == before + 2
+        assert len(threads() - before) == 2
         hand_over = journal._writer._hand_over
 
         def counting(batch: Any) -> None:
@@ -179,7 +181,7 @@ def test_plain_batches_go_that_way_and_no_thread_is_left(
     run(play())
     assert by_python == 0
     assert [one.call for one in entries_of(folder) if one.kind is W] == [f"c{number}" for number in range(200)]
-    wait_until(lambda: threads() == before)
+    wait_until(lambda: threads() <= before)
 
 
 def test_a_removed_segment_is_noticed_before_anybody_is_told(folder: Path, journal_in: Make) -> None:
@@ -196,7 +198,7 @@ def test_a_removed_segment_is_noticed_before_anybody_is_told(folder: Path, journ
         await journal.close()
 
     asyncio.run(play())
-    assert b"c2" not in b"".join(path.read_bytes() for path in folder.glob("*.jsonl"))
+    assert b'"c2"' not in b"".join(path.read_bytes() for path in folder.glob("*.jsonl"))
 
 
 def test_a_batch_that_ends_the_zeros_or_is_huge_is_the_other_threads(
@@ -229,7 +231,7 @@ def test_little_space_is_noticed_by_the_batch_that_finds_it(folder: Path, journa
             await journal.append(entry(A, "c2"))
         await journal.append(entry(E, "c1"))
         journal._writer._min_free_bytes = 0
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not journal.status.healthy:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)

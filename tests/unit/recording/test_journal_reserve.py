@@ -110,7 +110,7 @@ def check(folder: Path, entries: list[Entry], became: dict[str, str]) -> None:
 async def back(journal: FileJournal) -> None:
     since = time.monotonic()
     while not journal.status.healthy:
-        assert time.monotonic() - since < 5
+        assert time.monotonic() - since < 30
         await asyncio.sleep(0.01)
 
 
@@ -297,7 +297,7 @@ def test_a_disk_that_is_full_when_the_journal_is_closed(disk: Path, journal_in: 
         await journal.append(entry(W, "open", 700 << 10))  # … of which less than 400 KiB are left now
         with filled(disk):
             journal.note(entry(E, "open", 400 << 10))
-            await asyncio.wait_for(journal.close(), 5)
+            await asyncio.wait_for(journal.close(), 30)
 
     asyncio.run(play())
     assert [one.kind for one in entries_of(folder) if one.call] == [A, W, E]

@@ -3,6 +3,8 @@
 Each that cannot be read, or is not signed by the key, is a fault: a head that is passed over would prove nothing.
 """
 
+import fcntl
+import os
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -15,9 +17,12 @@ from .note import MAX_NOTE_BYTES, Checkpoint, NoteInvalid, VerifierKey, open_che
 from .scan import Fault
 from .trouble import ProofTrouble
 
+_LOCK = "keeper.lock"
 _COPY = re.compile(r"\d{15}|latest")
-_TRIES = 3
-_PAUSE_S = 0.05  # between them: the disk takes its time between the two files
+_TRIES, _TRIES_BESIDE = 3, 200
+_PAUSE_S = (
+    0.05  # between them: the disk takes its time between the two files, and a keeper beside calls may wait for seconds
+)
 
 
 class Head(Struct, frozen=True):
@@ -44,10 +49,14 @@ class Heads(Struct):
 def local_heads(proof: Path, key: VerifierKey) -> Heads:
     """From `checkpoints.jsonl` and `checkpoint`. Raises `OSError`."""
     heads = Heads()
-    for left in reversed(range(_TRIES)):  # beside a running gateway the files may be of different moments
+    tries = 0
+    while True:  # beside a running gateway the files may be of different moments
+        tries += 1
         latest, lines = _read(proof / LATEST), list(kept_lines(proof))
         at = [number for number, line in reversed(lines) if latest is not None and _note(line) == latest]
-        if (at and at[0] == len(lines)) or not (left and lines):
+        if (at and at[0] == len(lines)) or not lines:
+            break
+        if tries >= (_TRIES_BESIDE if _is_kept(proof.parent) else _TRIES):
             break
         time.sleep(_PAUSE_S)
     before = 0
@@ -106,6 +115,21 @@ def copies_in(path: Path) -> Iterator[tuple[str, bytes]]:
                 yield str(path), file.read(MAX_NOTE_BYTES + 1)
     except OSError as error:
         raise ProofTrouble(f"{error.filename or path}: {error.strerror}") from None
+
+
+def _is_kept(data_dir: Path) -> bool:
+    """Whether a keeper holds the data folder, and may be between the two files. One that begins just now tries again."""
+    try:
+        descriptor = os.open(data_dir / _LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:  # there was none, or the lock is not for this user to see
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _opened(note: bytes, key: VerifierKey, source: str, heads: Heads, *, outside: bool = False) -> Head | None:

@@ -53,19 +53,19 @@ class House:
 
     async def asked(self, times: int = 1) -> Approval:
         """Until approvers are told so often."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while len(self.told) < times:  # noqa: ASYNC110  # the desk calls a plain function
                 await asyncio.sleep(0.001)
         return self.told[-1]
 
     async def waiting(self, mate: Mate, count: int = 1) -> None:
         """Until so many of a worker's calls wait for an answer."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while [kept.step.value for kept in mate.holds._kept.values()].count("waiting") < count:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
 
     async def state(self, name: str, state: State) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while (await self.store.get(name) or self.told[0]).state is not state:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
 
@@ -483,7 +483,7 @@ def test_no_worker_holds_more_than_its_part() -> None:
             with refused(Code.APPROVAL_UNAVAILABLE):
                 await mate.asking.open(call(args=text), decision(), shown, SCHEMA, LATER)
             held.pop().release()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(15):
                 while len(mate.holds) == 2:  # noqa: ASYNC110
                     await asyncio.sleep(0.001)
             assert await mate.asking.open(call(args=text), decision(), shown, SCHEMA, LATER)

@@ -11,7 +11,7 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
-from funcgate.core.entry import Entry, Kind
+from funcgate.core.entry import Entry, Kind, Who
 from funcgate.core.refusal import Code, Refused
 from funcgate.recording.contents import Contents, ContentStore, KeyStore, Opener
 from funcgate.stores.memory import MemoryJournal
@@ -70,7 +70,7 @@ def test_an_object_is_there_before_its_line(tmp_path: Path, chunk: Make, monkeyp
     gate, real = threading.Event(), ContentStore.write
 
     def slow(store: ContentStore, data: bytes) -> str:
-        gate.wait(10)
+        gate.wait(60)
         return real(store, data)
 
     monkeypatch.setattr(ContentStore, "write", slow)
@@ -237,7 +237,9 @@ def test_nothing_confidential_is_on_the_disk_in_the_clear(
 
     async def work(contents: Contents, inner: MemoryJournal) -> None:
         args = b'{"a":"%b"}' % word.encode()
-        await contents.append(arrived(args=args, reason=word, client=word, trace=word))
+        who = Who(word, word, (word,), token=word)
+        begun = arrived(args=args, reason=word, client=word, trace=word)
+        await contents.append(replace(begun, principal=who))
         await contents.append(chunk(f'"{word}"'))
         await contents.append(chunk(Raw(b'{"%b":"%b"}' % (word.encode(), LARGE.encode()))))
         await contents.append(Entry(kind=Kind.DENIED, call="c1", detail=word))
@@ -250,7 +252,6 @@ def test_nothing_confidential_is_on_the_disk_in_the_clear(
         if path.is_file():
             data = path.read_bytes()
             assert word.encode() not in data, path
-            assert b"ann" not in data, path
 
 
 def test_each_session_and_target_has_its_keys(tmp_path: Path, key: bytes, arrived: Make, chunk: Make) -> None:

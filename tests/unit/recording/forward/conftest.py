@@ -73,7 +73,7 @@ class Following:
         """What has been written is durable."""
         self.worker.durable(self._growing.seq)
 
-    def stop(self, within_s: float = 5.0) -> None:
+    def stop(self, within_s: float = 30.0) -> None:
         self.worker.stop(monotonic() + within_s)
         assert self.worker.join()
 

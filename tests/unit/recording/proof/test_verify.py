@@ -1,8 +1,10 @@
 """What verify says of journals that are sound and unusual, and of those that are not sound: which entry, where, why."""
 
+import fcntl
 import hashlib
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +12,7 @@ from funcgate.core.crc import crc_added
 from funcgate.core.entry import Entry, Kind, encode_line
 from funcgate.recording.archive.seekable import pack
 from funcgate.recording.folder import segments
-from funcgate.recording.proof import ProofTrouble
+from funcgate.recording.proof import ProofTrouble, heads
 from funcgate.recording.proof.oath import signed, signer_in
 from funcgate.recording.proof.verify import Verdict, verify
 from support.prover import Prover
@@ -234,6 +236,31 @@ def test_everything_signed_anew_shows_in_a_copy(prover: Prover, tmp_path: Path) 
     prover.prove()
     sound(prover)
     assert first(prover, checkpoints=[copy]) == f"one or more of entries 1 to {size} are not as signed ({copy})"
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_keeper_may_take_its_time_between_the_two_files(
+    prover: Prover, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    proved(prover)
+    latest, pauses = prover.proof / "checkpoint", 0
+    note = latest.read_bytes()
+    latest.unlink()
+
+    def pause(_: float) -> None:
+        nonlocal pauses
+        pauses += 1
+        if pauses == 100:
+            latest.write_bytes(note)
+
+    monkeypatch.setattr(heads, "time", SimpleNamespace(sleep=pause))
+    with (prover.data_dir / "keeper.lock").open("w") as lock:
+        if kept:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            sound(prover)
+        else:
+            assert "proof/checkpoint is missing" in first(prover)
+            assert pauses < 10
 
 
 def test_a_copy_of_another_journal(prover: Prover, tmp_path: Path) -> None:
