@@ -20,12 +20,16 @@ from support.gate import Gate, settings
 from support.grpc_gate import GrpcGate
 from support.ledger import LedgerTarget
 from support.postgres import Database, SqlGate
+from support.quick import QUICK
 from support.target import Target
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # many gateways are started: each would compile all modules anew
 
 # An example that takes 200 ms, or a slow second in which examples are made, tells of the machine and not of what is tested.
-property_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# `make test` tries the same ones at each run: what it finds is a change's. `make test-full` draws others.
+property_settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=QUICK, database=None
+)
 property_settings.load_profile("untimed")
 
 

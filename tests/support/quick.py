@@ -7,5 +7,5 @@ _SHARE = 4
 
 
 def examples(all_of_them: int) -> int:
-    """How many examples Hypothesis tries: others at each run, so that many short runs find what a long one does."""
+    """How many examples Hypothesis tries."""
     return all_of_them // _SHARE if QUICK else all_of_them

@@ -20,9 +20,8 @@ from .trouble import ProofTrouble
 _LOCK = "keeper.lock"
 _COPY = re.compile(r"\d{15}|latest")
 _TRIES, _TRIES_BESIDE = 3, 200
-_PAUSE_S = (
-    0.05  # between them: the disk takes its time between the two files, and a keeper beside calls may wait for seconds
-)
+# Between them: the disk takes its time between the two files, and a keeper beside calls may wait for seconds.
+_PAUSE_S = 0.05
 
 
 class Head(Struct, frozen=True):
