@@ -5,7 +5,7 @@ import datetime
 import io
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -118,6 +118,21 @@ def test_asyncpg(sql_gate: SqlGate) -> None:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.fetch("DELETE FROM kinds WHERE id = $1", 7)
         assert await connection.fetchval("SELECT 1") == 1
+        await connection.close()
+
+    asyncio.run(run())
+
+
+def test_asyncpg_learns_types_of_the_databases_own(make_sql_gate: Callable[..., SqlGate], database: Database) -> None:
+    """Before it asks for them it turns `jit` off, by set_config, and then on again."""
+    gate = make_sql_gate(masking=[]).start()
+    database.fill("DROP TYPE IF EXISTS mood; CREATE TYPE mood AS ENUM ('calm', 'merry')")
+
+    async def run() -> None:
+        connection = await asyncpg.connect(**_other(gate, "database"))
+        assert await connection.fetchval("SELECT $1::mood", "merry") == "merry"
+        assert await connection.fetchval("SELECT ARRAY['calm', 'merry']::mood[]") == ["calm", "merry"]
+        assert await connection.fetchval("SELECT current_setting('jit')") == "on"
         await connection.close()
 
     asyncio.run(run())

@@ -91,6 +91,9 @@ class Expressions:
 
     def _call(self, fields: Node, scope: Scope, filtering: bool) -> Sources:
         name = strings(fields.get("funcname"))
+        if _is_about_jit(name, fields):
+            self._facts.harmless(name, len(fields["args"]))
+            return NOTHING
         # Attack: set_config('a.b', ssn, false), and ask for the setting in the next statement.
         given = len(fields.get("args", ())) + len(fields.get("agg_order", ())) * bool(fields.get("agg_within_group"))
         harmless = self._facts.called(name, given) and name[-1] != "current_setting"
@@ -110,3 +113,13 @@ class Expressions:
                 self._facts.saw(output.sources, filtering=True)
         inside: Iterable[Sources] = () if fields.get("subLinkType") == "EXISTS_SUBLINK" else [o.sources for o in found]
         return together([tested, *inside])
+
+
+def _is_about_jit(name: tuple[str, ...], fields: Node) -> bool:
+    """Whether it asks for the setting `jit`, or sets it to what is written or bound. That changes how long statements take and
+    nothing that they do; asyncpg does so before it learns types that are not built in."""
+    if name[-1] not in ("current_setting", "set_config") or name[:-1] not in ((), ("pg_catalog",)):
+        return False
+    # Attack: set_config('jit', ssn, false), or another setting by a name that is worked out.
+    (_, first), *others = map(node_of, fields.get("args") or [{}])
+    return first.get("sval") == {"sval": "jit"} and all(kind in ("A_Const", "ParamRef") for kind, _ in others)

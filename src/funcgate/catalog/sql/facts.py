@@ -77,6 +77,12 @@ class Facts:
             self.dangers.add(f"function {written}")
         return harmless
 
+    def harmless(self, name: tuple[str, ...], given: int) -> None:
+        """Note a call that is known to be harmless as it is written, of a function that is not."""
+        self.functions.add(".".join(name))
+        if len(name) == 1:
+            self.bare_calls.add((name[0], given))
+
     def stepped(self, name: str, *, shown: bool) -> None:
         """Note ``value.name``: a field of the value, or a function of one argument called with it; only the database can tell.
         `shown`: it is told policies among the functions, whatever it may be."""

@@ -18,6 +18,12 @@ def catalogue(*queries: QuerySpec) -> SqlCatalog:
 @pytest.mark.parametrize(
     ("sql", "function", "args"),
     [
+        ("SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new", "select",
+         {"functions": ["current_setting", "set_config"], "volatile_functions": [], "dangerous": []}),
+        ("SELECT set_config('jit', $1, false)", "select", {"dangerous": []}),
+        ("SELECT set_config('jit', a, false) FROM t", "call", {"dangerous": ["function set_config"]}),
+        ("SELECT set_config('j' || 'it', 'off', false)", "call", {"dangerous": ["function set_config"]}),
+        ("SELECT x.set_config('jit', 'off', false)", "call", {"volatile_functions": ["x.set_config"]}),
         ("SELECT a FROM t", "select",
          {"command": "SELECT", "tables": ["t"], "reads": ["t"], "writes": [], "columns": ["t.a"], "limit": -1}),
         ("SELECT 1 LIMIT 5", "select", {"limit": 5, "has_where": False}),
