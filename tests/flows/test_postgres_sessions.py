@@ -89,6 +89,20 @@ def test_the_name_of_who_calls_is_told_to_the_database(sql_gate: SqlGate, databa
     assert ("funcgate agent-1 nightly job",) in names
 
 
+@pytest.mark.parametrize("password", ["\u00aa I\u00adX\u00a0\u2168 ü", "ü\ue000 is private", "\u0627 of one way"])
+def test_the_vaulted_password_may_be_any_text(
+    make_sql_gate: Callable[..., SqlGate], database: Database, tmp_path: Path, password: str
+) -> None:
+    """The server keeps it as SASLprep makes it (RFC 4013), or as it is where that may not be done."""
+    with database.connect(user="root", dbname="postgres") as root:
+        root.execute("DROP ROLE IF EXISTS odd")
+        root.execute(psycopg.sql.SQL("CREATE ROLE odd LOGIN PASSWORD {}").format(password))
+    (tmp_path / "odd").write_text(password)
+    credential = {"type": "password", "user": "odd", "secret": f"file:{tmp_path / 'odd'}"}
+    with make_sql_gate(target={"credential": credential}).start().connect() as connection:
+        assert connection.execute("SELECT current_user").fetchone() == ("odd",)
+
+
 def test_over_tls_on_both_sides(make_sql_gate: Callable[..., SqlGate], tmp_path: Path) -> None:
     _, cert = certificate(tmp_path)
     key = tmp_path / "key.pem"

@@ -6,6 +6,7 @@ import hmac
 import secrets
 
 from .frames import Malformed
+from .saslprep import saslprep
 
 MECHANISM = "SCRAM-SHA-256"
 _MAX_ITERATIONS = 1_000_000
@@ -34,7 +35,7 @@ class Scram:
             raise Malformed("a SCRAM challenge that does not fit")
         without_proof = f"c=biws,r={nonce}"
         whole = f"{self._bare},{challenge.decode()},{without_proof}".encode()
-        salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, count)
+        salted = hashlib.pbkdf2_hmac("sha256", saslprep(password).encode(), salt, count)
         client_key = hmac.digest(salted, b"Client Key", "sha256")
         signature = hmac.digest(hashlib.sha256(client_key).digest(), whole, "sha256")
         proof = bytes(a ^ b for a, b in zip(client_key, signature, strict=True))
