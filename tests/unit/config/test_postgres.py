@@ -65,7 +65,7 @@ def test_whoever_may_call_something_may_begin_a_session_and_nobody_else(write: W
 def test_what_is_hidden_in_rows_is_hidden_in_what_comes_unasked(write: Write) -> None:
     masking = read_parts(write(text=TEXT)).masking
     assert masking.columns("shop:notification")
-    assert masking.columns("shop.select").label(["public.people.ssn"])
+    assert masking.columns("shop.select").label([("public", "people", "ssn")])
     assert not masking.columns("shop.update")
 
 
