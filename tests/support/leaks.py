@@ -23,6 +23,13 @@ CREATE TABLE "t.x" (id int, ssn text); INSERT INTO "t.x" VALUES (1, 'canary-t');
 CREATE SCHEMA "s.x"; CREATE TABLE "s.x".logs (id int, ssn text); INSERT INTO "s.x".logs VALUES (1, 'canary-s');
 CREATE TABLE made (a int, ssn text, upper text GENERATED ALWAYS AS (upper(ssn)) STORED); INSERT INTO made VALUES (1, 'canary-m');
 CREATE VIEW peeking AS SELECT peek(1) AS seen, 1 AS one;
+CREATE TABLE loud (a text, b text GENERATED ALWAYS AS (upper(a)) STORED); INSERT INTO loud VALUES ('q');
+CREATE TABLE keyed (id int PRIMARY KEY, a text, b text); INSERT INTO keyed SELECT id, '', '' FROM people;
+CREATE VIEW noted AS SELECT id, note AS n, upper(note) AS u, note AS again FROM orders;
+CREATE FUNCTION norm(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN lower(t); END';
+CREATE VIEW normed AS SELECT id, norm(ssn) AS s FROM people; CREATE VIEW hr.normed2 AS SELECT s AS t FROM normed;
+CREATE FUNCTION parts(t text) RETURNS SETOF text LANGUAGE sql STABLE AS $$SELECT string_to_table(t, 'a')$$;
+CREATE FUNCTION parts_of(p people) RETURNS SETOF text LANGUAGE plpgsql STABLE AS 'BEGIN RETURN QUERY SELECT parts(p.ssn); END';
 """
 # Every one of them would show a hidden value.
 LEAKS = """
@@ -138,6 +145,16 @@ DELETE FROM orders USING people p WHERE p.id = orders.id RETURNING p.ssn
 WITH w AS (UPDATE orders SET note = ssn FROM people p WHERE p.id = orders.id RETURNING note) SELECT note FROM w
 WITH w AS (UPDATE orders SET note = ssn FROM people p WHERE p.id = orders.id RETURNING *) SELECT * FROM w
 WITH d AS (DELETE FROM people RETURNING *) SELECT ssn FROM d
+INSERT INTO loud (a) SELECT ssn FROM people RETURNING b
+UPDATE loud SET a = (SELECT max(ssn) FROM people) RETURNING loud.b
+WITH w AS (INSERT INTO loud (a) SELECT ssn FROM people RETURNING b AS k) INSERT INTO others SELECT 1, k FROM w RETURNING ssn2
+WITH w AS (UPDATE orders SET note = ssn FROM people RETURNING note) DELETE FROM others USING w RETURNING w.*
+WITH w AS (UPDATE orders SET note = ssn FROM people RETURNING note), v AS (TABLE w) DELETE FROM others USING v RETURNING note
+INSERT INTO keyed (id, a) SELECT id, ssn FROM people ON CONFLICT (id) DO UPDATE SET b = EXCLUDED.a RETURNING b
+UPDATE noted SET n = ssn FROM people p WHERE p.id = noted.id RETURNING u
+UPDATE noted SET n = ssn FROM people p WHERE p.id = noted.id RETURNING again
+INSERT INTO noted (id, n) SELECT id, ssn FROM people RETURNING noted.u
+WITH w AS (INSERT INTO orders (note) SELECT ssn FROM people RETURNING *) INSERT INTO others SELECT 1, note FROM w RETURNING ssn2
 MERGE INTO orders o USING people p ON o.id = p.id WHEN MATCHED THEN UPDATE SET note = p.ssn
 """.strip().splitlines()
 # And these show what they say: what is not hidden stays to be seen.
@@ -163,6 +180,11 @@ SHOWN = {
     "SELECT relname FROM pg_class LIMIT 1": [0],
     "SELECT EXISTS (SELECT 1 FROM people)": [0],
     "UPDATE orders SET note = 'x' RETURNING id, note": [0, 1],
+    "UPDATE people SET ssn = upper(ssn) RETURNING id, name": [0, 1],
+    "INSERT INTO noted (id, n) SELECT id, name FROM people RETURNING id, u": [0, 1],
+    "INSERT INTO loud (a) VALUES ('x') RETURNING a, b": [0, 1],
+    "SELECT id, n, u FROM noted": [0, 1, 2],
+    "SELECT *, 1 FROM noted": [0, 1, 2, 3, 4],
     "INSERT INTO others VALUES (7, 'x') RETURNING *": [0, 1],
     "SHOW server_version": [0],
     "EXPLAIN SELECT ssn FROM people": [0],

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from msgspec import structs
 
-from .facts import NOTHING, Facts, together
+from .facts import NOTHING, Facts
 from .handles import declared, ended, executed, fetched, named
 from .places import as_written
 from .queries import Queries
@@ -65,6 +65,7 @@ class Analysis:
             relations_change=function in CHANGING,
             fields=frozenset(self.facts.fields),
             steps=frozenset(self.facts.steps),
+            stepped_on=frozenset(self.facts.stepped_on),
             handle=self._handle,
             filters=frozenset(self.facts.filter_columns()),
             read_names=frozenset(self.facts.read_names),
@@ -109,10 +110,6 @@ class Analysis:
     def _rows(self, kind: str, fields: Node) -> str:
         self._command = ROWS[kind].upper()
         self._outputs = self._queries.rows(kind, fields, None)
-        if kind == "SelectStmt" and self.facts.copied != NOTHING:
-            # Attack: WITH w AS (UPDATE … SET note = ssn RETURNING note) SELECT note FROM w: the server says that it is note.
-            everything = self.facts.copied
-            self._outputs = [structs.replace(one, also=together([one.also, everything])) for one in self._outputs]
         self._filtered = not self.facts.unfiltered
         if kind == "SelectStmt":
             self._filtered = self._filtered and "whereClause" in fields

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from .facts import NOTHING, Facts, Sources, known, together
-from .functions import is_set
+from .functions import is_set, returns_rows
 from .scope import Scope
 from .statement import Output
 from .tree import Node, children, node_of, refused, strings
@@ -78,9 +78,13 @@ class Expressions:
             for step in strings(fields.get("indirection")):
                 if step not in ("", "*"):
                     self._facts.stepped(step, shown=True)
+                    # Attack: SELECT id, (string_to_array(ssn, 'a')).unnest FROM people: as many rows as there are parts.
+                    filtering = filtering or returns_rows(step)
         if kind == "SortBy" and fields.get("useOp"):
             harmless = self._facts.operated(strings(fields["useOp"]))
         sources = self._inside(fields, scope, filtering)
+        if kind == "A_Indirection":
+            self._facts.stepped_on |= sources or NOTHING
         return sources if harmless else None
 
     def _inside(self, fields: Node, scope: Scope, filtering: bool) -> Sources:

@@ -52,6 +52,7 @@ class Facts:
         self.copied: Sources = NOTHING
         self.fields: set[Source] = set()
         self.steps: set[str] = set()
+        self.stepped_on: set[Source] = set()
         self.parameters = 0
         self.unfiltered = False
         self.filtered_unknown = False

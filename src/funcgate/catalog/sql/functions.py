@@ -46,6 +46,11 @@ def is_set(name: Sequence[str]) -> bool:
     return name[-1] in _SETS or not is_harmless(name)
 
 
+def returns_rows(name: str) -> bool:
+    """Whether a function of PostgreSQL's own that has this name returns rows."""
+    return name in _SETS
+
+
 def is_harmless(name: Sequence[str]) -> bool:
     """Whether the function of this (qualified) name is one of PostgreSQL's own that writes nothing."""
     schema = name[-2] if len(name) > 1 else ""

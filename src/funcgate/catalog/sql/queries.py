@@ -62,7 +62,13 @@ class Queries:
             raise refused(f"a clause that is not known ({', '.join(sorted(unknown))})")
         inner = Scope(scope)
         self._with(fields.get("withClause"), inner)
-        return self._select(fields, inner) if kind == "SelectStmt" else self._writes.rows(kind, fields, inner)
+        copied = self._facts.copied
+        outputs = self._select(fields, inner) if kind == "SelectStmt" else self._writes.rows(kind, fields, inner)
+        if copied == NOTHING:
+            return outputs
+        # Attack: WITH w AS (UPDATE … SET note = ssn RETURNING note) SELECT note FROM w, or UPDATE … FROM w RETURNING w.*: the
+        # server says that it is note.
+        return [structs.replace(one, also=together([one.also, copied])) for one in outputs]
 
     def _select(self, fields: Node, scope: Scope) -> list[Output]:
         facts = self._facts
@@ -97,10 +103,8 @@ class Queries:
                 continue
             # What is returned may be named, or numbered, in these alone.
             self.expression(fields[clause], named if clause in _BY_OUTPUT else scope, filtering=True)
-            if clause in ("sortClause", "groupClause") and any(_is_number(item) for item in fields[clause]):
-                for output in outputs:
-                    self._facts.saw(output.sources, filtering=True)
-            if clause == "distinctClause" and not any(fields[clause]):
+            numbered = clause in _BY_OUTPUT and any(_is_number(item) for item in fields[clause])
+            if numbered or (clause == "distinctClause" and not any(fields[clause])):
                 for output in outputs:
                     self._facts.saw(output.sources, filtering=True)
 
@@ -126,7 +130,11 @@ class Queries:
                 candidates = scope.candidates(path)
                 self._facts.saw(together(candidates), filtering=False, told=known(candidates))
                 also = together(written.values()) if written else NOTHING
-                out += [structs.replace(output, also=also) for output in scope.star(path[:-1])]
+                # Attack: WITH w AS (… RETURNING *) INSERT … SELECT note FROM w RETURNING: what was put there goes on.
+                out += [
+                    structs.replace(output, sources=together([output.sources, also]), also=also)
+                    for output in scope.star(path[:-1])
+                ]
                 continue
             sources = self.expression(fields.get("val"), scope)
             also = self._also(path, written, scope)
@@ -135,7 +143,9 @@ class Queries:
                 node_of(step)[0] == "A_Star" for step in value.get("indirection", ())
             )
             name = fields.get("name", path[-1] if path else "")
-            out.append(Output(name, together([sources, also]), star=spread, plain=bool(path), also=also))
+            # Attack: RETURNING a generated column, or another one of a view, that is made of the one that was written.
+            put = together(written.values()) if written else NOTHING
+            out.append(Output(name, together([sources, put]), star=spread, plain=bool(path), also=also))
         return out
 
     def _also(self, path: tuple[str, ...], written: Written | None, scope: Scope) -> Sources:
@@ -219,7 +229,9 @@ class Queries:
         if clause.get("recursive"):
             # Inside of itself it is taken for nothing: what it hands on to itself came from the tables in it.
             scope.ctes.update({cte["ctename"]: Rel(cte["ctename"]) for cte in ctes})
-            for _ in ctes:  # they may name each other in any order
+            # They may name each other in any order; the last time is for their conditions.
+            # Attack: WITH RECURSIVE q(a) AS (SELECT ssn … UNION ALL SELECT substr(a, 2) FROM q WHERE a < '…').
+            for _ in range(len(ctes) + 1):
                 for cte in ctes:
                     found = self.rows(*node_of(cte["ctequery"]), scope)
                     whole = together(output.sources for output in found)
@@ -243,8 +255,10 @@ def _merged(left: list[Output], right: list[Output]) -> list[Output]:
 
 
 def _is_number(wrapped: Any) -> bool:
+    """Whether it may stand for a column by its place. Attack: GROUP BY ROLLUP (2), GROUP BY (1, 2)."""
     kind, fields = node_of(wrapped)
-    return kind == "A_Const" or (kind == "SortBy" and node_of(fields.get("node"))[0] == "A_Const")
+    inside = {"SortBy": [fields.get("node")], "GroupingSet": fields.get("content"), "RowExpr": fields.get("args")}
+    return kind == "A_Const" or any(_is_number(item) for item in inside.get(kind) or ())
 
 
 def _called(fields: Node) -> str:

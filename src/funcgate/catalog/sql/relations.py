@@ -160,22 +160,51 @@ class Relations:
         column = relation.columns.get(number)
         return None if column is None else self._column(oid, column, frozenset())
 
+    def is_made(self, oid: int, number: int) -> bool:
+        """Whether the column may be made of others of its table: a generated one, or one of a view."""
+        relation = self._by_oid.get(oid)
+        return relation is None or bool(relation.definition) or relation.columns.get(number) in relation.made
+
     def expanded(self, sources: Sources) -> Sources:
         """Written sources as columns of tables: views undone, parts with what they are parts of."""
         return None if sources is None else together([self._source(source, frozenset()) for source in sources])
 
-    def behind(self, sources: Iterable[Source]) -> list[str]:
-        """What is behind these columns under other names (``schema.table.column``), sorted: that of whole rows and of views.
+    def behind(self, statement: Statement) -> list[str]:
+        """What is behind the columns of its conditions under other names (``schema.table.column``), sorted: that of whole rows,
+        of views, and of functions that are written as columns.
 
         Attack: WHERE number = '…' on a view of people, or NATURAL JOIN, where a policy looks for people.ssn.
         """
         found: set[Source] = set()
+        # Attack: SELECT p.parts_of FROM people p, (ssn).parts: functions that return as many rows as there are parts.
+        sources = statement.filters | {one for one in statement.fields if self._computed(one)}
+        if self.tells(statement):
+            sources |= statement.stepped_on
+        found |= sources - statement.filters
         for source in sources:
-            names = self._names_of(source) if source.column == "*" else [source.column]
-            for name in names:
-                seen = self._source(Source(source.schema, source.table, name), frozenset()) or NOTHING
-                found |= {one for one in seen if (one.table, one.column) != (source.table, source.column)}
+            # Attack: WHERE p.ssn_of = '…', a function that looks at the whole row.
+            whole = source.column == "*" or self._computed(source)
+            for name in self._names_of(source) if whole else [source.column]:
+                seen = self._source(Source(source.schema, source.table, name), frozenset())
+                told = self._all_behind(source) if seen is None else seen
+                found |= {one for one in told if (one.table, one.column) != (source.table, source.column)}
         return sorted(map(str, found))
+
+    def _all_behind(self, source: Source) -> set[Source]:
+        """All columns of the tables that are behind a view. Attack: a view that shows my_function(ssn), and a condition on it."""
+        reads, done, found = [(source.schema, source.table)], set[int](), set[Source]()
+        while reads:
+            schema, name = reads.pop()
+            for oid in self._by_name.get(name, ()):
+                relation = self._by_oid[oid]
+                if oid in done or schema not in ("", relation.schema):
+                    continue
+                done.add(oid)
+                view = self._view(oid) if relation.definition else None
+                reads += view.read_names if view is not None else ()
+                for column in relation.columns.values() if view is None else ():
+                    found |= self._column(oid, column, frozenset()) or NOTHING
+        return found
 
     def _names_of(self, source: Source) -> set[str]:
         """Of the columns of all tables that the words may mean."""
@@ -192,6 +221,13 @@ class Relations:
             for source in fields
             if source.column not in _NO_FUNCTIONS
         )
+
+    def _computed(self, source: Source) -> bool:
+        """Whether ``table.name`` is a function of the row: no table of that name has such a column, or one of several has none
+        and there is such a function."""
+        lacking = [self._lacks(oid, source) for oid in self._by_name.get(source.table, ())]
+        unsure = any(lacking) and ("", source.column) in self._volatile
+        return source.column not in _NO_FUNCTIONS and (unsure or (bool(lacking) and all(lacking)))
 
     def _lacks(self, oid: int, source: Source) -> bool:
         relation = self._by_oid[oid]
@@ -360,6 +396,8 @@ def _origin(column: Described, outputs: Sequence[Output], relations: Relations |
     shown = relations.origin(column.table, column.number)
     if all(output.plain or output.star for output in outputs):
         # The server says which column it is; a name that may mean several need not mean all of them.
+        if relations.is_made(column.table, column.number) and not any(output.star for output in outputs):
+            return together([shown, relations.expanded(written)])
         return together([shown, relations.expanded(together(output.also for output in outputs))])
     return together([shown, relations.expanded(written)])
 

@@ -68,8 +68,9 @@ class Statement(Struct, frozen=True, kw_only=True):
     order (empty when it returns none); `parameters` is the highest ``$n`` in it; `names` are those of a named query.
     `relations_change` says that it may make or change tables and views: what is known of them is old after it. `fields` are
     the columns that it names together with a table; `steps` names behind a value that may be a field of it, or a function that is
-    called with it. `handle` is a name that it makes or uses. `shared` holds the arguments
-    that do not depend on the text's own numbers. Of a `template`, `sql` is the text of the first that came, and nobody's to send.
+    called with it; `stepped_on` what such values come from. `handle` is a name that it makes or uses. `shared` holds the
+    arguments that do not depend on the text's own numbers. Of a `template`, `sql` is the text of the first that came, and
+    nobody's to send.
     `read_names` and `written_names` are the tables and views, as they are written; `bare_calls` functions that
     are called without a schema and taken for PostgreSQL's own, with their number of arguments, -1 if it is not known; `filters`
     are the columns of `filter_columns`.
@@ -87,6 +88,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     relations_change: bool = False
     fields: frozenset[Source] = frozenset()
     steps: frozenset[str] = frozenset()
+    stepped_on: frozenset[Source] = frozenset()
     handle: Handle | None = None
     shared: Shared | None = None
     template: bool = False

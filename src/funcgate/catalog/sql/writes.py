@@ -61,10 +61,16 @@ class Writes:
         if conflict:
             inner = Scope(scope)
             inner.rels.append(Rel("excluded", schema=target.schema, table=target.table))
+            inserted = together(written.values())
             for name, sources in self._assigned(conflict.get("targetList", ()), inner, target).items():
-                written[name] = together([written.get(name, NOTHING), sources])
+                # Attack: INSERT INTO t (id, a) SELECT id, ssn … DO UPDATE SET b = EXCLUDED.a RETURNING b.
+                own = sources is None or any(one.table == target.table for one in sources)
+                written[name] = together([written.get(name, NOTHING), sources, inserted if own else NOTHING])
             self._queries.expression(conflict.get("whereClause"), inner, filtering=True)
             self._queries.expression({"InferClause": conflict.get("infer", {})}, inner, filtering=True)
+            if not conflict.get("infer", {}).get("indexElems"):
+                # Attack: ON CONFLICT DO NOTHING, or ON CONSTRAINT people_ssn_key, and see whether a row was written.
+                self._facts.saw(frozenset(named), filtering=True)
             for item in conflict.get("infer", {}).get("indexElems", ()):
                 # Attack: ON CONFLICT (ssn) DO NOTHING, and see whether a row was written.
                 name = node_of(item)[1].get("name", "")

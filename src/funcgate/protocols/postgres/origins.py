@@ -128,7 +128,8 @@ class Origins(Knowledge):
             "relations_read": places.full(statement.read_names, certain=certain, making=False),
             "relations_written": places.full(statement.written_names, certain=certain, making=making),
         }
-        if statement.filters and (behind := self._last.behind(statement.filters)):
+        looked = statement.filters or statement.fields or statement.stepped_on
+        if looked and (behind := self._last.behind(statement)):
             full["filter_columns"] = [*shared.args["filter_columns"], *behind]
         if len(self._placed) >= _MOST_KNOWN:
             self._placed.clear()

@@ -144,16 +144,28 @@ def test_a_dot_in_a_name_hides_nothing_from_a_rule() -> None:
         ("SELECT id FROM staff2 WHERE up = 'x'", "public.people.ssn"),
         ("SELECT id FROM hr.staff ORDER BY number", "public.people.ssn"),
         ("SELECT a FROM made WHERE upper = 'x'", "public.made.ssn"),
+        ("SELECT id FROM normed WHERE s = 'x'", "public.people.ssn"),
+        ("SELECT 1 FROM hr.normed2 ORDER BY t", "public.people.ssn"),
+        ("SELECT id FROM people p WHERE p.ssn_of = 'x'", "public.people.ssn"),
+        ("SELECT id FROM people p ORDER BY p.to_jsonb", "public.people.ssn"),
+        ("SELECT p.id, p.parts_of FROM people p", "public.people.ssn"),
+        ("SELECT id, (ssn).parts FROM people", "people.ssn"),
     ],
 )
 def test_what_is_behind_a_condition(relations: Relations, sql: str, behind: str) -> None:
     (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
-    assert behind in relations.behind(statement.filters)
+    assert behind in relations.behind(statement)
 
 
 def test_a_column_under_its_own_name_has_nothing_behind_it(relations: Relations) -> None:
     (statement,) = load_sql("shop", None, Path(), ()).analyse("SELECT id FROM people WHERE ssn = 'x' ORDER BY name")
-    assert relations.behind(statement.filters) == []
+    assert relations.behind(statement) == []
+
+
+@pytest.mark.parametrize("sql", ["SELECT p.ctid, p.id FROM people p WHERE p.name = 'x'", "SELECT (doc).a FROM people"])
+def test_a_field_is_no_condition(relations: Relations, sql: str) -> None:
+    (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
+    assert relations.behind(statement) == []
 
 
 def test_a_view_with_a_dot_in_its_name_hides_no_write(relations: Relations) -> None:
