@@ -17,6 +17,22 @@ CREATE FUNCTION lower(n int) RETURNS text LANGUAGE sql AS 'DELETE FROM t; SELECT
 CREATE FUNCTION public.plus(a int, b int) RETURNS int LANGUAGE sql AS 'DELETE FROM t; SELECT 1';
 CREATE OPERATOR public.<+> (LEFTARG = int, RIGHTARG = int, FUNCTION = public.plus);
 CREATE FUNCTION public.count(text) RETURNS int LANGUAGE sql AS 'DELETE FROM t; SELECT 1';
+CREATE FUNCTION public.joined(a text, b text) RETURNS text LANGUAGE sql AS 'DELETE FROM t; SELECT b';
+CREATE AGGREGATE public.sum(text) (SFUNC = public.joined, STYPE = text);
+CREATE AGGREGATE public.gathered(text) (SFUNC = public.joined, STYPE = text);
+CREATE OPERATOR public.+ (LEFTARG = text, RIGHTARG = text, FUNCTION = public.joined);
+CREATE FUNCTION public.same(a text, b point) RETURNS boolean LANGUAGE sql AS 'DELETE FROM t; SELECT true';
+CREATE OPERATOR public.>= (LEFTARG = text, RIGHTARG = point, FUNCTION = public.same);
+CREATE FUNCTION public.json_value(a text, b text) RETURNS text LANGUAGE sql AS 'DELETE FROM t; SELECT b';
+CREATE FUNCTION public.json_scalar(a int) RETURNS text LANGUAGE sql AS 'DELETE FROM t; SELECT ''x''::text';
+CREATE FUNCTION public.json_array(a int, b int) RETURNS text LANGUAGE sql AS 'DELETE FROM t; SELECT ''x''::text';
+CREATE FUNCTION public.checked(a text) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN DELETE FROM t; RETURN true; END';
+CREATE DOMAIN public.strict_text AS text CHECK (public.checked(VALUE));
+CREATE FUNCTION public.told(a e) RETURNS text LANGUAGE sql AS 'DELETE FROM t; SELECT ''x''::text';
+CREATE CAST (e AS text) WITH FUNCTION public.told(e);
+CREATE VIEW v_lower AS SELECT lower(id) AS a FROM t; CREATE VIEW v_gathered AS SELECT gathered(x) AS a FROM t;
+CREATE VIEW v_sum AS SELECT sum(x) AS a FROM t; CREATE VIEW v_plus AS SELECT x + x AS a FROM t;
+CREATE VIEW v_strict AS SELECT x::strict_text AS a FROM t;
 CREATE PROCEDURE pr() LANGUAGE sql AS 'DELETE FROM t';
 CREATE ROLE bob; SELECT lo_create(4711);
 """
@@ -24,6 +40,13 @@ CREATE ROLE bob; SELECT lo_create(4711);
 IN_THE_PLACE = [
     "SELECT lower(1)", "SELECT count('x'::text)", "SELECT x FROM t WHERE lower(id) = 'x'", "SELECT ('s'::regclass).nextval",
     "SELECT s.nextval FROM to_regclass('s') s", "SELECT (4711::oid).lo_unlink", "SELECT ('x'::text).count",
+    "SELECT sum(x) FROM t", "SELECT sum('a'::text)", "SELECT sum(x) OVER () FROM t", "SELECT x + x FROM t",
+    "SELECT 'a'::text + 'b'::text",
+    "SELECT 1 WHERE 'a'::text BETWEEN '(1,1)'::point AND '(1,1)'::point", "SELECT json_value('a', 'b')",
+    "SELECT * FROM json_value('a', 'b')", "SELECT json_scalar(1)", "SELECT json_array(1, 2)", "SELECT 'a'::strict_text",
+    "SELECT strict_text 'a'", "SELECT CAST('a' AS public.strict_text)", "SELECT unnest(ARRAY['a']::strict_text[])",
+    "SELECT * FROM json_to_record('{\"a\": \"b\"}') AS z(a strict_text)", "SELECT 'a'::e::text",
+    "SELECT a FROM v_lower", "SELECT a FROM v_gathered", "TABLE v_sum", "SELECT a FROM v_plus", "SELECT a FROM v_strict",
 ]  # fmt: skip
 WRITES = """
 INSERT INTO t VALUES (10, 'a')

@@ -21,6 +21,13 @@ _PLAIN = frozenset(
     JsonArgument JsonTablePathSpec
     """.split()  # noqa: SIM905 - names without quotes are read more easily
 )
+# Those that look like a call, and are one where the database is older than the parser: the name of the function.
+_CALLS_ELSEWHERE = {
+    "JsonScalarExpr": "json_scalar", "JsonSerializeExpr": "json_serialize", "JsonParseExpr": "json",
+    "JsonArrayConstructor": "json_array", "JsonArrayQueryConstructor": "json_array", "JsonObjectConstructor": "json_object",
+    "JsonArrayAgg": "json_arrayagg", "JsonObjectAgg": "json_objectagg", "JSON_EXISTS_OP": "json_exists",
+    "JSON_QUERY_OP": "json_query", "JSON_VALUE_OP": "json_value",
+}  # fmt: skip
 _FILTERING = frozenset({"agg_filter", "agg_order", "over", "partitionClause", "orderClause"})
 
 
@@ -62,14 +69,24 @@ class Expressions:
             return self._call(fields, scope, filtering)
         if kind == "SubLink":
             return self._sublink(fields, scope, filtering)
+        if "typeName" in fields:
+            self._facts.typed(strings(fields["typeName"].get("names")))
+        if called := _CALLS_ELSEWHERE.get(fields.get("op", "") if kind == "JsonFuncExpr" else kind):
+            # Attack: json_value('a', 'b') on PostgreSQL 15, which has none of its own and calls that of the database's owner.
+            self._facts.harmless((called,), -1)
         if kind == "JsonArrayQueryConstructor":
             inner = self._queries.rows(*node_of(fields.get("query")), scope)
             return together(output.sources for output in inner)
         if kind in ROWS:
             return together(output.sources for output in self._queries.rows(kind, fields, scope))
         harmless = True
-        if kind == "A_Expr" and "BETWEEN" not in fields.get("kind", ""):  # which are >= and <=
+        if kind == "A_Expr" and "BETWEEN" in fields.get("kind", ""):
+            for name in ("<", ">") if "NOT" in fields["kind"] else ("<=", ">="):
+                self._facts.operated((name,))
+        elif kind == "A_Expr":
             harmless = self._facts.operated(strings(fields.get("name")))
+        elif kind == "CaseExpr" and "arg" in fields:
+            self._facts.operated(("=",))
         elif kind and kind not in _PLAIN and kind != "A_Expr":
             # P8: a kind of expression that nobody has looked at may call anything.
             raise refused(f"an expression that is not known ({kind})")

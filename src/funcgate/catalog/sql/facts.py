@@ -94,10 +94,21 @@ class Facts:
     def operated(self, name: tuple[str, ...]) -> bool:
         """Note an operator, which is a function by another name; whether it is harmless."""
         if name[-1] in OPERATORS and (len(name) == 1 or name[0] == "pg_catalog"):
+            if len(name) == 1:
+                # Attack: 'a'::text + 'b', for which only the owner of the database has an operator.
+                self.bare_calls.add((f"operator {name[0]}", -1))
             return True
         self.functions.add(f"operator {'.'.join(name)}")
         self.unknown.add(f"operator {'.'.join(name)}")
         return False
+
+    def typed(self, name: tuple[str, ...]) -> None:
+        """Note a type that a value is made of. Its checks and casts are known by its name, in any schema.
+
+        Attack: SELECT 'a'::positive, a domain whose CHECK calls a function that writes.
+        """
+        if name and name[0] != "pg_catalog":
+            self.bare_calls.add((f"type {name[-1]}", -1))
 
     def read(self, schema: str, table: str) -> None:
         self.reads.add(f"{schema}.{table}" if schema else table)

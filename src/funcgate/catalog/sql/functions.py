@@ -75,7 +75,8 @@ _TELLING = frozenset(
 
 
 def is_telling(schema: str, table: str) -> bool:
-    return schema in ("", "pg_catalog", "information_schema") and table in _TELLING
+    # Attack: pg_toast.pg_toast_2619, where long values of pg_statistic are, and those of hidden columns.
+    return schema == "pg_toast" or (schema in ("", "pg_catalog", "information_schema") and table in _TELLING)
 
 
 OPERATORS = frozenset(

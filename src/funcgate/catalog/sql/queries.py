@@ -181,6 +181,9 @@ class Queries:
     def _deep(self, fields: Node, scope: Scope) -> Sources:
         """All expressions in a function or a table made of JSON or XML."""
         out: list[Sources] = []
+        if "typeName" in fields:
+            # Attack: json_to_record(…) AS r(a positive), a domain with a CHECK.
+            self._facts.typed(strings(fields["typeName"].get("names")))
         for name, kind, inner in children(fields):
             if kind in ("RangeTableFuncCol", "JsonTableColumn", "ColumnDef", "List", "") and name != "alias":
                 out.append(self._deep(inner, scope))
@@ -212,6 +215,8 @@ class Queries:
         used = strings(fields.get("usingClause"))
         if fields.get("isNatural"):
             used = ("*",)
+        if used:
+            self._facts.operated(("=",))
         for column in used:
             met = [one for r in inner.rels for one in (r.parts() if column == "*" else r.candidates(column))]
             self._facts.saw(together(met), filtering=True, told=known(met))

@@ -50,10 +50,33 @@ select 'made', c.oid::text, n.nspname::text, c.relname::text, a.attnum::text, pg
 union all
 select 'function', (p.pronargs - p.pronargdefaults)::text, n.nspname::text, p.proname::text,
   case when p.provariadic = 0 then p.pronargs else 9999 end::text,
-  p.provolatile::text || case when exists (select 1 from pg_catalog.pg_proc o where o.pronamespace = 'pg_catalog'::regnamespace
+  case when a.worst is not null then a.worst else p.provolatile::text end
+  || case when exists (select 1 from pg_catalog.pg_proc o where o.pronamespace = 'pg_catalog'::regnamespace
     and o.proname = p.proname and o.proargtypes = p.proargtypes) then '=' else '' end
   from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+  left join (select g.aggfnoid::oid as made, pg_catalog.max(h.provolatile::text) as worst
+    from pg_catalog.pg_aggregate g join pg_catalog.pg_proc h on h.oid in (g.aggtransfn, g.aggfinalfn, g.aggcombinefn,
+      g.aggserialfn, g.aggdeserialfn, g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn) group by 1) a on a.made = p.oid
  where n.nspname not in ('pg_catalog', 'information_schema')
+union all
+select 'function', '0', n.nspname::text, 'operator ' || o.oprname::text, '9999',
+  p.provolatile::text || case when exists (select 1 from pg_catalog.pg_operator b
+    where b.oprnamespace = 'pg_catalog'::regnamespace and b.oprname = o.oprname and b.oprleft = o.oprleft
+      and b.oprright = o.oprright) then '=' else '' end
+  from pg_catalog.pg_operator o join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
+  join pg_catalog.pg_proc p on p.oid = o.oprcode
+ where n.nspname not in ('pg_catalog', 'information_schema')
+union all
+select distinct 'function', '0', 'pg_catalog', 'type ' || t.typname::text, '9999', 'v'
+  from pg_catalog.pg_type t join pg_catalog.pg_constraint k on k.contypid = t.oid
+  join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_constraint'::regclass and d.objid = k.oid
+    and d.refclassid = 'pg_catalog.pg_proc'::regclass
+  join pg_catalog.pg_proc p on p.oid = d.refobjid and p.provolatile = 'v'
+union all
+select distinct 'function', '0', 'pg_catalog', 'type ' || t.typname::text, '9999', 'v'
+  from pg_catalog.pg_cast k join pg_catalog.pg_proc p on p.oid = k.castfunc and p.provolatile = 'v'
+  join pg_catalog.pg_type t on t.oid in (k.castsource, k.casttarget)
+ where t.typnamespace <> 'pg_catalog'::regnamespace
 union all
 select distinct 'own', '0', '', p.proname::text, '0', '' from pg_catalog.pg_proc p
  where p.pronamespace = 'pg_catalog'::regnamespace and p.pronargs - p.pronargdefaults <= 1
@@ -300,6 +323,8 @@ class Relations:
                     found.add(f"view {name}")
                     continue
                 found |= {called for called in view.args["volatile_functions"] if self._writes(called)}
+                # Attack: a view that says lower(id), which its maker's path finds in public.
+                found |= {called for bare, given in view.bare_calls for called in self._in_its_place(bare, given)}
                 reads += view.read_names
         return frozenset(found)
 
@@ -337,9 +362,10 @@ class Relations:
         )
 
     def _in_its_place(self, called: str, given: int) -> list[str]:
-        """Functions that may write, and may run where one of PostgreSQL's own is called without its schema.
+        """Functions and operators that may write, and may run where one of PostgreSQL's own is called without its schema.
 
         Attack: lower(varchar) in public, which deletes: it fits better than lower(text). Or a search_path with pg_catalog last.
+        Or sum(text), an aggregate, which PostgreSQL calls immutable whatever it is made of. Or 'a'::text + 'b'.
         """
         path = self.places.path
         ahead = frozenset(path[: path.index("pg_catalog")]) if "pg_catalog" in path else frozenset(path)

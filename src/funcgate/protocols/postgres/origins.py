@@ -136,6 +136,15 @@ class Origins(Knowledge):
         self._placed[id(statement), certain] = statement, (made := Shared({**shared.args, **full}))
         return made
 
+    def check(self, statements: Sequence[Statement | None]) -> None:
+        """Raises `Refused` when one of them calls something without a word of it."""
+        if calls := {call for each in statements if each is not None for call in self.hidden_calls(each)}:
+            # Attack: SELECT * FROM a_view, which deletes.
+            detail = f"calls that no policy was asked about: {', '.join(sorted(calls))}"
+            raise Refused(
+                Code.POLICY_DENIED, "Something here calls functions that policies cannot see.", private_detail=detail
+            )
+
     def hidden_calls(self, statement: Statement) -> frozenset[str]:
         """What the statement calls without a word of it, see `Relations.hidden_calls`."""
         known = self._known.get(id(statement))

@@ -23,8 +23,9 @@ from .statement import Prepared, Sending, StatementExchange
 class Script:
     """The statements of one simple query: all are judged before the first is sent, and the text is sent once."""
 
-    def __init__(self, count: int) -> None:
-        self._missing = count
+    def __init__(self, statements: Sequence[Statement]) -> None:
+        self.statements = statements
+        self._missing = count = len(statements)
         self._go: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._turns = [asyncio.Event() for _ in range(count)]
         self._turns[0].set()
@@ -81,6 +82,10 @@ class Part(StatementExchange):
         await self._script.turn(self.at)
         return await super().send(permit, lease)
 
+    def _sent_now(self) -> Sequence[Statement | None]:
+        # Attack: SELECT 1; SELECT ('s'::regclass).nextval: the first statement takes the whole text along.
+        return self._script.statements if not self._script.sent else super()._sent_now()
+
     def write(self) -> None:
         if self._script.sent:
             return
@@ -136,7 +141,7 @@ class Conductor(Speaker, Protocol):
 
 async def run_script(session: Conductor, sql: str, statements: Sequence[Statement]) -> None:
     """Carry all statements of a text. Raises `Ended`."""
-    script = Script(len(statements))
+    script = Script(statements)
     last = len(statements) - 1
     parts = [
         Part(
