@@ -3,9 +3,11 @@
 Refuses what it cannot parse and every kind of statement that is not in its tables.
 """
 
+from .asked import RELATIONS_SQL
 from .catalog import SqlCatalog, load_sql
 from .handles import shakes, standing_for
-from .relations import RELATIONS_SQL, Relations, origins
+from .lineage import origins
+from .relations import Relations
 from .specs import QuerySpec, SqlFunctionsSpec
 from .statement import Described, Handle, Output, Source, Statement
 from .template import own_text
