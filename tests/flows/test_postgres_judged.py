@@ -64,10 +64,18 @@ def test_a_reader_changes_nothing(database: Database, make_sql_gate: Make, exten
     unseen = [*IN_THE_PLACE, "SELECT * FROM trap", "SELECT t.sweep FROM t"]
     # The first statement takes the whole text to the database.
     texts = [f"{before}; {text}; COMMIT" for text in unseen for before in ("SELECT 1", "BEGIN")]
+    texts += [f"PREPARE q_{name}({name}) AS SELECT $1; EXECUTE q_{name}('a')" for name in ("strict_text", "e")]
     run_all(gate, [*WRITES, *unseen, *texts], extended=extended)
     assert state(database) == before
     with gate.connect() as connection:
         assert connection.execute("SELECT count(*) FROM t").fetchone() == (5,)
+        if extended:  # by the type of a bound value, which no text says
+            named = connection.execute("SELECT oid, typarray FROM pg_type WHERE typname IN ('strict_text', 'e')")
+            for oid in [one for both in named.fetchall() for one in both]:
+                for sql, value in ((b"SELECT $1", b"a"), (b"SELECT $1::text", b"a"), (b"SELECT $1", b"{a}")):
+                    connection.pgconn.prepare(b"", sql, [oid])
+                    connection.pgconn.exec_prepared(b"", [value])
+    assert state(database) == before
 
 
 @pytest.fixture(scope="module")

@@ -207,6 +207,9 @@ class Analysis:
 
     def _prepared(self, fields: Node) -> str:
         self._handle = Handle(what="prepared", name=named(fields, "name"), makes=True)
+        for each in fields.get("argtypes", ()):
+            # Attack: PREPARE q(a_type) AS SELECT $1, whose CHECK deletes when it is executed.
+            self.facts.typed(strings(node_of(each)[1].get("names")))
         kind, inner = node_of(fields.get("query"))
         if kind not in ROWS:
             raise refused("PREPARE of anything but SELECT, INSERT, UPDATE, DELETE, MERGE")

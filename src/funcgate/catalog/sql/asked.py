@@ -63,6 +63,14 @@ select distinct 'function', '0', 'pg_catalog', 'type ' || t.typname::text, '9999
   join pg_catalog.pg_type t on t.oid in (k.castsource, k.casttarget)
  where t.typnamespace <> 'pg_catalog'::regnamespace
 union all
+select distinct 'checked', t.oid::text, '', '', t.typarray::text, '' from pg_catalog.pg_type t
+  where exists (select 1 from pg_catalog.pg_constraint k
+    join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_constraint'::regclass and d.objid = k.oid
+      and d.refclassid = 'pg_catalog.pg_proc'::regclass
+    join pg_catalog.pg_proc p on p.oid = d.refobjid and p.provolatile = 'v' where k.contypid = t.oid)
+  or (t.typnamespace <> 'pg_catalog'::regnamespace and exists (select 1 from pg_catalog.pg_cast k
+    join pg_catalog.pg_proc p on p.oid = k.castfunc and p.provolatile = 'v' where t.oid in (k.castsource, k.casttarget)))
+union all
 select distinct 'own', '0', '', p.proname::text, '0', '' from pg_catalog.pg_proc p
  where p.pronamespace = 'pg_catalog'::regnamespace and p.pronargs - p.pronargdefaults <= 1
    and (p.pronargs >= 1 or p.provariadic <> 0)

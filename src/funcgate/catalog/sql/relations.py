@@ -58,6 +58,7 @@ class Relations:
         self._volatile: dict[tuple[str, str], bool] = {}  # by schema and name, and by ("", name) for any schema
         self._writing: dict[str, list[_Writing]] = {}
         self.idle_s: dict[str, float] = {}  # how long the server lets a session be idle, by its setting; 0: for ever
+        self.checked: set[int] = set()  # OIDs of types whose checks and casts may write, and of their arrays
         self._own: set[str] = set()  # PostgreSQL's own of one argument that may write
         path: dict[int, str] = {}
         made: list[tuple[Relation, int, str]] = []
@@ -72,6 +73,9 @@ class Relations:
                 continue
             if what == "own":
                 self._own.add(name)
+                continue
+            if what == "checked":
+                self.checked |= {int(number_of), int(number)}
                 continue
             if what == "path":
                 path[int(number)] = schema

@@ -136,9 +136,12 @@ class Origins(Knowledge):
         self._placed[id(statement), certain] = statement, (made := Shared({**shared.args, **full}))
         return made
 
-    def check(self, statements: Sequence[Statement | None]) -> None:
-        """Raises `Refused` when one of them calls something without a word of it."""
-        if calls := {call for each in statements if each is not None for call in self.hidden_calls(each)}:
+    def check(self, statements: Sequence[Statement | None], types: Sequence[int]) -> None:
+        """Raises `Refused` when one of them calls something without a word of it; `types` are those of the bound values."""
+        calls = {call for each in statements if each is not None for call in self.hidden_calls(each)}
+        if any(each is not None and self.runs(each, types) for each in statements):
+            calls.add("what a type of the bound values checks")
+        if calls:
             # Attack: SELECT * FROM a_view, which deletes.
             detail = f"calls that no policy was asked about: {', '.join(sorted(calls))}"
             raise Refused(
@@ -153,6 +156,18 @@ class Origins(Knowledge):
         if known.calls is None:
             known.calls = self._hidden_calls(statement)
         return known.calls
+
+    def runs(self, statement: Statement, types: Sequence[int]) -> bool:
+        """Whether binding a value of these types may write.
+
+        Attack: Parse SELECT $1 with the OID of a domain whose CHECK deletes.
+        """
+        return (
+            bool(types)
+            and statement.function in _SEEN
+            and self._last is not None
+            and not self._last.checked.isdisjoint(types)
+        )
 
     def hiding(self, statement: Statement | None, rules: ColumnRules) -> Hiding:
         """What hides the columns of the statement's answers, as long as tables and views are the same."""

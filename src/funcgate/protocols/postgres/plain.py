@@ -77,7 +77,7 @@ def plan_of(session: Speaker, target: PostgresTarget, sql: str, prepared: Prepar
         return None
     if target is not site.targets.get(target.name) or target.url != session.target.url:
         return None
-    if not origins.fresh() or origins.hidden_calls(statement):
+    if not origins.fresh() or origins.hidden_calls(statement) or origins.runs(statement, prepared.types):
         return None
     try:
         shared = origins.placed(statement, statement.shared, certain=True)

@@ -167,7 +167,7 @@ class StatementExchange(PostgresExchange):
         if not origins.fresh() and (rules or any(map(origins.needed, sent))):
             await self._refresh()
         hiding = origins.hiding(statement, rules)
-        origins.check(sent)
+        origins.check(sent, self.prepared.types)
         self._until = monotonic() + self.session.target.limits.timeout_s
         if statement is not None and discards_all(statement) and self.session.role:
             return await with_role_again(self.session, self._run(hiding, strict=masker.collects), self._noted)
