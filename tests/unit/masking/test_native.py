@@ -67,6 +67,7 @@ def test_any_json_is_masked_alike(value: Any, spacing: tuple[str, str], chosen: 
     both(json.dumps(value, separators=spacing, ensure_ascii=False).encode(), chosen)
 
 
+@pytest.mark.skipif(not SYNTHETIC.exists(), reason="the corpora are not beside the repository")
 @pytest.mark.parametrize("chosen", RULES, ids=["redact", "partial", "hash"])
 def test_texts_that_nobody_here_wrote_are_masked_alike(chosen: Rules) -> None:
     texts = [record["full_text"] for record in json.loads(SYNTHETIC.read_text())]
