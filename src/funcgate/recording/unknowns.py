@@ -16,7 +16,7 @@ from funcgate.core.refusal import Code
 class Unknowns:
     """Lets `per_second` refusals of each code through in a second, and counts the others.
 
-    What was counted is noted as one `denied` entry with `count`, at the first `admit` or `flush` of a later second.
+    What was counted is noted as one `denied` entry with `count` for each code, once a second by `run` and at its end.
     `clock` is monotonic, in seconds.
     """
 
@@ -34,8 +34,6 @@ class Unknowns:
         if second != self._second:
             self._second = second
             self._admitted.clear()
-            if self._counted:
-                self.flush()
         # Attack: refusals of strangers by the thousand, each one a line and a sync, until the disk is full.
         admitted = self._admitted.get(code, 0)
         if admitted < self._per_second:

@@ -25,6 +25,8 @@ def test_so_many_a_second_and_code_get_an_entry_the_others_are_counted() -> None
     assert journal.entries == []
     clock.now += 1
     assert unknowns.admit(Code.IDENTITY_MISSING)
+    assert journal.entries == []  # counts are the timer's: with a new second's too there would be two lines in one
+    unknowns.flush()
     [entry] = journal.entries
     assert (entry.kind, entry.code, entry.count) == (Kind.DENIED, "identity.missing", 7)
     assert entry.call
@@ -40,7 +42,7 @@ def test_every_refusal_is_in_an_entry_or_a_count() -> None:
     unknowns.flush()
     unknowns.flush()
     assert admitted + sum(entry.count for entry in journal.entries) == 5000
-    assert len(journal.entries) <= 14
+    assert len(journal.entries) == 1
 
 
 def test_the_timer_flushes_and_so_does_its_end() -> None:
