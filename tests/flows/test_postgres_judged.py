@@ -133,6 +133,39 @@ DO $$ BEGIN RAISE EXCEPTION 'it is %', (SELECT ssn FROM people LIMIT 1) USING DE
 
 
 @pytest.mark.usefixtures("people")
+@pytest.mark.parametrize("extended", [False, True])
+def test_who_may_not_look_at_a_column_looks_nowhere(make_sql_gate: Make, extended: bool) -> None:
+    """Not even where it is not shown: what fails for some values tells them."""
+    allowed = policy(["shop.*"])
+    allowed[0]["when"] = "!args.columns.exists(c, c.endsWith('.ssn') || c.endsWith('.figure'))"
+    gate = as_admin(make_sql_gate, policies=allowed)
+    oracles = [
+        "SELECT CASE WHEN number = 'canary-1' THEN 1 / 0 END FROM hr.staff",
+        "SELECT 1 / strpos(up, 'Y') FROM staff2",
+        "SELECT count(*) FILTER (WHERE up::int > 1) FROM staff2",
+        "EXPLAIN ANALYZE SELECT CASE WHEN number = 'canary-1' THEN pg_sleep(0) END FROM hr.staff",
+        "INSERT INTO keyed SELECT 10, number, '' FROM hr.staff",
+        "UPDATE keyed SET a = s.up FROM staff2 s WHERE s.id = keyed.id",
+        "COPY (SELECT number::int FROM hr.staff) TO STDOUT",
+        "COPY people TO STDOUT",
+        "COPY hr.staff TO STDOUT",
+        "DECLARE c CURSOR WITH HOLD FOR SELECT up FROM staff2",
+    ]
+    with gate.connect() as connection:
+
+        def state(text: str) -> str | None:
+            sent = text.encode()
+            found = connection.pgconn.exec_params(sent, None) if extended else connection.pgconn.exec_(sent)
+            return (found.error_field(psycopg.pq.DiagnosticField.SQLSTATE) or b"").decode()
+
+        judged = {text: state(text) for text in [*LEAKS, *oracles] if "peek" not in text}
+        assert {text: found for text, found in judged.items() if found != "42501"} == {}
+        assert state("SELECT id, name FROM people") == ""
+        assert state("SELECT label FROM staff2 WHERE id = 1") == ""
+        assert state("TABLE others") == ""
+
+
+@pytest.mark.usefixtures("people")
 def test_neither_errors_nor_notices_nor_copies_tell(make_sql_gate: Make) -> None:
     masking = [{"functions": ["shop.*"], "fields": ["people.ssn", "people.figure"]}]
     gate = as_admin(make_sql_gate, policies=policy(["shop.*"]), masking=masking, target={"preset": "none"})

@@ -67,6 +67,7 @@ class Analysis:
             steps=frozenset(self.facts.steps),
             stepped_on=frozenset(self.facts.stepped_on),
             handle=self._handle,
+            columns=frozenset(self.facts.columns),
             filters=frozenset(self.facts.filter_columns()),
             read_names=frozenset(self.facts.read_names),
             written_names=frozenset(self.facts.written_names),

@@ -120,26 +120,35 @@ class Relations:
         """Written sources as columns of tables: views undone, parts with what they are parts of."""
         return None if sources is None else together([self._source(source, frozenset()) for source in sources])
 
-    def behind(self, statement: Statement) -> list[str]:
-        """What is behind the columns of its conditions under other names (``schema.table.column``), sorted: that of whole rows,
-        of views, and of functions that are written as columns.
+    def behind(self, statement: Statement) -> tuple[list[str], list[str]]:
+        """What is behind its columns, and behind those of its conditions, under other names (``schema.table.column``), sorted:
+        that of whole rows, of views, and of functions that are written as columns.
 
-        Attack: WHERE number = '…' on a view of people, or NATURAL JOIN, where a policy looks for people.ssn.
+        Attack: WHERE number = '…' on a view of people, or NATURAL JOIN, where a policy looks for people.ssn. Or
+        SELECT 1 / strpos(number, '7') of that view, which tells by failing.
         """
-        found: set[Source] = set()
         # Attack: SELECT p.parts_of FROM people p, (ssn).parts: functions that return as many rows as there are parts.
-        sources = statement.filters | {one for one in statement.fields if self._computed(one)}
+        rows = frozenset(one for one in statement.fields if self._computed(one))
         if self.tells(statement):
-            sources |= statement.stepped_on
-        found |= sources - statement.filters
-        for source in sources:
-            # Attack: WHERE p.ssn_of = '…', a function that looks at the whole row.
-            whole = source.column == "*" or self._computed(source)
-            for name in self._names_of(source) if whole else [source.column]:
-                seen = self._source(Source(source.schema, source.table, name), frozenset())
-                told = self._all_behind(source) if seen is None else seen
-                found |= {one for one in told if (one.table, one.column) != (source.table, source.column)}
+            rows |= statement.stepped_on
+        return self._behind(statement.columns, rows), self._behind(statement.filters, rows)
+
+    def _behind(self, told: frozenset[Source], rows: frozenset[Source]) -> list[str]:
+        """What is behind those that are told, and the rows with what is behind them."""
+        found = set(rows - told)
+        for source in told | rows:
+            found |= {one for one in self._under(source) if (one.table, one.column) != (source.table, source.column)}
         return sorted(map(str, found))
+
+    def _under(self, source: Source) -> set[Source]:
+        """What a column, a whole row or a function of one is made of."""
+        found: set[Source] = set()
+        # Attack: WHERE p.ssn_of = '…', a function that looks at the whole row.
+        whole = source.column == "*" or self._computed(source)
+        for name in self._names_of(source) if whole else [source.column]:
+            seen = self._source(Source(source.schema, source.table, name), frozenset())
+            found |= self._all_behind(source) if seen is None else seen
+        return found
 
     def _all_behind(self, source: Source) -> set[Source]:
         """All columns of the tables that are behind a view. Attack: a view that shows my_function(ssn), and a condition on it."""

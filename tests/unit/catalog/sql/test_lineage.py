@@ -154,18 +154,36 @@ def test_a_dot_in_a_name_hides_nothing_from_a_rule() -> None:
 )
 def test_what_is_behind_a_condition(relations: Relations, sql: str, behind: str) -> None:
     (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
-    assert behind in relations.behind(statement)
+    columns, filters = relations.behind(statement)
+    assert behind in filters
+    assert behind in statement.args["columns"] + columns
+
+
+@pytest.mark.parametrize("sql", [sql for sql in LEAKS if "peek" not in sql])
+def test_whoever_looks_at_a_column_names_it(relations: Relations, sql: str) -> None:
+    (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
+    named = statement.args["columns"] + relations.behind(statement)[0]
+    assert [name for name in named if name.endswith((".ssn", ".figure"))]
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT id, label FROM staff2", "SELECT s.id FROM hr.staff s WHERE label > 'a'", "TABLE others"]
+)
+def test_other_columns_of_a_view_are_not_named(relations: Relations, sql: str) -> None:
+    (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
+    named = statement.args["columns"] + relations.behind(statement)[0]
+    assert [name for name in named if name.endswith((".ssn", ".figure"))] == []
 
 
 def test_a_column_under_its_own_name_has_nothing_behind_it(relations: Relations) -> None:
     (statement,) = load_sql("shop", None, Path(), ()).analyse("SELECT id FROM people WHERE ssn = 'x' ORDER BY name")
-    assert relations.behind(statement) == []
+    assert relations.behind(statement) == ([], [])
 
 
 @pytest.mark.parametrize("sql", ["SELECT p.ctid, p.id FROM people p WHERE p.name = 'x'", "SELECT (doc).a FROM people"])
 def test_a_field_is_no_condition(relations: Relations, sql: str) -> None:
     (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
-    assert relations.behind(statement) == []
+    assert relations.behind(statement)[1] == []
 
 
 def test_a_view_with_a_dot_in_its_name_hides_no_write(relations: Relations) -> None:
