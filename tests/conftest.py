@@ -87,7 +87,7 @@ def target(shared_target: Target) -> Target:
 
 @pytest.fixture(scope="session")
 def gate(authority: Authority, shared_target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
-    """The shared gateway: agents may call everything, answers are masked by all detectors, timeouts are short."""
+    """The shared gateway: agents may call everything, answers are masked by all detectors, callers have little time."""
     changes: dict[str, Any] = {
         "listen": {
             "calls": "127.0.0.1:0",
@@ -96,7 +96,7 @@ def gate(authority: Authority, shared_target: Target, tmp_path_factory: pytest.T
         },
         "masking": [{"functions": ["shop.*"], "detect": "all"}],
         "target": {
-            "limits": {"max_request": "64KiB", "max_response": "1MiB", "timeout": "3s", "first_byte_timeout": "1s"}
+            "limits": {"max_request": "64KiB", "max_response": "1MiB", "timeout": "30s", "first_byte_timeout": "10s"}
         },
     }
     running = Gate(

@@ -151,17 +151,22 @@ def test_a_read_is_sent_again_when_a_kept_connection_died(gate: Gate, target: Ta
     assert call(gate, token).status_code == 200
 
 
-def test_no_first_byte(gate: Gate, target: Target, token: str) -> None:
+HASTY = {"limits": {"timeout": "3s", "first_byte_timeout": "1s"}}
+
+
+def test_no_first_byte(make_gate: Callable[..., Gate], target: Target, token: str) -> None:
     async def silent(received: Received, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(60)
 
     target.answers["/read"] = silent
-    reply = call(gate, token)
+    reply = call(make_gate(target=HASTY).start(), token)
     assert (reply.status_code, code(reply)) == (504, "target.timeout")
     assert until(lambda: target.seen("/read"))[0].cancelled or until(lambda: target.seen("/read")[0].cancelled)
 
 
-def test_an_answer_that_drips_is_cut_at_the_total_timeout(gate: Gate, target: Target, token: str) -> None:
+def test_an_answer_that_drips_is_cut_at_the_total_timeout(
+    make_gate: Callable[..., Gate], target: Target, token: str
+) -> None:
     async def dripping(received: Received, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 100000\r\n\r\n")
         while True:
@@ -169,7 +174,7 @@ def test_an_answer_that_drips_is_cut_at_the_total_timeout(gate: Gate, target: Ta
             await asyncio.sleep(0.05)
 
     target.answers["/read"] = dripping
-    reply = call(gate, token)
+    reply = call(make_gate(target=HASTY).start(), token)
     assert (reply.status_code, code(reply)) == (504, "target.timeout")
 
 

@@ -30,10 +30,11 @@ class Give(NamedTuple):
 
 
 class Web:
-    """`answer` is called in the thread of the request. What is in `failing` is given first, one for each request."""
+    """`answer` is called in the thread of the request. What is in `failing` is given first, one for each request that `fails`."""
 
     def __init__(self, answer: Callable[[Got], Give]) -> None:
         self.failing: list[Give] = []
+        self.fails: Callable[[Got], bool] = lambda got: True
         self.got: list[Got] = []
         self.wrong: list[str] = []  # what the caller did against the documentation
         self._answer = answer
@@ -55,7 +56,7 @@ class Web:
                 got = Got(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
                 web.got.append(got)
                 try:
-                    give = web.failing.pop(0) if web.failing else web._answer(got)
+                    give = web.failing.pop(0) if web.failing and web.fails(got) else web._answer(got)
                 except Exception as error:
                     web.wrong.append(f"{type(error).__name__}: {error}")
                     give = Give(500)
