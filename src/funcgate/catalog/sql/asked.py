@@ -71,6 +71,9 @@ select distinct 'checked', t.oid::text, '', '', t.typarray::text, '' from pg_cat
   or (t.typnamespace <> 'pg_catalog'::regnamespace and exists (select 1 from pg_catalog.pg_cast k
     join pg_catalog.pg_proc p on p.oid = k.castfunc and p.provolatile = 'v' where t.oid in (k.castsource, k.casttarget)))
 union all
+select 'type', t.oid::text, '', '', t.typarray::text, case when t.typtype = 'e' then '25' else t.typbasetype::text end
+  from pg_catalog.pg_type t where t.typtype in ('e', 'd')
+union all
 select distinct 'own', '0', '', p.proname::text, '0', '' from pg_catalog.pg_proc p
  where p.pronamespace = 'pg_catalog'::regnamespace and p.pronargs - p.pronargdefaults <= 1
    and (p.pronargs >= 1 or p.provariadic <> 0)

@@ -16,6 +16,7 @@ from funcgate.masking.columns import ColumnRules
 from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Malformed
+from funcgate.wire.postgres.owntypes import OwnTypes
 
 from .shape import Hiding, Origin
 from .standing import Knowledge
@@ -26,6 +27,8 @@ _FRESH_S = 30.0
 _SEEN = frozenset(STATEMENTS) - {"call", "mixed", "ddl", "do"}
 _MOST_ROWS = 500_000
 _MOST_KNOWN = 1000
+_NO_TYPES = OwnTypes()
+_DEFINING = ("ddl", "do")
 _UNDOING = ("rollback", "rollback_to")
 _IDLE = frozenset({"idle_session_timeout", "idle_in_transaction_session_timeout"})
 # What changes which tables bare names mean. Without a name: RESET ALL. "all" and "temp" are DISCARD's.
@@ -50,6 +53,8 @@ class Origins(Knowledge):
         self._known: dict[int, _Known] = {}
         self._relations: Relations | None = None
         self._last: Relations | None = None  # what was known before it grew stale
+        self._types = _NO_TYPES
+        self._defined = False  # something, in this transaction
         self._stale = True
         self._moved = False  # the search path, in this transaction
         self._placed: dict[tuple[int, bool], tuple[Statement, Shared]] = {}
@@ -70,11 +75,17 @@ class Origins(Knowledge):
         if moves or statement.relations_change or control in _UNDOING or (control == "commit" and self._moved):
             self.changed()
         self._moved = moves or (self._moved and control not in ("commit", "rollback"))
+        defines = statement.function in _DEFINING
+        if defines or (control in _UNDOING and self._defined):
+            # Attack: a type that is dropped, or was never made, and another one that is read as if it were that.
+            self._types = _NO_TYPES
+        self._defined = defines or (self._defined and control not in ("commit", "rollback"))
 
     def end(self) -> None:
         """Forget everything."""
         self.changed()
         self._relations = self._last = None
+        self._types = _NO_TYPES
 
     def fresh(self) -> bool:
         """Whether nothing has to be read before the next statement."""
@@ -102,7 +113,8 @@ class Origins(Knowledge):
         if not possible or upstream.state == b"E":
             self._relations = None if self._stale else self._relations
             return
-        self._last = self._relations = await _read(upstream)
+        self._last = self._relations = found = await _read(upstream)
+        self._types = OwnTypes(found.types) if found is not None else _NO_TYPES
         self.until, self._stale = monotonic() + _FRESH_S, False
 
     def idle_s(self, *, within: bool) -> float:
@@ -175,9 +187,14 @@ class Origins(Knowledge):
         if known is None or known.statement is not statement or known.rules is not rules:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            hiding = Hiding(rules, lambda columns: self.of(statement, columns), {})
+            hiding = Hiding(rules, lambda columns: self.of(statement, columns), {}, self.types)
             self._known[id(statement)] = known = _Known(statement, rules, hiding)
         return known.hiding
+
+    def types(self) -> OwnTypes:
+        """How values of the database's own types are read, as it was known last: an OID stays that of its type while there is
+        one. None is known from where this session defines something to where the catalogue is read again."""
+        return self._types
 
     def _hidden_calls(self, statement: Statement) -> frozenset[str]:
         if not (statement.read_names or statement.fields or statement.bare_calls or statement.steps):

@@ -13,7 +13,8 @@ from msgspec import Struct
 from funcgate.masking.columns import ColumnRules, Name
 from funcgate.wire.postgres import backend
 from funcgate.wire.postgres.backend import Column
-from funcgate.wire.postgres.values import TEXT_LIKE, Opaque, compiled_kind, reader
+from funcgate.wire.postgres.owntypes import OwnTypes
+from funcgate.wire.postgres.values import TEXT_LIKE, Opaque, compiled_kind
 
 UNREADABLE = "[UNMASKABLE]"
 Origin = Sequence[Sequence[Name] | None]  # for each column, those that it depends on
@@ -22,6 +23,7 @@ _long = struct.Struct("!I").unpack_from
 _NULL = 0xFFFFFFFF
 _ROW = backend.DATA_ROW[0]
 _MOST_SHAPES = 16
+_NONE = OwnTypes()
 
 
 class Shape:
@@ -30,14 +32,15 @@ class Shape:
 
     __slots__ = ("_checked", "columns", "hidden", "hides", "line", "plain", "readers")
 
-    def __init__(self, columns: Sequence[Column], hidden: Sequence[str | None]) -> None:
+    def __init__(self, columns: Sequence[Column], hidden: Sequence[str | None], types: OwnTypes = _NONE) -> None:
         self.columns = columns
         self.hidden = hidden
         self.hides = any(hidden)
         self.line: bytes = _encode({"columns": [column.name for column in columns]})
-        self.readers: list[Callable[[bytes], Any]] = [reader(column.type, column.format) for column in columns]
-        self._checked = any(column.format == 1 and column.type not in TEXT_LIKE for column in columns)
-        kinds = [compiled_kind(column.type, column.format) for column in columns]
+        self.readers: list[Callable[[bytes], Any]] = [types.reader(column.type, column.format) for column in columns]
+        read_as = [(types.read_as(column.type), column.format) for column in columns]
+        self._checked = any(form == 1 and kind not in TEXT_LIKE for kind, form in read_as)
+        kinds = [compiled_kind(kind, form) for kind, form in read_as]
         self.plain: tuple[bytes, tuple[Callable[[bytes], Any], ...]] | None = None
         if not self.hides and -1 not in kinds:
             self.plain = bytes(kinds), tuple(self.readers)
@@ -111,11 +114,13 @@ EMPTY = Shape((), ())
 
 
 class Hiding(Struct, frozen=True):
-    """The rules about columns, and what tells where the columns of this statement's answers come from."""
+    """The rules about columns, and what tells where the columns of this statement's answers come from; `types` what is known
+    of the database's own."""
 
     rules: ColumnRules
     origins: Callable[[Sequence[Column]], Origin]
     known: dict[bytes | tuple[Column, ...], Shape] = {}
+    types: Callable[[], OwnTypes] = OwnTypes
 
     def described(self, payload: bytes) -> Shape:
         """By the payload of a RowDescription. Raises `Malformed`."""
@@ -136,5 +141,5 @@ class Hiding(Struct, frozen=True):
         hidden = [self.rules.label(of) for of in self.origins(columns)] if self.rules else [None] * len(columns)
         if len(self.known) >= _MOST_SHAPES:
             self.known.clear()
-        self.known[key] = shape = Shape(columns, hidden)
+        self.known[key] = shape = Shape(columns, hidden, self.types())
         return shape

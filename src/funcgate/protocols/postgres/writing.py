@@ -10,7 +10,7 @@ from funcgate.wire.postgres import backend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.copytext import Layout, with_fields
 from funcgate.wire.postgres.frames import Malformed, frame
-from funcgate.wire.postgres.values import FIXED, TEXT_LIKE, Opaque, shown
+from funcgate.wire.postgres.values import FIXED, TEXT_LIKE, Opaque
 
 from .shape import Shape
 
@@ -64,7 +64,8 @@ def _row(raw: bytes, shown_now: Sequence[Any], shape: Shape) -> bytes:
     if len(shown_now) != len(values):
         raise ValueError("another number of values")
     for at, (column, now) in enumerate(zip(shape.columns, shown_now, strict=True)):
-        before = shown(column.type, column.format, values[at])
+        value = values[at]
+        before = None if value is None else shape.readers[at](value)
         if now == before and type(now) is type(before):
             continue
         if (type(before) is Opaque and now == before) or (column.type in FIXED and shape.hidden[at] is None):

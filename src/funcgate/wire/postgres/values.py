@@ -22,7 +22,8 @@ FIXED = TIMES | {16, _UUID, 26, 27, 28, 29, 3220}  # no text fits into them
 SPELLED = TIMES | {_UUID}  # shown otherwise than the server writes them
 _MOST_GROUPS = 16  # of four zeros that a number is shown with
 _EPOCH = dt.datetime(2000, 1, 1)
-_ELEMENTS = frozenset({16, 18, 19, 20, 21, 23, 25, 26, 114, 700, 701, 1042, 1043, 1082, 1114, 1184, 1700, 2950, 3802})
+_OF_ARRAYS = (16, 18, 19, 20, 21, 23, 25, 26, 114, 700, 701, 1042, 1043, 1082, 1114, 1184, 1700, 2950, 3802)
+ELEMENTS: Mapping[int, int] = {kind: kind for kind in _OF_ARRAYS}  # what arrays hold, by the type that each is read as
 
 
 class Opaque(str):
@@ -57,6 +58,11 @@ def reader(kind: int, form: int) -> Callable[[bytes], Any]:
     return partial(_shown, kind, form)
 
 
+def array_reader(elements: Mapping[int, int]) -> Callable[[bytes], Any]:
+    """As `reader`, for arrays in binary of nothing but these types; each is read as the other one that it is given with."""
+    return partial(_shown_array, elements)
+
+
 def compiled_kind(kind: int, form: int) -> int:
     """How the compiled half reads values of this type in this format; -1 if it does not."""
     if form == 0 or (kind in TEXT_LIKE and kind != _JSONB):
@@ -71,6 +77,15 @@ def _shown(kind: int, form: int, value: bytes) -> Any:
         raise ValueError("a text value that is not UTF-8") from None
 
 
+def _shown_array(elements: Mapping[int, int], value: bytes) -> Any:
+    try:
+        return _array(value, elements)
+    except Malformed:
+        raise ValueError("a text value that is not UTF-8") from None
+    except (struct.error, ValueError, OverflowError, IndexError):
+        return _opaque(value)
+
+
 def _plain(kind: int, form: int, value: bytes) -> Any:
     if form == 0 or kind in TEXT_LIKE:
         return _text(value[1:] if form == 1 and kind == _JSONB else value)
@@ -80,6 +95,10 @@ def _plain(kind: int, form: int, value: bytes) -> Any:
             return read(value)
         except (struct.error, ValueError, OverflowError, IndexError):
             pass
+    return _opaque(value)
+
+
+def _opaque(value: bytes) -> Opaque:
     return Opaque(base64.b64encode(value).decode())
 
 
@@ -140,9 +159,10 @@ def _numeric(value: bytes) -> str:
     return ("-" if sign == 0x4000 else "") + whole + ("." + fraction if fraction else "")
 
 
-def _array(value: bytes) -> list[Any]:
+def _array(value: bytes, elements: Mapping[int, int] = ELEMENTS) -> list[Any]:
     dimensions, _, kind = struct.unpack_from("!iiI", value)
-    if kind not in _ELEMENTS or dimensions > 6:
+    read_as = elements.get(kind)
+    if read_as is None or dimensions > 6:
         raise ValueError("an array of something else")
     at, count = 12 + 8 * dimensions, 1 if dimensions else 0
     for each in range(dimensions):
@@ -154,7 +174,7 @@ def _array(value: bytes) -> list[Any]:
         item = None if size < 0 else value[at : at + size]
         if item is not None and len(item) != size:
             raise ValueError("an array that ends too early")
-        found.append(shown(kind, 1, item))
+        found.append(shown(read_as, 1, item))
         at += max(size, 0)
     if at != len(value) or any(isinstance(item, Opaque) for item in found):
         raise ValueError("an array that cannot be read")

@@ -18,13 +18,15 @@ from funcgate.wire.postgres import backend, frontend
 from funcgate.wire.postgres.backend import Column
 from funcgate.wire.postgres.frames import Malformed, frame
 from funcgate.wire.postgres.frontend import read_query, read_run
+from funcgate.wire.postgres.owntypes import OwnTypes
 from support.quick import examples
 
 native: Any = half("funcgate.wire.postgres._native")
 pytestmark = pytest.mark.skipif(native is None, reason="not built, or FUNCGATE_PURE is set")
 
-# text, varchar, int2, int4, int8, timestamp, uuid, json, jsonb, bool, numeric, bytea
-TYPES = [25, 1043, 21, 23, 20, 1114, 2950, 114, 3802, 16, 1700, 17]
+# text, varchar, int2, int4, int8, timestamp, uuid, json, jsonb, bool, numeric, bytea, an enum and its array
+TYPES = [25, 1043, 21, 23, 20, 1114, 2950, 114, 3802, 16, 1700, 17, 90_000, 90_001]
+OWN = OwnTypes([(90_000, 25, 90_001)])
 TEXTS = [
     "",
     "a",
@@ -48,6 +50,7 @@ VALUES = st.one_of(
     st.integers(-(1 << 31), (1 << 31) - 1).map(lambda number: struct.pack("!i", number)),
     st.integers(-(1 << 15), (1 << 15) - 1).map(lambda number: struct.pack("!h", number)),
     st.uuids().map(lambda value: str(value).encode()),
+    st.just(struct.pack("!iiIiii", 1, 0, 90_000, 1, 1, 4) + b"calm"),
 )
 COLUMNS = st.lists(
     st.builds(
@@ -93,7 +96,7 @@ def rows_of(columns: Sequence[Column], values: Sequence[bytes | None], count: in
 def test_rows_become_the_same_lines(
     columns: list[Column], values: list[bytes | None], count: int, flips: Flips
 ) -> None:
-    shape = Shape(columns, [None] * len(columns))
+    shape = Shape(columns, [None] * len(columns), OWN)
     if shape.plain is None:
         return
     data = flipped(rows_of(columns, values, count) + b"C\0\0\0\5\0", flips)
@@ -110,7 +113,7 @@ def test_rows_become_the_same_lines(
 
 
 def hiding() -> Hiding:
-    return Hiding(ColumnRules(), lambda columns: [()] * len(columns), {})
+    return Hiding(ColumnRules(), lambda columns: [()] * len(columns), {}, lambda: OWN)
 
 
 ASKED = {"": (), "2": ("2",), "2T": ("2", "T"), "2-": ("2", "-T")}
