@@ -59,9 +59,8 @@ class Relations:
         self._writing: dict[str, list[_Writing]] = {}
         self.idle_s: dict[str, float] = {}  # how long the server lets a session be idle, by its setting; 0: for ever
         self.checked: set[int] = set()  # OIDs of types whose checks and casts may write, and of their arrays
-        self.types: list[
-            tuple[int, int, int]
-        ] = []  # OIDs: of an enum or domain, of what its values are sent as, of its array
+        # OIDs: of an enum or domain, of what its values are sent as, of its array.
+        self.types: list[tuple[int, int, int]] = []
         self._own: set[str] = set()  # PostgreSQL's own of one argument that may write
         path: dict[int, str] = {}
         made: list[tuple[Relation, int, str]] = []
