@@ -30,6 +30,9 @@ CREATE FUNCTION norm(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN R
 CREATE VIEW normed AS SELECT id, norm(ssn) AS s FROM people; CREATE VIEW hr.normed2 AS SELECT s AS t FROM normed;
 CREATE FUNCTION parts(t text) RETURNS SETOF text LANGUAGE sql STABLE AS $$SELECT string_to_table(t, 'a')$$;
 CREATE FUNCTION parts_of(p people) RETURNS SETOF text LANGUAGE plpgsql STABLE AS 'BEGIN RETURN QUERY SELECT parts(p.ssn); END';
+CREATE VIEW guessed AS SELECT id, EXISTS (SELECT 1 FROM people p WHERE p.ssn = o.note) AS k FROM orders o;
+CREATE VIEW few AS SELECT id, name FROM people WHERE ssn > 'c'; CREATE VIEW hr.few2 AS SELECT id FROM few;
+CREATE VIEW plain AS SELECT p.id, p.name, o.note FROM people p JOIN orders o ON o.person = p.id WHERE o.total > 0;
 """
 # Every one of them would show a hidden value.
 LEAKS = """

@@ -56,7 +56,7 @@ class Expressions:
             candidates = scope.candidates(path)
             sources, told = together(candidates), known(candidates)
             if len(path) > 1:
-                self._facts.fields |= told
+                self._facts.fields |= scope.fields(path)
                 if path[-1] != "*" and not scope.has(path):
                     # Attack: SELECT s.nextval FROM to_regclass('s') s, which is nextval(s).
                     self._facts.stepped(path[-1], shown=False)

@@ -150,6 +150,7 @@ def test_a_dot_in_a_name_hides_nothing_from_a_rule() -> None:
         ("SELECT id FROM people p ORDER BY p.to_jsonb", "public.people.ssn"),
         ("SELECT p.id, p.parts_of FROM people p", "public.people.ssn"),
         ("SELECT id, (ssn).parts FROM people", "people.ssn"),
+        ("SELECT q.to_jsonb FROM (SELECT * FROM people) q ORDER BY 1", "public.people.ssn"),
     ],
 )
 def test_what_is_behind_a_condition(relations: Relations, sql: str, behind: str) -> None:
@@ -167,7 +168,40 @@ def test_whoever_looks_at_a_column_names_it(relations: Relations, sql: str) -> N
 
 
 @pytest.mark.parametrize(
-    "sql", ["SELECT id, label FROM staff2", "SELECT s.id FROM hr.staff s WHERE label > 'a'", "TABLE others"]
+    "sql",
+    [
+        "SELECT k FROM guessed",
+        "SELECT count(*) FROM few",
+        "SELECT 1 FROM hr.few2 LIMIT 1",
+        "UPDATE few SET name = 'x'",
+        "SELECT id FROM orders WHERE id IN (TABLE hr.few2)",
+    ],
+)
+def test_what_decides_which_rows_a_view_has_is_looked_at(relations: Relations, sql: str) -> None:
+    (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
+    columns, filters = relations.behind(statement)
+    assert "public.people.ssn" in columns
+    assert "public.people.ssn" not in filters, "that is the view's condition, not the statement's"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id, label FROM staff2",
+        "SELECT s.id FROM hr.staff s WHERE label > 'a'",
+        "TABLE others",
+        "TABLE plain",
+        "SELECT count(*) FROM people",
+        "SELECT EXISTS (SELECT 1 FROM people WHERE id = 1)",
+        "SELECT note, total FROM orders o JOIN people p ON p.id = person ORDER BY total",
+        "SELECT label, note FROM hr.staff s JOIN orders o ON o.person = s.id WHERE total > 1",
+        "SELECT x.note FROM people p, (SELECT note FROM orders WHERE total > 1) x WHERE p.id = 1",
+        "SELECT x.note FROM people p, LATERAL (SELECT note FROM orders WHERE person = p.id) x ORDER BY x.note",
+        "SELECT g, name FROM people, generate_series(1, 2) g WHERE g > 1",
+        "SELECT name, sum(total) AS t FROM people JOIN orders ON person = people.id GROUP BY name ORDER BY t",
+        "UPDATE people SET name = note FROM orders WHERE person = people.id",
+        "DELETE FROM orders USING people p WHERE p.id = person AND total > 20",
+    ],
 )
 def test_other_columns_of_a_view_are_not_named(relations: Relations, sql: str) -> None:
     (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
