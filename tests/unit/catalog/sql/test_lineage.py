@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from funcgate.catalog.sql import RELATIONS_SQL, Described, Relations, load_sql, origins
+from funcgate.core.refusal import Refused
 from funcgate.masking.columns import LABEL, ColumnRules
 from support.leaks import LEAKS, PEOPLE, SHOWN
 from support.postgres import Database
@@ -207,6 +208,48 @@ def test_other_columns_of_a_view_are_not_named(relations: Relations, sql: str) -
     (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
     named = statement.args["columns"] + relations.behind(statement)[0]
     assert [name for name in named if name.endswith((".ssn", ".figure"))] == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "named"),
+    [
+        ("CREATE INDEX ON people (lower(ssn))", True),
+        ("CREATE UNIQUE INDEX ON people (ssn)", True),
+        ("CREATE INDEX ON people (id) WHERE ssn > 'x'", True),
+        ("CREATE INDEX ON people (length(people::text))", True),
+        ("CREATE INDEX ON people (length(people.ssn_of))", True),
+        ("CREATE STATISTICS s ON ssn, name FROM people", True),
+        ("ALTER TABLE people ADD CHECK (ssn <> 'x')", True),
+        ("ALTER TABLE people ADD CONSTRAINT u UNIQUE (ssn)", True),
+        ("ALTER TABLE people ADD EXCLUDE USING btree (ssn WITH =)", True),
+        ("ALTER TABLE others ADD FOREIGN KEY (ssn2) REFERENCES people (ssn)", True),
+        ("CREATE TABLE k (a text REFERENCES people (ssn))", True),
+        ("ALTER TABLE people ALTER ssn TYPE int USING ssn::int", True),
+        ("ALTER TABLE people ALTER ssn SET NOT NULL", True),
+        ("ALTER TABLE people ADD COLUMN z text GENERATED ALWAYS AS (ssn) STORED", True),
+        ("ALTER TABLE people RENAME COLUMN ssn TO x", True),
+        ("ALTER TABLE people RENAME TO x", True),
+        ("ALTER VIEW hr.staff RENAME TO x", True),
+        ("ALTER VIEW hr.staff RENAME number TO x", True),
+        ("CREATE INDEX ON people (lower(name), id)", False),
+        ("ALTER TABLE people ADD COLUMN age int DEFAULT 1 CHECK (age > 0)", False),
+        ("ALTER TABLE orders ADD FOREIGN KEY (person) REFERENCES people (id)", False),
+        ("CREATE TABLE k (a int REFERENCES people, note text, CHECK (note > 'a'), UNIQUE (a, note))", False),
+        ("CREATE TABLE k (LIKE people)", False),
+        ("ALTER VIEW plain RENAME TO x", False),
+        ("DROP TABLE people", False),
+    ],
+)
+def test_definitions_name_the_columns_in_them(relations: Relations, sql: str, named: bool) -> None:
+    (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
+    columns = statement.args["columns"] + relations.behind(statement)[0]
+    assert any(name.endswith(("people.ssn", "people.figure")) for name in columns) == named
+
+
+def test_a_definition_with_too_many_names_is_refused() -> None:
+    columns = ", ".join(f"c{i} int REFERENCES t{i} (k{i})" for i in range(1000))
+    with pytest.raises(Refused):
+        load_sql("shop", None, Path(), ()).analyse(f"CREATE TABLE k ({columns})")
 
 
 def test_a_column_under_its_own_name_has_nothing_behind_it(relations: Relations) -> None:
