@@ -121,6 +121,8 @@ class Expressions:
         # Attack: SELECT id, regexp_matches(ssn, '^1') FROM people: as many rows as there are matches. count(DISTINCT ssn) groups.
         filtering = filtering or is_set(name) or bool(fields.get("agg_distinct"))
         sources = self._inside({part: value for part, value in fields.items() if part != "funcname"}, scope, filtering)
+        if not {"name", "refname"}.isdisjoint(fields.get("over", ())):
+            sources = together([sources, *(around.windows for around in scope.around())])
         return sources if harmless else None
 
     def _sublink(self, fields: Node, scope: Scope, filtering: bool) -> Sources:

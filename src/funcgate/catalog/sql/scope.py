@@ -87,6 +87,7 @@ class Scope:
         self.parent = parent
         self.ctes: dict[str, Rel] = {}
         self.rels: list[Rel] = []
+        self.windows: Sources = NOTHING  # what those of its WINDOW clause come from
 
     def around(self) -> Iterator["Scope"]:
         scope: Scope | None = self

@@ -60,6 +60,23 @@ def test_a_hidden_column_is_hidden_wherever_it_goes(server: psycopg.Connection, 
     assert "12345" not in seen
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT rank() OVER (ORDER BY ssn) FROM people",
+        "SELECT rank() OVER w FROM people WINDOW w AS (ORDER BY ssn)",
+        "SELECT rank() OVER (w ORDER BY id) FROM people WINDOW w AS (PARTITION BY ssn)",
+        "SELECT rank() OVER v FROM people WINDOW w AS (PARTITION BY ssn), v AS (w ORDER BY id)",
+        "SELECT r FROM (SELECT rank() OVER w AS r FROM people WINDOW w AS (ORDER BY ssn)) q",
+        "SELECT r FROM ranked",
+    ],
+)
+def test_what_is_ordered_by_a_hidden_column_is_hidden(
+    server: psycopg.Connection, relations: Relations, sql: str
+) -> None:
+    assert shown(server, relations, sql)[0] == []
+
+
 @pytest.mark.parametrize("sql", LEAKS)
 def test_what_is_not_known_is_hidden(server: psycopg.Connection, sql: str) -> None:
     _, seen, _ = shown(server, None, sql)
