@@ -150,8 +150,8 @@ class Relations:
         """
         found: set[Source] = set()
         for _, view in self._views_of(names):
-            for source in view.filters if view is not None else ():
-                found |= self._under(source, named=source in view.fields)
+            if view is not None:
+                found |= {one for each in view.filters for one in self._under(each, named=each in view.fields)}
         return found
 
     def _under(self, source: Source, *, named: bool) -> set[Source]:

@@ -53,9 +53,7 @@ class Rel:
 
     def called(self, name: str) -> list[Sources]:
         """Those of them that the name is called of here."""
-        return (
-            self.candidates(name) if self.table else [_of(output, name) for output in self.outputs if output.star]
-        )
+        return self.candidates(name) if self.table else [_of(output, name) for output in self.outputs if output.star]
 
     def parts(self) -> list[Sources]:
         """What the row as a whole comes from."""
@@ -118,8 +116,8 @@ class Scope:
         return [one for rel in found for one in (rel.parts() if name == "*" else rel.candidates(name))]
 
     def fields(self, path: Sequence[str]) -> frozenset[Source]:
-        """What a qualified name is called of a table here, ``table.name``: a column, or a function of the row. What a query inside
-        hands on has its own names in there; a bare name in there is no function of any row."""
+        """What a qualified name means of a table here, ``table.name``: a column, or a function of the row. What a query
+        inside hands on is noted in there, where a bare name is no function of any row."""
         *qualifier, name = path
         found = [rel for scope in self.around() for rel in scope.rels if _means(rel, qualifier)]
         if not found:
