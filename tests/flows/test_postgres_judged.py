@@ -150,6 +150,12 @@ def test_who_may_not_look_at_a_column_looks_nowhere(make_sql_gate: Make, extende
         "COPY people TO STDOUT",
         "COPY hr.staff TO STDOUT",
         "DECLARE c CURSOR WITH HOLD FOR SELECT up FROM staff2",
+        "SELECT k FROM guessed",
+        "SELECT 1 FROM hr.few2",
+        "ALTER TABLE people ADD CHECK (ssn <> 'canary-1')",
+        "CREATE UNIQUE INDEX ON people (ssn)",
+        "ALTER VIEW hr.staff RENAME number TO harmless",
+        "ALTER VIEW hr.staff RENAME TO harmless",
     ]
     with gate.connect() as connection:
 
@@ -163,6 +169,9 @@ def test_who_may_not_look_at_a_column_looks_nowhere(make_sql_gate: Make, extende
         assert state("SELECT id, name FROM people") == ""
         assert state("SELECT label FROM staff2 WHERE id = 1") == ""
         assert state("TABLE others") == ""
+        assert state("SELECT note, total FROM orders JOIN people p ON p.id = person WHERE total > 1") == ""
+        assert state("PREPARE q AS SELECT number FROM hr.staff") == ""  # it runs nothing
+        assert state("EXECUTE q") == "42501"
 
 
 @pytest.mark.usefixtures("people")

@@ -30,6 +30,10 @@ CREATE FUNCTION norm(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN R
 CREATE VIEW normed AS SELECT id, norm(ssn) AS s FROM people; CREATE VIEW hr.normed2 AS SELECT s AS t FROM normed;
 CREATE FUNCTION parts(t text) RETURNS SETOF text LANGUAGE sql STABLE AS $$SELECT string_to_table(t, 'a')$$;
 CREATE FUNCTION parts_of(p people) RETURNS SETOF text LANGUAGE plpgsql STABLE AS 'BEGIN RETURN QUERY SELECT parts(p.ssn); END';
+CREATE VIEW guessed AS SELECT id, EXISTS (SELECT 1 FROM people p WHERE p.ssn = o.note) AS k FROM orders o;
+CREATE VIEW few AS SELECT id, name FROM people WHERE ssn > 'c'; CREATE VIEW hr.few2 AS SELECT id FROM few;
+CREATE VIEW ranked AS SELECT id, rank() OVER w AS r FROM people WINDOW w AS (ORDER BY ssn);
+CREATE VIEW plain AS SELECT p.id, p.name, o.note FROM people p JOIN orders o ON o.person = p.id WHERE o.total > 0;
 """
 # Every one of them would show a hidden value.
 LEAKS = """
@@ -94,6 +98,7 @@ SELECT u FROM people, LATERAL unnest(ARRAY[ssn]) AS t(u)
 SELECT v.column1 FROM people, LATERAL (VALUES (ssn)) v
 SELECT first_value(ssn) OVER (ORDER BY id) FROM people
 SELECT lag(ssn) OVER w FROM people WINDOW w AS (ORDER BY id)
+SELECT min(ssn) OVER w FROM people WINDOW w AS (ORDER BY id)
 SELECT DISTINCT ssn FROM people
 SELECT DISTINCT ON (id) ssn FROM people
 SELECT ssn FROM people GROUP BY ssn

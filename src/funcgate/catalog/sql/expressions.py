@@ -56,7 +56,7 @@ class Expressions:
             candidates = scope.candidates(path)
             sources, told = together(candidates), known(candidates)
             if len(path) > 1:
-                self._facts.fields |= told
+                self._facts.fields |= scope.fields(path)
                 if path[-1] != "*" and not scope.has(path):
                     # Attack: SELECT s.nextval FROM to_regclass('s') s, which is nextval(s).
                     self._facts.stepped(path[-1], shown=False)
@@ -121,6 +121,8 @@ class Expressions:
         # Attack: SELECT id, regexp_matches(ssn, '^1') FROM people: as many rows as there are matches. count(DISTINCT ssn) groups.
         filtering = filtering or is_set(name) or bool(fields.get("agg_distinct"))
         sources = self._inside({part: value for part, value in fields.items() if part != "funcname"}, scope, filtering)
+        if not {"name", "refname"}.isdisjoint(fields.get("over", ())):
+            sources = together([sources, *(around.windows for around in scope.around())])
         return sources if harmless else None
 
     def _sublink(self, fields: Node, scope: Scope, filtering: bool) -> Sources:

@@ -36,7 +36,6 @@ _FILTERS = (
     "whereClause",
     "groupClause",
     "havingClause",
-    "windowClause",
     "sortClause",
     "distinctClause",
     "limitCount",
@@ -91,6 +90,8 @@ class Queries:
         else:
             for item in fields.get("fromClause", ()):
                 scope.rels += self.source(item, scope)
+            # Attack: SELECT rank() OVER w … WINDOW w AS (ORDER BY ssn), which is rank() OVER (ORDER BY ssn).
+            scope.windows = self.expression(fields.get("windowClause", []), scope, filtering=True)
             outputs = self.targets(fields.get("targetList", ()), scope)
         self._filters(fields, scope, outputs)
         return outputs

@@ -3,7 +3,7 @@
 Pure: the SQL is sent by whoever has the connection, and its rows are handed in. What it does not know is unknown, not harmless.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -11,7 +11,7 @@ from funcgate.core.refusal import Refused
 
 from .facts import NOTHING, Sources, together
 from .functions import is_harmless, is_telling
-from .places import Places
+from .places import Name, Places
 from .statement import Source, Statement
 from .tree import Node, children, parse, strings
 
@@ -136,20 +136,35 @@ class Relations:
         rows = frozenset(one for one in statement.fields if self._computed(one))
         if self.tells(statement):
             rows |= statement.stepped_on
-        return self._behind(statement.columns, rows), self._behind(statement.filters, rows)
+        decided = self._decided_by(statement.read_names | statement.written_names)
+        columns = self._behind(statement.columns, rows) | decided
+        return sorted(map(str, columns)), sorted(map(str, self._behind(statement.filters, rows)))
 
-    def _behind(self, told: frozenset[Source], rows: frozenset[Source]) -> list[str]:
+    def _behind(self, told: frozenset[Source], rows: frozenset[Source]) -> set[Source]:
         """What is behind those that are told, and the rows with what is behind them."""
         found = set(rows - told)
         for source in told | rows:
-            found |= {one for one in self._under(source) if (one.table, one.column) != (source.table, source.column)}
-        return sorted(map(str, found))
+            under = self._under(source, named=source in rows)
+            found |= {one for one in under if (one.table, one.column) != (source.table, source.column)}
+        return found
 
-    def _under(self, source: Source) -> set[Source]:
-        """What a column, a whole row or a function of one is made of."""
+    def _decided_by(self, names: Iterable[Name]) -> set[Source]:
+        """What the conditions of the views of these names look at, and of the views in them: what rows they have tells of it.
+
+        Attack: SELECT seen FROM a view of EXISTS (SELECT 1 FROM people WHERE ssn = note), after writing a guess into note.
+        """
+        found: set[Source] = set()
+        for _, view in self._views_of(names):
+            if view is not None:
+                found |= {one for each in view.filters for one in self._under(each, named=each in view.fields)}
+        return found
+
+    def _under(self, source: Source, *, named: bool) -> set[Source]:
+        """What a column, a whole row or a function of one is made of. `named`: as ``table.name``; a bare name is no function, and
+        where several tables may have it one that has not does not count."""
         found: set[Source] = set()
         # Attack: WHERE p.ssn_of = '…', a function that looks at the whole row.
-        whole = source.column == "*" or self._computed(source)
+        whole = source.column == "*" or (named and self._computed(source))
         for name in self._names_of(source) if whole else [source.column]:
             seen = self._source(Source(source.schema, source.table, name), frozenset())
             found |= self._all_behind(source) if seen is None else seen
@@ -249,10 +264,20 @@ class Relations:
 
         Attack: SELECT * FROM a_view, which deletes.
         """
-        reads = list(statement.read_names)
         found = set(self.disguised(statement))
         found |= {name for called, given in statement.bare_calls for name in self._in_its_place(called, given)}
-        done: set[int] = set()
+        for name, view in self._views_of(statement.read_names):
+            if view is None:
+                found.add(f"view {name}")
+                continue
+            found |= {called for called in view.args["volatile_functions"] if self._writes(called)}
+            # Attack: a view that says lower(id), which its maker's path finds in public.
+            found |= {called for bare, given in view.bare_calls for called in self._in_its_place(bare, given)}
+        return frozenset(found)
+
+    def _views_of(self, names: Iterable[Name]) -> Iterator[tuple[str, Statement | None]]:
+        """The views that the names may mean, and those in them; None for one that cannot be read."""
+        reads, done = list(names), set[int]()
         while reads:
             schema, name = reads.pop()
             for oid in self._by_name.get(name, ()):
@@ -261,14 +286,8 @@ class Relations:
                     continue
                 done.add(oid)
                 view = self._view(oid)
-                if view is None:
-                    found.add(f"view {name}")
-                    continue
-                found |= {called for called in view.args["volatile_functions"] if self._writes(called)}
-                # Attack: a view that says lower(id), which its maker's path finds in public.
-                found |= {called for bare, given in view.bare_calls for called in self._in_its_place(bare, given)}
-                reads += view.read_names
-        return frozenset(found)
+                reads += view.read_names if view is not None else ()
+                yield name, view
 
     def _unsure(self, fields: Iterable[Source]) -> frozenset[str]:
         """Names behind a table whose columns are not known: one of the system's, or one that was made since.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import structs
 
-from .facts import NOTHING, Sources, together
+from .facts import NOTHING, Sources, known, together
 from .statement import Output, Source
 
 
@@ -51,6 +51,10 @@ class Rel:
             bool(self.table) or name in self.renamed or any(one.name == name and not one.star for one in self.outputs)
         )
 
+    def called(self, name: str) -> list[Sources]:
+        """Those of them that the name is called of here."""
+        return self.candidates(name) if self.table else [_of(output, name) for output in self.outputs if output.star]
+
     def parts(self) -> list[Sources]:
         """What the row as a whole comes from."""
         if self.table:
@@ -81,6 +85,7 @@ class Scope:
         self.parent = parent
         self.ctes: dict[str, Rel] = {}
         self.rels: list[Rel] = []
+        self.windows: Sources = NOTHING  # what those of its WINDOW clause come from
 
     def around(self) -> Iterator["Scope"]:
         scope: Scope | None = self
@@ -109,6 +114,15 @@ class Scope:
             # a.b may be a field of the column a as well; whatever it is, it is in one of these
             return [*self.candidates(qualifier[:1]), frozenset({_written(qualifier, name)})]
         return [one for rel in found for one in (rel.parts() if name == "*" else rel.candidates(name))]
+
+    def fields(self, path: Sequence[str]) -> frozenset[Source]:
+        """What a qualified name means of a table here, ``table.name``: a column, or a function of the row. What a query
+        inside hands on is noted in there, where a bare name is no function of any row."""
+        *qualifier, name = path
+        found = [rel for scope in self.around() for rel in scope.rels if _means(rel, qualifier)]
+        if not found:
+            return known(self.candidates(path))
+        return known(one for rel in found for one in (rel.parts() if name == "*" else rel.called(name)))
 
     def has(self, path: Sequence[str]) -> bool:
         """Whether a qualified name is that of a column, whichever of the relations around it means."""

@@ -4,8 +4,10 @@ from typing import Any
 
 from .facts import Facts
 from .functions import is_dangerous
+from .places import Name
 from .queries import Queries
 from .scope import Scope
+from .statement import Source
 from .tree import Node, node_of, refused, strings
 from .verbs import DDL, NOT_INSIDE, PLAIN_DDL, ROWS
 
@@ -25,11 +27,15 @@ _PLAIN_CHANGES = frozenset(
         "AT_SetStatistics", "AT_SetStorage", "AT_ValidateConstraint",
     }
 )  # fmt: skip
+_KEYS = ("keys", "including", "fk_attrs", "pk_attrs")
 
 
 def sweep(fields: Node, facts: Facts, queries: Queries) -> str:
     """Note all that is in the fields. The command of the first definition in them, "" if there is none."""
-    return _Sweep(facts, queries).fields(fields)
+    found = _Sweep(facts, queries)
+    command = found.fields(fields)
+    found.look()
+    return command
 
 
 class _Sweep:
@@ -37,6 +43,23 @@ class _Sweep:
         self._facts = facts
         self._queries = queries
         self._scope = Scope()
+        self._tables: set[Name] = set()
+        self._columns: set[str] = set()
+        self._qualified: set[str] = set()
+
+    def look(self) -> None:
+        """Note the columns that a definition names, of each table in it.
+
+        Attack: ALTER TABLE people ADD CHECK (ssn <> '…'), CREATE UNIQUE INDEX ON people (ssn): what fails tells. Or RENAME, and
+        read it by a name that no policy speaks of.
+        """
+        for schema, table in self._tables:
+            for name in self._columns:
+                self._facts.step()
+                seen = Source(schema, table, "*" if name == table else name)
+                self._facts.saw(frozenset({seen}), filtering=False)
+                if name in self._qualified:
+                    self._facts.fields.add(seen)
 
     def fields(self, fields: Node) -> str:
         command = ""
@@ -63,6 +86,7 @@ class _Sweep:
                 self._facts.saw(output.sources, filtering=False)
             return ""
         if kind == "RangeVar":
+            self._tables.add((fields.get("schemaname", ""), fields.get("relname", "")))
             temporary = fields.get("relpersistence") == "t"
             self._facts.written(fields.get("schemaname", ""), fields.get("relname", ""), temporary)
             return ""
@@ -76,9 +100,23 @@ class _Sweep:
                     self._facts.dangers.add(f"function {step}")
         elif kind == "A_Expr":
             self._facts.operated(strings(fields.get("name")))
+        self._named(kind, fields)
         command = self._definition(kind, fields)
         self.fields(fields)
         return command
+
+    def _named(self, kind: str, fields: Node) -> None:
+        """Note the names of columns right in a node."""
+        if kind == "ColumnRef":
+            path = strings(fields.get("fields"))
+            self._columns.add(path[-1])
+            self._qualified |= {path[-1]} if len(path) > 1 else set()
+        elif kind == "Constraint":
+            self._columns |= {name for part in _KEYS for name in strings(fields.get(part))}
+        elif kind in ("IndexElem", "StatsElem", "AlterTableCmd"):
+            self._columns |= {fields["name"]} if "name" in fields else set()
+        elif kind == "RenameStmt" and "relation" in fields:
+            self._columns.add(fields.get("subname", "*"))
 
     def _definition(self, kind: str, fields: Node) -> str:
         command = DDL.get(kind, "")

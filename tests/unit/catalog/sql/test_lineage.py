@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from funcgate.catalog.sql import RELATIONS_SQL, Described, Relations, load_sql, origins
+from funcgate.core.refusal import Refused
 from funcgate.masking.columns import LABEL, ColumnRules
 from support.leaks import LEAKS, PEOPLE, SHOWN
 from support.postgres import Database
@@ -57,6 +58,23 @@ def test_a_hidden_column_is_hidden_wherever_it_goes(server: psycopg.Connection, 
         assert SECRET in there.lower() or "12345" in there, "the query shows nothing that could leak"
     assert SECRET not in seen.lower()
     assert "12345" not in seen
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT rank() OVER (ORDER BY ssn) FROM people",
+        "SELECT rank() OVER w FROM people WINDOW w AS (ORDER BY ssn)",
+        "SELECT rank() OVER (w ORDER BY id) FROM people WINDOW w AS (PARTITION BY ssn)",
+        "SELECT rank() OVER v FROM people WINDOW w AS (PARTITION BY ssn), v AS (w ORDER BY id)",
+        "SELECT r FROM (SELECT rank() OVER w AS r FROM people WINDOW w AS (ORDER BY ssn)) q",
+        "SELECT r FROM ranked",
+    ],
+)
+def test_what_is_ordered_by_a_hidden_column_is_hidden(
+    server: psycopg.Connection, relations: Relations, sql: str
+) -> None:
+    assert shown(server, relations, sql)[0] == []
 
 
 @pytest.mark.parametrize("sql", LEAKS)
@@ -150,6 +168,7 @@ def test_a_dot_in_a_name_hides_nothing_from_a_rule() -> None:
         ("SELECT id FROM people p ORDER BY p.to_jsonb", "public.people.ssn"),
         ("SELECT p.id, p.parts_of FROM people p", "public.people.ssn"),
         ("SELECT id, (ssn).parts FROM people", "people.ssn"),
+        ("SELECT q.to_jsonb FROM (SELECT * FROM people) q ORDER BY 1", "public.people.ssn"),
     ],
 )
 def test_what_is_behind_a_condition(relations: Relations, sql: str, behind: str) -> None:
@@ -167,12 +186,87 @@ def test_whoever_looks_at_a_column_names_it(relations: Relations, sql: str) -> N
 
 
 @pytest.mark.parametrize(
-    "sql", ["SELECT id, label FROM staff2", "SELECT s.id FROM hr.staff s WHERE label > 'a'", "TABLE others"]
+    "sql",
+    [
+        "SELECT k FROM guessed",
+        "SELECT count(*) FROM few",
+        "SELECT 1 FROM hr.few2 LIMIT 1",
+        "UPDATE few SET name = 'x'",
+        "SELECT id FROM orders WHERE id IN (TABLE hr.few2)",
+    ],
+)
+def test_what_decides_which_rows_a_view_has_is_looked_at(relations: Relations, sql: str) -> None:
+    (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
+    columns, filters = relations.behind(statement)
+    assert "public.people.ssn" in columns
+    assert "public.people.ssn" not in filters, "that is the view's condition, not the statement's"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id, label FROM staff2",
+        "SELECT s.id FROM hr.staff s WHERE label > 'a'",
+        "TABLE others",
+        "TABLE plain",
+        "SELECT count(*) FROM people",
+        "SELECT EXISTS (SELECT 1 FROM people WHERE id = 1)",
+        "SELECT note, total FROM orders o JOIN people p ON p.id = person ORDER BY total",
+        "SELECT label, note FROM hr.staff s JOIN orders o ON o.person = s.id WHERE total > 1",
+        "SELECT x.note FROM people p, (SELECT note FROM orders WHERE total > 1) x WHERE p.id = 1",
+        "SELECT x.note FROM people p, LATERAL (SELECT note FROM orders WHERE person = p.id) x ORDER BY x.note",
+        "SELECT g, name FROM people, generate_series(1, 2) g WHERE g > 1",
+        "SELECT name, sum(total) AS t FROM people JOIN orders ON person = people.id GROUP BY name ORDER BY t",
+        "UPDATE people SET name = note FROM orders WHERE person = people.id",
+        "DELETE FROM orders USING people p WHERE p.id = person AND total > 20",
+    ],
 )
 def test_other_columns_of_a_view_are_not_named(relations: Relations, sql: str) -> None:
     (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
     named = statement.args["columns"] + relations.behind(statement)[0]
     assert [name for name in named if name.endswith((".ssn", ".figure"))] == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "named"),
+    [
+        ("CREATE INDEX ON people (lower(ssn))", True),
+        ("CREATE UNIQUE INDEX ON people (ssn)", True),
+        ("CREATE INDEX ON people (id) WHERE ssn > 'x'", True),
+        ("CREATE INDEX ON people (length(people::text))", True),
+        ("CREATE INDEX ON people (length(people.ssn_of))", True),
+        ("CREATE STATISTICS s ON ssn, name FROM people", True),
+        ("ALTER TABLE people ADD CHECK (ssn <> 'x')", True),
+        ("ALTER TABLE people ADD CONSTRAINT u UNIQUE (ssn)", True),
+        ("ALTER TABLE people ADD EXCLUDE USING btree (ssn WITH =)", True),
+        ("ALTER TABLE others ADD FOREIGN KEY (ssn2) REFERENCES people (ssn)", True),
+        ("CREATE TABLE k (a text REFERENCES people (ssn))", True),
+        ("ALTER TABLE people ALTER ssn TYPE int USING ssn::int", True),
+        ("ALTER TABLE people ALTER ssn SET NOT NULL", True),
+        ("ALTER TABLE people ADD COLUMN z text GENERATED ALWAYS AS (ssn) STORED", True),
+        ("ALTER TABLE people RENAME COLUMN ssn TO x", True),
+        ("ALTER TABLE people RENAME TO x", True),
+        ("ALTER VIEW hr.staff RENAME TO x", True),
+        ("ALTER VIEW hr.staff RENAME number TO x", True),
+        ("CREATE INDEX ON people (lower(name), id)", False),
+        ("ALTER TABLE people ADD COLUMN age int DEFAULT 1 CHECK (age > 0)", False),
+        ("ALTER TABLE orders ADD FOREIGN KEY (person) REFERENCES people (id)", False),
+        ("CREATE TABLE k (a int REFERENCES people, note text, CHECK (note > 'a'), UNIQUE (a, note))", False),
+        ("CREATE TABLE k (LIKE people)", False),
+        ("ALTER VIEW plain RENAME TO x", False),
+        ("DROP TABLE people", False),
+    ],
+)
+def test_definitions_name_the_columns_in_them(relations: Relations, sql: str, named: bool) -> None:
+    (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
+    columns = statement.args["columns"] + relations.behind(statement)[0]
+    assert any(name.endswith(("people.ssn", "people.figure")) for name in columns) == named
+
+
+def test_a_definition_with_too_many_names_is_refused() -> None:
+    columns = ", ".join(f"c{i} int REFERENCES t{i} (k{i})" for i in range(1000))
+    with pytest.raises(Refused):
+        load_sql("shop", None, Path(), ()).analyse(f"CREATE TABLE k ({columns})")
 
 
 def test_a_column_under_its_own_name_has_nothing_behind_it(relations: Relations) -> None:
