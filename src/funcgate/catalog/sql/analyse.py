@@ -13,7 +13,7 @@ from .handles import declared, ended, executed, fetched, named
 from .places import as_written
 from .queries import Queries
 from .scope import Scope
-from .statement import Control, Handle, Output, Statement
+from .statement import Control, Handle, Output, Source, Statement
 from .sweep import sweep
 from .tree import Node, node_of, refused, strings
 from .verbs import DDL, LEXICAL, MAINTAIN, OTHERS, PERSONAL, PLAIN_SETTINGS, ROWS
@@ -68,6 +68,7 @@ class Analysis:
             stepped_on=frozenset(self.facts.stepped_on),
             handle=self._handle,
             columns=frozenset(self.facts.columns),
+            written=frozenset(self.facts.written_columns),
             filters=frozenset(self.facts.filter_columns()),
             read_names=frozenset(self.facts.read_names),
             written_names=frozenset(self.facts.written_names),
@@ -170,9 +171,10 @@ class Analysis:
             self.facts.read_names.clear()
             self.facts.written(target.schema, target.table)
             self._queries.expression(fields.get("whereClause"), scope, filtering=True)
+            self.facts.written_columns |= {Source(target.schema, target.table, name) for name in columns}
+            return
         targets = [{"ResTarget": {"val": {"ColumnRef": {"fields": [_field(name)]}}}} for name in columns]
-        outputs = self._queries.targets(targets, scope)
-        self._outputs = [] if into else outputs
+        self._outputs = self._queries.targets(targets, scope)
 
     def _explained(self, fields: Node) -> str:
         analyze = False

@@ -125,9 +125,9 @@ class Relations:
         """Written sources as columns of tables: views undone, parts with what they are parts of."""
         return None if sources is None else together([self._source(source, frozenset()) for source in sources])
 
-    def behind(self, statement: Statement) -> tuple[list[str], list[str]]:
-        """What is behind its columns, and behind those of its conditions, under other names (``schema.table.column``), sorted:
-        that of whole rows, of views, and of functions that are written as columns.
+    def behind(self, statement: Statement) -> dict[str, list[str]]:
+        """What is behind its `columns`, `filter_columns` and `written_columns` under other names (``schema.table.column``),
+        sorted: that of whole rows, of views, and of functions that are written as columns.
 
         Attack: WHERE number = '…' on a view of people, or NATURAL JOIN, where a policy looks for people.ssn. Or
         SELECT 1 / strpos(number, '7') of that view, which tells by failing.
@@ -136,9 +136,12 @@ class Relations:
         rows = frozenset(one for one in statement.fields if self._computed(one))
         if self.tells(statement):
             rows |= statement.stepped_on
-        decided = self._decided_by(statement.read_names | statement.written_names)
-        columns = self._behind(statement.columns, rows) | decided
-        return sorted(map(str, columns)), sorted(map(str, self._behind(statement.filters, rows)))
+        found = {
+            "columns": self._behind(statement.columns, rows) | self._decided_by(statement),
+            "filter_columns": self._behind(statement.filters, rows),
+            "written_columns": self._behind(statement.written, NOTHING),
+        }
+        return {name: sorted(map(str, sources)) for name, sources in found.items() if sources}
 
     def _behind(self, told: frozenset[Source], rows: frozenset[Source]) -> set[Source]:
         """What is behind those that are told, and the rows with what is behind them."""
@@ -148,13 +151,13 @@ class Relations:
             found |= {one for one in under if (one.table, one.column) != (source.table, source.column)}
         return found
 
-    def _decided_by(self, names: Iterable[Name]) -> set[Source]:
-        """What the conditions of the views of these names look at, and of the views in them: what rows they have tells of it.
+    def _decided_by(self, statement: Statement) -> set[Source]:
+        """What the conditions of its views look at, and of the views in them: what rows they have tells of it.
 
         Attack: SELECT seen FROM a view of EXISTS (SELECT 1 FROM people WHERE ssn = note), after writing a guess into note.
         """
         found: set[Source] = set()
-        for _, view in self._views_of(names):
+        for _, view in self._views_of(statement.read_names | statement.written_names):
             if view is not None:
                 found |= {one for each in view.filters for one in self._under(each, named=each in view.fields)}
         return found
@@ -206,7 +209,7 @@ class Relations:
         """Whether ``table.name`` is a function of the row: no table of that name has such a column, or one of several has none
         and there is such a function."""
         lacking = [self._lacks(oid, source) for oid in self._by_name.get(source.table, ())]
-        unsure = any(lacking) and ("", source.column) in self._volatile
+        unsure = any(lacking) and (("", source.column) in self._volatile or is_harmless((source.column,)))
         return source.column not in _NO_FUNCTIONS and (unsure or (bool(lacking) and all(lacking)))
 
     def _lacks(self, oid: int, source: Source) -> bool:

@@ -72,8 +72,8 @@ class Statement(Struct, frozen=True, kw_only=True):
     arguments that do not depend on the text's own numbers. Of a `template`, `sql` is the text of the first that came, and
     nobody's to send.
     `read_names` and `written_names` are the tables and views, as they are written; `bare_calls` functions that
-    are called without a schema and taken for PostgreSQL's own, with their number of arguments, -1 if it is not known; `columns`
-    and `filters` are those of the arguments `columns` and `filter_columns`.
+    are called without a schema and taken for PostgreSQL's own, with their number of arguments, -1 if it is not known; `columns`,
+    `written` and `filters` are those of the arguments `columns`, `written_columns` and `filter_columns`.
     """
 
     function: str
@@ -93,6 +93,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     shared: Shared | None = None
     template: bool = False
     columns: frozenset[Source] = frozenset()
+    written: frozenset[Source] = frozenset()
     filters: frozenset[Source] = frozenset()
     read_names: frozenset[Name] = frozenset()
     written_names: frozenset[Name] = frozenset()

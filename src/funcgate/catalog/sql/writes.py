@@ -101,6 +101,8 @@ class Writes:
         for item in fields.get("mergeWhenClauses", ()):
             clause = node_of(item)[1]
             self._queries.expression(clause.get("condition"), scope, filtering=True)
+            if clause.get("commandType") == "CMD_INSERT" and "targetList" not in clause:
+                self._facts.written_columns.add(Source(scope.rels[0].schema, scope.rels[0].table, "*"))
             found = [
                 *self._assigned(clause.get("targetList", ()), scope, scope.rels[0]).values(),
                 self._queries.expression(clause.get("values"), scope),

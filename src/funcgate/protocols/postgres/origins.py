@@ -140,9 +140,8 @@ class Origins(Knowledge):
             "relations_read": places.full(statement.read_names, certain=certain, making=False),
             "relations_written": places.full(statement.written_names, certain=certain, making=making),
         }
-        for name, behind in zip(("columns", "filter_columns"), self._last.behind(statement), strict=True):
-            if behind:
-                full[name] = [*shared.args[name], *behind]
+        for name, behind in self._last.behind(statement).items():
+            full[name] = [*shared.args[name], *behind]
         if len(self._placed) >= _MOST_KNOWN:
             self._placed.clear()
         self._placed[id(statement), certain] = statement, (made := Shared({**shared.args, **full}))

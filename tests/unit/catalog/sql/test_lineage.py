@@ -173,7 +173,8 @@ def test_a_dot_in_a_name_hides_nothing_from_a_rule() -> None:
 )
 def test_what_is_behind_a_condition(relations: Relations, sql: str, behind: str) -> None:
     (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
-    columns, filters = relations.behind(statement)
+    behind_of = relations.behind(statement)
+    columns, filters = behind_of.get("columns", []), behind_of.get("filter_columns", [])
     assert behind in filters
     assert behind in statement.args["columns"] + columns
 
@@ -181,7 +182,7 @@ def test_what_is_behind_a_condition(relations: Relations, sql: str, behind: str)
 @pytest.mark.parametrize("sql", [sql for sql in LEAKS if "peek" not in sql])
 def test_whoever_looks_at_a_column_names_it(relations: Relations, sql: str) -> None:
     (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
-    named = statement.args["columns"] + relations.behind(statement)[0]
+    named = statement.args["columns"] + relations.behind(statement).get("columns", [])
     assert [name for name in named if name.endswith((".ssn", ".figure"))]
 
 
@@ -197,7 +198,8 @@ def test_whoever_looks_at_a_column_names_it(relations: Relations, sql: str) -> N
 )
 def test_what_decides_which_rows_a_view_has_is_looked_at(relations: Relations, sql: str) -> None:
     (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
-    columns, filters = relations.behind(statement)
+    behind_of = relations.behind(statement)
+    columns, filters = behind_of.get("columns", []), behind_of.get("filter_columns", [])
     assert "public.people.ssn" in columns
     assert "public.people.ssn" not in filters, "that is the view's condition, not the statement's"
 
@@ -223,7 +225,7 @@ def test_what_decides_which_rows_a_view_has_is_looked_at(relations: Relations, s
 )
 def test_other_columns_of_a_view_are_not_named(relations: Relations, sql: str) -> None:
     (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
-    named = statement.args["columns"] + relations.behind(statement)[0]
+    named = statement.args["columns"] + relations.behind(statement).get("columns", [])
     assert [name for name in named if name.endswith((".ssn", ".figure"))] == []
 
 
@@ -259,7 +261,7 @@ def test_other_columns_of_a_view_are_not_named(relations: Relations, sql: str) -
 )
 def test_definitions_name_the_columns_in_them(relations: Relations, sql: str, named: bool) -> None:
     (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
-    columns = statement.args["columns"] + relations.behind(statement)[0]
+    columns = statement.args["columns"] + relations.behind(statement).get("columns", [])
     assert any(name.endswith(("people.ssn", "people.figure")) for name in columns) == named
 
 
@@ -271,13 +273,31 @@ def test_a_definition_with_too_many_names_is_refused() -> None:
 
 def test_a_column_under_its_own_name_has_nothing_behind_it(relations: Relations) -> None:
     (statement,) = load_sql("shop", None, Path(), ()).analyse("SELECT id FROM people WHERE ssn = 'x' ORDER BY name")
-    assert relations.behind(statement) == ([], [])
+    assert relations.behind(statement) == {}
 
 
 @pytest.mark.parametrize("sql", ["SELECT p.ctid, p.id FROM people p WHERE p.name = 'x'", "SELECT (doc).a FROM people"])
 def test_a_field_is_no_condition(relations: Relations, sql: str) -> None:
     (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
-    assert relations.behind(statement)[1] == []
+    assert "filter_columns" not in relations.behind(statement)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO people (id, ssn) VALUES (9, 'x')",
+        "INSERT INTO people VALUES (9)",
+        "INSERT INTO hr.staff VALUES (9, '', 'x')",
+        "UPDATE hr.staff SET number = 'x'",
+        "COPY people (id, ssn) FROM STDIN",
+        "COPY people FROM STDIN",
+        "MERGE INTO people p USING orders o ON o.id = p.id WHEN NOT MATCHED THEN INSERT VALUES (9)",
+    ],
+)
+def test_what_is_written_is_named(relations: Relations, sql: str) -> None:
+    (statement,) = load_sql("shop", None, Path(), ()).analyse(sql)
+    named = statement.args["written_columns"] + relations.behind(statement).get("written_columns", [])
+    assert [name for name in named if name.endswith("people.ssn")]
 
 
 def test_a_view_with_a_dot_in_its_name_hides_no_write(relations: Relations) -> None:
