@@ -35,6 +35,7 @@ CREATE VIEW few AS SELECT id, name FROM people WHERE ssn > 'c'; CREATE VIEW hr.f
 CREATE VIEW ranked AS SELECT id, rank() OVER w AS r FROM people WINDOW w AS (ORDER BY ssn);
 CREATE VIEW plain AS SELECT p.id, p.name, o.note FROM people p JOIN orders o ON o.person = p.id WHERE o.total > 0;
 """
+HIDDEN = ["people.ssn", "people.figure", "logs.ssn", "t.x.ssn", "made.ssn"]
 # Every one of them would show a hidden value.
 LEAKS = """
 SELECT ssn FROM people

@@ -9,11 +9,11 @@ import pytest
 from funcgate.catalog.sql import RELATIONS_SQL, Described, Relations, load_sql, origins
 from funcgate.core.refusal import Refused
 from funcgate.masking.columns import LABEL, ColumnRules
-from support.leaks import LEAKS, PEOPLE, SHOWN
+from support.leaks import HIDDEN, LEAKS, PEOPLE, SHOWN
 from support.postgres import Database
 
 SECRET = "canary"  # in every SSN; every figure is 12345
-RULES = ColumnRules(["people.ssn", "people.figure", "logs.ssn", "t.x.ssn", "made.ssn"])
+RULES = ColumnRules(HIDDEN)
 
 
 @pytest.fixture(scope="module")
