@@ -36,14 +36,14 @@ def _origin(column: Described, outputs: Sequence[Output], relations: Relations |
     if relations is None or not outputs:
         return None
     if not column.table:
-        return relations.expanded(written)
-    shown = relations.origin(column.table, column.number)
+        return relations.tables.expanded(written)
+    shown = relations.tables.origin(column.table, column.number)
     if all(output.plain or output.star for output in outputs):
         # The server says which column it is; a name that may mean several need not mean all of them.
-        if relations.is_made(column.table, column.number) and not any(output.star for output in outputs):
-            return together([shown, relations.expanded(written)])
-        return together([shown, relations.expanded(together(output.also for output in outputs))])
-    return together([shown, relations.expanded(written)])
+        if relations.tables.is_made(column.table, column.number) and not any(output.star for output in outputs):
+            return together([shown, relations.tables.expanded(written)])
+        return together([shown, relations.tables.expanded(together(output.also for output in outputs))])
+    return together([shown, relations.tables.expanded(written)])
 
 
 def _aligned(outputs: Sequence[Output], count: int) -> list[Sequence[Output]]:

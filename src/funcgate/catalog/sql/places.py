@@ -1,7 +1,7 @@
 """Which table a bare name means in a session: the first schema of its search path that has one. What it cannot tell it spells
 with every schema that has one, and with ``?`` for those that nobody knows of.
 
-Pure: what schemas there are is for relations.py to say.
+Pure: what schemas there are is for tables.py to say.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
