@@ -175,6 +175,18 @@ def test_who_may_not_look_at_a_column_looks_nowhere(make_sql_gate: Make, extende
 
 
 @pytest.mark.usefixtures("people")
+def test_what_a_view_calls_where_it_is_written_to_is_not_run(database: Database, make_sql_gate: Make) -> None:
+    gate = as_admin(make_sql_gate, policies=policy(["shop.update", "shop.delete"]))
+    with gate.connect() as connection:
+        for text in (b"UPDATE sprung SET note = 'x'", b"DELETE FROM sprung"):
+            found = connection.pgconn.exec_(text)
+            assert found.error_field(psycopg.pq.DiagnosticField.SQLSTATE) == b"42501"
+        assert connection.execute("UPDATE hr.staff SET label = label").rowcount == 3
+    with database.connect(user="root") as connection:
+        assert connection.execute("SELECT count(*) FROM people").fetchone() == (3,)
+
+
+@pytest.mark.usefixtures("people")
 def test_neither_errors_nor_notices_nor_copies_tell(make_sql_gate: Make) -> None:
     masking = [{"functions": ["shop.*"], "fields": ["people.ssn", "people.figure"]}]
     gate = as_admin(make_sql_gate, policies=policy(["shop.*"]), masking=masking, target={"preset": "none"})

@@ -19,6 +19,7 @@ CREATE FUNCTION wipe() RETURNS int LANGUAGE sql AS 'DELETE FROM people; SELECT 1
 CREATE FUNCTION wipe_of(p people) RETURNS int LANGUAGE sql AS 'DELETE FROM people; SELECT 1';
 CREATE VIEW trap AS SELECT wipe() AS a, 1 AS one; CREATE VIEW hr.behind AS SELECT one FROM trap;
 CREATE VIEW "a.trap" AS SELECT wipe() AS a;
+CREATE VIEW sprung AS SELECT id, note FROM orders WHERE wipe() = 1;
 CREATE TABLE "t.x" (id int, ssn text); INSERT INTO "t.x" VALUES (1, 'canary-t');
 CREATE SCHEMA "s.x"; CREATE TABLE "s.x".logs (id int, ssn text); INSERT INTO "s.x".logs VALUES (1, 'canary-s');
 CREATE TABLE made (a int, ssn text, upper text GENERATED ALWAYS AS (upper(ssn)) STORED); INSERT INTO made VALUES (1, 'canary-m');

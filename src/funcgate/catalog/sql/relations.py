@@ -112,11 +112,11 @@ class Relations:
     def hidden_calls(self, statement: Statement) -> frozenset[str]:
         """What the statement calls without a word of it and may write: functions in views, and functions written as columns.
 
-        Attack: SELECT * FROM a_view, which deletes.
+        Attack: SELECT * FROM a_view, which deletes; UPDATE a_view, whose own condition deletes.
         """
         found = set(self.disguised(statement))
         found |= {name for called, given in statement.bare_calls for name in self.routines.in_place(called, given)}
-        for name, view in self.tables.views_of(statement.read_names):
+        for name, view in self.tables.views_of(statement.read_names | statement.written_names):
             if view is None:
                 found.add(f"view {name}")
                 continue

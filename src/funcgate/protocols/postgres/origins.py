@@ -196,7 +196,8 @@ class Origins(Knowledge):
         return self._types
 
     def _hidden_calls(self, statement: Statement) -> frozenset[str]:
-        if not (statement.read_names or statement.fields or statement.bare_calls or statement.steps):
+        named = statement.read_names or statement.written_names
+        if not (named or statement.fields or statement.bare_calls or statement.steps):
             return frozenset()
         seen = statement.function in _SEEN
         if not seen and (statement.function not in STATEMENTS or not (statement.steps or statement.fields)):
