@@ -29,9 +29,8 @@ def spec(folder: Path, slack: Slack) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def slack() -> Iterator[Slack]:
     running = Slack()
-    running.fails = lambda got: got.path.endswith(
-        "chat.postMessage"
-    )  # messages of earlier tests may be updated meanwhile
+    # Messages of earlier tests may be updated meanwhile.
+    running.fails = lambda got: got.path.endswith("chat.postMessage")
     running.start()
     yield running
     running.stop()
@@ -289,8 +288,8 @@ def test_a_message_that_slack_does_not_take_holds_up_no_other(room: Room, slack:
     room.held(amount=511)
     about(slack, 511)
     assert not any("amount = 510" in slack.text(one) for one in slack.messages)
-    problems = ("Slack refuses chat.postMessage: invalid_blocks",)
-    until(lambda: [each for each in room.gate.logged("approvers cannot be told") if each["problem"] in problems])
+    refused = "Slack refuses chat.postMessage: invalid_blocks"
+    until(lambda: refused in [each["problem"] for each in room.gate.logged("approvers cannot be told")])
 
 
 @pytest.mark.slow
